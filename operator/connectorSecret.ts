@@ -1,0 +1,27 @@
+import type { KubeObject } from './ports.ts';
+import type { ConnectorSecret } from './tenant/desired.ts';
+
+const PROJECT_ANNOTATION = 'cnrm.cloud.google.com/project-id';
+
+/**
+ * What a SecretManagerSecret of Config Connector stands for. Its id is `spec.resourceID`, else its name; its project its
+ * own annotation, else the tenant's. Source: Config Connector reference, SecretManagerSecret.
+ */
+export function readConnectorSecret(object: KubeObject | undefined, project: string): ConnectorSecret {
+  if (!object) return { state: 'absent' };
+  const status = fields(object.status);
+  const ready = (Array.isArray(status.conditions) ? status.conditions : [])
+    .map(fields)
+    .find(({ type }) => type === 'Ready');
+  if (ready?.status !== 'True') {
+    const why = [ready?.reason, ready?.message].filter(text => typeof text === 'string' && text !== '').join(': ');
+    return { state: 'notReady', why: why || 'it has no Ready condition yet' };
+  }
+  const resourceId = fields(object.spec).resourceID;
+  const id = typeof resourceId === 'string' && resourceId !== '' ? resourceId : object.metadata.name;
+  const owner = object.metadata.annotations?.[PROJECT_ANNOTATION] ?? project;
+  return { state: 'ready', secret: `projects/${owner}/secrets/${id}` };
+}
+
+const fields = (value: unknown): Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};

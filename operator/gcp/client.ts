@@ -1,0 +1,137 @@
+import type { GcpCall, GcpResult, GcpStatus, JsonObject, Runtime } from '../ports.ts';
+import { type Credentials, createCredentials } from './credentials.ts';
+import { type Endpoints, endpointsFrom } from './endpoints.ts';
+import { createIamStub } from './iamStub.ts';
+import { type Api, METHODS } from './methods.ts';
+import { isAccount } from './names.ts';
+import { createStub, loadRoot, type Stub } from './restStub.ts';
+import { CallError, createTransport } from './transport.ts';
+
+export interface GcpClientOptions {
+  runtime: Runtime;
+  endpoints?: Endpoints;
+  credentials?: Credentials;
+  /** Milliseconds after which a call is given up as DEADLINE_EXCEEDED. */
+  timeouts?: { readMs: number; writeMs: number };
+}
+
+export interface GcpClient {
+  call: GcpCall;
+  /** Ends calls under way (CANCELLED) and closes idle connections; later calls answer CANCELLED. */
+  close(): void;
+}
+
+/**
+ * Google Cloud over REST: one HTTP request a call, never repeated (the reconciler looks again instead). Only the methods
+ * of `methods.ts`; any other is a bug and throws. Nothing is loaded or looked for before the first call that needs it.
+ */
+export function createGcpClient({
+  runtime,
+  endpoints = endpointsFrom(process.env),
+  credentials = createCredentials(),
+  timeouts = { readMs: 15_000, writeMs: 30_000 },
+}: GcpClientOptions): GcpClient {
+  const transport = createTransport(credentials, runtime.now);
+  const roots = lazily(loadRoot);
+  const closing = new AbortController();
+
+  const stubs = lazily(async (key: string): Promise<Stub> => {
+    const [api, service = '', actAs = ''] = key.split(' ') as [Api, string, string];
+    const send = transport.send(endpoints[api], actAs);
+    return api === 'iam' ? createIamStub(send) : createStub(await roots(api), service, send);
+  });
+
+  async function invoke(name: string, api: Api, request: JsonObject, actAs: string, signal: AbortSignal) {
+    const [service, method] = split(name);
+    const stub = await stubs(`${api} ${service} ${actAs}`);
+    // Loading may have taken longer than the caller waits: nothing is sent on behalf of nobody.
+    if (signal.aborted)
+      throw new CallError({ code: 'CANCELLED', message: 'The call was given up before it was made.' });
+    return stub(method, request, signal);
+  }
+
+  const call: GcpCall = async (name, request, options = {}) => {
+    const method = METHODS.get(name);
+    if (!method) throw new Error(`${name} is not a method that the operator may call`);
+    const { actAs = '' } = options;
+    if (actAs !== '' && !isAccount(actAs)) {
+      return {
+        ok: false,
+        status: { code: 'INVALID_ARGUMENT', message: 'The account to act as is not an e-mail of one.' },
+      };
+    }
+    const ms = method.write ? timeouts.writeMs : timeouts.readMs;
+    return untilEnd(runtime, ms, [closing.signal, ...(options.signal ? [options.signal] : [])], signal =>
+      invoke(name, method.api, request, actAs, signal),
+    );
+  };
+
+  return {
+    call,
+    close() {
+      closing.abort();
+      transport.close();
+    },
+  };
+}
+
+/**
+ * Runs one call until it ends, its time is up or one of `signals` aborts; the request is then cut off, and whatever part
+ * of it does not listen (a token that never comes) is left behind.
+ */
+function untilEnd(
+  runtime: Runtime,
+  ms: number,
+  signals: AbortSignal[],
+  run: (signal: AbortSignal) => Promise<JsonObject>,
+): Promise<GcpResult> {
+  return new Promise((resolve, reject) => {
+    const controller = new AbortController();
+    const tidy = () => {
+      stopTimer();
+      for (const signal of signals) signal.removeEventListener('abort', cancelled);
+    };
+    const end = (result: GcpResult) => {
+      tidy();
+      resolve(result);
+    };
+    const cut = (status: GcpStatus) => {
+      end({ ok: false, status });
+      controller.abort();
+    };
+    const cancelled = () => cut({ code: 'CANCELLED', message: 'The call was cancelled; it may have taken effect.' });
+    const stopTimer = runtime.after(ms, () =>
+      cut({ code: 'DEADLINE_EXCEEDED', message: `No answer within ${ms / 1000} s; the call may have taken effect.` }),
+    );
+    if (signals.some(signal => signal.aborted)) return cancelled();
+    for (const signal of signals) signal.addEventListener('abort', cancelled, { once: true });
+    run(controller.signal).then(
+      response => end({ ok: true, response }),
+      (error: unknown) => {
+        if (error instanceof CallError) return end({ ok: false, status: error.status });
+        tidy();
+        reject(error);
+      },
+    );
+  });
+}
+
+/** `a.b.Service.Method` → `['a.b.Service', 'Method']`. */
+function split(name: string): [string, string] {
+  const dot = name.lastIndexOf('.');
+  return [name.slice(0, dot), name.slice(dot + 1)];
+}
+
+/** Makes the value of a key once, when it is first asked for; what failed is made anew. */
+function lazily<K extends string, V>(make: (key: K) => Promise<V>): (key: K) => Promise<V> {
+  const made = new Map<K, Promise<V>>();
+  return key => {
+    let value = made.get(key);
+    if (!value) {
+      value = make(key);
+      value.catch(() => made.delete(key));
+      made.set(key, value);
+    }
+    return value;
+  };
+}

@@ -1,0 +1,45 @@
+import type { Json, JsonObject } from '../ports.ts';
+
+/** How answers of Google Cloud are read: nothing is taken for what it should be, and nothing throws. */
+
+export const isObject = (value: unknown): value is JsonObject =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** A string field; `''`, proto3's default, for anything else. */
+export const text = (value: unknown): string => (typeof value === 'string' ? value : '');
+
+/** A string that must be there. */
+export const filled = (value: unknown): string | undefined =>
+  typeof value === 'string' && value !== '' ? value : undefined;
+
+export const flag = (value: unknown): boolean => value === true;
+
+/** An int64, which proto3 JSON writes as a string and some servers as a number; `'0'` if it is neither. */
+export function int64(value: unknown): string {
+  if (typeof value === 'string' && /^-?[0-9]{1,19}$/.test(value)) return value;
+  return typeof value === 'number' && Number.isSafeInteger(value) ? String(value) : '0';
+}
+
+export const object = (value: unknown): JsonObject => (isObject(value) ? value : {});
+
+export const objects = (value: unknown): JsonObject[] => (Array.isArray(value) ? value.filter(isObject) : []);
+
+export const texts = (value: unknown): string[] =>
+  Array.isArray(value) ? value.filter((item): item is string => typeof item === 'string') : [];
+
+/** A `map<string, string>`. Null prototype: a label may be called `__proto__`. */
+export function stringMap(value: unknown): Record<string, string> {
+  const map: Record<string, string> = Object.create(null);
+  if (isObject(value)) for (const [key, item] of Object.entries(value)) if (typeof item === 'string') map[key] = item;
+  return map;
+}
+
+/** Parses JSON text; undefined if it is none. */
+export function json(source: string): Json | undefined {
+  try {
+    const parsed: Json = JSON.parse(source);
+    return parsed;
+  } catch {
+    return undefined;
+  }
+}

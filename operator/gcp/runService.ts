@@ -1,0 +1,51 @@
+import type { JsonObject } from '../ports.ts';
+import type { ObservedService } from '../tenant/types.ts';
+import { partsOf } from './names.ts';
+import { filled, flag, int64, object, objects, stringMap, text, texts } from './parse.ts';
+
+/** A google.cloud.run.v2.Service; undefined if it lacks its name or its etag. */
+export function parseService(answer: JsonObject): ObservedService | undefined {
+  const name = filled(answer.name);
+  const region = name && partsOf('service', name)?.[1];
+  const etag = filled(answer.etag);
+  if (!name || !region || !etag) return undefined;
+  return {
+    name,
+    region,
+    etag,
+    labels: stringMap(answer.labels),
+    generation: int64(answer.generation),
+    observedGeneration: int64(answer.observedGeneration),
+    reconciling: flag(answer.reconciling),
+    ...(filled(answer.deleteTime) && { deleteTime: text(answer.deleteTime) }),
+    updateTime: text(answer.updateTime),
+    terminal: parseTerminal(object(answer.terminalCondition)),
+    latestReadyRevision: text(answer.latestReadyRevision),
+    latestCreatedRevision: text(answer.latestCreatedRevision),
+    uri: text(answer.uri),
+    urls: texts(answer.urls),
+    traffic: objects(answer.traffic),
+    trafficStatuses: objects(answer.trafficStatuses),
+    invokerIamDisabled: flag(answer.invokerIamDisabled),
+    scaling: object(answer.scaling),
+    template: object(answer.template),
+  };
+}
+
+/** The condition that sums up a service. Which of the three kinds of reason is set depends on what failed (condition.proto). */
+function parseTerminal(condition: JsonObject): ObservedService['terminal'] {
+  const reason =
+    filled(condition.reason) ?? filled(condition.revisionReason) ?? filled(condition.executionReason) ?? '';
+  return {
+    state: TERMINAL.get(text(condition.state)) ?? 'PENDING',
+    reason,
+    message: text(condition.message),
+    ...(filled(condition.lastTransitionTime) && { time: text(condition.lastTransitionTime) }),
+  };
+}
+
+/** Anything else, a state of tomorrow too, is neither good nor bad yet. */
+const TERMINAL: ReadonlyMap<string, 'SUCCEEDED' | 'FAILED'> = new Map([
+  ['CONDITION_SUCCEEDED', 'SUCCEEDED'],
+  ['CONDITION_FAILED', 'FAILED'],
+]);

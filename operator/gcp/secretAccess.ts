@@ -1,0 +1,34 @@
+import type { JsonObject } from '../ports.ts';
+import type { ObservedSecret, SecretVersion } from '../tenant/types.ts';
+import { partsOf } from './names.ts';
+import { filled, objects, stringMap, text } from './parse.ts';
+
+/** A google.cloud.secretmanager.v1.Secret: its name as answered (with the project's number) and its labels. */
+export function parseSecret(answer: JsonObject): ObservedSecret | undefined {
+  const name = filled(answer.name);
+  if (!name || !partsOf('secret', name)) return undefined;
+  return { name, labels: stringMap(answer.labels) };
+}
+
+/** A google.cloud.secretmanager.v1.SecretVersion: its number, from its name, and its state. */
+export function parseVersion(answer: JsonObject): SecretVersion | undefined {
+  const number = partsOf('secretVersion', text(answer.name))?.[2];
+  const version = Number(number);
+  if (!number || !Number.isSafeInteger(version)) return undefined;
+  const { state } = answer;
+  const known = state === 'ENABLED' || state === 'DISABLED' || state === 'DESTROYED';
+  return { version, state: known ? state : 'UNKNOWN' };
+}
+
+/**
+ * The highest-numbered enabled version on a page of ListSecretVersions, or `best` if that is higher. Neither the
+ * server's order nor its filter is relied on.
+ */
+export function newestEnabled(page: JsonObject, best?: SecretVersion): SecretVersion | undefined {
+  let newest = best;
+  for (const item of objects(page.versions)) {
+    const version = parseVersion(item);
+    if (version?.state === 'ENABLED' && version.version > (newest?.version ?? 0)) newest = version;
+  }
+  return newest;
+}

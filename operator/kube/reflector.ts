@@ -1,0 +1,287 @@
+import type { KubeApi, KubeObject, KubeResource, KubeResult, KubeStatus, KubeWatchEvent, Runtime } from '../ports.ts';
+import { sleep } from '../runtime.ts';
+import { backoff } from './backoff.ts';
+import { keyOf } from './resources.ts';
+import { createStore, type ReadonlyStore } from './store.ts';
+import { watchOnce } from './watchOnce.ts';
+
+const PAGE = 500;
+/** Short, as an edit must be noticed within 5 s of the API server's return, and a failed attempt costs little. */
+const RETRY_MS = { base: 200, max: 4_000 };
+/** Lists that succeed, of everything, again and again, are what would hurt the API server. */
+const RELIST_MS = { base: 500, max: 30_000 };
+/** So many 5xx in a row, and the resourceVersion is suspect (one from before etcd was restored is never served). */
+const REFUSALS_BEFORE_RELIST = 5;
+const ABSENT_KIND_RETRY_MS = 60_000;
+
+export interface ReflectorOptions {
+  api: KubeApi;
+  runtime: Runtime;
+  resource: KubeResource;
+  /** Absent: all namespaces. */
+  namespace?: string;
+  /** The kind may not be installed: then it is empty, and looked for once a minute. */
+  optional?: boolean;
+  /** What to keep of an object; `trimmed` unless said otherwise. */
+  transform?: (object: KubeObject) => KubeObject;
+  /** Called for each change, after the store has it; `undefined` for an object that is not there. May throw. */
+  onChange?: (key: string, object: KubeObject | undefined, old: KubeObject | undefined) => void;
+  /** Something failed that the reflector gets over by itself. */
+  onProblem?: (message: string, status?: KubeStatus) => void;
+}
+
+export interface Reflector extends ReadonlyStore {
+  /** Resolves once the store holds a whole list, or the reflector was stopped before that. */
+  synced: Promise<void>;
+  isSynced(): boolean;
+  /** No handler is called any more; resolves when nothing of it runs. */
+  stop(): Promise<void>;
+  readonly counters: Readonly<ReflectorCounters>;
+}
+
+export interface ReflectorCounters {
+  /** Pages read. */
+  lists: number;
+  watches: number;
+  events: number;
+  bookmarks: number;
+  /** Events that had been seen before. */
+  repeats: number;
+  /** Lists and watches that ended in an error, those of the next two lines among them. */
+  failures: number;
+  silent: number;
+  expired: number;
+  malformed: number;
+  handlerErrors: number;
+}
+
+/** Keeps a store equal to what the API server holds of one kind: list, then watch from there, for as long as it lives. */
+export function startReflector(options: ReflectorOptions): Reflector {
+  const { api, runtime, resource, namespace, optional = false, transform = trimmed } = options;
+  const store = createStore();
+  const counters = noCounts();
+  const stopping = new AbortController();
+  const stopped = stopping.signal;
+  const firstList = Promise.withResolvers<void>();
+  let synced = false;
+  /** Where to go on watching; undefined: list first. */
+  let version: string | undefined;
+
+  function problem(message: string, status?: KubeStatus) {
+    try {
+      options.onProblem?.(`${resource.plural}: ${message}`, status);
+    } catch {
+      // A log that fails must not stop the cache.
+    }
+  }
+
+  function change(key: string, object: KubeObject | undefined) {
+    const old = store.get(key);
+    if (object) store.set(object);
+    else store.delete(key);
+    if (stopped.aborted || (object ? old && isSame(object, old) : !old)) return;
+    try {
+      options.onChange?.(key, object, old);
+    } catch (error) {
+      counters.handlerErrors++;
+      problem(`the handler failed on ${key}: ${String(error)}`);
+    }
+  }
+
+  function kept(object: KubeObject): KubeObject | undefined {
+    try {
+      if (typeof object.metadata.name !== 'string') throw new Error('it has no name');
+      return transform(object);
+    } catch (error) {
+      counters.malformed++;
+      problem(`an object was left out: ${String(error)}`);
+      return undefined;
+    }
+  }
+
+  async function list(): Promise<KubeResult<string>> {
+    const found = new Map<string, KubeObject>();
+    let next: string | undefined;
+    for (;;) {
+      // No resourceVersion: a consistent read, so never older than what was seen before.
+      const page = await api.list(resource, { namespace, limit: PAGE, continue: next, signal: stopped });
+      counters.lists++;
+      if (!page.ok) return page;
+      for (const item of page.value.items) {
+        const object = kept(item);
+        if (object) found.set(keyOf(object.metadata), object);
+      }
+      next = page.value.metadata.continue;
+      if (!next) {
+        replace(found);
+        return { ok: true, value: page.value.metadata.resourceVersion };
+      }
+    }
+  }
+
+  function replace(found: ReadonlyMap<string, KubeObject>) {
+    if (stopped.aborted) return;
+    for (const key of [...store.keys()]) if (!found.has(key)) change(key, undefined);
+    for (const [key, object] of found) change(key, object);
+    synced = true;
+    firstList.resolve();
+  }
+
+  function onEvent({ type, object }: KubeWatchEvent) {
+    const at = object?.metadata?.resourceVersion;
+    const repeated = version !== undefined && isAtMost(at, version);
+    if (type === 'BOOKMARK') {
+      counters.bookmarks++;
+    } else {
+      counters.events++;
+      const now = kept(object);
+      const key = now && keyOf(now.metadata);
+      if (key && type === 'DELETED') {
+        // A uid never comes back, so this holds even for an event that is late.
+        if (store.get(key)?.metadata.uid === now.metadata.uid) change(key, undefined);
+      } else if (key && repeated) {
+        counters.repeats++;
+      } else if (key) {
+        change(key, now);
+      }
+    }
+    if (at && !repeated) version = at;
+  }
+
+  async function run() {
+    let failures = 0;
+    let refusals = 0;
+    let relists = 0;
+    const pause = (ms: number) => sleep(runtime, ms, stopped);
+
+    while (!stopped.aborted) {
+      if (version === undefined) {
+        const listed = await list();
+        if (stopped.aborted) return;
+        if (listed.ok) {
+          version = listed.value;
+          failures = 0;
+          continue;
+        }
+        const { status } = listed;
+        counters.failures++;
+        if (optional && status.code === 404) {
+          replace(new Map());
+          await pause(ABSENT_KIND_RETRY_MS * (1 + runtime.random() / 10));
+        } else {
+          problem(`listing failed: ${status.message}`, status);
+          await pause(backoff(runtime, ++failures, RETRY_MS, status.retryAfterMs));
+        }
+        continue;
+      }
+
+      const watch = await watchOnce({
+        api,
+        runtime,
+        resource,
+        namespace,
+        resourceVersion: version,
+        signal: stopped,
+        onEvent,
+      });
+      counters.watches++;
+      if (stopped.aborted) return;
+      if (watch.ok || watch.received > 0) failures = refusals = 0;
+      if (watch.ok) {
+        relists = 0;
+        continue;
+      }
+      const { status } = watch;
+      counters.failures++;
+      if (status.reason === 'Silent') counters.silent++;
+      if (status.code >= 500) refusals++;
+      problem(`watching failed: ${status.message}`, status);
+      if (isExpired(status) || refusals >= REFUSALS_BEFORE_RELIST) {
+        counters.expired++;
+        refusals = 0;
+        version = undefined;
+        await pause(backoff(runtime, ++relists, RELIST_MS, status.retryAfterMs));
+      } else {
+        await pause(backoff(runtime, ++failures, RETRY_MS, status.retryAfterMs));
+      }
+    }
+  }
+
+  async function runForever() {
+    while (!stopped.aborted) {
+      try {
+        await run();
+      } catch (error) {
+        // The port rejects only for a bug; even that must not leave a cache that stands still and looks alive.
+        counters.failures++;
+        version = undefined;
+        problem(`a bug: ${String(error)}`);
+        await sleep(runtime, RELIST_MS.max, stopped);
+      }
+    }
+    firstList.resolve();
+  }
+  const running = runForever();
+
+  return {
+    get: store.get,
+    list: store.list,
+    keys: store.keys,
+    get size() {
+      return store.size;
+    },
+    synced: firstList.promise,
+    isSynced: () => synced,
+    stop() {
+      stopping.abort();
+      return running;
+    },
+    counters,
+  };
+}
+
+const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
+
+/** Drops what no controller reads and what can be larger than all the rest: managedFields, and kubectl's copy. */
+export function trimmed(object: KubeObject): KubeObject {
+  const { managedFields: _, ...metadata } = object.metadata as KubeObject['metadata'] & { managedFields?: unknown };
+  if (metadata.annotations?.[LAST_APPLIED] !== undefined) {
+    const { [LAST_APPLIED]: _, ...annotations } = metadata.annotations;
+    metadata.annotations = annotations;
+  }
+  return { ...object, metadata };
+}
+
+function noCounts(): ReflectorCounters {
+  return {
+    lists: 0,
+    watches: 0,
+    events: 0,
+    bookmarks: 0,
+    repeats: 0,
+    failures: 0,
+    silent: 0,
+    expired: 0,
+    malformed: 0,
+    handlerErrors: 0,
+  };
+}
+
+function isSame(a: KubeObject, b: KubeObject): boolean {
+  return a.metadata.uid === b.metadata.uid && a.metadata.resourceVersion === b.metadata.resourceVersion;
+}
+
+/**
+ * Whether resourceVersion `a` is `b` or older; false where that can't be told. Events of one kind come in the order of
+ * their resourceVersions, which are decimal numbers to be compared as such (KEP-5504, Kubernetes 1.35).
+ */
+function isAtMost(a: string | undefined, b: string): boolean {
+  const decimal = /^[1-9]\d*$/;
+  if (a === undefined || !decimal.test(a) || !decimal.test(b)) return false;
+  return a.length === b.length ? a <= b : a.length < b.length;
+}
+
+/** The resourceVersion is too old, or the server knows no such kind or request (any more). */
+function isExpired(status: KubeStatus): boolean {
+  return [400, 404, 410].includes(status.code) || status.reason === 'Expired' || status.reason === 'Gone';
+}

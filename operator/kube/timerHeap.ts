@@ -1,0 +1,111 @@
+import type { Runtime } from '../ports.ts';
+
+/** Something that may be due at a time; `slot` belongs to the heap (-1: not in it). */
+export interface Timed {
+  at: number;
+  slot: number;
+}
+
+export interface TimerHeap<T extends Timed> {
+  /** Adds `item`, or moves it to another time (monotonic milliseconds). */
+  set(item: T, at: number): void;
+  remove(item: T): void;
+  clear(): void;
+  readonly size: number;
+}
+
+/** Any number of timers behind one of the runtime's: O(log n) each. `onDue` gets them in the order of their times. */
+export function createTimerHeap<T extends Timed>(runtime: Runtime, onDue: (item: T) => void): TimerHeap<T> {
+  const heap: T[] = [];
+  let armed: { at: number; cancel: () => void } | undefined;
+
+  function place(item: T, slot: number) {
+    heap[slot] = item;
+    item.slot = slot;
+  }
+
+  function rise(item: T) {
+    let slot = item.slot;
+    while (slot > 0) {
+      const parent = (slot - 1) >> 1;
+      const above = heap[parent];
+      if (!above || above.at <= item.at) break;
+      place(above, slot);
+      slot = parent;
+    }
+    place(item, slot);
+  }
+
+  function sink(item: T) {
+    let slot = item.slot;
+    for (;;) {
+      const left = heap[2 * slot + 1];
+      const right = heap[2 * slot + 2];
+      const child = left && right && right.at < left.at ? right : left;
+      if (!child || child.at >= item.at) break;
+      const below = child.slot;
+      place(child, slot);
+      slot = below;
+    }
+    place(item, slot);
+  }
+
+  function remove(item: T) {
+    const { slot } = item;
+    if (slot < 0) return;
+    item.slot = -1;
+    const last = heap.pop();
+    if (!last || last === item) return;
+    place(last, slot);
+    sink(last);
+    rise(last);
+  }
+
+  function arm() {
+    const first = heap[0];
+    if (armed && armed.at === first?.at) return;
+    armed?.cancel();
+    armed = undefined;
+    // 2 ** 31 - 1 is the longest a Node.js timer can wait.
+    if (first) {
+      const ms = Math.min(Math.max(Math.ceil(first.at - runtime.monotonic()), 0), 2 ** 31 - 1);
+      armed = { at: first.at, cancel: runtime.after(ms, fire) };
+    }
+  }
+
+  function fire() {
+    armed = undefined;
+    const now = runtime.monotonic();
+    for (let first = heap[0]; first && first.at <= now; first = heap[0]) {
+      remove(first);
+      onDue(first);
+    }
+    arm();
+  }
+
+  return {
+    set(item, at) {
+      if (item.slot < 0) {
+        item.at = at;
+        place(item, heap.length);
+        rise(item);
+      } else {
+        item.at = at;
+        sink(item);
+        rise(item);
+      }
+      arm();
+    },
+    remove(item) {
+      remove(item);
+      arm();
+    },
+    clear() {
+      while (heap[0]) remove(heap[0]);
+      arm();
+    },
+    get size() {
+      return heap.length;
+    },
+  };
+}

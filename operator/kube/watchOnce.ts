@@ -1,0 +1,69 @@
+import type { KubeApi, KubeObject, KubeResource, KubeResult, KubeStatus, KubeWatchEvent, Runtime } from '../ports.ts';
+
+/**
+ * The server is asked to end each watch after 20 to 25 s (at random, so that many don't come back at once), and one that
+ * outlives this by 5 s is dead: a connection that silently lost its other end is noticed within 30 s, with no keep-alive
+ * to trust on the way. An API server sends a bookmark 2 s before such an end (else about once a minute), so that the next
+ * watch goes on from there and costs next to nothing. client-node's `Watch` would cut a silent one at 30 s anyway.
+ */
+const SECONDS = { least: 20, most: 25, grace: 5 };
+const TOO_SHORT_MS = 1_000;
+
+export interface WatchOnceOptions {
+  api: KubeApi;
+  runtime: Runtime;
+  resource: KubeResource;
+  namespace?: string;
+  resourceVersion: string;
+  signal: AbortSignal;
+  /** Everything but `ERROR`; never after the promise has resolved. */
+  onEvent: (event: KubeWatchEvent) => void;
+}
+
+/** `ok` if the server ended it as asked; `received`: how many events came. `Silent` is the reason of a dead one. */
+export async function watchOnce(options: WatchOnceOptions): Promise<KubeResult<undefined> & { received: number }> {
+  const { api, runtime, resource, namespace, resourceVersion, signal, onEvent } = options;
+  const timeoutSeconds = SECONDS.least + Math.floor(runtime.random() * (SECONDS.most - SECONDS.least + 1));
+  const startedAt = runtime.monotonic();
+  let received = 0;
+  let failure: KubeStatus | undefined;
+
+  const abort = new AbortController();
+  const end = () => abort.abort();
+  signal.addEventListener('abort', end, { once: true });
+  const cancelDeadline = runtime.after((timeoutSeconds + SECONDS.grace) * 1000, () => {
+    failure = { code: 0, reason: 'Silent', message: 'the watch outlived its end, so its connection was dead' };
+    end();
+  });
+
+  const onAny = (event: KubeWatchEvent) => {
+    if (abort.signal.aborted) return;
+    if (event.type === 'ERROR') {
+      failure = statusIn(event.object);
+      end();
+      return;
+    }
+    received++;
+    onEvent(event);
+  };
+  const watch = { namespace, resourceVersion, timeoutSeconds, signal: abort.signal };
+  const result = await api.watch(resource, watch, onAny);
+
+  cancelDeadline();
+  signal.removeEventListener('abort', end);
+  end();
+  if (!failure && result.ok && received === 0 && runtime.monotonic() - startedAt < TOO_SHORT_MS) {
+    // Something on the way closes watches at once, which must not become a loop.
+    failure = { code: 0, reason: 'TooShort', message: 'the watch ended as soon as it began' };
+  }
+  return failure ? { ok: false, status: failure, received } : { ...result, received };
+}
+
+function statusIn(object: KubeObject): KubeStatus {
+  const { code, reason, message } = object as { code?: unknown; reason?: unknown; message?: unknown };
+  return {
+    code: typeof code === 'number' ? code : 500,
+    reason: typeof reason === 'string' ? reason : '',
+    message: typeof message === 'string' ? message : 'the watch ended in an error',
+  };
+}

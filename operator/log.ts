@@ -1,0 +1,19 @@
+import { LOG_LEVELS, type LogLevel } from './options.ts';
+import type { JsonObject } from './ports.ts';
+
+export type Log = (level: LogLevel, message: string, fields?: JsonObject) => void;
+
+/** Structured logs: one JSON object a line, in the field names that Cloud Logging knows. Bounded in length. */
+export function createLog(level: LogLevel, now: () => number, write: (line: string) => void): Log {
+  const least = LOG_LEVELS.indexOf(level);
+  return (severity, message, fields = {}) => {
+    if (LOG_LEVELS.indexOf(severity) < least) return;
+    const bounded = Object.fromEntries(
+      Object.entries(fields).map(([key, value]) => [key, typeof value === 'string' ? value.slice(0, LONGEST) : value]),
+    );
+    const line = { time: new Date(now()).toISOString(), severity: severity.toUpperCase(), message, ...bounded };
+    write(`${JSON.stringify(line)}\n`);
+  };
+}
+
+const LONGEST = 2_000;

@@ -1,0 +1,128 @@
+import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
+import packageJson from '../package.json' with { type: 'json' };
+import { createGcpClient } from './gcp/client.ts';
+import { endpointsFrom } from './gcp/endpoints.ts';
+import { instrument } from './gcp/instrument.ts';
+import { createKubeApi, loadKubeConfig } from './kube/client.ts';
+import { createEventRecorder } from './kube/events.ts';
+import { type LeaderElection, startLeaderElection } from './kube/leases.ts';
+import { NAMESPACES } from './kube/resources.ts';
+import { createLog, type Log } from './log.ts';
+import { createMetrics } from './metrics.ts';
+import { createOperator, type Operator } from './operator.ts';
+import { type Options, readOptions, UsageError, usage } from './options.ts';
+import type { KubeApi } from './ports.ts';
+import { realRuntime as runtime, sleep } from './runtime.ts';
+import { serve } from './servers.ts';
+
+/** Flags and wiring, nothing else. Exit codes: 0 asked to stop, 1 failed, 2 wrong flags. */
+
+const LEASE = 'aitenant-operator';
+/** How long a stop waits for calls under way; less than the pod's grace period. */
+const STOP_MS = 25_000;
+
+async function main(options: Options): Promise<void> {
+  const log = createLog(options.logLevel, runtime.now, line => process.stdout.write(line));
+  const config = loadKubeConfig();
+  const kube = createKubeApi({ config, runtime, userAgent: `aitenant-operator/${packageJson.version}` });
+  const google = createGcpClient({ runtime, endpoints: endpointsFrom(process.env) });
+  const identity = `${hostname()}_${randomBytes(6).toString('hex')}`;
+
+  let election: LeaderElection | undefined;
+  let operator: Operator | undefined;
+  const mayAct = () => !options.leaderElect || election?.isLeader() === true;
+  const idle = { depth: { edit: 0, retry: 0, resync: 0 }, running: 0, scheduled: 0, longestRunMs: 0 };
+  const metrics = createMetrics(() => operator?.stats() ?? idle, mayAct);
+
+  await serve(options.healthAddress, async path => {
+    if (path === '/healthz') return { status: 200, body: 'ok\n' };
+    if (path !== '/readyz') return undefined;
+    // A replica that waits for its term is ready: it could take over.
+    return operator?.isSynced() ? { status: 200, body: 'ok\n' } : { status: 503, body: 'the caches are filling\n' };
+  });
+  await serve(options.metricsAddress, async path =>
+    path === '/metrics'
+      ? { status: 200, type: metrics.registry.contentType, body: await metrics.registry.metrics() }
+      : undefined,
+  );
+
+  const clusterId = options.clusterId ?? (await kubeSystemUid(kube, log));
+  const events = createEventRecorder({ api: kube, runtime, component: 'aitenant-operator', instance: hostname() });
+  operator = createOperator({
+    kube,
+    gcp: instrument(google.call, runtime, { after: metrics.onCall }),
+    runtime,
+    settings: { ...options.settings, clusterId },
+    events,
+    log,
+    namespace: options.namespace,
+    workers: options.workers,
+    mayAct,
+    hooks: metrics.queueHooks,
+    onReport: metrics.onReport,
+    onGone: metrics.onGone,
+  });
+  const running = operator;
+
+  let stopping = false;
+  const stop = async (why: string, code: number) => {
+    if (stopping) return;
+    stopping = true;
+    log('info', 'stopping', { why });
+    runtime.after(STOP_MS, () => process.exit(1));
+    await running.stop();
+    await election?.stop();
+    await events.stop(2_000);
+    google.close();
+    await kube.close();
+    process.exit(code);
+  };
+  process.on('SIGTERM', () => void stop('SIGTERM', 0));
+  process.on('SIGINT', () => void stop('SIGINT', 0));
+
+  await running.synced;
+  log('info', 'ready', { clusterId, workers: options.workers, leaderElect: options.leaderElect });
+  if (!options.leaderElect) {
+    running.start();
+    return;
+  }
+  election = startLeaderElection({
+    api: kube,
+    runtime,
+    namespace: process.env.POD_NAMESPACE ?? config.getContextObject(config.getCurrentContext())?.namespace ?? 'default',
+    name: LEASE,
+    identity,
+    onElected: () => {
+      log('info', 'leading', { identity });
+      running.start();
+    },
+    // What it knows may be out of date by the time it leads again: a fresh process is the safest start.
+    onLost: () => void stop('the lease was lost', 1),
+    onProblem: (message, status) => log('warn', message, status ? { code: status.code } : {}),
+  });
+}
+
+/** The cluster's identity; waits for the API server for as long as it takes. */
+async function kubeSystemUid(kube: KubeApi, log: Log): Promise<string> {
+  for (;;) {
+    const found = await kube.get(NAMESPACES, undefined, 'kube-system');
+    if (found.ok && found.value.metadata.uid) return found.value.metadata.uid;
+    const message = found.ok ? 'it has no UID' : found.status.message;
+    log('warn', 'cannot read Namespace kube-system, which names this cluster (or set --cluster-id)', { message });
+    await sleep(runtime, 2_000);
+  }
+}
+
+try {
+  const options = readOptions(process.argv.slice(2), process.env);
+  if (options === 'help') console.log(usage());
+  else await main(options);
+} catch (error) {
+  if (!(error instanceof UsageError)) {
+    console.error(`aitenant-operator: ${error instanceof Error ? error.message : String(error)}`);
+    process.exit(1);
+  }
+  console.error(`aitenant-operator: ${error.message}\nSee --help.`);
+  process.exit(2);
+}

@@ -1,0 +1,118 @@
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { CallEnd } from './gcp/instrument.ts';
+import type { Priority, Queue, QueueHooks } from './kube/queue.ts';
+import type { Tenant, TenantStatus } from './tenant/types.ts';
+
+/** Prometheus metrics, with the names that controller-runtime and client-go use where they fit. */
+export function createMetrics(queueStats: () => ReturnType<Queue['stats']>, isLeader: () => boolean) {
+  const registry = new Registry();
+  const registers = [registry];
+  const name = { name: 'aitenant' };
+
+  const reconciles = new Counter({
+    name: 'controller_runtime_reconcile_total',
+    help: 'Reconciliations by result.',
+    labelNames: ['controller', 'result'],
+    registers,
+  });
+  const reconcileTime = new Histogram({
+    name: 'controller_runtime_reconcile_time_seconds',
+    help: 'Length of a reconciliation.',
+    labelNames: ['controller'],
+    buckets: [0.001, 0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60],
+    registers,
+  });
+  const adds = new Counter({
+    name: 'workqueue_adds_total',
+    help: 'Keys added.',
+    labelNames: ['name', 'priority'],
+    registers,
+  });
+  const retries = new Counter({ name: 'workqueue_retries_total', help: 'Retries.', labelNames: ['name'], registers });
+  const waited = new Histogram({
+    name: 'workqueue_queue_duration_seconds',
+    help: 'How long a key waited for a worker.',
+    labelNames: ['name'],
+    buckets: [0.001, 0.01, 0.1, 0.5, 1, 5, 15, 60, 300],
+    registers,
+  });
+  new Gauge({
+    name: 'workqueue_depth',
+    help: 'Keys waiting for a worker.',
+    labelNames: ['name', 'priority'],
+    registers,
+    collect() {
+      for (const [priority, depth] of Object.entries(queueStats().depth)) this.set({ ...name, priority }, depth);
+    },
+  });
+  new Gauge({
+    name: 'workqueue_longest_running_processor_seconds',
+    help: 'How long the longest reconciliation has been going on.',
+    labelNames: ['name'],
+    registers,
+    collect() {
+      this.set(name, queueStats().longestRunMs / 1000);
+    },
+  });
+  new Gauge({
+    name: 'leader_election_master_status',
+    help: '1 while this replica acts.',
+    labelNames: ['name'],
+    registers,
+    collect() {
+      this.set(name, isLeader() ? 1 : 0);
+    },
+  });
+  const calls = new Counter({
+    name: 'aitenant_gcp_calls_total',
+    help: 'Calls to Google Cloud.',
+    labelNames: ['api', 'method', 'code'],
+    registers,
+  });
+  const callTime = new Histogram({
+    name: 'aitenant_gcp_call_duration_seconds',
+    help: 'How long Google Cloud took to answer.',
+    labelNames: ['api', 'method'],
+    buckets: [0.01, 0.05, 0.1, 0.5, 1, 5, 15, 30],
+    registers,
+  });
+  const reasons = new Map<string, string>();
+  new Gauge({
+    name: 'aitenant_tenants',
+    help: 'Tenants by the reason of their Ready condition.',
+    labelNames: ['reason'],
+    registers,
+    collect() {
+      this.reset();
+      for (const reason of reasons.values()) this.inc({ reason });
+    },
+  });
+
+  const queueHooks: QueueHooks = {
+    onAdd: (priority: Priority) => adds.inc({ ...name, priority }),
+    onStart: (_key, _priority, waitedMs) => waited.observe(name, waitedMs / 1000),
+    onEnd: (_key, verdict, tookMs) => {
+      const result = verdict.kind === 'retry' ? 'error' : verdict.kind === 'again' ? 'requeue_after' : 'success';
+      reconciles.inc({ controller: name.name, result });
+      reconcileTime.observe({ controller: name.name }, tookMs / 1000);
+    },
+    onRetry: () => retries.inc(name),
+  };
+
+  return {
+    registry,
+    queueHooks,
+    onCall({ api, method, code, durationMs }: CallEnd): void {
+      const short = method.split('.').at(-1) ?? method;
+      calls.inc({ api, method: short, code });
+      callTime.observe({ api, method: short }, durationMs / 1000);
+    },
+    onReport(tenant: Tenant, status: TenantStatus): void {
+      const reason = status.conditions.find(({ type }) => type === 'Ready')?.reason ?? '';
+      reasons.set(`${tenant.namespace}/${tenant.name}`, reason);
+    },
+    onGone(key: string): void {
+      reasons.delete(key);
+    },
+  };
+}

@@ -1,0 +1,128 @@
+import type { EventRecorder } from './kube/events.ts';
+import { createQueue, type Queue, type QueueHooks } from './kube/queue.ts';
+import { type Reflector, startReflector } from './kube/reflector.ts';
+import { NAMESPACES } from './kube/resources.ts';
+import type { Log } from './log.ts';
+import type { GcpCall, JsonObject, KubeApi, KubeObject, KubeStatus, Runtime } from './ports.ts';
+import { createReconciler } from './reconciler.ts';
+import type { Settings, Tenant, TenantStatus } from './tenant/types.ts';
+import { AI_TENANTS, SECRET_MANAGER_SECRETS } from './tenantResource.ts';
+
+export interface OperatorOptions {
+  kube: KubeApi;
+  gcp: GcpCall;
+  runtime: Runtime;
+  settings: Settings;
+  events: EventRecorder;
+  log: Log;
+  /** Absent: all namespaces. */
+  namespace?: string;
+  workers: number;
+  mayAct: () => boolean;
+  hooks?: QueueHooks;
+  onReport?: (tenant: Tenant, status: TenantStatus) => void;
+  onGone?: (key: string) => void;
+}
+
+export interface Operator {
+  /** Resolves once everything that is watched is in the cache. */
+  synced: Promise<void>;
+  isSynced(): boolean;
+  /** Hands out work from here on. */
+  start(): void;
+  /** Finishes what is under way, then ends. */
+  stop(): Promise<void>;
+  stats: Queue['stats'];
+}
+
+/** The watches, the queue and the reconciler, put together: what runs in production, in tests and in the simulation. */
+export function createOperator(options: OperatorOptions): Operator {
+  const { kube, runtime, namespace, log } = options;
+  const problem = (kind: string) => (message: string, status?: KubeStatus) =>
+    log('warn', `watching ${kind}: ${message}`, status ? { code: status.code, reason: status.reason } : {});
+  const watch = (resource: typeof AI_TENANTS, onChange: Changed, extra: { optional?: boolean } = {}): Reflector =>
+    startReflector({
+      api: kube,
+      runtime,
+      resource,
+      namespace: resource.namespaced ? namespace : undefined,
+      onChange,
+      onProblem: problem(resource.kind),
+      ...extra,
+    });
+
+  const tenants = watch(AI_TENANTS, (key, object, old) => {
+    if (!object) {
+      queue.forget(key);
+      options.onGone?.(key);
+    } else if (!old) queue.add(key, object.metadata.deletionTimestamp ? 'edit' : 'resync');
+    else if (isNews(object, old)) queue.add(key, 'edit');
+  });
+  const namespaces = watch(NAMESPACES, (name, object, old) => {
+    if (old && sameText(object?.metadata.annotations, old.metadata.annotations)) return;
+    for (const tenant of tenants.list(name)) queue.add(keyOf(tenant), 'edit');
+  });
+  const connectorSecrets = watch(
+    SECRET_MANAGER_SECRETS,
+    key => {
+      const slash = key.indexOf('/');
+      const name = key.slice(slash + 1);
+      for (const tenant of tenants.list(key.slice(0, slash)))
+        if (refersTo(tenant, name)) queue.add(keyOf(tenant), 'edit');
+    },
+    { optional: true },
+  );
+
+  const reconcile = createReconciler({ ...options, tenants, namespaces, connectorSecrets });
+  const queue = createQueue({
+    runtime,
+    workers: options.workers,
+    process: reconcile,
+    hooks: {
+      ...options.hooks,
+      onError: (key, error) =>
+        log('error', 'a bug in the reconciler', {
+          tenant: key,
+          error: error instanceof Error ? String(error.stack) : String(error),
+        }),
+    },
+  });
+
+  const reflectors = [tenants, namespaces, connectorSecrets];
+  return {
+    synced: Promise.all(reflectors.map(({ synced }) => synced)).then(() => undefined),
+    isSynced: () => reflectors.every(reflector => reflector.isSynced()),
+    start: () => queue.start(),
+    async stop() {
+      await queue.stop();
+      await Promise.all(reflectors.map(reflector => reflector.stop()));
+    },
+    stats: () => queue.stats(),
+  };
+}
+
+type Changed = (key: string, object: KubeObject | undefined, old: KubeObject | undefined) => void;
+
+const keyOf = (object: KubeObject): string => `${object.metadata.namespace}/${object.metadata.name}`;
+
+/** Our own status writes come back through the watch: only what somebody else changed is news. */
+function isNews(object: KubeObject, old: KubeObject): boolean {
+  const [now, before] = [object.metadata, old.metadata];
+  return (
+    now.uid !== before.uid ||
+    now.generation !== before.generation ||
+    now.deletionTimestamp !== before.deletionTimestamp ||
+    !sameText(now.annotations, before.annotations) ||
+    !sameText(now.finalizers, before.finalizers)
+  );
+}
+
+const sameText = (a: unknown, b: unknown): boolean => JSON.stringify(a ?? null) === JSON.stringify(b ?? null);
+
+function refersTo(tenant: KubeObject, secret: string): boolean {
+  const keys = (tenant.spec as JsonObject | undefined)?.keys;
+  return (
+    Array.isArray(keys) &&
+    keys.some(key => ((key as JsonObject | null)?.secretRef as JsonObject | undefined)?.name === secret)
+  );
+}

@@ -1,0 +1,170 @@
+import { parseArgs } from 'node:util';
+import { isProjectId } from './tenant/names.ts';
+import type { Settings } from './tenant/types.ts';
+
+/** The operator's flags. Each can also be set by its environment variable: `--sync-interval` is `AITENANT_SYNC_INTERVAL`. */
+export interface Options {
+  settings: Omit<Settings, 'clusterId'>;
+  clusterId?: string;
+  namespace?: string;
+  workers: number;
+  leaderElect: boolean;
+  metricsAddress: string;
+  healthAddress: string;
+  logLevel: LogLevel;
+}
+
+export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+interface Flag {
+  argument: string;
+  help: string;
+  fallback?: string;
+}
+
+const FLAGS: Record<string, Flag> = {
+  project: { argument: 'ID', help: 'project of tenants whose Namespace names none' },
+  projects: { argument: 'LIST', help: 'projects that may be used, with * as a wildcard, separated by commas (all)' },
+  'default-image': {
+    argument: 'IMAGE',
+    help: 'image of a new service whose tenant names none',
+    fallback: 'gcr.io/cloudrun/hello',
+  },
+  namespace: { argument: 'NAME', help: 'watch this namespace only (all)' },
+  workers: { argument: 'N', help: 'tenants reconciled at once', fallback: '8' },
+  'sync-interval': { argument: 'TIME', help: 'how often an unchanged tenant is checked', fallback: '10m' },
+  'claim-policy': {
+    argument: 'labelled|any',
+    help: 'what already exists is used only where it names the namespace, or always',
+    fallback: 'labelled',
+  },
+  'cluster-id': {
+    argument: 'ID',
+    help: 'marks what this cluster owns; keep it when a cluster is rebuilt (UID of Namespace kube-system)',
+  },
+  'leader-elect': { argument: '', help: 'only one replica acts at a time' },
+  'region-move-grace': { argument: 'TIME', help: "how long a moved tenant's former service stays", fallback: '1h' },
+  'metrics-address': { argument: 'HOST:PORT', help: '/metrics; 0 turns it off', fallback: ':8080' },
+  'health-address': { argument: 'HOST:PORT', help: '/healthz and /readyz; 0 turns it off', fallback: ':8081' },
+  'log-level': { argument: LOG_LEVELS.join('|'), help: 'how much is logged', fallback: 'info' },
+};
+
+export function usage(): string {
+  const lines = Object.entries(FLAGS).map(([name, { argument, help, fallback }]) => {
+    const flag = `--${name}${argument === '' ? '' : ` ${argument}`}`;
+    return `  ${flag.padEnd(34)}${help}${fallback === undefined ? '' : ` (${fallback})`}`;
+  });
+  return [
+    'Usage: node operator/main.ts [FLAG…]',
+    '',
+    'Reconciles AiTenants: service account, key grants and Cloud Run service of each.',
+    'Each flag can also be set by AITENANT_FLAG_NAME in the environment.',
+    '',
+    ...lines,
+    `  ${'--help'.padEnd(34)}this page`,
+    '',
+    'Google Cloud: Application Default Credentials; CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN, …_SECRETMANAGER and …_IAM name',
+    'other addresses. Kubernetes: KUBECONFIG, ~/.kube/config, or the pod’s service account.',
+  ].join('\n');
+}
+
+/** A mistake of whoever typed the flags; the message says what to write instead. */
+export class UsageError extends Error {}
+
+/** Throws `UsageError`. `help`: the page was asked for. */
+export function readOptions(argv: string[], env: Record<string, string | undefined>): Options | 'help' {
+  const given = parsed(argv);
+  if (given.help === true) return 'help';
+  const value = (name: string): string | undefined => {
+    const flag = given[name];
+    if (typeof flag === 'string') return flag;
+    return env[`AITENANT_${name.replaceAll('-', '_').toUpperCase()}`] ?? FLAGS[name]?.fallback;
+  };
+  const required = (name: string): string => value(name) ?? '';
+  const leaderElect = given['leader-elect'] === true || /^(1|true|yes)$/i.test(value('leader-elect') ?? '');
+
+  const project = value('project') || undefined;
+  if (project !== undefined && !isProjectId(project)) {
+    throw new UsageError(`--project=${project} is not a project id (a project number will not do).`);
+  }
+  const clusterId = value('cluster-id') || undefined;
+  if (clusterId !== undefined && !/^[a-z0-9][-_a-z0-9]{0,62}$/.test(clusterId)) {
+    throw new UsageError(
+      `--cluster-id=${clusterId} cannot be a label: lower-case letters, digits, - and _, at most 63, such as prod-tokyo.`,
+    );
+  }
+  const workers = Number(required('workers'));
+  if (!Number.isInteger(workers) || workers < 1 || workers > 1000) {
+    throw new UsageError(`--workers=${required('workers')} must be a whole number from 1 to 1000.`);
+  }
+  return {
+    settings: {
+      project,
+      projects: list(value('projects')),
+      defaultImage: required('default-image'),
+      claimPolicy: oneOf('claim-policy', required('claim-policy'), ['labelled', 'any'] as const),
+      regionMoveGraceMs: duration('region-move-grace', required('region-move-grace'), 0),
+      syncIntervalMs: duration('sync-interval', required('sync-interval'), 1_000),
+    },
+    clusterId,
+    namespace: value('namespace') || undefined,
+    workers,
+    leaderElect,
+    metricsAddress: required('metrics-address'),
+    healthAddress: required('health-address'),
+    logLevel: oneOf('log-level', required('log-level'), LOG_LEVELS),
+  };
+}
+
+function parsed(argv: string[]): Record<string, string | boolean | undefined> {
+  try {
+    const options = Object.fromEntries(
+      Object.entries(FLAGS).map(([name, { argument }]) => [
+        name,
+        { type: argument === '' ? ('boolean' as const) : ('string' as const) },
+      ]),
+    );
+    const { values } = parseArgs({
+      args: argv,
+      options: { ...options, help: { type: 'boolean', short: 'h' } },
+      strict: true,
+      allowPositionals: false,
+    });
+    return values as Record<string, string | boolean | undefined>;
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+const list = (text: string | undefined): string[] =>
+  (text ?? '')
+    .split(',')
+    .map(item => item.trim())
+    .filter(item => item !== '');
+
+function oneOf<T extends string>(flag: string, value: string, words: readonly T[]): T {
+  const word = words.find(other => other === value);
+  if (word === undefined) throw new UsageError(`--${flag}=${value} must be one of: ${words.join(', ')}.`);
+  return word;
+}
+
+const UNITS: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** `90s`, `10m`, `1h30m`, or a plain number of seconds → milliseconds. */
+function duration(flag: string, text: string, least: number): number {
+  const wrong = new UsageError(
+    `--${flag}=${text} is not a time such as 90s, 10m or 1h${least > 0 ? ' (at least 1s)' : ''}.`,
+  );
+  if (/^\d+$/.test(text)) {
+    if (Number(text) * 1000 < least) throw wrong;
+    return Number(text) * 1000;
+  }
+  if (!/^(\d+(ms|s|m|h|d))+$/.test(text)) throw wrong;
+  const ms = [...text.matchAll(/(\d+)(ms|s|m|h|d)/g)].reduce(
+    (sum, [, count = '0', unit = 's']) => sum + Number(count) * (UNITS[unit] ?? 0),
+    0,
+  );
+  if (ms < least) throw wrong;
+  return ms;
+}

@@ -1,0 +1,303 @@
+import { readConnectorSecret } from './connectorSecret.ts';
+import { execute } from './gcp/execute.ts';
+import { observe } from './gcp/observe.ts';
+import { createReads } from './gcp/reads.ts';
+import type { EventRecorder } from './kube/events.ts';
+import type { Verdict } from './kube/queue.ts';
+import { CUSTOM_RESOURCE_DEFINITIONS } from './kube/resources.ts';
+import type { ReadonlyStore } from './kube/store.ts';
+import { addFinalizer, patchStatus, removeFinalizer, type WriteOutcome } from './kube/writes.ts';
+import type { GcpCall, JsonObject, KubeApi, KubeObject, Runtime } from './ports.ts';
+import { deletionPolicy, deletionTargets, planAbandon, planDeletion } from './tenant/deletion.ts';
+import { desiredState } from './tenant/desired.ts';
+import { plan as planFor, targets } from './tenant/plan.ts';
+import { type Again, deleting, type Report, refused, report, suspended } from './tenant/report.ts';
+import { FINALIZER, readTenant } from './tenant/resource.ts';
+import type { Change, InventoryEntry, Outcome, Plan, Settings, Step, Tenant, TenantStatus } from './tenant/types.ts';
+import { AI_TENANT_CRD, AI_TENANTS } from './tenantResource.ts';
+
+/**
+ * One way through for one tenant: desired → observed → plan → record → apply → report. The only place that sees the
+ * tenant's rules, Google Cloud and Kubernetes together. Level-triggered: it gets a key and looks at what is.
+ */
+
+export interface ReconcilerOptions {
+  kube: KubeApi;
+  gcp: GcpCall;
+  runtime: Runtime;
+  settings: Settings;
+  tenants: ReadonlyStore;
+  namespaces: ReadonlyStore;
+  connectorSecrets: ReadonlyStore;
+  events: EventRecorder;
+  /** Whether calls may be made now (the lease is held), asked before each write. */
+  mayAct: () => boolean;
+  /** Ends what is under way when the lease is lost. */
+  log: (level: 'info' | 'warn' | 'error' | 'debug', message: string, fields: JsonObject) => void;
+  onReport?: (tenant: Tenant, status: TenantStatus) => void;
+}
+
+const RECONCILE_REQUEST = 'ai-platform.dev/reconcile-requested-at';
+const INTERVAL = 'ai-platform.dev/reconcile-interval-in-seconds';
+const CONFLICT: Verdict = { kind: 'retry', atMostMs: 2_000 };
+
+export type Reconcile = (key: string) => Promise<Verdict>;
+
+export function createReconciler(options: ReconcilerOptions): Reconcile {
+  const { kube, gcp, runtime, settings, events, log } = options;
+  const reads = createReads(gcp);
+  /** What we wrote ourselves and the watch has not shown yet, with the resourceVersions that it supersedes. */
+  const written = new Map<string, { object: KubeObject; supersedes: Set<string> }>();
+
+  /** The newest state known: the watch's, unless our own last write came after that. */
+  function current(key: string): KubeObject | undefined {
+    const cached = options.tenants.get(key);
+    const own = written.get(key);
+    if (!own) return cached;
+    const { uid, resourceVersion = '' } = cached?.metadata ?? {};
+    if (cached && uid === own.object.metadata.uid && own.supersedes.has(resourceVersion)) return own.object;
+    written.delete(key);
+    return cached;
+  }
+
+  function remember(key: string, before: KubeObject, outcome: WriteOutcome): void {
+    if (outcome.kind !== 'updated') return;
+    const supersedes = written.get(key)?.supersedes ?? new Set<string>();
+    supersedes.add(before.metadata.resourceVersion ?? '');
+    written.set(key, { object: outcome.object, supersedes });
+  }
+
+  /** One reconcile's view of its object; every write moves it on. Undefined: what was computed is void, start anew. */
+  function hold(key: string, object: KubeObject) {
+    let now = object;
+    const settle = (outcome: WriteOutcome): boolean => {
+      remember(key, now, outcome);
+      if (outcome.kind === 'updated') now = outcome.object;
+      if (outcome.kind === 'error') {
+        log('warn', 'the API server refused a write', { tenant: key, message: outcome.status.message });
+      }
+      return outcome.kind === 'updated' || outcome.kind === 'unchanged';
+    };
+    return {
+      get object() {
+        return now;
+      },
+      writeStatus: async (status: TenantStatus) => settle(await patchStatus(kube, AI_TENANTS, now, statusJson(status))),
+      addFinalizer: async () => settle(await addFinalizer(kube, AI_TENANTS, now, FINALIZER)),
+      removeFinalizer: async () => {
+        const outcome = await removeFinalizer(kube, AI_TENANTS, now, FINALIZER);
+        return outcome.kind === 'gone' || settle(outcome);
+      },
+    };
+  }
+  type Held = ReturnType<typeof hold>;
+
+  return async function reconcile(key) {
+    const object = current(key);
+    if (!object) return { kind: 'done' };
+    const tenant = readTenant(object);
+    const held = hold(key, object);
+    if (tenant.deletionTimestamp !== undefined) {
+      return tenant.hasFinalizer ? remove(held, tenant) : { kind: 'done' };
+    }
+    if (tenant.spec.suspend) return conclude(held, tenant, suspended(tenant, runtime.now()));
+
+    const namespaceAnnotations = options.namespaces.get(tenant.namespace)?.metadata.annotations ?? {};
+    const wanted = desiredState(tenant, settings, {
+      namespaceAnnotations,
+      connectorSecret: (name, project) =>
+        readConnectorSecret(
+          options.connectorSecrets.get(`${tenant.namespace}/${name}`),
+          namespaceAnnotations['cnrm.cloud.google.com/project-id'] ?? project,
+        ),
+    });
+    if (!wanted.ok) return conclude(held, tenant, refused(tenant, wanted.message, runtime.now()));
+    if (!tenant.hasFinalizer && !(await held.addFinalizer())) return CONFLICT;
+
+    const { desired } = wanted;
+    const observed = await observe(reads, targets(desired, tenant.status.inventory));
+    const now = runtime.now();
+    const plan = planFor(tenant, desired, observed, settings, now);
+    const before = report(tenant, desired, observed, plan, undefined, now);
+    if (plan.steps.length === 0) return conclude(held, tenant, before);
+
+    if (!(await held.writeStatus(before.status))) return CONFLICT;
+    const outcomes = await apply(held, plan, before.status);
+    if (!outcomes) return CONFLICT;
+    tell(held.object, outcomes);
+    const recorded = readTenant(held.object);
+    const after = report(
+      { ...tenant, resourceVersion: recorded.resourceVersion },
+      desired,
+      observed,
+      { ...plan, inventory: recorded.status.inventory },
+      outcomes,
+      runtime.now(),
+    );
+    return conclude(held, tenant, after);
+  };
+
+  // ---------------------------------------------------------------------------------------------------- applying
+
+  /** The steps in order, one call each. Undefined: a status write found that the resource has changed. */
+  async function apply(held: Held, plan: Plan, recorded: TenantStatus): Promise<Outcome[] | undefined> {
+    const outcomes: Outcome[] = [];
+    const done = new Set<string>();
+    let stop = false;
+    for (const step of plan.steps) {
+      if (stop || !options.mayAct() || !step.needs.every(id => done.has(id))) {
+        outcomes.push({ step, result: 'skipped' });
+        continue;
+      }
+      const result = await execute(gcp, step.call);
+      const fields = { tenant: keyOf(held.object), verb: step.verb, target: step.target };
+      if (!result.ok) {
+        log('warn', 'a call failed', { ...fields, kind: result.failure.kind, message: result.failure.message });
+        outcomes.push({ step, result: 'failed', failure: result.failure });
+        stop = result.failure.kind === 'Conflict';
+        continue;
+      }
+      log('info', 'changed Google Cloud', { ...fields, changes: shown(step.changes) });
+      done.add(step.id);
+      outcomes.push({ step, result: 'done', response: result.response });
+      if (step.call.kind === 'createAccount') {
+        const inventory = identify(recorded.inventory, result.response.uniqueId);
+        if (!(await held.writeStatus({ ...recorded, inventory }))) return undefined;
+      }
+    }
+    return outcomes;
+  }
+
+  /** Writes the status if it differs, and says when to look again. */
+  async function conclude(held: Held, tenant: Tenant, { status, again }: Report): Promise<Verdict> {
+    const requested = tenant.annotations[RECONCILE_REQUEST];
+    const answered = requested === undefined || tenant.spec.suspend ? {} : { lastHandledReconcileAt: requested };
+    const final = { ...status, ...answered };
+    warn(held.object, tenant, final);
+    if (!(await held.writeStatus(final))) return CONFLICT;
+    options.onReport?.(tenant, final);
+    return verdict(tenant, again);
+  }
+
+  function verdict(tenant: Tenant, again: Again): Verdict {
+    if (again.kind === 'after') return { kind: 'again', afterMs: again.ms };
+    if (again.kind === 'backoff') return { kind: 'retry', atMostMs: again.capMs, atLeastMs: again.atLeastMs };
+    const interval = intervalMs(tenant, settings);
+    if (interval === 0) return { kind: 'done' };
+    return { kind: 'again', afterMs: interval * (0.9 + runtime.random() / 10), priority: 'resync' };
+  }
+
+  // --------------------------------------------------------------------------------------------------- deleting
+
+  async function remove(held: Held, tenant: Tenant): Promise<Verdict> {
+    const none: Plan = { steps: [], blockers: [], waiting: [], inventory: tenant.status.inventory, notes: [] };
+    const fail = (message: string) => conclude(held, tenant, deleting(tenant, none, [], runtime.now(), message));
+
+    const crd = await kube.get(CUSTOM_RESOURCE_DEFINITIONS, undefined, AI_TENANT_CRD);
+    if (!crd.ok) {
+      // Whether all tenants are to be abandoned can't be told: nothing is deleted.
+      log('warn', 'cannot read the CRD', { tenant: keyOf(held.object), message: crd.status.message });
+      return { kind: 'retry' };
+    }
+    const crdDeleted = Date.parse(crd.value.metadata.deletionTimestamp ?? '');
+    const withCrd = !Number.isNaN(crdDeleted) && Date.parse(tenant.deletionTimestamp ?? '') >= crdDeleted;
+    if (tenant.spec.suspend) {
+      if (withCrd) return (await held.removeFinalizer()) ? { kind: 'done' } : CONFLICT;
+      return conclude(held, tenant, suspended(tenant, runtime.now()));
+    }
+    const policy = deletionPolicy(tenant);
+    if (!policy.ok && !withCrd) return fail(policy.message);
+
+    const abandon = withCrd || (policy.ok && policy.policy === 'abandon');
+    const observed = await observe(reads, deletionTargets(tenant.status));
+    const now = runtime.now();
+    const plan = abandon ? planAbandon(tenant, observed, settings) : planDeletion(tenant, observed, settings, now);
+    if (plan.inventory.length === 0 && plan.blockers.length === 0) {
+      return (await held.removeFinalizer()) ? { kind: 'done' } : CONFLICT;
+    }
+    const before = deleting(tenant, plan, [], now);
+    if (plan.steps.length === 0) return conclude(held, tenant, before);
+    if (!(await held.writeStatus(before.status))) return CONFLICT;
+    const outcomes = await apply(held, plan, before.status);
+    if (!outcomes) return CONFLICT;
+    tell(held.object, outcomes);
+    if (abandon && plan.blockers.length === 0 && outcomes.every(letGo)) {
+      return (await held.removeFinalizer()) ? { kind: 'done' } : CONFLICT;
+    }
+    const after = deleting(tenant, plan, outcomes, runtime.now());
+    if (after.status.inventory.length === 0 && !abandon) {
+      return (await held.removeFinalizer()) ? { kind: 'done' } : CONFLICT;
+    }
+    return conclude(held, tenant, after);
+  }
+
+  // ----------------------------------------------------------------------------------------------------- telling
+
+  function tell(object: KubeObject, outcomes: Outcome[]): void {
+    for (const outcome of outcomes) {
+      if (outcome.result !== 'done') continue;
+      const { step } = outcome;
+      const changes = shown(step.changes);
+      const reason = step.drift ? 'DriftCorrected' : EVENT_REASONS[step.verb];
+      events.record(object, 'Normal', reason, `${reason} ${step.target}${changes === '' ? '' : `: ${changes}`}`);
+    }
+  }
+
+  /** A warning when Ready turns to a reason that somebody has to do something about. */
+  function warn(object: KubeObject, tenant: Tenant, status: TenantStatus): void {
+    const ready = status.conditions.find(({ type }) => type === 'Ready');
+    const before = tenant.status.conditions.find(({ type }) => type === 'Ready');
+    if (!ready || (before?.reason === ready.reason && before.message === ready.message)) return;
+    if (ready.reason === 'UpToDate' && before?.reason !== 'UpToDate') {
+      events.record(object, 'Normal', 'UpToDate', status.url ? `Ready at ${status.url}` : 'Ready');
+    } else if (!['UpToDate', 'Updating', 'Deleting', 'Suspended'].includes(ready.reason)) {
+      events.record(object, 'Warning', ready.reason, ready.message);
+    }
+  }
+}
+
+const EVENT_REASONS: Record<Step['verb'], string> = {
+  Create: 'Created',
+  Update: 'Updated',
+  Grant: 'Granted',
+  Revoke: 'Revoked',
+  Delete: 'Deleted',
+  Adopt: 'Adopted',
+  Abandon: 'Abandoned',
+};
+
+const keyOf = (object: KubeObject): string => `${object.metadata.namespace}/${object.metadata.name}`;
+
+const letGo = (outcome: Outcome): boolean =>
+  outcome.result === 'done' ||
+  (outcome.result === 'failed' && ['PermissionDenied', 'NotFound'].includes(outcome.failure.kind));
+
+/** The account that was just made gets its identity on record before anything is granted to it. */
+function identify(inventory: InventoryEntry[], uniqueId: unknown): InventoryEntry[] {
+  if (typeof uniqueId !== 'string' || uniqueId === '') return inventory;
+  return inventory.map(entry =>
+    entry.type === 'ServiceAccount' && entry.uniqueId === undefined ? { ...entry, uniqueId } : entry,
+  );
+}
+
+function shown(changes: Change[]): string {
+  return changes
+    .map(({ field, from, to }) => {
+      if (from === undefined) return to === undefined ? field : `${field} = ${to}`;
+      return to === undefined ? `${field} ${from} removed` : `${field}: ${from} → ${to}`;
+    })
+    .join(', ');
+}
+
+/** 0: only on change. */
+function intervalMs(tenant: Tenant, settings: Settings): number {
+  const asked = tenant.annotations[INTERVAL];
+  if (asked === undefined || !/^\d{1,9}$/.test(asked)) return settings.syncIntervalMs;
+  const seconds = Number(asked);
+  return seconds === 0 ? 0 : Math.max(60, seconds) * 1000;
+}
+
+/** The status as it is written: no empty fields. */
+function statusJson(status: TenantStatus): JsonObject {
+  return JSON.parse(JSON.stringify(status)) as JsonObject;
+}

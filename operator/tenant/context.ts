@@ -1,0 +1,73 @@
+import type { ClaimRules } from './ownership.ts';
+import type { Aspect, Blocker, Call, Desired, Failure, InventoryEntry, Settings, Step, TenantStatus } from './types.ts';
+
+/** What every part of a plan is computed from, beside what was observed. */
+export interface Context {
+  desired: Desired;
+  status: TenantStatus;
+  settings: Settings;
+  rules: ClaimRules;
+  /** Milliseconds since the epoch. */
+  now: number;
+  /** The tenant was up to date with this very spec: what differs now, somebody else changed. */
+  settled: boolean;
+}
+
+/** What one part of a plan comes to. */
+export interface Part {
+  steps: Step[];
+  blockers: Blocker[];
+  waiting: { aspect: Aspect; message: string; retryAfterMs: number }[];
+  entries: InventoryEntry[];
+}
+
+export const emptyPart = (): Part => ({ steps: [], blockers: [], waiting: [], entries: [] });
+
+export function step(id: string, aspect: Aspect, verb: Step['verb'], target: string, call: Call): Step {
+  return { id, aspect, verb, target, call, needs: [], changes: [], creates: [], removes: [], drift: false };
+}
+
+/** Fresh identities and grants take up to a minute to be seen everywhere; three leave room for a slow day. */
+export const PROPAGATION_MS = 180_000;
+
+/** What a failed read means for the tenant. */
+export function readBlocker(aspect: Aspect, what: string, failure: Failure): Blocker {
+  return failureBlocker(aspect, `Cannot read ${what}`, failure, 0);
+}
+
+/**
+ * What a failed call means for the tenant. `sinceMs`: how long ago the identity or grant that it depends on was made.
+ */
+export function failureBlocker(aspect: Aspect, doing: string, failure: Failure, sinceMs: number): Blocker {
+  const message = `${doing}: ${failure.message}`;
+  const retry = failure.retryAfterMs === undefined ? {} : { retryAfterMs: failure.retryAfterMs };
+  switch (failure.kind) {
+    case 'Transient':
+    case 'Conflict':
+      return { aspect, reason: 'Updating', message: `${message} (trying again)`, ...retry };
+    case 'Propagating':
+      return sinceMs < PROPAGATION_MS
+        ? {
+            aspect,
+            reason: 'Updating',
+            message: `${message} (a new identity takes up to a minute to be known everywhere)`,
+          }
+        : { aspect, reason: 'PermissionDenied', message: `${message} ${PERMISSION_HINT}` };
+    case 'PermissionDenied':
+      return { aspect, reason: 'PermissionDenied', message: `${message} ${PERMISSION_HINT}`, ...retry };
+    case 'QuotaExceeded':
+      return {
+        aspect,
+        reason: 'QuotaExceeded',
+        message: `${message} (tried again by itself; raise the quota if it stays: https://console.cloud.google.com/iam-admin/quotas)`,
+        ...retry,
+      };
+    case 'NotFound':
+      return { aspect, reason: 'DependencyNotFound', message };
+    case 'Invalid':
+      return { aspect, reason: 'InvalidSpec', message: `${message} Edit the spec: kubectl edit aitenant.` };
+  }
+}
+
+const PERMISSION_HINT =
+  '(give the operator’s identity the missing permission in that project; see manifests/gcp; it is tried again by itself)';

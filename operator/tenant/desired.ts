@@ -1,0 +1,103 @@
+import * as names from './names.ts';
+import type { Blocker, Desired, DesiredKey, InventoryEntry, KeySpec, Settings, Tenant } from './types.ts';
+
+/** What a Config Connector SecretManagerSecret says; `secret` is `projects/P/secrets/S`. */
+export type ConnectorSecret =
+  | { state: 'absent' }
+  | { state: 'notReady'; why: string }
+  | { state: 'ready'; secret: string };
+
+/** What the cluster knows beside the resource itself. */
+export interface Surroundings {
+  namespaceAnnotations: Record<string, string>;
+  /** The SecretManagerSecret of that name in the tenant's namespace. */
+  connectorSecret(name: string, project: string): ConnectorSecret;
+}
+
+export type DesiredResult = { ok: true; desired: Desired } | { ok: false; message: string };
+
+const PROJECT_ANNOTATIONS = ['ai-platform.dev/project-id', 'cnrm.cloud.google.com/project-id'];
+
+/** What should exist in Google Cloud for this tenant. Pure; a spec that names no usable project is refused with a message. */
+export function desiredState(tenant: Tenant, settings: Settings, around: Surroundings): DesiredResult {
+  const project = chosenProject(tenant, settings, around);
+  if (!project.ok) return project;
+  const { namespace, name, spec } = tenant;
+  const id = names.serviceAccountId(name);
+  const email = names.serviceAccountEmail(id, project.id);
+  return {
+    ok: true,
+    desired: {
+      owner: { cluster: settings.clusterId, namespace, name },
+      project: project.id,
+      account: { id, email, name: names.accountName(project.id, email), displayName: `AI tenant ${name}` },
+      keys: spec.keys.map(key => desiredKey(key, project.id, tenant, around)),
+      region: spec.region,
+      serviceId: names.serviceId(name),
+      spec,
+    },
+  };
+}
+
+function chosenProject(
+  tenant: Tenant,
+  settings: Settings,
+  around: Surroundings,
+): { ok: true; id: string } | { ok: false; message: string } {
+  const annotated = PROJECT_ANNOTATIONS.map(key => around.namespaceAnnotations[key]).find(value => value);
+  const id = annotated ?? settings.project;
+  const annotate = `kubectl annotate namespace ${tenant.namespace} ai-platform.dev/project-id=PROJECT --overwrite`;
+  if (!id) {
+    return {
+      ok: false,
+      message: `No Google Cloud project is set for namespace ${tenant.namespace}: ${annotate}, or start the operator with --project.`,
+    };
+  }
+  if (!names.isProjectId(id)) {
+    return { ok: false, message: `"${id}" is not a project id (a project number will not do): ${annotate}` };
+  }
+  if (!names.matchesAny(id, settings.projects)) {
+    return {
+      ok: false,
+      message: `Project ${id} is not among those the operator may use (--projects=${settings.projects.join(',')}): add it there, or name another one: ${annotate}`,
+    };
+  }
+  const before = inventoryProject(tenant.status.inventory);
+  if (before !== undefined && before !== id) {
+    return {
+      ok: false,
+      message:
+        `This tenant lives in project ${before} and cannot move to ${id}. Put the annotation of namespace ${tenant.namespace} back ` +
+        `(ai-platform.dev/project-id=${before}), or delete the tenant there and create it anew.`,
+    };
+  }
+  return { ok: true, id };
+}
+
+/** The project in which the inventory holds an account or a service. */
+export function inventoryProject(inventory: InventoryEntry[]): string | undefined {
+  const entry = inventory.find(({ type }) => type === 'ServiceAccount' || type === 'Service');
+  return entry && names.part(entry.name, 'projects');
+}
+
+function desiredKey(key: KeySpec, project: string, tenant: Tenant, around: Surroundings): DesiredKey {
+  const { secretRef, ...rest } = key;
+  if (secretRef.external !== undefined) return { ...rest, secret: names.secretName(secretRef.external, project) };
+  const ref = secretRef.name ?? '';
+  const found = around.connectorSecret(ref, project);
+  if (found.state === 'ready') return { ...rest, secret: found.secret };
+  const see = `kubectl get secretmanagersecret ${ref} -n ${tenant.namespace}`;
+  const blocked: Blocker =
+    found.state === 'absent'
+      ? {
+          aspect: 'SecretAccess',
+          reason: 'DependencyNotFound',
+          message: `Key ${key.name}: there is no SecretManagerSecret ${ref} in namespace ${tenant.namespace} (${see}).`,
+        }
+      : {
+          aspect: 'SecretAccess',
+          reason: 'DependencyNotReady',
+          message: `Key ${key.name}: SecretManagerSecret ${ref} is not Ready: ${found.why} (${see}).`,
+        };
+  return { ...rest, blocked };
+}

@@ -1,0 +1,59 @@
+import type { Blocker, DesiredKey, KeyStatus, Read, SecretVersion } from './types.ts';
+
+export type Resolved = { ok: true; version: string; number?: string } | { ok: false; blocker: Blocker };
+
+/**
+ * Which version of a key's secret the service is to use. `latest` with OnNewVersion is resolved to the newest enabled
+ * number, but never to an older one than has been live: only an explicit version goes back (rule 6 of the contract).
+ */
+export function resolveVersion(
+  key: DesiredKey,
+  secret: string,
+  read: Read<SecretVersion> | undefined,
+  live: KeyStatus | undefined,
+): Resolved {
+  const blocked = (reason: 'DependencyNotFound' | 'DependencyNotReady', message: string): Resolved => ({
+    ok: false,
+    blocker: { aspect: 'SecretAccess', reason, message: `Key ${key.name}: ${message}` },
+  });
+  const addVersion = `gcloud secrets versions add ${secret} --data-file=-`;
+
+  if (read === undefined || read.state === 'failed') {
+    const why = read?.state === 'failed' ? read.failure : undefined;
+    const message = `Key ${key.name}: cannot read the versions of ${secret}: ${why?.message ?? 'not read yet'}`;
+    const reason =
+      why?.kind === 'PermissionDenied' || why?.kind === 'QuotaExceeded'
+        ? why.kind
+        : why?.kind === 'Invalid'
+          ? 'InvalidSpec'
+          : 'Updating';
+    return { ok: false, blocker: { aspect: 'SecretAccess', reason, message, retryAfterMs: why?.retryAfterMs } };
+  }
+  const pinned = key.version !== 'latest';
+  if (read.state === 'absent') {
+    if (pinned) {
+      return blocked(
+        'DependencyNotFound',
+        `secret ${secret} has no version ${key.version}: name another one, or latest.`,
+      );
+    }
+    return blocked('DependencyNotFound', `secret ${secret} has no enabled version yet: ${addVersion}`);
+  }
+  const { version, state } = read.value;
+  const highest = Number(live?.version ?? 0);
+  if (!pinned && key.rollout === 'OnNewVersion' && version < highest) {
+    return blocked(
+      'DependencyNotReady',
+      `version ${highest} of ${secret} was live and is no longer enabled; the newest enabled one, ${version}, is older and is not brought ` +
+        `back by itself. Enable ${highest} or add a new version (${addVersion}), or go back on purpose with version: ${version} in the spec.`,
+    );
+  }
+  if (state !== 'ENABLED') {
+    return blocked(
+      'DependencyNotReady',
+      `version ${version} of ${secret} is ${state.toLowerCase()}: enable it (gcloud secrets versions enable ${version} --secret=${secret}) or name another one.`,
+    );
+  }
+  const number = String(version);
+  return { ok: true, version: !pinned && key.rollout === 'OnRestart' ? 'latest' : number, number };
+}

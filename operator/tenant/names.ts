@@ -1,0 +1,54 @@
+import type { Owner, SecretRef } from './types.ts';
+
+/** Names in Google Cloud. The contract fixes them: `sa-NAME`, `ai-platform-NAME`. */
+
+export function serviceAccountId(tenant: string): string {
+  return `sa-${tenant}`;
+}
+
+/** A project id may be scoped by a domain (`example.com:web`); its accounts then live in `web.example.com.iam…`. */
+export function serviceAccountEmail(accountId: string, project: string): string {
+  const [last = '', ...domain] = project.split(':').reverse();
+  return `${accountId}@${[last, ...domain].join('.')}.iam.gserviceaccount.com`;
+}
+
+export function serviceId(tenant: string): string {
+  return `ai-platform-${tenant}`;
+}
+
+export function serviceName(project: string, region: string, id: string): string {
+  return `projects/${project}/locations/${region}/services/${id}`;
+}
+
+export function accountName(project: string, email: string): string {
+  return `projects/${project}/serviceAccounts/${email}`;
+}
+
+/** The part behind `COLLECTION/` in a full resource name; empty if there is none. */
+export function part(name: string, collection: string): string {
+  const parts = name.split('/');
+  const at = parts.indexOf(collection);
+  return at >= 0 ? (parts[at + 1] ?? '') : '';
+}
+
+/** `projects/P/secrets/S` for an external reference: P the tenant's project unless the reference names one. */
+export function secretName(ref: NonNullable<SecretRef['external']>, project: string): string {
+  return ref.startsWith('projects/') ? ref : `projects/${project}/secrets/${ref}`;
+}
+
+const PROJECT = /^(?:[a-z0-9][-a-z0-9.]*:)?[a-z][-a-z0-9]{4,28}[a-z0-9]$/;
+
+export function isProjectId(text: string): boolean {
+  return PROJECT.test(text);
+}
+
+/** Whether `text` matches one of the patterns, in which `*` stands for any characters. No patterns: everything matches. */
+export function matchesAny(text: string, patterns: string[]): boolean {
+  if (patterns.length === 0) return true;
+  return patterns.some(pattern => {
+    const literal = pattern.split('*').map(piece => piece.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
+    return new RegExp(`^${literal.join('.*')}$`).test(text);
+  });
+}
+
+export const ownerText = (owner: Owner): string => `${owner.cluster}/${owner.namespace}/${owner.name}`;

@@ -1,0 +1,112 @@
+import type { Context } from './context.ts';
+import { part, serviceName } from './names.ts';
+import { type AccessPart, planAccess, recordedIdentities } from './planAccess.ts';
+import { planAccount } from './planAccount.ts';
+import { mayRead, planServices } from './planService.ts';
+import { deletedMember } from './policy.ts';
+import type { Desired, InventoryEntry, KeyStatus, Observed, Plan, Policy, Settings, Tenant } from './types.ts';
+
+/** What to read in Google Cloud: everything that is wanted, and everything that the inventory says is or may be ours. */
+export interface Targets {
+  account?: { project: string; email: string };
+  keys: { name: string; secret: string; want: 'newestEnabled' | 'latest' | 'none' | (string & {}) }[];
+  formerGrants: string[];
+  services: string[];
+  /** Services whose invokers matter whatever their switch says. */
+  invokersOf: string[];
+  /** A service whose switch is not open may be public by an allUsers invoker: that is read too. */
+  isPublic: boolean;
+}
+
+export function targets(desired: Desired, inventory: InventoryEntry[]): Targets {
+  const wanted = serviceName(desired.project, desired.region, desired.serviceId);
+  const named = (type: InventoryEntry['type']) =>
+    inventory.filter(entry => entry.type === type).map(({ name }) => name);
+  return {
+    account: { project: desired.project, email: desired.account.email },
+    keys: desired.keys.flatMap(({ name, secret, env, version, rollout }) => {
+      if (secret === undefined) return [];
+      const latest = rollout === 'OnNewVersion' ? 'newestEnabled' : 'latest';
+      return [{ name, secret, want: env === undefined ? 'none' : version === 'latest' ? latest : version }];
+    }),
+    formerGrants: named('SecretAccess'),
+    services: [...new Set([wanted, ...named('Service')])],
+    invokersOf: desired.spec.access === 'Authenticated' ? [wanted, ...named('Service')] : named('Invoker'),
+    isPublic: desired.spec.access === 'Public',
+  };
+}
+
+export interface TenantPlan extends Plan {
+  keys: KeyStatus[];
+  /** By key: the version that becomes the live one once the service is ready. */
+  versions: Map<string, string>;
+  /** By key: its secret as Google Cloud answers it. */
+  secrets: Map<string, string>;
+}
+
+/** What brings Google Cloud to the desired state, in order; and what stands in the way. Pure. */
+export function plan(
+  tenant: Tenant,
+  desired: Desired,
+  observed: Observed,
+  settings: Settings,
+  now: number,
+  options: { anyCluster?: boolean } = {},
+): TenantPlan {
+  const { status } = tenant;
+  const ready = status.conditions.find(({ type }) => type === 'Ready');
+  const ctx: Context = {
+    desired,
+    status,
+    settings,
+    rules: { owner: desired.owner, policy: settings.claimPolicy, anyCluster: options.anyCluster },
+    now,
+    settled: ready?.status === 'True' && ready.observedGeneration === tenant.generation,
+  };
+  const held = (types: InventoryEntry['type'][]) => status.inventory.filter(({ type }) => types.includes(type));
+
+  const account = planAccount(ctx, observed.account, held(['ServiceAccount']));
+  const inUse = (secret: string) =>
+    observed.services.some(({ service }) => {
+      if (service.state === 'failed') return true;
+      return service.state === 'present' && mayRead(service.value, part(secret, 'secrets'));
+    });
+  const access = planAccess(ctx, account, observed, held(['SecretAccess']), inUse);
+  const services = planServices(ctx, access, observed, held(['Service', 'Invoker', 'Variable']));
+  return {
+    // Closing access and taking grants away come first: nothing that may fail should keep them waiting.
+    steps: [...account.steps, ...access.steps, ...services.steps],
+    blockers: [...account.blockers, ...access.blockers, ...services.blockers],
+    waiting: [...account.waiting, ...access.waiting, ...services.waiting],
+    inventory: [...withoutForgotten(account.entries, ctx, access, observed), ...access.entries, ...services.entries],
+    recheckAfterMs: services.recheckAfterMs,
+    notes: services.notes,
+    keys: access.keys,
+    versions: access.versions,
+    secrets: new Map(
+      observed.keys.flatMap(({ name, secret }) => (secret.state === 'present' ? [[name, secret.value.name]] : [])),
+    ),
+  };
+}
+
+/** Identities of deleted accounts go from the inventory once no policy names them any more. */
+function withoutForgotten(
+  entries: InventoryEntry[],
+  ctx: Context,
+  access: AccessPart,
+  observed: Observed,
+): InventoryEntry[] {
+  const current = observed.account.state === 'present' ? observed.account.value.uniqueId : undefined;
+  if (current === undefined || access.steps.length > 0) return entries;
+  const policies: Policy[] = [];
+  for (const { policy } of [...observed.keys, ...observed.formerGrants]) {
+    if (policy?.state === 'failed') return entries;
+    if (policy?.state === 'present') policies.push(policy.value);
+  }
+  const named = (uid: string) =>
+    policies.some(({ bindings }) =>
+      bindings.some(({ members }) => members.includes(deletedMember(ctx.desired.account.email, uid))),
+    );
+  const forgotten = recordedIdentities(ctx).filter(uid => uid !== current && !named(uid));
+  return entries.filter(({ uniqueId }) => uniqueId === undefined || !forgotten.includes(uniqueId));
+}

@@ -1,0 +1,264 @@
+import { type Context, emptyPart, type Part, readBlocker, step } from './context.ts';
+import { absenceCounts, iso } from './inventory.ts';
+import { resolveVersion } from './keyVersion.ts';
+import { part } from './names.ts';
+import { consentCommand, secretConsent } from './ownership.ts';
+import type { AccountPart } from './planAccount.ts';
+import { accountMember, deletedMember, editPolicy, hasMember, SECRET_ACCESSOR } from './policy.ts';
+import type { WantedVariable } from './template.ts';
+import type { DesiredKey, InventoryEntry, KeyStatus, Observed, ObservedKey, Policy, Step } from './types.ts';
+
+export interface AccessPart extends Part {
+  /** The secret-backed variables of the service; meaningless while `holdTemplate`. */
+  variables: WantedVariable[];
+  /** Why the template must not change now. */
+  holdTemplate: boolean;
+  /** Steps that the service's template depends on. */
+  needs: string[];
+  keys: KeyStatus[];
+  /** By key name: the version that a settled service makes the live one. */
+  versions: Map<string, string>;
+}
+
+/** Grants: the tenant's account may read each key of the spec, and no other secret that it was once given. */
+export function planAccess(
+  ctx: Context,
+  account: AccountPart,
+  observed: Observed,
+  held: InventoryEntry[],
+  /** Whether a revision that serves may still read the secret of that name. */
+  inUse: (secret: string) => boolean,
+): AccessPart {
+  const out: AccessPart = {
+    ...emptyPart(),
+    variables: [],
+    holdTemplate: account.state === 'blocked',
+    needs: [...account.needs],
+    keys: [],
+    versions: new Map(),
+  };
+  const wanted = new Set<string>();
+  for (const key of ctx.desired.keys) {
+    const seen = observed.keys.find(other => other.name === key.name);
+    const live = ctx.status.keys.find(other => other.name === key.name);
+    const granted = planKey(ctx, account, key, seen, held, wanted, out);
+    out.keys.push({ name: key.name, version: live?.version, granted });
+    planVersion(ctx, key, seen, live, out);
+  }
+  planFormer(ctx, account, observed, held, wanted, inUse, out);
+  return out;
+}
+
+/** One key's grant; answers whether it stands already. */
+function planKey(
+  ctx: Context,
+  account: AccountPart,
+  key: DesiredKey,
+  seen: ObservedKey | undefined,
+  held: InventoryEntry[],
+  wanted: Set<string>,
+  out: AccessPart,
+): boolean {
+  const { owner, project, account: ours } = ctx.desired;
+  const hold = (blocker: Part['blockers'][number], always: boolean) => {
+    out.blockers.push(blocker);
+    if (always || key.env !== undefined) out.holdTemplate = true;
+    return false;
+  };
+  if (key.blocked) return hold(key.blocked, false);
+  const asked = key.secret ?? '';
+  const id = part(asked, 'secrets');
+  const secretProject = part(asked, 'projects') || project;
+  if (!seen || seen.secret.state === 'failed') {
+    const failure =
+      seen?.secret.state === 'failed' ? seen.secret.failure : { kind: 'Transient' as const, message: 'not read' };
+    return hold(readBlocker('SecretAccess', `secret ${asked} of key ${key.name}`, failure), false);
+  }
+  if (seen.secret.state === 'absent') {
+    const message =
+      `Key ${key.name}: secret ${id} does not exist in project ${secretProject}. Create it: ` +
+      `gcloud secrets create ${id} --project=${secretProject} --labels=ai-tenant-namespace=${owner.namespace}`;
+    return hold({ aspect: 'SecretAccess', reason: 'DependencyNotFound', message }, false);
+  }
+  const secret = seen.secret.value;
+  const consented = secretConsent(secret.labels, ctx.rules);
+  if (!consented) {
+    hold(
+      {
+        aspect: 'SecretAccess',
+        reason: 'SecretNotAllowed',
+        message:
+          `Key ${key.name}: secret ${id} does not let namespace ${owner.namespace} use it. Whoever owns the secret allows it with: ` +
+          consentCommand.secret(secretProject, id, owner),
+      },
+      true,
+    );
+    return false;
+  }
+  const repeated = wanted.has(secret.name);
+  wanted.add(secret.name);
+  if (seen.policy?.state !== 'present') {
+    const failure =
+      seen.policy?.state === 'failed'
+        ? seen.policy.failure
+        : { kind: 'NotFound' as const, message: 'the secret is gone' };
+    return hold(readBlocker('SecretAccess', `the IAM policy of secret ${id}`, failure), false);
+  }
+  const policy = seen.policy.value;
+  const member = accountMember(ours.email);
+  const stands = hasMember(policy, SECRET_ACCESSOR, member);
+  const entry = held.find(other => other.name === secret.name);
+  if (account.state === 'blocked') {
+    if (entry && !repeated) out.entries.push(entry);
+    return stands;
+  }
+  const stale = formerIdentities(ctx, account.uniqueId).map(uid => deletedMember(ours.email, uid));
+  const edited = editPolicy(policy, { role: SECRET_ACCESSOR, add: [member], remove: stale });
+  if (repeated) {
+    if (edited) out.needs.push(grantId(secret.name));
+    return stands;
+  }
+  const target = `secret ${id}`;
+  if (edited) {
+    const grant = step(grantId(secret.name), 'SecretAccess', 'Grant', target, {
+      kind: 'setSecretPolicy',
+      secret: secret.name,
+      policy: edited,
+    });
+    grant.needs = account.needs;
+    grant.changes = [{ field: SECRET_ACCESSOR, from: undefined, to: member }];
+    grant.drift = ctx.settled;
+    grant.creates = [`SecretAccess ${secret.name} `];
+    out.steps.push(grant);
+    out.needs.push(grant.id);
+  }
+  out.entries.push({
+    type: 'SecretAccess',
+    name: secret.name,
+    // The identity that was granted before stays on record until its member is gone from the policy.
+    uniqueId: edited ? (entry?.uniqueId ?? account.uniqueId) : account.uniqueId,
+    time: edited ? iso(ctx.now) : (entry?.time ?? iso(ctx.now)),
+  });
+  return stands;
+}
+
+const grantId = (secret: string): string => `grant:${secret}`;
+
+function planVersion(
+  ctx: Context,
+  key: DesiredKey,
+  seen: ObservedKey | undefined,
+  live: KeyStatus | undefined,
+  out: AccessPart,
+): void {
+  if (
+    key.env === undefined ||
+    seen?.secret.state !== 'present' ||
+    !secretConsent(seen.secret.value.labels, ctx.rules)
+  ) {
+    return;
+  }
+  const asked = key.secret ?? '';
+  const id = part(asked, 'secrets');
+  const resolved = resolveVersion(key, id, seen.version, live);
+  if (!resolved.ok) {
+    out.blockers.push(resolved.blocker);
+    out.holdTemplate = true;
+    return;
+  }
+  if (resolved.number !== undefined) out.versions.set(key.name, resolved.number);
+  const askedProject = part(asked, 'projects');
+  const number = part(seen.secret.value.name, 'projects');
+  const own = askedProject === ctx.desired.project;
+  out.variables.push({
+    name: key.env,
+    key: {
+      secret: own ? id : asked,
+      projects: own ? ['', askedProject, number] : [askedProject, number],
+      version: resolved.version,
+    },
+  });
+}
+
+/** Grants that have left the spec, and those whose secret's owner took consent back. */
+function planFormer(
+  ctx: Context,
+  account: AccountPart,
+  observed: Observed,
+  held: InventoryEntry[],
+  wanted: Set<string>,
+  inUse: (secret: string) => boolean,
+  out: AccessPart,
+): void {
+  for (const entry of held) {
+    if (wanted.has(entry.name)) continue;
+    const key = observed.keys.find(({ secret }) => secret.state === 'present' && secret.value.name === entry.name);
+    const policy = key?.policy ?? observed.formerGrants.find(({ secret }) => secret === entry.name)?.policy;
+    const unresolved = ctx.desired.keys.some(
+      other =>
+        !observed.keys.some(({ name, secret }) => name === other.name && secret.state === 'present') &&
+        (other.secret === undefined || part(other.secret, 'secrets') === part(entry.name, 'secrets')),
+    );
+    const consentLost = key !== undefined;
+    if (!policy || (unresolved && !consentLost)) {
+      out.entries.push(entry);
+      continue;
+    }
+    if (policy.state === 'failed') {
+      out.entries.push(entry);
+      out.blockers.push(
+        readBlocker('SecretAccess', `the IAM policy of ${entry.name}, whose grant is to be removed`, policy.failure),
+      );
+      continue;
+    }
+    if (policy.state === 'absent') {
+      if (!absenceCounts(entry, ctx.now)) out.entries.push(entry);
+      continue;
+    }
+    const revoke = revokeStep(ctx, account.state === 'ours', policy.value, entry);
+    if (!revoke) {
+      if (!absenceCounts(entry, ctx.now)) out.entries.push(entry);
+      continue;
+    }
+    out.entries.push(entry);
+    if (!consentLost && inUse(entry.name)) {
+      const message = `The grant on ${entry.name} has left the spec and stays until no revision that reads it serves.`;
+      out.waiting.push({ aspect: 'SecretAccess', message, retryAfterMs: 2_000 });
+    } else {
+      out.steps.push(revoke);
+    }
+  }
+}
+
+/**
+ * Takes the tenant's member off a secret: as itself only while its account is ours, else only the `deleted:` member of an
+ * identity that was recorded. Undefined: there is nothing of ours on it.
+ */
+export function revokeStep(
+  ctx: Pick<Context, 'status' | 'desired'>,
+  accountIsOurs: boolean,
+  policy: Policy,
+  entry: InventoryEntry,
+): Step | undefined {
+  const { email } = ctx.desired.account;
+  const members = recordedIdentities(ctx).map(uid => deletedMember(email, uid));
+  if (accountIsOurs) members.push(accountMember(email));
+  const edited = editPolicy(policy, { role: SECRET_ACCESSOR, add: [], remove: members });
+  if (!edited) return undefined;
+  const revoke = step(`revoke:${entry.name}`, 'SecretAccess', 'Revoke', `secret ${part(entry.name, 'secrets')}`, {
+    kind: 'setSecretPolicy',
+    secret: entry.name,
+    policy: edited,
+  });
+  revoke.changes = [{ field: SECRET_ACCESSOR, from: accountMember(email), to: undefined }];
+  revoke.removes = [`SecretAccess ${entry.name} `];
+  return revoke;
+}
+
+/** Every identity that the tenant's account is known to have had. */
+export function recordedIdentities(ctx: Pick<Context, 'status'>): string[] {
+  return [...new Set(ctx.status.inventory.flatMap(({ uniqueId }) => uniqueId ?? []))];
+}
+
+const formerIdentities = (ctx: Context, current: string | undefined): string[] =>
+  recordedIdentities(ctx).filter(uid => uid !== current);

@@ -1,0 +1,409 @@
+import type { JsonObject } from '../ports.ts';
+import { type Context, emptyPart, type Part, PROPAGATION_MS, readBlocker, step } from './context.ts';
+import { absenceCounts, age, entryKey, iso } from './inventory.ts';
+import { ownerText, part, serviceName } from './names.ts';
+import { claimByLabels, consentCommand, labelledOwner, ownerLabels } from './ownership.ts';
+import type { AccessPart } from './planAccess.ts';
+import { planInvokers } from './planInvokers.ts';
+import {
+  applyScaling,
+  applyTemplate,
+  applyTraffic,
+  imageOf,
+  inheritedTemplate,
+  onlyLatestServes,
+  readsSecret,
+  retryCount,
+  shownTraffic,
+  type WantedTemplate,
+  wantedTemplate,
+  withoutRetry,
+  withRetry,
+} from './template.ts';
+import type { Blocker, Change, InventoryEntry, Observed, ObservedService, Step } from './types.ts';
+
+export interface ServicesPart extends Part {
+  recheckAfterMs?: number;
+  notes: string[];
+}
+
+type Seen = Observed['services'][number];
+
+/** The accepted state is the serving state. Source: Cloud Run Admin API v2, Service.terminal_condition. */
+export function isReady(service: ObservedService): boolean {
+  return (
+    !service.reconciling &&
+    service.terminal.state === 'SUCCEEDED' &&
+    service.observedGeneration === service.generation &&
+    service.deleteTime === undefined
+  );
+}
+
+/** Whether a revision that serves may still read the secret: unless a settled template without it has all the traffic. */
+export function mayRead(service: ObservedService, secretId: string): boolean {
+  const settled = isReady(service) && onlyLatestServes(service.trafficStatuses, service.latestCreatedRevision);
+  return !settled || readsSecret(service.template, secretId);
+}
+
+/** The service of the wanted region, and those of regions that the tenant is leaving. */
+export function planServices(
+  ctx: Context,
+  access: AccessPart,
+  observed: Observed,
+  held: InventoryEntry[],
+): ServicesPart {
+  const wantedName = serviceName(ctx.desired.project, ctx.desired.region, ctx.desired.serviceId);
+  const out: ServicesPart = { ...emptyPart(), notes: [] };
+  const mine = (seen: Seen): ObservedService | undefined =>
+    seen.service.state === 'present' && claimOf(ctx, seen.service.value) === 'ours' ? seen.service.value : undefined;
+
+  const wanted = observed.services.find(({ name }) => name === wantedName);
+  const others = observed.services.filter(({ name }) => name !== wantedName);
+  const predecessor = others.map(mine).find(service => service !== undefined);
+  let arrived = false;
+  if (wanted) arrived = planWanted(ctx, access, wanted, predecessor, held, out);
+  for (const other of others) planLeaving(ctx, access, other, held, arrived, out);
+  return out;
+}
+
+/** Answers whether the wanted region's service serves what the spec asks for. */
+function planWanted(
+  ctx: Context,
+  access: AccessPart,
+  seen: Seen,
+  predecessor: ObservedService | undefined,
+  held: InventoryEntry[],
+  out: ServicesPart,
+): boolean {
+  const { service } = seen;
+  const entries = entriesOf(held, seen.name);
+  if (service.state === 'failed') {
+    out.entries.push(...entries);
+    out.blockers.push(readBlocker('Service', targetOf(seen.name), service.failure));
+    return false;
+  }
+  if (service.state === 'absent') {
+    if (access.holdTemplate) {
+      const entry = entries.find(({ type }) => type === 'Service');
+      if (entry && !absenceCounts(entry, ctx.now)) out.entries.push(...entries);
+      return false;
+    }
+    planCreate(ctx, access, seen.name, predecessor, out);
+    return false;
+  }
+  const found = service.value;
+  if (found.deleteTime !== undefined) {
+    out.entries.push(...entries);
+    const message = `Cloud Run is still deleting the former ${targetOf(found.name)}.`;
+    out.waiting.push({ aspect: 'Service', message, retryAfterMs: 2_000 });
+    return false;
+  }
+  const conflict = conflictOf(ctx, found);
+  if (conflict) {
+    out.entries.push(...entries);
+    out.blockers.push({ aspect: 'Service', reason: 'ManagementConflict', message: conflict });
+    return false;
+  }
+  const before = out.steps.length;
+  planPresent(ctx, access, seen, found, entries.map(staying), out);
+  return out.steps.length === before && !access.holdTemplate && isReady(found);
+}
+
+/** The wanted service stays: nothing of an earlier leave-taking holds any more. */
+function staying(entry: InventoryEntry): InventoryEntry {
+  const { retireAt: _retireAt, deletedAt: _deletedAt, ...rest } = entry;
+  return rest;
+}
+
+function planLeaving(
+  ctx: Context,
+  access: AccessPart,
+  seen: Seen,
+  held: InventoryEntry[],
+  arrived: boolean,
+  out: ServicesPart,
+): void {
+  const entries = entriesOf(held, seen.name);
+  const entry = entries.find(({ type }) => type === 'Service');
+  const { service } = seen;
+  if (service.state === 'failed') {
+    out.entries.push(...entries);
+    out.blockers.push(readBlocker('Service', targetOf(seen.name), service.failure));
+    return;
+  }
+  if (service.state === 'absent') {
+    if (entry && !absenceCounts(entry, ctx.now)) out.entries.push(...entries);
+    return;
+  }
+  const found = service.value;
+  if (claimOf(ctx, found) !== 'ours') return;
+  if (found.deleteTime !== undefined) {
+    out.entries.push(...entries);
+    return;
+  }
+  if (!arrived || !entry) {
+    planPresent(ctx, access, seen, found, entries, out);
+    return;
+  }
+  const retireAt = entry.retireAt ?? iso(ctx.now + ctx.settings.regionMoveGraceMs);
+  const left = Date.parse(retireAt) - ctx.now;
+  if (!(left > 0)) {
+    out.entries.push(...entries);
+    const remove = step(`delete:${found.name}`, 'Service', 'Delete', targetOf(found.name), {
+      kind: 'deleteService',
+      name: found.name,
+      etag: found.etag,
+    });
+    out.steps.push(remove);
+    return;
+  }
+  out.recheckAfterMs = Math.min(out.recheckAfterMs ?? left, left);
+  out.notes.push(`The former ${targetOf(found.name)} and its URL ${found.uri} stay until ${retireAt}.`);
+  planPresent(
+    ctx,
+    access,
+    seen,
+    found,
+    entries.map(other => (other === entry ? { ...entry, retireAt } : other)),
+    out,
+  );
+}
+
+// ---------------------------------------------------------------------------------------------------------- create
+
+function planCreate(
+  ctx: Context,
+  access: AccessPart,
+  name: string,
+  predecessor: ObservedService | undefined,
+  out: ServicesPart,
+): void {
+  const { desired, status, settings } = ctx;
+  const { spec } = desired;
+  const wanted = wantedTemplate(spec, desired.account.email, access.variables, []);
+  const image = spec.image ?? status.image ?? settings.defaultImage;
+  const base = predecessor ? inheritedTemplate(predecessor.template) : { containers: [{ image }] };
+  const laid = applyTemplate(base, wanted).template;
+  const scaled = applyScaling({}, laid, spec.scaling.minInstances, spec.scaling.maxInstances);
+  const service: JsonObject = {
+    labels: ownerLabels(desired.owner),
+    template: scaled.template ?? laid,
+    scaling: scaled.scaling ?? {},
+    invokerIamDisabled: spec.access === 'Public',
+  };
+  const create = step(`service:${name}`, 'Service', 'Create', targetOf(name), {
+    kind: 'createService',
+    parent: `projects/${desired.project}/locations/${part(name, 'locations')}`,
+    serviceId: desired.serviceId,
+    service,
+  });
+  const entry: InventoryEntry = { type: 'Service', name, time: iso(ctx.now) };
+  const variables = variableEntries(name, wanted, [], ctx.now);
+  create.needs = access.needs;
+  create.drift = ctx.settled;
+  create.changes = [{ field: 'image', from: undefined, to: imageOf(service.template as JsonObject) }];
+  create.creates = [entry, ...variables].map(entryKey);
+  out.entries = [...out.entries.filter(other => other.name !== name), entry, ...variables];
+  out.steps.push(create);
+}
+
+// --------------------------------------------------------------------------------------------------------- present
+
+function planPresent(
+  ctx: Context,
+  access: AccessPart,
+  seen: Seen,
+  found: ObservedService,
+  held: InventoryEntry[],
+  out: ServicesPart,
+): void {
+  const { desired } = ctx;
+  const { spec } = desired;
+  const ourVariables = held.flatMap(({ variable }) => variable ?? []);
+  const wanted = wantedTemplate(spec, desired.account.email, access.variables, ourVariables);
+
+  const changes: Change[] = [];
+  const fields: JsonObject = {};
+  const adopting = labelledOwner(found.labels) === undefined;
+  for (const [label, value] of Object.entries(ownerLabels(desired.owner))) {
+    if (found.labels[label] !== value) changes.push({ field: `labels.${label}`, from: found.labels[label], to: value });
+  }
+  if (changes.length > 0) fields.labels = { ...found.labels, ...ownerLabels(desired.owner) };
+
+  const traffic = applyTraffic(found.traffic);
+  if (traffic) {
+    changes.push({ field: 'traffic', from: shownTraffic(found.traffic), to: 'latest=100%' });
+    fields.traffic = traffic;
+  }
+
+  const access_ = planInvokers(ctx, seen, found, held);
+  if (access_.invokerIamDisabled !== undefined) {
+    changes.push({ field: 'access', from: access_.from, to: spec.access });
+    fields.invokerIamDisabled = access_.invokerIamDisabled;
+  }
+
+  const laid = access.holdTemplate ? { template: found.template, changes: [] } : applyTemplate(found.template, wanted);
+  const scaled = applyScaling(found.scaling, laid.template, spec.scaling.minInstances, spec.scaling.maxInstances);
+  if (scaled.scaling && !(scaled.template && access.holdTemplate)) {
+    changes.push(...scaled.changes);
+    fields.scaling = scaled.scaling;
+  }
+  const templateChanges = [...laid.changes, ...(scaled.template && !access.holdTemplate ? scaled.changes : [])];
+  // Closing access must not wait for, nor fail with, a template that Cloud Run may refuse.
+  const closing = access_.invokerIamDisabled === false;
+  if (templateChanges.length > 0 && !closing) {
+    changes.push(...laid.changes);
+    fields.template = withoutRetry(scaled.template ?? laid.template);
+  }
+
+  out.entries.push(...heldService(held, found.name, ctx.now), ...access_.entries);
+  out.entries.push(
+    ...variableEntries(found.name, wanted, held, ctx.now),
+    ...held.filter(({ variable }) => variable !== undefined && wanted.dropVariables.includes(variable)),
+  );
+  const gone = templateChanges.length === 0 && !access.holdTemplate && isReady(found) ? wanted.dropVariables : [];
+  out.entries = out.entries.filter(
+    entry => entry.name !== found.name || !entry.variable || !gone.includes(entry.variable),
+  );
+  out.blockers.push(...access_.blockers);
+
+  const update = changes.length > 0 ? updateStep(found, fields, adopting ? 'Adopt' : 'Update') : undefined;
+  if (update) {
+    update.changes = changes;
+    update.drift = ctx.settled && !adopting && changes.some(change => !isRoll(ctx, change));
+    if (fields.template) update.needs = access.needs;
+  }
+  // Opening: first the switch, then the invokers' entries. Closing: first the invokers, then the switch.
+  if (access_.step && update) {
+    if (closing) update.needs = [...update.needs, access_.step.id];
+    else access_.step.needs = [update.id];
+  }
+  if (access_.step && closing) out.steps.push(access_.step);
+  if (update) out.steps.push(update);
+  if (access_.step && !closing) out.steps.push(access_.step);
+  if (!update) reportProgress(ctx, access, found, out);
+}
+
+function updateStep(found: ObservedService, fields: JsonObject, verb: Step['verb']): Step {
+  return step(`service:${found.name}`, 'Service', verb, targetOf(found.name), {
+    kind: 'updateService',
+    service: { name: found.name, etag: found.etag, ...fields },
+    updateMask: Object.keys(fields),
+  });
+}
+
+/** A newer version of a key is news, not drift. */
+function isRoll(ctx: Context, change: Change): boolean {
+  const key = ctx.desired.keys.find(({ env }) => env !== undefined && `env.${env}` === change.field);
+  const live = key && ctx.status.keys.find(({ name }) => name === key.name)?.version;
+  return live !== undefined && change.from?.endsWith(`:${live}`) === true;
+}
+
+/** The template is as wanted: is it serving, on its way, or refused? */
+function reportProgress(ctx: Context, access: AccessPart, found: ObservedService, out: ServicesPart): void {
+  if (isReady(found)) return;
+  const since = ctx.now - Date.parse(found.updateTime);
+  if (found.reconciling || found.terminal.state !== 'FAILED') {
+    const retrying = retryCount(found.template) > 0 && found.latestReadyRevision !== found.latestCreatedRevision;
+    const retryAfterMs = Math.min(10_000, Math.max(500, Number.isNaN(since) ? 0 : since / 4));
+    if (retrying) {
+      const message = `Trying again (${retryCount(found.template)}): ${failureText(found)}`;
+      out.blockers.push({ aspect: 'Service', reason: 'UpdateFailed', message, retryAfterMs });
+    } else {
+      const message = `Cloud Run is bringing up a revision of ${targetOf(found.name)}.`;
+      out.waiting.push({ aspect: 'Service', message, retryAfterMs });
+    }
+    return;
+  }
+  const failure = failedRevision(ctx, found);
+  out.blockers.push(failure.blocker);
+  if (failure.due && !access.holdTemplate) {
+    const retry = updateStep(found, { template: withRetry(found.template, retryCount(found.template) + 1) }, 'Update');
+    retry.needs = access.needs;
+    retry.changes = [{ field: 'retry', from: undefined, to: String(retryCount(found.template) + 1) }];
+    out.steps.push(retry);
+  }
+}
+
+const failureText = (found: ObservedService): string =>
+  found.terminal.message || found.terminal.reason || 'the revision did not become ready';
+
+/** A revision that was refused: told in Cloud Run's words, and tried again with backoff. */
+function failedRevision(ctx: Context, found: ObservedService): { blocker: Blocker; due: boolean } {
+  const tries = retryCount(found.template);
+  const failedAt = Date.parse(found.terminal.time ?? found.updateTime);
+  const grantedAt = ctx.status.inventory
+    .filter(({ type }) => type === 'SecretAccess')
+    .map(entry => age(entry, ctx.now));
+  const fresh = Math.min(Number.POSITIVE_INFINITY, ...grantedAt) < PROPAGATION_MS;
+  const propagating = fresh && /Permission denied on secret/.test(found.terminal.message);
+  const delay = propagating ? Math.min(60_000, 5_000 * 2 ** tries) : Math.min(1_800_000, 30_000 * 2 ** tries);
+  const left = Number.isNaN(failedAt) ? 0 : failedAt + delay - ctx.now;
+  const serving = found.latestReadyRevision
+    ? ` ${found.latestReadyRevision.split('/').at(-1)} goes on serving.`
+    : ' Nothing serves yet.';
+  const blocker: Blocker = propagating
+    ? {
+        aspect: 'Service',
+        reason: 'Updating',
+        message: `The grant is not known to Cloud Run yet (it may take some minutes): ${failureText(found)}`,
+        retryAfterMs: Math.max(500, left),
+      }
+    : {
+        aspect: 'Service',
+        reason: 'UpdateFailed',
+        message: `${failureText(found)}${serving} Logs: gcloud run services logs read ${found.name.split('/').at(-1)} --region=${found.region} --project=${ctx.desired.project}`,
+        retryAfterMs: Math.max(500, left),
+      };
+  return { blocker, due: left <= 0 };
+}
+
+// ------------------------------------------------------------------------------------------------------- ownership
+
+const claimOf = (ctx: Context, found: ObservedService) => claimByLabels(found.labels, ctx.rules);
+
+function conflictOf(ctx: Context, found: ObservedService): string | undefined {
+  const claim = claimOf(ctx, found);
+  const { owner } = ctx.desired;
+  if (claim === 'theirs') {
+    return (
+      `${capital(targetOf(found.name))} belongs to ${labelledOwner(found.labels)} (cluster/namespace/name), not to ${ownerText(owner)}. ` +
+      'Rename this tenant, or delete the other one with the annotation ai-platform.dev/deletion-policy=abandon.'
+    );
+  }
+  if (found.labels['managed-by-cnrm'] === 'true') {
+    return (
+      `${capital(targetOf(found.name))} is managed by Config Connector (label managed-by-cnrm=true). Abandon it there first ` +
+      '(cnrm.cloud.google.com/deletion-policy=abandon, delete the RunService), then take the label off.'
+    );
+  }
+  if (claim === 'unclaimed') {
+    return (
+      `${capital(targetOf(found.name))} exists already and does not name namespace ${owner.namespace}. To let this tenant adopt it ` +
+      `(makes no revision): ${consentCommand.service(found.name, found.labels, owner)}`
+    );
+  }
+  return undefined;
+}
+
+// --------------------------------------------------------------------------------------------------------- helpers
+
+const entriesOf = (held: InventoryEntry[], name: string): InventoryEntry[] => held.filter(entry => entry.name === name);
+
+function heldService(held: InventoryEntry[], name: string, now: number): InventoryEntry[] {
+  const entry = held.find(({ type }) => type === 'Service');
+  return [entry ?? { type: 'Service', name, time: iso(now) }];
+}
+
+function variableEntries(name: string, wanted: WantedTemplate, held: InventoryEntry[], now: number): InventoryEntry[] {
+  return wanted.variables.map(({ name: variable }) => {
+    const entry = held.find(other => other.variable === variable);
+    return entry ?? { type: 'Variable', name, variable, time: iso(now) };
+  });
+}
+
+/** `Cloud Run service ai-platform-tenant-a in asia-northeast1`. */
+export const targetOf = (name: string): string =>
+  `Cloud Run service ${part(name, 'services')} in ${part(name, 'locations')}`;
+
+const capital = (sentence: string): string => sentence.charAt(0).toUpperCase() + sentence.slice(1);

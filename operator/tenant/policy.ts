@@ -1,0 +1,73 @@
+import type { Binding, Policy } from './types.ts';
+
+/**
+ * Edits of IAM policies. Each answers a new policy, or undefined where nothing would change; everything that is not
+ * asked for survives: other bindings, conditions, audit configs, order.
+ */
+
+export const SECRET_ACCESSOR = 'roles/secretmanager.secretAccessor';
+export const RUN_INVOKER = 'roles/run.invoker';
+export const PUBLIC_MEMBERS: readonly string[] = ['allUsers', 'allAuthenticatedUsers'];
+
+export const accountMember = (email: string): string => `serviceAccount:${email}`;
+
+/** What a member becomes when its account is deleted. Source: IAM documentation, "Policies and deleted principals". */
+export const deletedMember = (email: string, uniqueId: string): string =>
+  `deleted:serviceAccount:${email}?uid=${uniqueId}`;
+
+/** IAM writes e-mail addresses in lower case whatever case they were given in; other identifiers keep theirs. */
+export function sameMember(a: string, b: string): boolean {
+  const folded = (member: string) =>
+    /^(user|group|serviceAccount|domain):/.test(member) ? member.toLowerCase() : member;
+  return folded(a) === folded(b);
+}
+
+const unconditional = (binding: Binding, role: string): boolean =>
+  binding.role === role && binding.condition === undefined;
+
+/** Whether `member` has `role` without a condition. */
+export function hasMember(policy: Policy, role: string, member: string): boolean {
+  return policy.bindings.some(
+    binding => unconditional(binding, role) && binding.members.some(other => sameMember(other, member)),
+  );
+}
+
+/** Every member that holds `role` without a condition. */
+export function membersOf(policy: Policy, role: string): string[] {
+  return policy.bindings.filter(binding => unconditional(binding, role)).flatMap(binding => binding.members);
+}
+
+export interface PolicyEdit {
+  role: string;
+  add: string[];
+  remove: string[];
+  /** Taken off every binding of every role, conditional ones included. */
+  removeEverywhere?: readonly string[];
+}
+
+export function editPolicy(policy: Policy, edit: PolicyEdit): Policy | undefined {
+  const adding = edit.add.filter(member => !hasMember(policy, edit.role, member));
+  let changed = adding.length > 0;
+  const bindings: Binding[] = [];
+  let home: Binding | undefined;
+  for (const binding of policy.bindings) {
+    const ours = unconditional(binding, edit.role);
+    const members = binding.members.filter(
+      member =>
+        !(ours && edit.remove.some(other => sameMember(other, member))) && !edit.removeEverywhere?.includes(member),
+    );
+    changed ||= members.length !== binding.members.length;
+    const kept = { ...binding, members };
+    if (ours) home ??= kept;
+    bindings.push(kept);
+  }
+  if (!changed) return undefined;
+  if (adding.length > 0) {
+    if (home === undefined) {
+      home = { role: edit.role, members: [] };
+      bindings.push(home);
+    }
+    home.members.push(...adding);
+  }
+  return { ...policy, bindings: bindings.filter(binding => binding.members.length > 0) };
+}

@@ -1,0 +1,272 @@
+import { failureBlocker } from './context.ts';
+import { age, iso, settleInventory } from './inventory.ts';
+import { serviceName } from './names.ts';
+import type { TenantPlan } from './plan.ts';
+import { isReady } from './planService.ts';
+import { imageOf } from './template.ts';
+import type {
+  Aspect,
+  Blocker,
+  Condition,
+  ConditionType,
+  Desired,
+  KeyStatus,
+  Observed,
+  ObservedService,
+  Outcome,
+  Plan,
+  Reason,
+  Tenant,
+  TenantStatus,
+} from './types.ts';
+
+/** What a reconcile comes to: the status, and when to look again. Pure. */
+
+/** When the tenant is looked at again. `backoff`: longer each time, up to `capMs`. */
+export type Again =
+  | { kind: 'after'; ms: number }
+  | { kind: 'backoff'; capMs: number; atLeastMs?: number }
+  | { kind: 'interval' };
+
+export interface Report {
+  status: TenantStatus;
+  again: Again;
+}
+
+/** The worse comes first: it is what Ready tells. */
+const SEVERITY: readonly Reason[] = [
+  'ManagementConflict',
+  'SecretNotAllowed',
+  'InvalidSpec',
+  'PermissionDenied',
+  'QuotaExceeded',
+  'UpdateFailed',
+  'DependencyNotFound',
+  'DependencyNotReady',
+  'Updating',
+];
+const STALLED: readonly string[] = ['SecretNotAllowed', 'ManagementConflict', 'InvalidSpec'] satisfies Reason[];
+
+const ASPECTS: { aspect: Aspect; type: ConditionType; fine: string }[] = [
+  { aspect: 'ServiceAccount', type: 'ServiceAccountReady', fine: 'The service account exists and is ours.' },
+  { aspect: 'SecretAccess', type: 'SecretAccessReady', fine: 'Every key is granted.' },
+  { aspect: 'Service', type: 'ServiceReady', fine: 'The Cloud Run service serves what the spec asks for.' },
+];
+
+/** How long a message may be; kept well below the CRD's bound. */
+const MESSAGE_LENGTH = 2_000;
+
+/** The status of a tenant after its plan's steps were applied (no outcomes: before the first call). */
+export function report(
+  tenant: Tenant,
+  desired: Desired,
+  observed: Observed,
+  plan: TenantPlan,
+  outcomes: Outcome[] | undefined,
+  now: number,
+): Report {
+  const blockers = [...plan.blockers, ...failures(tenant, outcomes ?? [], now)];
+  const service = shownService(desired, observed);
+  const wanted = wantedService(desired, observed);
+  const touched = plan.steps.length > 0;
+  const serving =
+    wanted !== undefined && isReady(wanted) && !touched && !blockers.some(({ aspect }) => aspect === 'Service');
+
+  const aspects = ASPECTS.map(({ aspect, type, fine }) => {
+    const mine = blockers.filter(blocker => blocker.aspect === aspect);
+    if (mine.length > 0) return condition(tenant, type, 'False', worst(mine), messageOf(mine), now);
+    const steps = plan.steps.filter(step => step.aspect === aspect);
+    const waits = plan.waiting.filter(wait => wait.aspect === aspect).map(({ message }) => message);
+    if (steps.length > 0) {
+      const doing = steps.map(step => `${step.verb} ${step.target}`).join('; ');
+      return condition(tenant, type, 'False', 'Updating', doing, now);
+    }
+    if (waits.length > 0) return condition(tenant, type, 'False', 'Updating', waits.join(' '), now);
+    if (aspect === 'Service' && wanted === undefined) {
+      return condition(tenant, type, 'False', 'Updating', 'Waits for the service account and the keys.', now);
+    }
+    return condition(tenant, type, 'True', 'UpToDate', fine, now);
+  });
+
+  const notReady = aspects.filter(({ status }) => status !== 'True');
+  const reasons = blockers.length > 0 ? worst(blockers) : notReady.length > 0 ? 'Updating' : 'UpToDate';
+  const message =
+    blockers.length > 0
+      ? messageOf(blockers)
+      : notReady.length > 0
+        ? notReady.map(({ message }) => message).join(' ')
+        : ['Google Cloud matches the spec.', ...plan.notes].join(' ');
+  const ready = condition(tenant, 'Ready', reasons === 'UpToDate' ? 'True' : 'False', reasons, message, now);
+
+  const inventory =
+    outcomes === undefined ? plan.inventory : settleInventory(tenant.status.inventory, plan.inventory, outcomes, now);
+  const status: TenantStatus = {
+    ...tenant.status,
+    observedGeneration: tenant.generation,
+    conditions: withStalled([ready, ...aspects], tenant, now),
+    url: service?.latestReadyRevision ? service.uri || service.urls[0] : tenant.status.url,
+    serviceAccountEmail: desired.account.email,
+    latestReadyRevision: service?.latestReadyRevision.split('/').at(-1) || tenant.status.latestReadyRevision,
+    projectId: desired.project,
+    region: service?.latestReadyRevision ? service.region : (tenant.status.region ?? desired.region),
+    keys: plan.keys.map(key => keyStatus(key, desired, plan, outcomes, serving)),
+    image: (service && imageOf(service.template)) ?? tenant.status.image,
+    inventory,
+  };
+  return { status, again: again(blockers, plan, outcomes) };
+}
+
+/** The service that answers: the wanted region's once it has a ready revision, else the one that the tenant is leaving. */
+function shownService(desired: Desired, observed: Observed): ObservedService | undefined {
+  const wanted = wantedService(desired, observed);
+  if (wanted?.latestReadyRevision) return wanted;
+  const others = observed.services.flatMap(({ service }) => (service.state === 'present' ? service.value : []));
+  return others.find(({ latestReadyRevision }) => latestReadyRevision !== '') ?? wanted;
+}
+
+function wantedService(desired: Desired, observed: Observed): ObservedService | undefined {
+  const name = serviceName(desired.project, desired.region, desired.serviceId);
+  const seen = observed.services.find(other => other.name === name);
+  return seen?.service.state === 'present' ? seen.service.value : undefined;
+}
+
+function keyStatus(
+  key: KeyStatus,
+  desired: Desired,
+  plan: TenantPlan,
+  outcomes: Outcome[] | undefined,
+  serving: boolean,
+): KeyStatus {
+  const spec = desired.keys.find(({ name }) => name === key.name);
+  const granted =
+    key.granted ||
+    (outcomes ?? []).some(
+      ({ step, result }) => result === 'done' && step.verb === 'Grant' && grants(step, plan, key.name),
+    );
+  const now = plan.versions.get(key.name);
+  const explicit = spec !== undefined && spec.version !== 'latest';
+  const version =
+    serving && now !== undefined && (explicit || Number(now) >= Number(key.version ?? 0)) ? now : key.version;
+  return version === undefined ? { name: key.name, granted } : { name: key.name, version, granted };
+}
+
+function grants(step: Outcome['step'], plan: TenantPlan, key: string): boolean {
+  return step.call.kind === 'setSecretPolicy' && plan.secrets.get(key) === step.call.secret;
+}
+
+function failures(tenant: Tenant, outcomes: Outcome[], now: number): Blocker[] {
+  const made = tenant.status.inventory.filter(({ type }) => type === 'ServiceAccount').map(entry => age(entry, now));
+  const since = made.length > 0 ? Math.min(...made) : 0;
+  return outcomes.flatMap(outcome => {
+    if (outcome.result !== 'failed') return [];
+    const { step, failure } = outcome;
+    if (failure.kind === 'Conflict') return [];
+    return [failureBlocker(step.aspect, `${step.verb} ${step.target}`, failure, since)];
+  });
+}
+
+const worst = (blockers: Blocker[]): Reason =>
+  SEVERITY.find(reason => blockers.some(blocker => blocker.reason === reason)) ?? 'Updating';
+
+/** The worst first, each once. */
+function messageOf(blockers: Blocker[]): string {
+  const ordered = SEVERITY.flatMap(reason => blockers.filter(blocker => blocker.reason === reason));
+  return [...new Set(ordered.map(({ message }) => message))].join(' ');
+}
+
+/** A condition whose time changes only when its status does. */
+function condition(
+  tenant: Tenant,
+  type: ConditionType,
+  status: Condition['status'],
+  reason: string,
+  message: string,
+  now: number,
+): Condition {
+  const before = tenant.status.conditions.find(other => other.type === type);
+  const lastTransitionTime =
+    before?.status === status && before.lastTransitionTime ? before.lastTransitionTime : seconds(now);
+  const short = message.length > MESSAGE_LENGTH ? `${message.slice(0, MESSAGE_LENGTH - 1)}…` : message;
+  return { type, status, reason, message: short, lastTransitionTime, observedGeneration: tenant.generation };
+}
+
+/** metav1.Time has whole seconds. */
+const seconds = (ms: number): string => `${iso(ms).slice(0, 19)}Z`;
+
+function withStalled(conditions: Condition[], tenant: Tenant, now: number): Condition[] {
+  const ready = conditions.find(({ type }) => type === 'Ready');
+  if (!ready || !STALLED.includes(ready.reason)) return conditions;
+  return [...conditions, condition(tenant, 'Stalled', 'True', ready.reason, ready.message, now)];
+}
+
+function again(blockers: Blocker[], plan: Plan, outcomes: Outcome[] | undefined): Again {
+  if (outcomes?.some(outcome => outcome.result === 'failed' && outcome.failure.kind === 'Conflict')) {
+    return { kind: 'backoff', capMs: 5_000 };
+  }
+  const asked = [...blockers, ...plan.waiting].flatMap(({ retryAfterMs }) => retryAfterMs ?? []);
+  const soonest = asked.length > 0 ? Math.min(...asked) : undefined;
+  const open = blockers.filter(({ reason }) => !STALLED.includes(reason));
+  if (outcomes?.some(({ result }) => result === 'done')) return { kind: 'after', ms: 250 };
+  if (open.some(({ retryAfterMs }) => retryAfterMs === undefined)) {
+    return {
+      kind: 'backoff',
+      capMs: 60_000,
+      ...(soonest !== undefined && plan.waiting.length === 0 ? { atLeastMs: soonest } : {}),
+    };
+  }
+  if (soonest !== undefined) return { kind: 'after', ms: soonest };
+  if (plan.recheckAfterMs !== undefined) return { kind: 'after', ms: plan.recheckAfterMs };
+  return { kind: 'interval' };
+}
+
+// ------------------------------------------------------------------------------------- without a look at Google Cloud
+
+/** A spec that names no usable project, and the like: nothing can be looked at. */
+export function refused(tenant: Tenant, message: string, now: number): Report {
+  return {
+    status: whole(tenant, condition(tenant, 'Ready', 'False', 'InvalidSpec', message, now), now),
+    again: { kind: 'interval' },
+  };
+}
+
+/** Paused: Ready stays what it was. */
+export function suspended(tenant: Tenant, now: number): Report {
+  const before = tenant.status.conditions.find(({ type }) => type === 'Ready')?.status ?? 'False';
+  const resume = `kubectl patch aitenant ${tenant.name} -n ${tenant.namespace} --type=merge -p '{"spec":{"suspend":false}}'`;
+  const message =
+    tenant.deletionTimestamp === undefined
+      ? `Suspended: nothing in Google Cloud is touched. Resume: ${resume}`
+      : `The deletion waits: this tenant is suspended. Resume, and it is deleted: ${resume}`;
+  return {
+    status: whole(tenant, condition(tenant, 'Ready', before, 'Suspended', message, now), now),
+    again: { kind: 'interval' },
+  };
+}
+
+/** On the way out. `message`: why it does not go on (the reason is then DeleteFailed). */
+export function deleting(tenant: Tenant, plan: Plan, outcomes: Outcome[], now: number, message?: string): Report {
+  const blockers = [...plan.blockers, ...failures(tenant, outcomes, now)];
+  const failing = blockers.filter(({ reason }) => reason !== 'Updating');
+  const reason: Reason = message !== undefined || failing.length > 0 ? 'DeleteFailed' : 'Deleting';
+  const doing = plan.steps.map(step => `${step.verb} ${step.target}.`);
+  const waits = plan.waiting.map(wait => wait.message);
+  const text = message ?? (blockers.length > 0 ? messageOf(blockers) : [...doing, ...waits].join(' ') || 'Deleting.');
+  const ready = condition(tenant, 'Ready', 'False', reason, text, now);
+  const status = whole(tenant, ready, now);
+  return {
+    status: {
+      ...status,
+      inventory: settleInventory(tenant.status.inventory, plan.inventory, outcomes, now),
+    },
+    again: message !== undefined ? { kind: 'interval' } : again(blockers, plan, outcomes),
+  };
+}
+
+function whole(tenant: Tenant, ready: Condition, now: number): TenantStatus {
+  const others = tenant.status.conditions.filter(({ type }) => type !== 'Ready' && type !== 'Stalled');
+  return {
+    ...tenant.status,
+    observedGeneration: tenant.generation,
+    conditions: withStalled([ready, ...others], tenant, now),
+  };
+}

@@ -1,0 +1,343 @@
+import type { JsonObject } from '../ports.ts';
+
+/**
+ * The words of the operator's heart: the resource as it is read, what is wanted, what was seen, what to do about it.
+ * Pure data. `operator/gcp` turns answers of Google Cloud into the `Observed…` types and steps into calls.
+ */
+
+// ---------------------------------------------------------------------------------------------------- the resource
+
+export interface SecretRef {
+  /** A secret's id, or `projects/P/secrets/S`. */
+  external?: string;
+  /** A Config Connector SecretManagerSecret in the same namespace. */
+  name?: string;
+}
+
+export interface KeySpec {
+  name: string;
+  secretRef: SecretRef;
+  env?: string;
+  /** `latest` or a version number. */
+  version: string;
+  rollout: 'OnNewVersion' | 'OnRestart';
+}
+
+export interface TenantSpec {
+  region: string;
+  keys: KeySpec[];
+  image?: string;
+  env: { name: string; value: string }[];
+  scaling: { minInstances: number; maxInstances: number; concurrency: number };
+  /** Kubernetes quantities, as text. */
+  resources: { cpu: string; memory: string };
+  timeoutSeconds: number;
+  access: 'Public' | 'Authenticated';
+  invokers: string[];
+  suspend: boolean;
+}
+
+export type InventoryType = 'ServiceAccount' | 'SecretAccess' | 'Service' | 'Invoker' | 'Variable';
+
+/** One thing in Google Cloud that is or may be ours. Written before the first call that makes it. */
+export interface InventoryEntry {
+  type: InventoryType;
+  /** Full resource name of what it is, or of what carries it (a grant's secret, an invoker's or variable's service). */
+  name: string;
+  /** Invoker: the IAM member. */
+  member?: string;
+  /** Variable: the environment variable's name. */
+  variable?: string;
+  /** ServiceAccount: its identity; SecretAccess: the identity that was granted. */
+  uniqueId?: string;
+  /** Time of the last call that creates it, RFC 3339. */
+  time: string;
+  /** Service: when a moved tenant's former service is deleted. */
+  retireAt?: string;
+  /** Service: when our call to delete it was accepted. */
+  deletedAt?: string;
+}
+
+export type ConditionType = 'Ready' | 'ServiceAccountReady' | 'SecretAccessReady' | 'ServiceReady' | 'Stalled';
+
+export interface Condition {
+  type: ConditionType;
+  status: 'True' | 'False' | 'Unknown';
+  reason: string;
+  message: string;
+  lastTransitionTime: string;
+  observedGeneration: number;
+}
+
+export interface KeyStatus {
+  name: string;
+  /** The highest version that was live; only an explicit version lowers it. */
+  version?: string;
+  granted: boolean;
+}
+
+export interface TenantStatus {
+  observedGeneration?: number;
+  conditions: Condition[];
+  url?: string;
+  serviceAccountEmail?: string;
+  latestReadyRevision?: string;
+  projectId?: string;
+  region?: string;
+  keys: KeyStatus[];
+  lastHandledReconcileAt?: string;
+  /** The last container image seen on the tenant's service. */
+  image?: string;
+  inventory: InventoryEntry[];
+}
+
+/** An AiTenant, read from the API without trusting it (see `resource.ts`). */
+export interface Tenant {
+  namespace: string;
+  name: string;
+  uid: string;
+  generation: number;
+  resourceVersion: string;
+  deletionTimestamp?: string;
+  hasFinalizer: boolean;
+  annotations: Record<string, string>;
+  spec: TenantSpec;
+  status: TenantStatus;
+}
+
+/** Every reason that Ready can have. */
+export type Reason =
+  | 'UpToDate'
+  | 'Updating'
+  | 'DependencyNotFound'
+  | 'DependencyNotReady'
+  | 'UpdateFailed'
+  | 'PermissionDenied'
+  | 'QuotaExceeded'
+  | 'SecretNotAllowed'
+  | 'ManagementConflict'
+  | 'InvalidSpec'
+  | 'Deleting'
+  | 'DeleteFailed'
+  | 'Suspended';
+
+// -------------------------------------------------------------------------------------------------------- settings
+
+/** What the operator's flags say to the pure part. */
+export interface Settings {
+  /** `--project`: for namespaces that name none. */
+  project?: string;
+  /** `--projects`: patterns with `*`; empty: all. */
+  projects: string[];
+  defaultImage: string;
+  claimPolicy: 'labelled' | 'any';
+  clusterId: string;
+  regionMoveGraceMs: number;
+  syncIntervalMs: number;
+}
+
+export interface Owner {
+  cluster: string;
+  namespace: string;
+  name: string;
+}
+
+// --------------------------------------------------------------------------------------------------------- desired
+
+/** A key of the spec, its secret named as far as it is known. */
+export interface DesiredKey extends Omit<KeySpec, 'secretRef'> {
+  /** `projects/P/secrets/S` as the spec names it (P an id or a number); absent: see `blocked`. */
+  secret?: string;
+  blocked?: Blocker;
+}
+
+export interface Desired {
+  owner: Owner;
+  project: string;
+  account: { id: string; email: string; name: string; displayName: string };
+  keys: DesiredKey[];
+  region: string;
+  serviceId: string;
+  spec: TenantSpec;
+}
+
+// -------------------------------------------------------------------------------------------------------- observed
+
+export type FailureKind =
+  /** No answer, or one that says "try again": it may have taken effect. */
+  | 'Transient'
+  /** Somebody else wrote in between (stale etag), or it exists already: look again. */
+  | 'Conflict'
+  | 'NotFound'
+  | 'PermissionDenied'
+  | 'QuotaExceeded'
+  /** Refused for what was asked. */
+  | 'Invalid'
+  /** A fresh identity or grant is not visible everywhere yet. */
+  | 'Propagating';
+
+export interface Failure {
+  kind: FailureKind;
+  /** Google Cloud's own words. */
+  message: string;
+  retryAfterMs?: number;
+}
+
+export type Read<T> = { state: 'present'; value: T } | { state: 'absent' } | { state: 'failed'; failure: Failure };
+
+export interface ObservedAccount {
+  /** `projects/P/serviceAccounts/EMAIL`. */
+  name: string;
+  email: string;
+  uniqueId: string;
+  description: string;
+  disabled: boolean;
+}
+
+export interface ObservedSecret {
+  /** As Google Cloud answers it: `projects/NUMBER/secrets/S`. */
+  name: string;
+  labels: Record<string, string>;
+}
+
+export interface Binding {
+  role: string;
+  members: string[];
+  condition?: JsonObject;
+}
+
+/** google.iam.v1.Policy, read with requestedPolicyVersion 3. */
+export interface Policy {
+  version?: number;
+  bindings: Binding[];
+  auditConfigs?: JsonObject[];
+  etag?: string;
+}
+
+export interface SecretVersion {
+  version: number;
+  state: 'ENABLED' | 'DISABLED' | 'DESTROYED' | 'UNKNOWN';
+}
+
+/** A Cloud Run service, its template as raw proto3 JSON so that what we don't manage survives. */
+export interface ObservedService {
+  /** `projects/P/locations/R/services/S`. */
+  name: string;
+  region: string;
+  etag: string;
+  labels: Record<string, string>;
+  generation: string;
+  observedGeneration: string;
+  reconciling: boolean;
+  /** Set while it is being deleted. */
+  deleteTime?: string;
+  updateTime: string;
+  terminal: { state: 'SUCCEEDED' | 'FAILED' | 'PENDING'; reason: string; message: string; time?: string };
+  latestReadyRevision: string;
+  latestCreatedRevision: string;
+  uri: string;
+  urls: string[];
+  traffic: JsonObject[];
+  trafficStatuses: JsonObject[];
+  invokerIamDisabled: boolean;
+  scaling: JsonObject;
+  template: JsonObject;
+}
+
+export interface ObservedKey {
+  name: string;
+  secret: Read<ObservedSecret>;
+  /** Read only when the secret is present. */
+  policy?: Read<Policy>;
+  /**
+   * OnNewVersion with `latest`: the newest enabled version; `latest` otherwise: the most recent one; a number: that one.
+   * `absent`: there is none.
+   */
+  version?: Read<SecretVersion>;
+}
+
+export interface Observed {
+  account: Read<ObservedAccount>;
+  keys: ObservedKey[];
+  /** By canonical secret name: the policies of secrets in the inventory that no key of the spec names any more. */
+  formerGrants: { secret: string; policy: Read<Policy> }[];
+  /** By region: the wanted one first, then every other that the inventory names. */
+  services: { name: string; region: string; service: Read<ObservedService>; invokers?: Read<Policy> }[];
+}
+
+// ------------------------------------------------------------------------------------------------------------ plan
+
+export type Aspect = 'ServiceAccount' | 'SecretAccess' | 'Service';
+
+/** Something that keeps the tenant from being up to date and that no step of this plan puts right. */
+export interface Blocker {
+  aspect: Aspect;
+  reason: Exclude<Reason, 'UpToDate' | 'Suspended' | 'Deleting' | 'DeleteFailed'>;
+  message: string;
+  /** Look again after this long; absent: as the reason says. */
+  retryAfterMs?: number;
+}
+
+/** One field, old → new, for people and for `plan`. */
+export interface Change {
+  field: string;
+  from?: string;
+  to?: string;
+}
+
+export type Call =
+  | {
+      kind: 'createAccount';
+      project: string;
+      accountId: string;
+      email: string;
+      displayName: string;
+      description: string;
+    }
+  | { kind: 'updateAccount'; name: string; description: string }
+  | { kind: 'enableAccount'; name: string }
+  /** `name` by unique id, so that a successor of the same e-mail is never hit. */
+  | { kind: 'deleteAccount'; name: string }
+  | { kind: 'setSecretPolicy'; secret: string; policy: Policy }
+  | { kind: 'createService'; parent: string; serviceId: string; service: JsonObject }
+  /** `service` holds name, etag and the masked fields only. */
+  | { kind: 'updateService'; service: JsonObject; updateMask: string[] }
+  | { kind: 'deleteService'; name: string; etag: string }
+  | { kind: 'setServicePolicy'; service: string; policy: Policy };
+
+/** One write: what, why, and what must have succeeded before it. */
+export interface Step {
+  id: string;
+  aspect: Aspect;
+  call: Call;
+  /** Ids of steps that must have succeeded in this very run. */
+  needs: string[];
+  verb: 'Create' | 'Update' | 'Grant' | 'Revoke' | 'Delete' | 'Adopt' | 'Abandon';
+  /** What it is done to, in people's words: `Cloud Run service ai-platform-tenant-a in asia-northeast1`. */
+  target: string;
+  changes: Change[];
+  /** Inventory entries (`entryKey`) that this call may bring into being, and that its success takes away. */
+  creates: string[];
+  removes: string[];
+  /** True if it undoes what somebody did behind the operator's back. */
+  drift: boolean;
+}
+
+export interface Plan {
+  steps: Step[];
+  blockers: Blocker[];
+  /** What is on its way without a step of ours. */
+  waiting: { aspect: Aspect; message: string; retryAfterMs: number }[];
+  /** The inventory as it must stand before the first step's call. */
+  inventory: InventoryEntry[];
+  /** Something of the plan's own falls due then (a former region's service is deleted). */
+  recheckAfterMs?: number;
+  /** What people should know of although nothing is wrong. */
+  notes: string[];
+}
+
+/** What came of one step. */
+export type Outcome =
+  | { step: Step; result: 'done'; response: JsonObject }
+  | { step: Step; result: 'failed'; failure: Failure }
+  | { step: Step; result: 'skipped' };
