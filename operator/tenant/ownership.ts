@@ -22,7 +22,7 @@ export type Claim = 'ours' | 'theirs' | 'consented' | 'unclaimed';
 export interface ClaimRules {
   owner: Owner;
   policy: 'labelled' | 'any';
-  /** `plan` without a cluster id: marks of the same namespace and name count as ours. */
+  /** The cluster's name is not known (`plan` without `--cluster-id`): consent for one cluster counts for any. */
   anyCluster?: boolean;
 }
 
@@ -47,14 +47,22 @@ export function claimByLabels(labels: Record<string, string>, rules: ClaimRules)
   if (labelledOwner(labels) !== undefined) {
     // A mark that somebody took off does not make it another's: the ones that are left decide.
     const fits = (Object.keys(LABELS) as (keyof typeof LABELS)[]).every(
-      key =>
-        labels[LABELS[key]] === undefined ||
-        labels[LABELS[key]] === rules.owner[key] ||
-        (key === 'cluster' && rules.anyCluster),
+      key => labels[LABELS[key]] === undefined || labels[LABELS[key]] === rules.owner[key],
     );
     return fits ? 'ours' : 'theirs';
   }
   return consents(labels[CONSENT_NAMESPACE], labels[CONSENT_CLUSTER], rules) ? 'consented' : 'unclaimed';
+}
+
+/** The cluster that these marks name for the same namespace and name: what `plan` goes by where it is not told its own. */
+export function markedCluster(
+  labels: Record<string, string>,
+  description: string,
+  owner: Pick<Owner, 'namespace' | 'name'>,
+): string | undefined {
+  if (labels[LABELS.namespace] === owner.namespace && labels[LABELS.name] === owner.name) return labels[LABELS.cluster];
+  const [cluster, namespace, name] = describedOwner(description)?.split('/') ?? [];
+  return namespace === owner.namespace && name === owner.name ? cluster : undefined;
 }
 
 /** Whether a secret's labels let this namespace use it. */
@@ -86,14 +94,7 @@ export function describedOwner(description: string): string | undefined {
 export function claimByDescription(description: string, rules: ClaimRules): Claim {
   const owner = describedOwner(description);
   if (owner !== undefined) {
-    const { cluster, namespace, name } = rules.owner;
-    const [itsCluster, itsNamespace, itsName, ...rest] = owner.split('/');
-    const fits =
-      rest.length === 0 &&
-      itsNamespace === namespace &&
-      itsName === name &&
-      (itsCluster === cluster || rules.anyCluster === true);
-    return fits ? 'ours' : 'theirs';
+    return owner === ownerText(rules.owner) ? 'ours' : 'theirs';
   }
   const namespace = wordValue(description, CONSENT_NAMESPACE);
   return consents(namespace, wordValue(description, CONSENT_CLUSTER), rules) ? 'consented' : 'unclaimed';

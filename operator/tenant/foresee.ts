@@ -1,0 +1,119 @@
+import type { JsonObject } from '../ports.ts';
+import { serviceName } from './names.ts';
+import type { Observed, ObservedService, Step } from './types.ts';
+
+/**
+ * What would be observed once a step had been done: lets `plan` show also those steps that only become possible after
+ * others. Pure guesswork about Google Cloud, never used to decide on a call.
+ */
+export function foresee(observed: Observed, steps: Step[]): Observed {
+  return steps.reduce(after, observed);
+}
+
+function after(observed: Observed, { call }: Step): Observed {
+  switch (call.kind) {
+    case 'createAccount':
+      return {
+        ...observed,
+        account: {
+          state: 'present',
+          value: {
+            name: `projects/${call.project}/serviceAccounts/${call.email}`,
+            email: call.email,
+            uniqueId: 'new',
+            description: call.description,
+            disabled: false,
+          },
+        },
+      };
+    case 'updateAccount':
+    case 'enableAccount': {
+      if (observed.account.state !== 'present') return observed;
+      const { value } = observed.account;
+      const next = call.kind === 'enableAccount' ? { disabled: false } : { description: call.description };
+      return { ...observed, account: { state: 'present', value: { ...value, ...next } } };
+    }
+    case 'deleteAccount':
+      return { ...observed, account: { state: 'absent' } };
+    case 'setSecretPolicy': {
+      const policy = { state: 'present' as const, value: call.policy };
+      return {
+        ...observed,
+        keys: observed.keys.map(key =>
+          key.secret.state === 'present' && key.secret.value.name === call.secret ? { ...key, policy } : key,
+        ),
+        formerGrants: observed.formerGrants.map(grant => (grant.secret === call.secret ? { ...grant, policy } : grant)),
+      };
+    }
+    case 'createService': {
+      const [, project = '', , region = ''] = call.parent.split('/');
+      return withService(observed, newService(serviceName(project, region, call.serviceId), region, call.service));
+    }
+    case 'updateService': {
+      const seen = observed.services.find(({ name }) => name === call.service.name);
+      if (seen?.service.state !== 'present') return observed;
+      return withService(observed, {
+        ...seen.service.value,
+        ...settled,
+        ...(call.service as Partial<ObservedService>),
+      });
+    }
+    case 'deleteService':
+      return {
+        ...observed,
+        services: observed.services.map(seen =>
+          seen.name === call.name ? { ...seen, service: { state: 'absent' } } : seen,
+        ),
+      };
+    case 'setServicePolicy':
+      return {
+        ...observed,
+        services: observed.services.map(seen =>
+          seen.name === call.service ? { ...seen, invokers: { state: 'present', value: call.policy } } : seen,
+        ),
+      };
+  }
+}
+
+/** A revision that came up. */
+const settled = {
+  reconciling: false,
+  terminal: { state: 'SUCCEEDED' as const, reason: '', message: '' },
+  generation: '1',
+  observedGeneration: '1',
+};
+
+function newService(name: string, region: string, service: JsonObject): ObservedService {
+  return {
+    name,
+    region,
+    etag: 'new',
+    ...settled,
+    updateTime: '',
+    latestReadyRevision: 'new',
+    latestCreatedRevision: 'new',
+    uri: '',
+    urls: [],
+    traffic: [],
+    trafficStatuses: [],
+    labels: service.labels as Record<string, string>,
+    invokerIamDisabled: service.invokerIamDisabled === true,
+    scaling: (service.scaling ?? {}) as JsonObject,
+    template: (service.template ?? {}) as JsonObject,
+  };
+}
+
+function withService(observed: Observed, value: ObservedService): Observed {
+  return {
+    ...observed,
+    services: observed.services.map(seen =>
+      seen.name === value.name
+        ? {
+            ...seen,
+            service: { state: 'present', value },
+            invokers: seen.invokers ?? { state: 'present', value: { bindings: [], etag: 'new' } },
+          }
+        : seen,
+    ),
+  };
+}

@@ -1,0 +1,468 @@
+import type { FieldCause, PlainObject } from '../../schema/types.ts';
+
+/**
+ * Specs that the API refuses, each with the causes that kube-apiserver 1.37.2 gives. `spec` is merged into a valid one;
+ * undefined takes a field out.
+ */
+export interface Refusal {
+  name: string;
+  tenant?: string;
+  spec?: PlainObject;
+  causes: FieldCause[];
+}
+
+const invalid = (field: string, message: string): FieldCause => ({
+  reason: 'FieldValueInvalid',
+  field,
+  message: `Invalid value: ${message}`,
+});
+/** What the server adds when the object is too broken for the rules to run. */
+const unchecked = invalid(
+  '<nil>',
+  'null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation',
+);
+const key = (more: PlainObject = {}): PlainObject => ({ name: 'openai', secretRef: { external: 'k' }, ...more });
+const keys = (...list: PlainObject[]): PlainObject => ({ keys: list });
+const misfit = (name: string): FieldCause =>
+  invalid(
+    'metadata.name',
+    `${name} does not fit: the service account would be called sa-${name}; choose 3 to 27 lower-case letters, digits and "-", with a letter or digit at the end and without dots`,
+  );
+const SECRET = `must be a secret's id, or projects/PROJECT/secrets/SECRET; a version belongs in the field version`;
+const VARIABLE = 'must be letters, digits and "_", not starting with a digit';
+const CPU = 'must be 1, 2, 4 or 8, or a fraction from 80m to 999m such as 500m';
+const MEMORY = 'must be a quantity from 128Mi to 32Gi, such as 512Mi or 1Gi';
+const REGION = 'must be a Cloud Run region such as asia-northeast1, not a zone or a continent';
+const MEMBER =
+  'must be an IAM member with its prefix, such as user:jane@example.com, serviceAccount:EMAIL, group:EMAIL, domain:example.com, principal://… or principalSet://…';
+const IMAGE = 'must be an image such as asia-northeast1-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE:TAG, without https://';
+const VERSION = 'must be latest or a version number, 1 or higher';
+const range = (field: string, value: number, words: string): FieldCause =>
+  invalid(field, `${value}: ${field} in body should be ${words}`);
+const wrongType = (field: string, expected: string, actual: string): FieldCause => ({
+  reason: 'FieldValueTypeInvalid',
+  field,
+  message: `Invalid value: "${actual}": ${field} in body must be of type ${expected}: "${actual}"`,
+});
+
+export const refusals: Refusal[] = [
+  { name: 'a name of two characters', tenant: 'ab', causes: [misfit('ab')] },
+  { name: 'a name of 28 characters', tenant: 'a'.repeat(28), causes: [misfit('a'.repeat(28))] },
+  { name: 'a name with a dot', tenant: 'team.a', causes: [misfit('team.a')] },
+
+  {
+    name: 'no region',
+    spec: { region: undefined },
+    causes: [{ reason: 'FieldValueRequired', field: 'spec.region', message: 'Required value' }, unchecked],
+  },
+  { name: 'a zone', spec: { region: 'us-central1-a' }, causes: [invalid('spec.region', `"us-central1-a": ${REGION}`)] },
+  { name: 'a continent', spec: { region: 'eu' }, causes: [invalid('spec.region', `"eu": ${REGION}`)] },
+  {
+    name: 'an upper-case region',
+    spec: { region: 'US-CENTRAL1' },
+    causes: [invalid('spec.region', `"US-CENTRAL1": ${REGION}`)],
+  },
+
+  {
+    name: 'no keys',
+    spec: { keys: undefined },
+    causes: [{ reason: 'FieldValueRequired', field: 'spec.keys', message: 'Required value' }, unchecked],
+  },
+  {
+    name: 'an empty list of keys',
+    spec: keys(),
+    causes: [invalid('spec.keys', '0: spec.keys in body should have at least 1 items')],
+  },
+  {
+    name: '21 keys',
+    spec: keys(...Array.from({ length: 21 }, (_, i) => key({ name: `k${i}` }))),
+    causes: [
+      { reason: 'FieldValueTooMany', field: 'spec.keys', message: 'Too many: 21: must have at most 20 items' },
+      unchecked,
+    ],
+  },
+  {
+    name: 'two keys of one name',
+    spec: keys(key(), key()),
+    causes: [{ reason: 'FieldValueDuplicate', field: 'spec.keys[1]', message: 'Duplicate value: {"name":"openai"}' }],
+  },
+  {
+    name: 'a key named with a capital',
+    spec: keys(key({ name: 'OpenAI' })),
+    causes: [
+      invalid(
+        'spec.keys[0].name',
+        '"OpenAI": must be lower-case letters, digits and "-", with a letter or digit at both ends',
+      ),
+    ],
+  },
+  {
+    name: 'both external and name',
+    spec: keys(key({ secretRef: { external: 'k', name: 'k' } })),
+    causes: [
+      invalid(
+        'spec.keys[0].secretRef',
+        'has both external and name; keep external for a secret in Secret Manager, or name for a SecretManagerSecret of this namespace',
+      ),
+    ],
+  },
+  {
+    name: 'neither external nor name',
+    spec: keys(key({ secretRef: {} })),
+    causes: [
+      invalid(
+        'spec.keys[0].secretRef',
+        'is empty; set external to the id of a secret in Secret Manager, or name to a SecretManagerSecret of this namespace',
+      ),
+    ],
+  },
+  ...['a.b', 'projects/p/secrets/k', 'projects/my-project/secrets/k/versions/3', '../k', 'k%2f', ''].map(
+    (external): Refusal => ({
+      name: `the secret ${JSON.stringify(external)}`,
+      spec: keys(key({ secretRef: { external } })),
+      causes: [invalid('spec.keys[0].secretRef.external', `${JSON.stringify(external)}: ${SECRET}`)],
+    }),
+  ),
+  {
+    name: 'a full name where a SecretManagerSecret belongs',
+    spec: keys(key({ secretRef: { name: 'projects/my-project/secrets/k' } })),
+    causes: [
+      invalid(
+        'spec.keys[0].secretRef.name',
+        '"projects/my-project/secrets/k": must be the metadata.name of a SecretManagerSecret; for a secret that is only in Secret Manager use external',
+      ),
+    ],
+  },
+  ...(['newest', '0', '01', '-1'] as const).map(
+    (version): Refusal => ({
+      name: `version ${version}`,
+      spec: keys(key({ version })),
+      causes: [invalid('spec.keys[0].version', `"${version}": ${VERSION}`)],
+    }),
+  ),
+  {
+    name: 'version 0 as a number',
+    spec: keys(key({ version: 0 })),
+    causes: [invalid('spec.keys[0].version', `0: ${VERSION}`)],
+  },
+  {
+    name: 'a version that is a fraction',
+    spec: keys(key({ version: 1.5 })),
+    causes: [wrongType('spec.keys[0].version', 'integer,string', 'number'), unchecked],
+  },
+  {
+    name: 'an unknown rollout',
+    spec: keys(key({ rollout: 'Never' })),
+    causes: [
+      {
+        reason: 'FieldValueNotSupported',
+        field: 'spec.keys[0].rollout',
+        message: 'Unsupported value: "Never": supported values: "OnNewVersion", "OnRestart"',
+      },
+      unchecked,
+    ],
+  },
+
+  {
+    name: 'a variable with a dash',
+    spec: keys(key({ env: 'API-KEY' })),
+    causes: [invalid('spec.keys[0].env', `"API-KEY": ${VARIABLE}`)],
+  },
+  {
+    name: 'a variable that starts with a digit',
+    spec: { env: [{ name: '1A', value: '' }] },
+    causes: [invalid('spec.env[0].name', `"1A": ${VARIABLE}`)],
+  },
+  ...['PORT', 'K_SERVICE', 'K_REVISION', 'K_CONFIGURATION'].flatMap((name): Refusal[] => [
+    {
+      name: `${name} for a key`,
+      spec: keys(key({ env: name })),
+      causes: [invalid('spec.keys[0].env', `"${name}": Cloud Run sets ${name} itself; choose another name`)],
+    },
+    {
+      name: `${name} as a variable`,
+      spec: { env: [{ name, value: 'x' }] },
+      causes: [invalid('spec.env[0].name', `"${name}": Cloud Run sets ${name} itself; choose another name`)],
+    },
+  ]),
+  {
+    name: 'a variable set by two keys',
+    spec: keys(key({ name: 'a', env: 'KEY' }), key({ name: 'b' }), key({ name: 'c', env: 'KEY' })),
+    causes: [
+      invalid(
+        'spec.keys',
+        'variable KEY is set by more than one key; leave env out of the keys that are only to be granted',
+      ),
+    ],
+  },
+  {
+    name: 'a variable set by a key and by env',
+    spec: {
+      ...keys(key({ env: 'KEY' })),
+      env: [
+        { name: 'OTHER', value: '' },
+        { name: 'KEY', value: '' },
+      ],
+    },
+    causes: [invalid('spec.env', 'variable KEY is already set by a key; remove it here or rename it')],
+  },
+  {
+    name: 'a variable set twice by env',
+    spec: {
+      env: [
+        { name: 'A', value: '1' },
+        { name: 'A', value: '2' },
+      ],
+    },
+    causes: [{ reason: 'FieldValueDuplicate', field: 'spec.env[1]', message: 'Duplicate value: {"name":"A"}' }],
+  },
+  {
+    name: 'a variable without a value',
+    spec: { env: [{ name: 'A' }] },
+    causes: [{ reason: 'FieldValueRequired', field: 'spec.env[0].value', message: 'Required value' }, unchecked],
+  },
+  {
+    name: 'a variable longer than Cloud Run takes',
+    spec: { env: [{ name: 'A', value: 'x'.repeat(32769) }] },
+    causes: [
+      {
+        reason: 'FieldValueTooLong',
+        field: 'spec.env[0].value',
+        message: 'Too long: may not be more than 32768 bytes',
+      },
+      unchecked,
+    ],
+  },
+
+  {
+    name: 'an empty image',
+    spec: { image: '' },
+    causes: [
+      invalid('spec.image', '"": spec.image in body should be at least 1 chars long'),
+      invalid('spec.image', `"": ${IMAGE}`),
+    ],
+  },
+  {
+    name: 'an image with https://',
+    spec: { image: 'https://gcr.io/x' },
+    causes: [invalid('spec.image', `"https://gcr.io/x": ${IMAGE}`)],
+  },
+
+  {
+    name: 'more instances at least than at most',
+    spec: { scaling: { minInstances: 5, maxInstances: 3 } },
+    causes: [
+      invalid(
+        'spec.scaling.minInstances',
+        'minInstances 5 is more than maxInstances 3; raise maxInstances or lower minInstances',
+      ),
+    ],
+  },
+  {
+    name: 'a negative minimum',
+    spec: { scaling: { minInstances: -1 } },
+    causes: [range('spec.scaling.minInstances', -1, 'greater than or equal to 0')],
+  },
+  {
+    name: 'no instance at most',
+    spec: { scaling: { maxInstances: 0 } },
+    causes: [range('spec.scaling.maxInstances', 0, 'greater than or equal to 1')],
+  },
+  {
+    name: 'concurrency 0',
+    spec: { scaling: { concurrency: 0 } },
+    causes: [range('spec.scaling.concurrency', 0, 'greater than or equal to 1')],
+  },
+  {
+    name: 'concurrency 1001',
+    spec: { scaling: { concurrency: 1001 } },
+    causes: [range('spec.scaling.concurrency', 1001, 'less than or equal to 1000')],
+  },
+  {
+    name: 'a number as text',
+    spec: { scaling: { maxInstances: '10' } },
+    causes: [wrongType('spec.scaling.maxInstances', 'integer', 'string'), unchecked],
+  },
+  {
+    name: 'time-out 0',
+    spec: { timeoutSeconds: 0 },
+    causes: [range('spec.timeoutSeconds', 0, 'greater than or equal to 1')],
+  },
+  {
+    name: 'time-out 3601',
+    spec: { timeoutSeconds: 3601 },
+    causes: [range('spec.timeoutSeconds', 3601, 'less than or equal to 3600')],
+  },
+
+  ...(['3', '6', '1500m', '16', '0', 'two', '79m'] as const).map(
+    (cpu): Refusal => ({
+      name: `cpu ${cpu}`,
+      spec: {
+        resources: { cpu, memory: cpu === '6' ? '4Gi' : cpu === '16' ? '8Gi' : '512Mi' },
+        scaling: { concurrency: 1 },
+      },
+      causes: [invalid('spec.resources.cpu', `"${cpu}": ${CPU}`)],
+    }),
+  ),
+  { name: 'cpu 3 as a number', spec: { resources: { cpu: 3 } }, causes: [invalid('spec.resources.cpu', `3: ${CPU}`)] },
+  {
+    name: 'cpu 0.5 unquoted',
+    spec: { resources: { cpu: 0.5 } },
+    causes: [wrongType('spec.resources.cpu', 'integer,string', 'number'), unchecked],
+  },
+  ...(['127Mi', 'lots', '1GB'] as const).map(
+    (memory): Refusal => ({
+      name: `memory ${memory}`,
+      spec: { resources: { memory } },
+      causes: [invalid('spec.resources.memory', `"${memory}": ${MEMORY}`)],
+    }),
+  ),
+  {
+    name: 'memory 33Gi',
+    spec: { resources: { cpu: '8', memory: '33Gi' } },
+    causes: [invalid('spec.resources.memory', `"33Gi": ${MEMORY}`)],
+  },
+  {
+    name: 'half a cpu with many requests at once',
+    spec: { resources: { cpu: '500m', memory: '512Mi' } },
+    causes: [
+      invalid(
+        'spec.scaling.concurrency',
+        'cpu 500m serves one request at a time; write concurrency 1 instead of 80, or cpu 1 or more',
+      ),
+    ],
+  },
+  ...(
+    [
+      ['0.25', '1Gi', '512Mi'],
+      ['500m', '2Gi', '1Gi'],
+      ['1', '5Gi', '4Gi'],
+      ['2', '9Gi', '8Gi'],
+      ['4', '17Gi', '16Gi'],
+    ] as const
+  ).map(
+    ([cpu, memory, most]): Refusal => ({
+      name: `cpu ${cpu} with ${memory}`,
+      spec: { resources: { cpu, memory }, scaling: { concurrency: 1 } },
+      causes: [
+        invalid(
+          'spec.resources.memory',
+          `memory ${memory} is too much for cpu ${cpu}; write at most ${most}, or more cpu`,
+        ),
+      ],
+    }),
+  ),
+  ...(
+    [
+      ['4', '1Gi', '2Gi'],
+      ['8', '3Gi', '4Gi'],
+    ] as const
+  ).map(
+    ([cpu, memory, least]): Refusal => ({
+      name: `cpu ${cpu} with ${memory}`,
+      spec: { resources: { cpu, memory } },
+      causes: [
+        invalid(
+          'spec.resources.memory',
+          `memory ${memory} is too little for cpu ${cpu}; write at least ${least}, or less cpu`,
+        ),
+      ],
+    }),
+  ),
+
+  {
+    name: 'an unknown access',
+    spec: { access: 'Private' },
+    causes: [
+      {
+        reason: 'FieldValueNotSupported',
+        field: 'spec.access',
+        message: 'Unsupported value: "Private": supported values: "Public", "Authenticated"',
+      },
+      unchecked,
+    ],
+  },
+  {
+    name: 'invokers on a public tenant',
+    spec: { invokers: ['user:jane@example.com'] },
+    causes: [
+      invalid(
+        'spec.invokers',
+        'invokers have no effect on a public tenant; write access: Authenticated as well, or remove invokers',
+      ),
+    ],
+  },
+  ...['allUsers', 'allAuthenticatedUsers'].map(
+    (member): Refusal => ({
+      name: `${member} as an invoker`,
+      spec: { access: 'Authenticated', invokers: [member] },
+      causes: [
+        invalid(
+          'spec.invokers[0]',
+          `"${member}": ${member} cannot be an invoker; to let anyone call, write access Public and remove invokers`,
+        ),
+      ],
+    }),
+  ),
+  ...['jane@example.com', 'AllUsers', 'deleted:user:jane@example.com?uid=1', 'user:'].map(
+    (member): Refusal => ({
+      name: `the invoker ${member}`,
+      spec: { access: 'Authenticated', invokers: [member] },
+      causes: [invalid('spec.invokers[0]', `"${member}": ${MEMBER}`)],
+    }),
+  ),
+  {
+    name: 'an invoker twice',
+    spec: { access: 'Authenticated', invokers: ['user:a@b.c', 'user:a@b.c'] },
+    causes: [{ reason: 'FieldValueDuplicate', field: 'spec.invokers[1]', message: 'Duplicate value: "user:a@b.c"' }],
+  },
+  {
+    name: 'suspend as text',
+    spec: { suspend: 'yes' },
+    causes: [wrongType('spec.suspend', 'boolean', 'string'), unchecked],
+  },
+];
+
+/** Specs that the API takes though they come close to a bound. */
+export const accepted: { name: string; tenant?: string; spec: PlainObject }[] = [
+  { name: 'the shortest name', tenant: 'a-1', spec: {} },
+  { name: 'the longest name', tenant: `0${'b'.repeat(26)}`, spec: {} },
+  {
+    name: 'a secret of a project by id',
+    spec: keys(key({ secretRef: { external: 'projects/my-project/secrets/K_1-x' } })),
+  },
+  {
+    name: 'a secret of a project by number',
+    spec: keys(key({ secretRef: { external: 'projects/123456/secrets/k' } })),
+  },
+  {
+    name: 'a secret of a domain-scoped project',
+    spec: keys(key({ secretRef: { external: 'projects/example.com:my-project/secrets/k' } })),
+  },
+  { name: 'a secret of 255 characters', spec: keys(key({ secretRef: { external: 'k'.repeat(255) } })) },
+  { name: 'a version as a number', spec: keys(key({ version: 7 })) },
+  { name: 'a version as text', spec: keys(key({ version: '7' })) },
+  { name: 'one secret under two keys', spec: keys(key({ name: 'a', env: 'A' }), key({ name: 'b', env: 'B' })) },
+  { name: 'the least cpu', spec: { resources: { cpu: '0.08', memory: '128Mi' }, scaling: { concurrency: 1 } } },
+  { name: 'cpu as a number', spec: { resources: { cpu: 2, memory: '8Gi' } } },
+  { name: 'cpu in thousandths', spec: { resources: { cpu: '1000m', memory: '4096Mi' } } },
+  { name: 'memory as bytes', spec: { resources: { memory: 1073741824 } } },
+  { name: 'the most of both', spec: { resources: { cpu: '8', memory: '32Gi' } } },
+  { name: 'as many at least as at most', spec: { scaling: { minInstances: 3, maxInstances: 3 } } },
+  { name: 'a region of many parts', spec: { region: 'northamerica-northeast1' } },
+  { name: 'an image by digest', spec: { image: `gcr.io/p/i@sha256:${'0'.repeat(64)}` } },
+  { name: 'Authenticated without invokers', spec: { access: 'Authenticated' } },
+  { name: 'no invoker on a public tenant', spec: { invokers: [] } },
+  { name: 'nulls, which count as absent', spec: { scaling: null, image: null, access: null } },
+];
+
+/** A tenant with a valid spec, `spec` merged into it. */
+export function tenant(name = 'tenant-a', spec: PlainObject = {}): PlainObject {
+  const merged = { region: 'asia-northeast1', keys: [key()], ...spec };
+  return {
+    apiVersion: 'ai-platform.dev/v1alpha1',
+    kind: 'AiTenant',
+    metadata: { name, namespace: 'default' },
+    spec: Object.fromEntries(Object.entries(merged).filter(([, value]) => value !== undefined)),
+  };
+}

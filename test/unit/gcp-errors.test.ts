@@ -1,0 +1,117 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { failureOf } from '../../operator/gcp/errors.ts';
+import { METHODS, rpc } from '../../operator/gcp/methods.ts';
+import type { GcpCode, GcpStatus } from '../../operator/ports.ts';
+import type { FailureKind } from '../../operator/tenant/types.ts';
+
+const KINDS: [GcpCode, FailureKind][] = [
+  ['CANCELLED', 'Transient'],
+  ['UNKNOWN', 'Transient'],
+  ['INVALID_ARGUMENT', 'Invalid'],
+  ['DEADLINE_EXCEEDED', 'Transient'],
+  ['NOT_FOUND', 'NotFound'],
+  ['ALREADY_EXISTS', 'Conflict'],
+  ['PERMISSION_DENIED', 'PermissionDenied'],
+  ['RESOURCE_EXHAUSTED', 'QuotaExceeded'],
+  ['FAILED_PRECONDITION', 'Invalid'],
+  ['ABORTED', 'Conflict'],
+  ['OUT_OF_RANGE', 'Invalid'],
+  ['UNIMPLEMENTED', 'Invalid'],
+  ['INTERNAL', 'Transient'],
+  ['UNAVAILABLE', 'Transient'],
+  ['DATA_LOSS', 'Transient'],
+  ['UNAUTHENTICATED', 'PermissionDenied'],
+];
+
+describe.each(KINDS)('%s', (code, kind) => {
+  test(`is ${kind} for every method, in Google Cloud's own words`, () => {
+    for (const method of METHODS.keys()) {
+      expect(failureOf(method, { code, message: 'Something happened.' })).toEqual({
+        kind,
+        message: 'Something happened.',
+      });
+    }
+  });
+});
+
+const ACT_AS =
+  "Permission 'iam.serviceaccounts.actAs' denied on service account sa-a@p.iam.gserviceaccount.com (or it may not exist).";
+const GET = "Permission 'iam.serviceAccounts.get' denied on resource (or it may not exist).";
+const MEMBER = 'Service account sa-a@p.iam.gserviceaccount.com does not exist.';
+
+describe('a fresh account that is not visible everywhere yet', () => {
+  test.each<[string, GcpCode, string, FailureKind]>([
+    [rpc.createService, 'PERMISSION_DENIED', ACT_AS, 'Propagating'],
+    [rpc.updateService, 'PERMISSION_DENIED', ACT_AS, 'Propagating'],
+    [rpc.deleteService, 'PERMISSION_DENIED', ACT_AS, 'PermissionDenied'],
+    [rpc.getAccount, 'PERMISSION_DENIED', GET, 'Propagating'],
+    [
+      rpc.createAccount,
+      'PERMISSION_DENIED',
+      "Permission 'iam.serviceAccounts.create' denied on resource (or it may not exist).",
+      'PermissionDenied',
+    ],
+    [rpc.getService, 'PERMISSION_DENIED', GET, 'PermissionDenied'],
+    [
+      rpc.getAccount,
+      'PERMISSION_DENIED',
+      "Permission 'iam.serviceAccounts.get' denied on resource.",
+      'PermissionDenied',
+    ],
+    [rpc.setSecretPolicy, 'INVALID_ARGUMENT', MEMBER, 'Propagating'],
+    [rpc.setServicePolicy, 'INVALID_ARGUMENT', MEMBER, 'Propagating'],
+    [rpc.setSecretPolicy, 'INVALID_ARGUMENT', 'User a@example.com does not exist.', 'Invalid'],
+    [rpc.createService, 'INVALID_ARGUMENT', MEMBER, 'Propagating'],
+    [rpc.getSecretPolicy, 'INVALID_ARGUMENT', MEMBER, 'Invalid'],
+    [rpc.setSecretPolicy, 'FAILED_PRECONDITION', MEMBER, 'Invalid'],
+  ])('%s %s "%s" → %s', (method, code, message, kind) => {
+    expect(failureOf(method, { code, message })).toEqual({ kind, message });
+  });
+});
+
+describe('an API that is not switched on', () => {
+  const message =
+    'Cloud Run Admin API has not been used in project tenants-1 before or it is disabled. Enable it by visiting https://console.developers.google.com/apis/api/run.googleapis.com/overview?project=tenants-1 then retry.';
+
+  test('by its ErrorInfo: the message names the command', () => {
+    const details = [
+      {
+        '@type': 'type.googleapis.com/google.rpc.ErrorInfo',
+        reason: 'SERVICE_DISABLED',
+        metadata: { service: 'run.googleapis.com', consumer: 'projects/123456' },
+      },
+    ];
+    const failure = failureOf(rpc.getService, { code: 'PERMISSION_DENIED', message: 'Disabled.', details });
+    expect(failure.kind).toBe('PermissionDenied');
+    expect(failure.message).toBe('Disabled. Enable it: gcloud services enable run.googleapis.com --project 123456');
+  });
+
+  test('by its text alone', () => {
+    const failure = failureOf(rpc.getService, { code: 'PERMISSION_DENIED', message });
+    expect(failure.message).toContain('gcloud services enable run.googleapis.com --project tenants-1');
+  });
+
+  test('a hostile ErrorInfo puts nothing into the command', () => {
+    const details = [{ reason: 'SERVICE_DISABLED', metadata: { service: 'x; rm -rf ~', consumer: 'projects/$(id)' } }];
+    const failure = failureOf(rpc.getSecret, { code: 'PERMISSION_DENIED', message: 'Disabled.', details });
+    expect(failure.message).toBe('Disabled. Enable it: gcloud services enable secretmanager.googleapis.com');
+  });
+});
+
+test('whatever comes, the same status always gives the same kind of failure and keeps its delay', () => {
+  const status = fc.record({
+    code: fc.constantFrom(...KINDS.map(([code]) => code)),
+    message: fc.string(),
+    details: fc.array(fc.jsonValue() as fc.Arbitrary<null>),
+    retryAfterMs: fc.nat(),
+  });
+  fc.assert(
+    fc.property(fc.constantFrom(...METHODS.keys()), status, (method, given: GcpStatus) => {
+      const failure = failureOf(method, given);
+      expect(failureOf(method, given)).toEqual(failure);
+      expect(failure.retryAfterMs).toBe(given.retryAfterMs);
+      expect(failure.message.startsWith(given.message)).toBe(true);
+    }),
+  );
+});
