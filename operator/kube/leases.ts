@@ -1,6 +1,6 @@
 import type { JsonObject, KubeApi, KubeObject, KubeStatus, Runtime } from '../ports.ts';
 import { sleep } from '../runtime.ts';
-import { LEASES, microTime } from './resources.ts';
+import { apiVersionOf, LEASES, microTime } from './resources.ts';
 
 /** Seconds; what client-go's controllers use. Renewing gives up well before others may take over. */
 export interface LeaseTimes {
@@ -123,7 +123,8 @@ export function startLeaderElection(options: LeaderElectionOptions): LeaderElect
   async function create(): Promise<void> {
     const askedAt = runtime.monotonic();
     const spec = { ...record({}), leaseTransitions: 0 };
-    taken(askedAt, await api.create(LEASES, namespace, { metadata: { name, namespace }, spec }));
+    const lease = { apiVersion: apiVersionOf(LEASES), kind: LEASES.kind, metadata: { name, namespace }, spec };
+    taken(askedAt, await api.create(LEASES, namespace, lease));
   }
 
   function taken(askedAt: number, result: Awaited<ReturnType<KubeApi['create']>>) {

@@ -1,19 +1,17 @@
 import type { GcpStatus, JsonObject, Runtime } from '../../operator/ports.ts';
+import { type AccountStore, createAccounts } from './accounts.ts';
+import { GcpError } from './errors.ts';
+import { createOperations, type OperationStore } from './operations.ts';
+import { createPolicies, type PolicyStore } from './policies.ts';
+import { accessAs, createSecrets, type SecretStore } from './secrets.ts';
+
+export { GcpError } from './errors.ts';
 
 /**
  * What the rooms of the local Google Cloud share. Each API (Secret Manager, IAM, Cloud Run) is a table of handlers over
  * this; `core.ts` puts them together behind one `GcpCall`, and `http.ts` is the thin REST face over that same call.
  * No handler reads a clock, a timer or chance but through `runtime`.
  */
-
-/** An error as a Google API answers it. Handlers throw it; nothing else may be thrown but for bugs. */
-export class GcpError extends Error {
-  readonly status: GcpStatus;
-  constructor(status: GcpStatus) {
-    super(`${status.code}: ${status.message}`);
-    this.status = status;
-  }
-}
 
 export interface Project {
   id: string;
@@ -57,12 +55,8 @@ export type SecretAccess =
   | { ok: true; version: string; payload: Buffer }
   | {
       ok: false;
-      why:
-        | 'denied'
-        | 'missing'
-        | 'noVersion'
-        | 'disabled'
-        | 'destroyed' /** with project number and version, as Cloud Run prints it */;
+      why: 'denied' | 'missing' | 'noVersion' | 'disabled' | 'destroyed';
+      /** With project number and version, as Cloud Run prints it. */
       name: string;
     };
 
@@ -118,5 +112,79 @@ export interface Cloud {
     finish(name: string, result: { responseType: string; response: JsonObject } | { error: GcpStatus }): void;
     /** Its Operation as proto3 JSON. */
     get(name: string): JsonObject;
+  };
+
+  /**
+   * Whether the caller has `permission` on `resource` (its name; an account's e-mail for `iam.serviceAccounts.actAs`). The
+   * method's own permission is checked before its handler runs; this is for what a handler needs beside it.
+   */
+  permitted(permission: string, resource: string, caller: Caller): boolean;
+}
+
+/** The cloud with its stores, for the handlers that own them. */
+export interface LocalCloud extends Cloud {
+  accounts: AccountStore;
+  secrets: SecretStore;
+  operationStore: OperationStore;
+}
+
+/** Short, so that a demonstration does not wait; tests set what they are about. */
+export const DEFAULT_SETTINGS: CloudSettings = {
+  createVisibleMs: 100,
+  policyPropagationMs: 200,
+  accountPropagationMs: 300,
+  deployMs: 300,
+  startupTimeoutMs: 10_000,
+  idleMs: 60_000,
+};
+
+/** An empty cloud of these projects. `permitted` answers `Cloud.permitted`; absent, everybody may do all. */
+export function createCloud(
+  runtime: Runtime,
+  options: { projects: Project[]; settings?: Partial<CloudSettings>; permitted?: Cloud['permitted'] },
+): LocalCloud {
+  const settings = { ...DEFAULT_SETTINGS, ...options.settings };
+  const byKey = new Map(
+    options.projects.flatMap(project => [[project.id, project] as const, [project.number, project]]),
+  );
+  const accounts = createAccounts(runtime, settings, options.projects, () => policies);
+  const policies: PolicyStore = createPolicies(runtime, settings, email => accounts.propagated(email) !== undefined);
+  const secrets = createSecrets(runtime, settings);
+  const operationStore = createOperations(runtime);
+
+  function project(idOrNumber: string): Project {
+    const found = byKey.get(idOrNumber);
+    if (found) return found;
+    throw new GcpError({
+      code: 'PERMISSION_DENIED',
+      message: `Permission denied on resource project ${idOrNumber}.`,
+      details: [
+        {
+          '@type': 'type.googleapis.com/google.rpc.ErrorInfo',
+          reason: 'CONSUMER_INVALID',
+          domain: 'googleapis.com',
+          metadata: { consumer: `projects/${idOrNumber}` },
+        },
+      ],
+    });
+  }
+
+  return {
+    runtime,
+    settings,
+    project,
+    policies,
+    account: email => accounts.propagated(email),
+    accessSecret: (projectId, secret, version, email) =>
+      accessAs(
+        secrets,
+        { project, enabledAccount: name => accounts.propagated(name)?.disabled === false, has: policies.has },
+        { projectId, secret, version, email },
+      ),
+    operations: operationStore.operations,
+    permitted: options.permitted ?? (() => true),
+    accounts,
+    secrets,
+    operationStore,
   };
 }

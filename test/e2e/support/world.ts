@@ -7,10 +7,10 @@ import { createKubeApi } from '../../../operator/kube/client.ts';
 import { createEventRecorder } from '../../../operator/kube/events.ts';
 import { CUSTOM_RESOURCE_DEFINITIONS, EVENTS, NAMESPACES } from '../../../operator/kube/resources.ts';
 import { createOperator, type Operator } from '../../../operator/operator.ts';
-import type { GcpCall, JsonObject, KubeApi, KubeObject, KubeResource } from '../../../operator/ports.ts';
-import { realRuntime as runtime } from '../../../operator/runtime.ts';
+import type { GcpCall, JsonObject, KubeApi, KubeObject, KubeResource, Runtime } from '../../../operator/ports.ts';
+import { realRuntime } from '../../../operator/runtime.ts';
 import type { Condition, Settings, TenantStatus } from '../../../operator/tenant/types.ts';
-import { AI_TENANTS } from '../../../operator/tenantResource.ts';
+import { AI_TENANTS, SECRET_MANAGER_SECRETS } from '../../../operator/tenantResource.ts';
 import type { CloudSettings } from '../../../sandbox/gcp/cloud.ts';
 import { createGcpCore, type GcpCore } from '../../../sandbox/gcp/core.ts';
 import { startGcpServer } from '../../../sandbox/gcp/http.ts';
@@ -36,6 +36,12 @@ export interface World {
   kubeUrl: string;
   gcpUrl: string;
   close(): Promise<void>;
+  /** Sets everybody's wall clock forward; timers that run go on as they were. */
+  later(ms: number): void;
+  /** Empties Google Cloud's log and counters. */
+  forget(): void;
+  /** The log's writes, oldest first: `SetIamPolicy projects/123/secrets/s`; refused ones with their code. */
+  writes(): string[];
   /** Ends the operator and starts another one over the same state. */
   restart(settings?: Partial<Settings>): Promise<void>;
 
@@ -88,8 +94,18 @@ export const spec = (over: JsonObject = {}): JsonObject => ({
 });
 
 export async function createWorld(
-  options: { settings?: Partial<Settings>; cloud?: Partial<CloudSettings>; noOperator?: boolean } = {},
+  options: {
+    settings?: Partial<Settings>;
+    cloud?: Partial<CloudSettings>;
+    noOperator?: boolean;
+    workers?: number;
+    accountsPerProject?: number;
+    /** Config Connector's SecretManagerSecret is installed. */
+    connector?: boolean;
+  } = {},
 ): Promise<World> {
+  let ahead = 0;
+  const runtime: Runtime = { ...realRuntime, now: () => realRuntime.now() + ahead };
   const images = new Map<string, StartOutcome>();
   let run: Run | undefined;
   const gcpCore = createGcpCore({
@@ -100,6 +116,7 @@ export async function createWorld(
     ],
     settings: { createVisibleMs: 0, policyPropagationMs: 0, accountPropagationMs: 0, deployMs: 20, ...options.cloud },
     limits: {},
+    accountsPerProject: options.accountsPerProject,
     handlers: cloud => {
       run = createRun(cloud, scripted(images));
       return run.handlers;
@@ -121,6 +138,7 @@ export async function createWorld(
   });
   const crd = parse(readFileSync(new URL('../../../crds/aitenants.yaml', import.meta.url), 'utf8')) as KubeObject;
   await must(kube.create(CUSTOM_RESOURCE_DEFINITIONS, undefined, crd));
+  if (options.connector) await must(kube.create(CUSTOM_RESOURCE_DEFINITIONS, undefined, connectorCrd()));
 
   const logs: string[] = [];
   const settings: Settings = {
@@ -142,7 +160,7 @@ export async function createWorld(
       settings,
       events: createEventRecorder({ api: kube, runtime, component: 'aitenant-operator', instance: 'test' }),
       log: (level, message, fields) => logs.push(JSON.stringify({ level, message, ...fields })),
-      workers: 4,
+      workers: options.workers ?? 4,
       mayAct: () => true,
     });
     await operator.synced;
@@ -183,6 +201,19 @@ export async function createWorld(
       await kubeServer.close();
       await gcpServer.close();
     },
+    later(ms) {
+      ahead += ms;
+    },
+    forget() {
+      gcpCore.requestLog.length = 0;
+      gcpCore.counters.reset();
+    },
+    writes: () =>
+      gcpCore.requestLog
+        .filter(({ kind }) => kind === 'write')
+        .map(({ method, resource, code }) =>
+          [method.split('.').at(-1), resource, ...(code === 'OK' ? [] : [code])].join(' '),
+        ),
     async restart(over) {
       await world.operator.stop();
       world.operator = await start(over);
@@ -281,7 +312,7 @@ function scripted(images: Map<string, StartOutcome>): Containers {
         ? { ok: false, why: 'env', message: env.message }
         : (images.get(container.image) ??
           (container.image.endsWith(':broken') ? { ok: false, why: 'notListening' } : { ok: true }));
-      runtime.after(1, () => {
+      realRuntime.after(1, () => {
         if (!stopped) judged(outcome);
       });
       return {
@@ -294,7 +325,33 @@ function scripted(images: Map<string, StartOutcome>): Containers {
   };
 }
 
-async function must<T>(
+/** As much of Config Connector's CRD as matters here. */
+function connectorCrd(): KubeObject {
+  const { group, version, plural, kind } = SECRET_MANAGER_SECRETS;
+  const anything = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true };
+  return {
+    apiVersion: 'apiextensions.k8s.io/v1',
+    kind: 'CustomResourceDefinition',
+    metadata: { name: `${plural}.${group}` },
+    spec: {
+      group,
+      scope: 'Namespaced',
+      names: { plural, kind, singular: kind.toLowerCase(), listKind: `${kind}List` },
+      versions: [
+        {
+          name: version,
+          served: true,
+          storage: true,
+          subresources: { status: {} },
+          schema: { openAPIV3Schema: { type: 'object', properties: { spec: anything, status: anything } } },
+        },
+      ],
+    },
+  };
+}
+
+/** The value of an answer of the Kubernetes API; throws what it refuses with. */
+export async function must<T>(
   result: Promise<{ ok: true; value: T } | { ok: false; status: { code: number; message: string } }>,
 ): Promise<T> {
   const answer = await result;

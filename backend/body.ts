@@ -1,0 +1,60 @@
+import type { IncomingMessage } from 'node:http';
+import { callerGone, Problem } from './problem.ts';
+
+export interface BodyLimits {
+  maxBytes: number;
+  /** For the whole body, so that a caller who drips it in holds nothing for long. */
+  timeoutMs: number;
+}
+
+/**
+ * Reads and parses a JSON body (UTF-8, whatever its content type is called). Throws a Problem: 400 `invalid_json`, 408
+ * `body_too_slow`, 413 `body_too_large`, 415 `encoding_not_supported`, or `callerGone`.
+ */
+export async function readJson(req: IncomingMessage, limits: BodyLimits): Promise<unknown> {
+  const encoding = req.headers['content-encoding'] ?? 'identity';
+  if (encoding !== 'identity') {
+    throw new Problem(415, 'encoding_not_supported', 'Send the body without Content-Encoding.');
+  }
+  const bytes = await readBytes(req, limits);
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch {
+    throw new Problem(400, 'invalid_json', 'The body must be JSON in UTF-8, such as {"message": "Hello"}.');
+  }
+}
+
+function readBytes(req: IncomingMessage, limits: BodyLimits): Promise<Buffer> {
+  const tooLarge = () => new Problem(413, 'body_too_large', `The body must not exceed ${limits.maxBytes} bytes.`);
+  if (Number(req.headers['content-length'] ?? 0) > limits.maxBytes) return Promise.reject(tooLarge());
+  if (req.destroyed) return Promise.reject(callerGone);
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const settle = (finish: () => void) => {
+      clearTimeout(timer);
+      req.off('data', onData).off('end', onEnd).off('close', onClose);
+      finish();
+    };
+    const onData = (chunk: Buffer) => {
+      size += chunk.length;
+      if (size <= limits.maxBytes) chunks.push(chunk);
+      else {
+        // What still comes is thrown away, so that the caller gets to read the answer; requestTimeout bounds that.
+        settle(() => reject(tooLarge()));
+        req.resume();
+      }
+    };
+    const onEnd = () => settle(() => resolve(Buffer.concat(chunks, size)));
+    const onClose = () => settle(() => reject(callerGone));
+    const onSlow = () => {
+      const seconds = limits.timeoutMs / 1000;
+      const text = `The body did not arrive within ${seconds} s.`;
+      settle(() => reject(new Problem(408, 'body_too_slow', text, { Connection: 'close' })));
+    };
+    const timer = setTimeout(onSlow, limits.timeoutMs);
+    // A broken connection is told by `close`; without a listener its `error` would end the process.
+    req.on('error', () => {});
+    req.on('data', onData).on('end', onEnd).on('close', onClose);
+  });
+}

@@ -1,0 +1,88 @@
+import { Readable } from 'node:stream';
+import type { Context } from 'koa';
+import { readJson } from './body.ts';
+import type { Config } from './config.ts';
+import { createGate, createRateLimit } from './limits.ts';
+import type { Model } from './model.ts';
+import { callerGone, internalProblem, Problem, problemBody } from './problem.ts';
+
+const bodyLimits = { maxBytes: 1024 * 1024, timeoutMs: 10_000 };
+/** In UTF-16 code units, as JavaScript counts. */
+const maxMessageLength = 100_000;
+
+/**
+ * `POST /chat`: `{"message": "…"}` → `{"response": "…"}`.
+ *
+ * With `Accept: text/event-stream` the answer comes as server-sent events: `data: {"delta": "…"}` for each piece, then
+ * `event: done` with `data: {}`. A failure before the first piece is an ordinary error answer; one after it is
+ * `event: error` with `data: {"error": {"code", "message"}}`, and nothing follows. A stream that ends with neither was cut.
+ *
+ * `report` is told of an error that comes after the status line, or that nobody foresaw.
+ */
+export function createChat(
+  config: Config,
+  loadModel: () => Promise<Model>,
+  report: (ctx: Context, error: unknown) => void,
+): (ctx: Context) => Promise<void> {
+  const gate = createGate(config.maxConcurrency);
+  const rateLimit = createRateLimit(config.ratePerMinute);
+
+  return async ctx => {
+    rateLimit(callerOf(ctx, config.behindProxy));
+    const signal = lifeOf(ctx, gate.enter(), config.modelTimeoutMs);
+    const message = messageOf(await readJson(ctx.req, bodyLimits));
+    if (!config.key.ok) throw config.key.problem;
+    const model = await loadModel();
+    if (ctx.accepts(['application/json', 'text/event-stream']) !== 'text/event-stream') {
+      ctx.body = { response: await model.complete(message, signal) };
+      return;
+    }
+    const deltas = await model.stream(message, signal);
+    ctx.status = 200;
+    ctx.type = 'text/event-stream';
+    ctx.set({ 'Cache-Control': 'no-cache, no-transform', 'X-Accel-Buffering': 'no' });
+    ctx.flushHeaders();
+    ctx.body = Readable.from(events(deltas, error => report(ctx, error)));
+  };
+}
+
+/** A signal that aborts when the caller goes away or the model takes too long; `release` is called when the answer is over. */
+function lifeOf(ctx: Context, release: () => void, timeoutMs: number): AbortSignal {
+  const life = new AbortController();
+  const late = new Problem(504, 'model_timeout', `The model did not finish within ${timeoutMs / 1000} s.`);
+  const timer = setTimeout(() => life.abort(late), timeoutMs);
+  ctx.res.once('close', () => {
+    clearTimeout(timer);
+    release();
+    if (!ctx.res.writableFinished) life.abort(callerGone);
+  });
+  return life.signal;
+}
+
+async function* events(deltas: AsyncIterable<string>, failed: (error: unknown) => void): AsyncGenerator<string> {
+  try {
+    for await (const delta of deltas) yield `data: ${JSON.stringify({ delta })}\n\n`;
+    yield 'event: done\ndata: {}\n\n';
+  } catch (error) {
+    failed(error);
+    const problem = error instanceof Problem ? error : internalProblem;
+    yield `event: error\ndata: ${JSON.stringify(problemBody(problem))}\n\n`;
+  }
+}
+
+function messageOf(body: unknown): string {
+  const message = typeof body === 'object' && body !== null && 'message' in body ? body.message : undefined;
+  if (typeof message !== 'string' || message.trim() === '') {
+    throw new Problem(400, 'invalid_request', 'The body must hold a non-empty string: {"message": "Hello"}.');
+  }
+  if (message.length > maxMessageLength) {
+    throw new Problem(413, 'message_too_long', `The message must not exceed ${maxMessageLength} characters.`);
+  }
+  return message;
+}
+
+/** Cloud Run's front end appends the caller's address as the last entry; what stands before it is the caller's own claim. */
+function callerOf(ctx: Context, behindProxy: boolean): string {
+  const forwarded = behindProxy ? ctx.get('X-Forwarded-For').split(',').at(-1)?.trim() : undefined;
+  return forwarded || (ctx.req.socket.remoteAddress ?? '');
+}

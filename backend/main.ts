@@ -1,0 +1,43 @@
+import { readConfig } from './config.ts';
+import { createLog, errorFields, scrubber } from './log.ts';
+import { startBackend } from './server.ts';
+
+// Cloud Run kills 10 s after its SIGTERM (container contract); the last second is for going.
+const graceMs = 9000;
+
+const scrub = scrubber([process.env.OPENAI_API_KEY ?? '', process.env.OPENAI_API_KEY?.trim() ?? '']);
+const log = createLog(line => process.stdout.write(line), scrub);
+
+const die = (error: unknown) => {
+  log('ERROR', 'uncaught error', errorFields(error));
+  process.exit(1);
+};
+process.on('uncaughtException', die);
+process.on('unhandledRejection', die);
+
+try {
+  const config = readConfig(process.env);
+  // Diagnostic reports and child processes would carry it on.
+  delete process.env.OPENAI_API_KEY;
+  const starting = startBackend(config, log, scrub);
+
+  let stopping = false;
+  const stop = async (signal: string) => {
+    if (stopping) return;
+    stopping = true;
+    log('INFO', 'stopping', { signal });
+    const finished = await (await starting).close(graceMs);
+    log(finished ? 'INFO' : 'WARNING', finished ? 'stopped' : 'stopped, some requests were cut');
+    process.exit(0);
+  };
+  process.once('SIGTERM', stop);
+  process.once('SIGINT', stop);
+
+  const { port } = await starting;
+  log('INFO', 'listening', { port, model: config.model });
+  if (!config.key.ok) log('WARNING', config.key.problem.message);
+} catch (error) {
+  // Its own texts (of readConfig) and the system's (such as a port in use) name no value.
+  log('ERROR', error instanceof Error ? `can't start: ${error.message}` : "can't start");
+  process.exit(1);
+}

@@ -1,0 +1,102 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { KubeConfig } from '@kubernetes/client-node';
+import { createKubeApi, loadKubeConfig } from '../operator/kube/client.ts';
+import { CUSTOM_RESOURCE_DEFINITIONS, LEASES } from '../operator/kube/resources.ts';
+import type { KubeApi, KubeObject, KubeResult } from '../operator/ports.ts';
+import { realRuntime } from '../operator/runtime.ts';
+import { AI_TENANT_CRD, AI_TENANTS } from '../operator/tenantResource.ts';
+import { createKubeCore, startKubeServer, writeKubeconfig } from './kube/index.ts';
+import type { Options } from './options.ts';
+import { Failure, poll } from './progress.ts';
+
+/** The Kubernetes API that the sandbox works with. */
+export interface Cluster {
+  kube: KubeApi;
+  url: string;
+  /** The kubeconfig written for it; undefined: the user's own. */
+  kubeconfig: string | undefined;
+  close(): Promise<void>;
+}
+
+/** On the CRD: the sandbox installed it, so the tenants of that cluster are the sandbox's to manage. */
+const SANDBOX_MARK = 'ai-platform.dev/sandbox';
+const USER_AGENT = 'aitenant-sandbox';
+
+/** Starts a Kubernetes API in memory, or takes the current kubeconfig's. Throws `Failure` where neither is to be had. */
+export async function openCluster({ kube: kind, state, portBase }: Options): Promise<Cluster> {
+  if (kind === 'envtest') {
+    throw new Failure(
+      '--kube=envtest comes with npm run test:envtest, which is not available yet. ' +
+        'Use --kube=memory, or --kube=current with a kubeconfig of any cluster, such as one of kind or of envtest.',
+    );
+  }
+  const path = join(state, 'kubeconfig');
+  if (kind === 'current') {
+    // That of an earlier run names a server that is gone.
+    await rm(path, { force: true });
+    const config = loadKubeConfig();
+    const kube = createKubeApi({ config, runtime: realRuntime, userAgent: USER_AGENT });
+    const url = config.getCurrentCluster()?.server ?? '';
+    return { kube, url, kubeconfig: undefined, close: () => kube.close() };
+  }
+  const server = await startKubeServer({ core: createKubeCore({ runtime: realRuntime }), port: portBase });
+  await writeKubeconfig(path, server.url);
+  const config = new KubeConfig();
+  config.loadFromFile(path);
+  const kube = createKubeApi({ config, runtime: realRuntime, userAgent: USER_AGENT });
+  return {
+    kube,
+    url: server.url,
+    kubeconfig: path,
+    async close() {
+      await kube.close();
+      await server.close();
+    },
+  };
+}
+
+/**
+ * Installs the CRD, or brings it up to date, and waits until it is served. Throws `Failure` for a cluster with tenants
+ * that are not the sandbox's: its operator would take them for missing from Google Cloud and write that in their status.
+ */
+export async function installCrd({ kube, url }: Pick<Cluster, 'kube' | 'url'>, crd: KubeObject): Promise<void> {
+  const found = await kube.get(CUSTOM_RESOURCE_DEFINITIONS, undefined, AI_TENANT_CRD);
+  if (!found.ok && found.status.code !== 404) {
+    throw new Failure(`The Kubernetes API at ${url} can't be used: ${found.status.message}`);
+  }
+  if (found.ok) {
+    await refuseOthersTenants(kube, url, found.value.metadata.annotations?.[SANDBOX_MARK] === 'true');
+    await must('update the CRD', kube.patch(CUSTOM_RESOURCE_DEFINITIONS, undefined, AI_TENANT_CRD, { spec: crd.spec as never }));
+  } else {
+    const marked = { ...crd, metadata: { ...crd.metadata, annotations: { [SANDBOX_MARK]: 'true' } } };
+    await must('install the CRD', kube.create(CUSTOM_RESOURCE_DEFINITIONS, undefined, marked));
+  }
+  await poll(
+    async () => ((await kube.list(AI_TENANTS, { limit: 1 })).ok ? true : undefined),
+    10_000,
+    () => new Failure(`The CRD is installed, but ${url} does not serve AiTenants after 10 s: kubectl describe crd ${AI_TENANT_CRD}`),
+  );
+}
+
+async function refuseOthersTenants(kube: KubeApi, url: string, isOurs: boolean): Promise<void> {
+  const tenants = await must('list AiTenants', kube.list(AI_TENANTS, { limit: 1 }));
+  if (tenants.items.length > 0 && !isOurs) {
+    throw new Failure(
+      `The cluster at ${url} has AiTenants that no sandbox made, and the sandbox's operator would manage them too. ` +
+        'Use a cluster without any, such as one of kind.',
+    );
+  }
+  const leases = await kube.list(LEASES, { fieldSelector: 'metadata.name=aitenant-operator' });
+  const holder = leases.ok ? leases.value.items.map(lease => (lease.spec as { holderIdentity?: string }).holderIdentity) : [];
+  if (holder.some(Boolean)) {
+    throw new Failure(`The cluster at ${url} has an operator already (${holder.find(Boolean)}). Use another cluster.`);
+  }
+}
+
+/** The value of an answer; throws `Failure` with what could not be done. */
+export async function must<T>(what: string, answer: Promise<KubeResult<T>>): Promise<T> {
+  const result = await answer;
+  if (result.ok) return result.value;
+  throw new Failure(`Could not ${what}: ${result.status.message}`);
+}

@@ -1,0 +1,157 @@
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { accessSync, constants, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export interface Binaries {
+  etcd: string;
+  kubeApiserver: string;
+}
+
+export interface FindBinariesOptions {
+  env?: Record<string, string | undefined>;
+  /** Told what happens, a line at a time, while something is built: that takes minutes. */
+  progress?: (line: string) => void;
+}
+
+const MODULE = fileURLToPath(new URL('../../test/kube', import.meta.url));
+const ETCD = 'go.etcd.io/etcd/server/v3';
+const APISERVER = 'k8s.io/kubernetes/cmd/kube-apiserver';
+const PROGRESS_MS = 10_000;
+
+/** Nothing to run a Kubernetes API with; the message says what to do about it. */
+export class NoBinariesError extends Error {}
+
+/**
+ * etcd and kube-apiserver: from `KUBEBUILDER_ASSETS` if set (as `setup-envtest use -p path` prints it), else from the cache
+ * folder (`$XDG_CACHE_HOME` or `~/.cache`, then `aitenant-operator/`), else built into it with Go from the modules that
+ * `test/kube/go.mod` names: 7 minutes on two cores, once. Throws `NoBinariesError`.
+ */
+export async function findBinaries({ env = process.env, progress }: FindBinariesOptions = {}): Promise<Binaries> {
+  const assets = env.KUBEBUILDER_ASSETS;
+  if (assets) {
+    const found = binariesIn(assets);
+    for (const path of Object.values(found)) {
+      if (!isExecutable(path)) throw new NoBinariesError(`KUBEBUILDER_ASSETS is set, but ${path} is no program.`);
+    }
+    return found;
+  }
+  const folder = join(env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'aitenant-operator', `kube-${moduleHash()}`);
+  const cached = binariesIn(folder);
+  if (!Object.values(cached).every(isExecutable)) await build(folder, progress ?? (line => console.error(line)));
+  return cached;
+}
+
+const binariesIn = (folder: string): Binaries => ({
+  etcd: join(folder, 'etcd'),
+  kubeApiserver: join(folder, 'kube-apiserver'),
+});
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Other versions get another folder. */
+const moduleHash = () =>
+  createHash('sha256')
+    .update(readFileSync(join(MODULE, 'go.mod')))
+    .update(readFileSync(join(MODULE, 'go.sum')))
+    .digest('hex')
+    .slice(0, 12);
+
+async function build(folder: string, progress: (line: string) => void): Promise<void> {
+  const goMod = readFileSync(join(MODULE, 'go.mod'), 'utf8');
+  const version = /k8s\.io\/kubernetes (v(\d+)\.(\d+)\.\d+)/.exec(goMod);
+  if (!version) throw new Error('test/kube/go.mod names no k8s.io/kubernetes');
+  const [, gitVersion, major, minor] = version;
+  if (!(await hasGo())) throw new NoBinariesError(noGo(/^go (\S+)/m.exec(goMod)?.[1] ?? ''));
+
+  progress(`Building kube-apiserver ${gitVersion} and its etcd with Go into ${folder} (about 7 minutes on 2 cores, once).`);
+  mkdirSync(folder, { recursive: true });
+  const variable = (name: string, value = '') => `-X k8s.io/component-base/version.${name}=${value}`;
+  const stamp = [variable('gitVersion', gitVersion), variable('gitMajor', major), variable('gitMinor', minor)];
+  const binaries = binariesIn(folder);
+  await goBuild('etcd', ETCD, binaries.etcd, [], progress);
+  await goBuild('kube-apiserver', APISERVER, binaries.kubeApiserver, ['-ldflags', `-s -w ${stamp.join(' ')}`], progress);
+}
+
+/** Builds beside `target` and moves it there when whole, so that a build cut short is never taken for one that is done. */
+async function goBuild(name: string, pkg: string, target: string, flags: string[], progress: (line: string) => void) {
+  const startedAt = performance.now();
+  const half = `${target}.${process.pid}`;
+  const total = (await go(['list', '-deps', pkg])).stdout.split('\n').length - 1;
+  let compiled = 0;
+  const tell = () => {
+    const seconds = Math.round((performance.now() - startedAt) / 1000);
+    progress(`  ${name}: ${compiled} of at most ${total} packages compiled, ${seconds} s`);
+  };
+  const timer = setInterval(tell, PROGRESS_MS);
+  try {
+    // -v names each package that is compiled; one that Go has in its own cache is not.
+    await go(['build', '-v', '-trimpath', ...flags, '-o', half, pkg], line => {
+      if (!line.startsWith('go: ')) compiled++;
+    });
+    renameSync(half, target);
+    tell();
+  } finally {
+    clearInterval(timer);
+    rmSync(half, { force: true });
+  }
+}
+
+async function hasGo(): Promise<boolean> {
+  try {
+    await go(['version']);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Resolves with its output; rejects with the end of what it said if it fails or can't be run. */
+function go(args: string[], onLine?: (line: string) => void): Promise<{ stdout: string }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn('go', args, { cwd: MODULE, env: { ...process.env, CGO_ENABLED: '0' }, stdio: ['ignore', 'pipe', 'pipe'] });
+    const stop = () => child.kill();
+    process.once('exit', stop);
+    let stdout = '';
+    let rest = '';
+    let last: string[] = [];
+    child.stdout.setEncoding('utf8').on('data', chunk => {
+      stdout += chunk;
+    });
+    child.stderr.setEncoding('utf8').on('data', chunk => {
+      const lines = (rest + chunk).split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) onLine?.(line);
+      last = [...last, ...lines].slice(-20);
+    });
+    child.on('error', reject);
+    child.on('close', code => {
+      process.removeListener('exit', stop);
+      if (code === 0) resolve({ stdout });
+      else reject(new Error(`go ${args.join(' ')} failed:\n${[...last, rest].join('\n')}`));
+    });
+  });
+}
+
+function noGo(version: string): string {
+  const arch = process.arch === 'x64' ? 'amd64' : process.arch;
+  const command =
+    process.platform === 'darwin'
+      ? 'brew install go'
+      : `curl -fsSL https://go.dev/dl/go${version}.${process.platform}-${arch}.tar.gz | sudo tar -xz -C /usr/local && export PATH=$PATH:/usr/local/go/bin`;
+  return [
+    'A real kube-apiserver is built with Go, once, and there is no Go here. Install it:',
+    `  ${command}`,
+    'or, where setup-envtest is at hand, use its binaries: export KUBEBUILDER_ASSETS=$(setup-envtest use -p path)',
+  ].join('\n');
+}
+

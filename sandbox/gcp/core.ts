@@ -1,0 +1,205 @@
+import type { GcpCall, GcpResult, GcpStatus, JsonObject, Runtime } from '../../operator/ports.ts';
+import { sleep } from '../../operator/runtime.ts';
+import { type Caller, type CloudSettings, createCloud, type Handlers, type LocalCloud, type Project } from './cloud.ts';
+import { denied, GcpError, unimplemented } from './errors.ts';
+import { createFaults, type Faults } from './faults.ts';
+import { iamHandlers } from './iam.ts';
+import { permissionFor, resourceNamed } from './permissions.ts';
+import { formatMessage, parseMessage } from './protoJson.ts';
+import { type Method, protoRegistry } from './protos.ts';
+import { createQuotas, type Limits, PUBLISHED_LIMITS, type Quotas } from './quotas.ts';
+import type { Containers } from './run/containers.ts';
+import { createRun, type Run, type Urls } from './run/run.ts';
+import { scriptedContainers } from './run/scriptedContainers.ts';
+import { secretManagerHandlers } from './secretManager.ts';
+
+/** How a call came in. */
+export interface Invocation {
+  caller: Caller;
+  signal?: AbortSignal;
+  /** The whole request came as query parameters: all values are strings. */
+  fromQuery?: boolean;
+  enumsAsNumbers?: boolean;
+}
+
+export interface LogEntry {
+  /** Wall clock, milliseconds. */
+  at: number;
+  method: string;
+  kind: Method['kind'];
+  resource: string;
+  caller: Caller;
+  /** As it came, a secret's payload left out. */
+  request: JsonObject;
+  /** `OK` or the error's code. */
+  code: 'OK' | GcpStatus['code'];
+}
+
+/** What was called since the last reset, refused calls included. */
+export interface Counters {
+  calls: Record<string, number>;
+  reads: number;
+  writes: number;
+  accesses: number;
+  reset(): void;
+}
+
+export interface GcpCore {
+  /** The port of operator/ports.ts. */
+  call: GcpCall;
+  /** The same for a face that knows more of the caller. */
+  invoke(method: string, request: JsonObject, invocation: Invocation): Promise<GcpResult>;
+  cloud: LocalCloud;
+  /** Cloud Run beyond its API: routing, invoker check, close. */
+  run: Run;
+  counters: Counters;
+  faults: Faults;
+  quotas: Quotas;
+  /** The last calls, oldest first. */
+  requestLog: LogEntry[];
+}
+
+export interface GcpCoreOptions {
+  runtime: Runtime;
+  projects: Project[];
+  settings?: Partial<CloudSettings>;
+  /** Calls a minute; default: the published quotas. `{}`: none. */
+  limits?: Limits;
+  /** Service accounts a project; default 100, as published. */
+  accountsPerProject?: number;
+  /** How many calls `requestLog` keeps; default 10,000. */
+  logSize?: number;
+  /** What runs Cloud Run's instances; default: a script that says every image listens. */
+  containers?: Containers;
+  /** Addresses of services; default: the real ones' form. */
+  urls?: Urls;
+  logUri?: (service: string, revision: string) => string;
+  /** Handlers in place of or beside those here. */
+  handlers?: (cloud: LocalCloud) => Handlers;
+}
+
+const WAIT = 'google.longrunning.Operations.WaitOperation';
+/** How long WaitOperation waits at most, milliseconds, whatever its time-out says. */
+const MAX_WAIT_MS = 30_000;
+
+/** The local Google Cloud: all APIs behind one call. Time, timers and chance come from `runtime` only. */
+export function createGcpCore(options: GcpCoreOptions): GcpCore {
+  const { runtime } = options;
+  const { methods, lookup } = protoRegistry();
+  const faults = createFaults();
+  const quotas = createQuotas(runtime, options.limits ?? structuredClone(PUBLISHED_LIMITS));
+  const cloud = createCloud(runtime, {
+    projects: options.projects,
+    settings: options.settings,
+    permitted: (permission, resource, caller) => !faults.denies(permission, resource, caller),
+  });
+  cloud.accounts.limit = options.accountsPerProject ?? 100;
+  const run = createRun(cloud, options.containers ?? scriptedContainers(runtime), {
+    urls: options.urls,
+    logUri: options.logUri,
+  });
+  const handlers: Handlers = {
+    ...secretManagerHandlers(cloud),
+    ...iamHandlers(cloud),
+    ...cloud.operationStore.handlers,
+    ...run.handlers,
+    ...options.handlers?.(cloud),
+  };
+  const idOf = new Map(options.projects.map(({ id, number }) => [number, id]));
+  const counters = createCounters();
+  const requestLog: LogEntry[] = [];
+  const logSize = options.logSize ?? 10_000;
+
+  async function invoke(name: string, raw: JsonObject, invocation: Invocation): Promise<GcpResult> {
+    const method = methods.get(name);
+    if (!method) return failure({ code: 'UNIMPLEMENTED', message: `Method not found: ${name}` });
+    counters.count(method);
+    const resource = resourceNamed(raw);
+    const entry: LogEntry = {
+      at: runtime.now(),
+      method: name,
+      kind: method.kind,
+      resource,
+      caller: invocation.caller,
+      request: withoutPayload(raw),
+      code: 'OK',
+    };
+    requestLog.push(entry);
+    if (requestLog.length > logSize) requestLog.splice(0, requestLog.length - logSize);
+    const result = await answer(method, raw, resource, invocation);
+    if (!result.ok) entry.code = result.status.code;
+    return result;
+  }
+
+  async function answer(
+    method: Method,
+    raw: JsonObject,
+    resource: string,
+    { caller, signal, fromQuery, enumsAsNumbers }: Invocation,
+  ): Promise<GcpResult> {
+    const fault = faults.take({ method: method.name, resource, request: raw, caller });
+    if (fault?.delayMs) await sleep(runtime, fault.delayMs, signal);
+    if (signal?.aborted)
+      return failure({ code: 'CANCELLED', message: 'The call was cancelled before it took effect.' });
+    if (fault?.error) return failure(fault.error);
+    let result: GcpResult;
+    try {
+      const [, project = '-', , region = ''] = resource.match(/^projects\/([^/]+)(\/locations\/([^/]+))?/) ?? [];
+      quotas.take(method.api, method.kind, idOf.get(project) ?? project, region);
+      const request = parseMessage(method.request, raw, { fromQuery, keep: method.routeFields, lookup });
+      const permission = permissionFor(method.name);
+      if (permission && !cloud.permitted(permission, resource, caller)) throw denied(permission, resource);
+      const handler = handlers[method.name];
+      if (!handler) throw unimplemented(`${method.name} is not supported by the local Google Cloud.`);
+      if (method.name === WAIT) {
+        const asked = Number.parseFloat(String(request.timeout ?? '')) * 1000;
+        await cloud.operationStore.settled(String(request.name), Math.min(asked || MAX_WAIT_MS, MAX_WAIT_MS));
+      }
+      const response = handler(request, caller);
+      result = { ok: true, response: formatMessage(method.response, response, { enumsAsNumbers, lookup }) };
+    } catch (error) {
+      if (!(error instanceof GcpError)) throw error;
+      result = failure(error.status);
+    }
+    if (fault?.answerDelayMs) await sleep(runtime, fault.answerDelayMs, signal);
+    if (signal?.aborted)
+      return failure({ code: 'CANCELLED', message: 'The call was cancelled; it may have taken effect.' });
+    return fault?.lost ? failure(fault.lost) : result;
+  }
+
+  return {
+    call: (method, request, { signal, actAs } = {}) =>
+      invoke(method, request, { caller: actAs ? { email: actAs } : {}, signal }),
+    invoke,
+    cloud,
+    run,
+    counters,
+    faults,
+    quotas,
+    requestLog,
+  };
+}
+
+const failure = (status: GcpStatus): GcpResult => ({ ok: false, status: structuredClone(status) });
+
+function createCounters(): Counters & { count(method: Method): void } {
+  const counters = {
+    calls: {} as Record<string, number>,
+    reads: 0,
+    writes: 0,
+    accesses: 0,
+    count({ name, kind }: Method) {
+      counters.calls[name] = (counters.calls[name] ?? 0) + 1;
+      counters[kind === 'read' ? 'reads' : kind === 'write' ? 'writes' : 'accesses']++;
+    },
+    reset() {
+      counters.calls = {};
+      counters.reads = counters.writes = counters.accesses = 0;
+    },
+  };
+  return counters;
+}
+
+function withoutPayload(request: JsonObject): JsonObject {
+  return structuredClone('payload' in request ? { ...request, payload: {} } : request);
+}

@@ -1,0 +1,37 @@
+import { join } from 'node:path';
+
+/**
+ * The text of `DIR/env`: exports that point gcloud and client libraries at the local Google Cloud, and at nothing else.
+ * gcloud keeps its configuration below `stateDir`, so that the user's own stays untouched. `url` is GcpServer's.
+ *
+ * The server is gcloud's proxy too: `gcloud run` puts the region before the endpoint's host (connection_context.py,
+ * DeriveRegionalEndpoint), a name that nobody can resolve, and would else say nothing about why it does not work; and what
+ * is not here never reaches the real Google Cloud.
+ */
+export function envText(options: { url: string; project: string; stateDir: string }): string {
+  const endpoint = `${options.url}/`;
+  const { hostname, port } = new URL(endpoint);
+  const variables: Record<string, string> = {
+    CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN: endpoint,
+    CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER: endpoint,
+    CLOUDSDK_API_ENDPOINT_OVERRIDES_IAM: endpoint,
+    CLOUDSDK_PROXY_TYPE: 'http',
+    CLOUDSDK_PROXY_ADDRESS: hostname,
+    CLOUDSDK_PROXY_PORT: port,
+    CLOUDSDK_CORE_PROJECT: options.project,
+    CLOUDSDK_CONFIG: join(options.stateDir, 'gcloud'),
+    CLOUDSDK_AUTH_DISABLE_CREDENTIALS: 'true',
+    CLOUDSDK_CORE_DISABLE_PROMPTS: 'true',
+    CLOUDSDK_CORE_DISABLE_USAGE_REPORTING: 'true',
+    CLOUDSDK_CORE_CHECK_GCE_METADATA: 'false',
+    CLOUDSDK_CORE_SHOULD_PROMPT_TO_ENABLE_API: 'false',
+    CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK: 'true',
+    CLOUDSDK_SURVEY_DISABLE_PROMPTS: 'true',
+    GOOGLE_CLOUD_PROJECT: options.project,
+  };
+  return Object.entries(variables)
+    .map(([name, value]) => `export ${name}=${quoted(value)}\n`)
+    .join('');
+}
+
+const quoted = (value: string) => (/^[\w@%+=:,./-]+$/.test(value) ? value : `'${value.replaceAll("'", "'\\''")}'`);

@@ -1,0 +1,191 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { GcpStatus, Json, JsonObject } from '../../operator/ports.ts';
+import type { GcpCore } from './core.ts';
+import { CODES, GcpError, invalid } from './errors.ts';
+import { type Method, protoRegistry } from './protos.ts';
+import { createRouter, requestOf } from './routes.ts';
+
+/**
+ * The REST face of the local Google Cloud: one port for all APIs, since their paths don't collide
+ * (`/v2/…` Cloud Run, `/v1/projects/…/secrets`, `/v1/projects/…/serviceAccounts`). Any bearer token is accepted; one of the
+ * form `emulator:EMAIL` says who calls. Without one the caller is the sandbox's owner, who may do all.
+ */
+
+export interface GcpServer {
+  /** Such as `http://127.0.0.1:8085`. */
+  url: string;
+  port: number;
+  close(): Promise<void>;
+}
+
+const MAX_BODY_BYTES = 4 * 1024 * 1024;
+
+/** What real clients ask for that is not here, and what they are told. */
+const NOT_HERE: [path: RegExp, message: string][] = [
+  [
+    /^\/apis\/|^\/api\/v1\/|^\/v1\/projects\/[^/]+\/locations\/[^/]+\/(services|revisions|configurations|routes|domainmappings)/,
+    'gcloud run is not supported here: it speaks the older Knative API (v1), and the local Google Cloud has the Cloud Run ' +
+      'Admin API v2 only. Read services with: curl "$CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN"v2/projects/PROJECT/locations/REGION/services',
+  ],
+  [
+    /^\/v[12]\/projects\/[^/]+\/locations(\/[^/]+)?$/,
+    'Locations are not supported by the local Google Cloud: every Cloud Run region exists, and there are no regional secrets. ' +
+      'gcloud run is not supported here either (it speaks the older Knative API).',
+  ],
+  [
+    /^\/v2\/projects\/[^/]+\/locations\/[^/]+\/(jobs|workerPools|builds|instances)/,
+    'Cloud Run services only: this resource is not supported by the local Google Cloud.',
+  ],
+];
+
+/** Serves `core` on 127.0.0.1; `port` 0 or absent: a free one. */
+export async function startGcpServer(options: { core: GcpCore; port?: number; host?: string }): Promise<GcpServer> {
+  const { core, port = 0, host = '127.0.0.1' } = options;
+  const match = createRouter(protoRegistry().methods.values());
+
+  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    // By hand: `URL` resolves `..`, and refuses the host that gcloud makes of a region and an address. gcloud sends whole
+    // URLs, as to a proxy (see env.ts).
+    const [, path = '/', query = ''] = request.url?.match(/^(?:https?:\/\/[^/?#]*)?([^?#]*)(?:\?([^#]*))?/) ?? [];
+    const parameters = new URLSearchParams(query);
+    const verb = request.method === 'HEAD' ? 'GET' : (request.method ?? 'GET');
+    if (!['GET', 'POST', 'PUT', 'PATCH', 'DELETE'].includes(verb)) {
+      response.writeHead(405, {
+        allow: 'GET, HEAD, POST, PUT, PATCH, DELETE',
+        'content-type': 'text/html; charset=UTF-8',
+      });
+      response.end(page(405, `The request method <code>${escapeHtml(verb)}</code> is inappropriate for the URL.`));
+      return;
+    }
+    const found = match(verb, path);
+    if (!found) {
+      const message = NOT_HERE.find(([pattern]) => pattern.test(path))?.[1];
+      request.resume();
+      // Not 501, which gcloud tries again for half a minute, nor 404, which it words as "cannot find service".
+      if (message) return fail(response, { code: 'FAILED_PRECONDITION', message });
+      response.writeHead(404, { 'content-type': 'text/html; charset=UTF-8' });
+      response.end(page(404, `The requested URL <code>${escapeHtml(path)}</code> was not found on this server.`));
+      return;
+    }
+    const gone = new AbortController();
+    response.on('close', () => response.writableEnded || gone.abort());
+    const { api } = found.route.method;
+    try {
+      const routed = requestOf(found, parameters, await bodyOf(request));
+      const alt = parameters.get('$alt') ?? parameters.get('alt') ?? 'json';
+      const result = await core.invoke(routed.method.name, routed.request, {
+        caller: callerOf(request.headers.authorization),
+        signal: gone.signal,
+        fromQuery: routed.fromQuery,
+        enumsAsNumbers: /enum-encoding=int/.test(alt),
+      });
+      if (!result.ok) return fail(response, result.status, api);
+      send(response, 200, result.response);
+    } catch (error) {
+      if (error instanceof GcpError) return fail(response, error.status, api);
+      throw error;
+    }
+  }
+
+  const server = createServer((request, response) => {
+    answer(request, response).catch((error: unknown) => {
+      console.error(error);
+      if (response.headersSent) response.destroy();
+      else fail(response, { code: 'INTERNAL', message: 'Internal error encountered.' });
+    });
+  });
+  server.keepAliveTimeout = 60_000;
+  // gcloud has this as its proxy: whatever it would call on the Internet ends here.
+  server.on('connect', (request, socket) => {
+    const reason = `Forbidden: ${request.url} is outside the local Google Cloud`;
+    socket.end(`HTTP/1.1 403 ${reason}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`);
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, () => resolve());
+  });
+  const address = server.address() as AddressInfo;
+  return {
+    url: `http://${host}:${address.port}`,
+    port: address.port,
+    close: () =>
+      new Promise(resolve => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+function callerOf(authorization: string | undefined): { email?: string } {
+  const [, email] = authorization?.match(/^Bearer emulator:(\S+@\S+)$/i) ?? [];
+  return email ? { email } : {};
+}
+
+async function bodyOf(request: IncomingMessage): Promise<JsonObject | undefined> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size <= MAX_BODY_BYTES) chunks.push(chunk);
+  }
+  if (size > MAX_BODY_BYTES) throw invalid(`Request payload size exceeds the limit: ${MAX_BODY_BYTES} bytes.`);
+  if (size === 0) return undefined;
+  const type = request.headers['content-type'] ?? 'application/json';
+  if (!/^application\/(.+\+)?json\b/i.test(type)) {
+    throw invalid(`Unsupported Content-Type '${type}': send application/json.`);
+  }
+  let body: unknown;
+  try {
+    body = JSON.parse(Buffer.concat(chunks).toString());
+  } catch {
+    throw invalid('Invalid JSON payload received. Unexpected token.');
+  }
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) {
+    throw invalid('Invalid JSON payload received. Root element must be a message.');
+  }
+  return body as JsonObject;
+}
+
+/** Reasons of IAM's older error form, by code; the others are `backendError`. */
+const LEGACY_REASONS: Partial<Record<GcpStatus['code'], string>> = {
+  NOT_FOUND: 'notFound',
+  ALREADY_EXISTS: 'alreadyExists',
+  PERMISSION_DENIED: 'forbidden',
+  INVALID_ARGUMENT: 'badRequest',
+  FAILED_PRECONDITION: 'failedPrecondition',
+  ABORTED: 'aborted',
+  RESOURCE_EXHAUSTED: 'rateLimitExceeded',
+};
+
+function fail(response: ServerResponse, status: GcpStatus, api?: Method['api']): void {
+  const { code, message, details, retryAfterMs } = status;
+  const errors = [{ message, domain: 'global', reason: LEGACY_REASONS[code] ?? 'backendError' }];
+  if (retryAfterMs !== undefined) response.setHeader('retry-after', Math.ceil(retryAfterMs / 1000));
+  send(response, CODES[code].http, {
+    error: {
+      code: CODES[code].http,
+      message,
+      ...(api === 'iam' && { errors }),
+      status: code,
+      ...(details && { details }),
+    },
+  });
+}
+
+function send(response: ServerResponse, status: number, body: Json): void {
+  if (response.destroyed) return;
+  const text = `${JSON.stringify(body, null, 2)}\n`;
+  response.writeHead(status, {
+    'content-type': 'application/json; charset=UTF-8',
+    'content-length': Buffer.byteLength(text),
+    'cache-control': 'private',
+    vary: 'Origin, X-Origin, Referer',
+  });
+  response.end(text);
+}
+
+const escapeHtml = (text: string) => text.replace(/[&<>"]/g, char => `&#${char.charCodeAt(0)};`);
+
+const page = (code: number, message: string) =>
+  `<!DOCTYPE html>\n<html lang=en>\n  <title>Error ${code}</title>\n  <p><b>${code}.</b> That's an error.\n  <p>${message}\n</html>\n`;

@@ -1,0 +1,88 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Runtime } from '../../../operator/ports.ts';
+import type { Run } from '../run/run.ts';
+import { connectTo, forward } from './forward.ts';
+import { refuse } from './pages.ts';
+import type { Pool } from './pool.ts';
+
+/** A revision that runs. */
+export interface Workload {
+  pool: Pool;
+  /** Milliseconds that one request may take. */
+  timeoutMs: number;
+}
+
+/** A connection that is refused by an instance just ended is tried again elsewhere after this. */
+const retryMs = 20;
+
+/** Sends requests on to instances, as Cloud Run's front end does. `workload` finds a service's revision. */
+export function createIngress(
+  runtime: Runtime,
+  run: () => Pick<Run, 'route' | 'mayInvoke'> | undefined,
+  workload: (service: string, revision: string) => Workload | undefined,
+) {
+  return async (
+    target: { service: string; tag?: string } | undefined,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<void> => {
+    const path = request.url ?? '/';
+    const revision = target && run()?.route(target.service, target.tag);
+    const found = target && revision && workload(target.service, revision);
+    if (!found) return refuse(response, 'notFound', path);
+    if (!run()?.mayInvoke(target.service, callerOf(request.headers.authorization))) {
+      return refuse(response, 'forbidden', path);
+    }
+    const controller = new AbortController();
+    let isOverdue = false;
+    const cancelTimeout = runtime.after(found.timeoutMs, () => {
+      isOverdue = true;
+      controller.abort();
+    });
+    response.once('close', () => controller.abort());
+    try {
+      const failure = await answer(found.pool, request, response, controller.signal);
+      if (isOverdue) refuse(response, 'timeout', path);
+      else if (failure && failure !== 'cancelled') refuse(response, failure, path);
+    } catch {
+      // Such as a request that node:http reads but does not write.
+      refuse(response, 'unavailable', path);
+    } finally {
+      cancelTimeout();
+    }
+  };
+
+  async function answer(pool: Pool, request: IncomingMessage, response: ServerResponse, signal: AbortSignal) {
+    for (;;) {
+      const place = await pool.acquire(signal);
+      if ('refused' in place) return place.refused;
+      try {
+        const socket = await connectTo(place.port, signal);
+        if (signal.aborted) {
+          socket?.destroy();
+          return 'cancelled' as const;
+        }
+        if (socket) return (await forward(request, response, socket, signal)) === 'done' ? undefined : 'unavailable';
+      } finally {
+        place.release();
+      }
+      await new Promise<void>(resolve => runtime.after(retryMs, resolve));
+    }
+  }
+}
+
+/**
+ * The account that a bearer token names: the local cloud's `emulator:EMAIL`, or the `email` of an identity token, whose
+ * signature nobody checks here.
+ */
+export function callerOf(authorization: string | undefined): string | undefined {
+  const [, token = ''] = /^Bearer (\S+)$/i.exec(authorization ?? '') ?? [];
+  if (token.startsWith('emulator:')) return token.slice('emulator:'.length);
+  try {
+    const claims: unknown = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString());
+    const { email } = claims as { email?: unknown };
+    return typeof email === 'string' ? email : undefined;
+  } catch {
+    return undefined;
+  }
+}

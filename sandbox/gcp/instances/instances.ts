@@ -1,0 +1,119 @@
+import { appendFileSync, closeSync, mkdirSync, openSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { Runtime } from '../../../operator/ports.ts';
+import type { ContainerSpec, Containers } from '../run/containers.ts';
+import type { Run, Urls } from '../run/run.ts';
+import { openAddresses } from './addresses.ts';
+import { type LocalImage, localImage } from './images.ts';
+import { createIngress, type Workload } from './ingress.ts';
+import { type Instance, startProcess, unstartable } from './instance.ts';
+import { createPool, type Pool } from './pool.ts';
+import { createSupervisor } from './supervisor.ts';
+
+export interface InstancesOptions {
+  runtime: Runtime;
+  /** Logs go below it: `logs/PROJECT/REGION/SERVICE/REVISION.log`. */
+  stateDir: string;
+  /** What images stand for; see `builtInImages`. */
+  images: readonly LocalImage[];
+  /** First port for services; default: any. */
+  portBase?: number;
+  /** From SIGTERM to SIGKILL, milliseconds; default 10 s, Cloud Run's container contract. */
+  killAfterMs?: number;
+}
+
+/** A Cloud Run whose instances are processes of this machine. */
+export interface Instances {
+  /** For `createRun`. */
+  containers: Containers;
+  urls: Urls;
+  logUri(service: string, revision: string): string;
+  /** From now on requests are answered; before, every address says 404. */
+  attach(run: Run): void;
+  /** Ends every instance (SIGTERM, then SIGKILL) and closes every address. */
+  stop(): Promise<void>;
+}
+
+export async function startInstances(options: InstancesOptions): Promise<Instances> {
+  const { runtime, images } = options;
+  const supervisor = createSupervisor();
+  const serving = new Map<string, Workload>();
+  /** Also those that only end what is in flight. */
+  const pools = new Set<Pool>();
+  let run: Run | undefined;
+
+  const logFile = (service: string, revision: string) => {
+    const [, project = '', , region = '', , id = ''] = service.split('/');
+    return join(options.stateDir, 'logs', project, region, id, `${revision}.log`);
+  };
+
+  function launch(spec: ContainerSpec): Instance {
+    const log = logFile(spec.service, spec.revision);
+    mkdirSync(dirname(log), { recursive: true });
+    const image = localImage(images, spec.image);
+    if (!image) return unstartable('imageMissing', `Image '${spec.image}' not found.`);
+    const given = spec.instanceEnv();
+    if (!given.ok) {
+      appendFileSync(log, `${given.message}\n`);
+      return unstartable('env', given.message);
+    }
+    const id = spec.service.split('/').pop() ?? '';
+    const fd = openSync(log, 'a');
+    return startProcess(supervisor, runtime, {
+      command: image.command,
+      // Nothing of this process's own environment but where programs are.
+      env: {
+        PATH: process.env.PATH ?? '',
+        ...image.env,
+        ...given.env,
+        K_SERVICE: id,
+        K_REVISION: spec.revision,
+        K_CONFIGURATION: id,
+      },
+      output: { fd, close: () => closeSync(fd) },
+      startupTimeoutMs: spec.startupTimeoutMs,
+      killAfterMs: options.killAfterMs ?? 10_000,
+    });
+  }
+
+  const containers: Containers = {
+    start(spec, scale, judged) {
+      const key = `${spec.service}/${spec.revision}`;
+      const pool = createPool(runtime, spec, () => launch(spec), scale, judged);
+      const workload = { pool, timeoutMs: spec.timeoutMs };
+      pools.add(pool);
+      serving.set(key, workload);
+      return {
+        scale: next => pool.scale(next),
+        stop() {
+          if (serving.get(key) === workload) serving.delete(key);
+          pool.stop();
+          pool.ended().then(() => pools.delete(pool));
+        },
+      };
+    },
+  };
+
+  const ingress = createIngress(
+    runtime,
+    () => run,
+    (service, revision) => serving.get(`${service}/${revision}`),
+  );
+  const addresses = await openAddresses(ingress, options.portBase);
+
+  return {
+    containers,
+    urls: addresses,
+    logUri: (service, revision) => pathToFileURL(logFile(service, revision)).href,
+    attach(given) {
+      run = given;
+    },
+    async stop() {
+      for (const pool of pools) pool.kill();
+      await Promise.all([...pools].map(pool => pool.ended()));
+      await addresses.close();
+      supervisor.close();
+    },
+  };
+}

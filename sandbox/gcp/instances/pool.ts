@@ -1,0 +1,216 @@
+import type { Runtime } from '../../../operator/ports.ts';
+import type { ContainerSpec, Scale, StartOutcome } from '../run/containers.ts';
+import type { Instance } from './instance.ts';
+
+/** A place in an instance for one request. */
+export interface Lease {
+  port: number;
+  /** The request has ended. Call it once. */
+  release(): void;
+}
+
+export type Refusal = { refused: 'rateExceeded' | 'noInstance' | 'cancelled' };
+
+/** The instances of one revision. */
+export interface Pool {
+  /** Waits for a place; gives up when `signal` aborts. */
+  acquire(signal: AbortSignal): Promise<Lease | Refusal>;
+  scale(scale: Scale): void;
+  /** Ends when idle. */
+  stop(): void;
+  /** Resolves once no instance is left. Call `stop` or `kill` before. */
+  ended(): Promise<void>;
+  /** Ends whatever is in flight. */
+  kill(): void;
+}
+
+interface Member {
+  instance: Instance;
+  state: 'starting' | 'ready' | 'stopping';
+  port: number;
+  inFlight: number;
+  cancelIdle: () => void;
+}
+
+interface Waiting {
+  give(answer: Lease | Refusal): void;
+}
+
+/** How long a request waits for a busy service before it is refused: the shortest that Cloud Run documents. */
+const pendingMs = 10_000;
+/** How long a minimum instance that failed is left alone. */
+const restartMs = 1000;
+
+/**
+ * Starts the revision with `max(1, scale.min)` instances; `judged` tells whether they came up. After that instances come
+ * with requests and go when idle, at most `concurrency` requests in each.
+ */
+export function createPool(
+  runtime: Runtime,
+  spec: Pick<ContainerSpec, 'concurrency' | 'idleMs'>,
+  launch: () => Instance,
+  initial: Scale,
+  judged: (outcome: StartOutcome) => void,
+): Pool {
+  const members = new Set<Member>();
+  const queue: Waiting[] = [];
+  let scale = initial;
+  let stopped = false;
+  let judging = Math.max(1, initial.min);
+  let cancelRestart = () => {};
+  const whenEnded: (() => void)[] = [];
+
+  const alive = () => [...members].filter(({ state }) => state !== 'stopping');
+  const starting = () => alive().filter(({ state }) => state === 'starting');
+  const free = () => alive().find(({ state, inFlight }) => state === 'ready' && inFlight < spec.concurrency);
+  const lowest = () => (stopped || !scale.serving ? 0 : scale.min);
+
+  function verdict(outcome: StartOutcome): void {
+    if (judging === 0) return;
+    judging = outcome.ok ? judging - 1 : 0;
+    if (judging === 0 && !stopped) judged(outcome);
+  }
+
+  function add(): void {
+    const member: Member = { instance: launch(), state: 'starting', port: 0, inFlight: 0, cancelIdle: () => {} };
+    members.add(member);
+    member.instance.listening.then(result => {
+      if (member.state === 'stopping') return;
+      if (!result.ok) {
+        discard(member);
+        verdict(
+          result.why === 'env' ? { ok: false, why: 'env', message: result.message } : { ok: false, why: result.why },
+        );
+        // Who waits only for this start would wait in vain; a crash shortly after start must not loop either.
+        if (starting().length === 0 && !alive().some(({ state }) => state === 'ready')) refuseAll('noInstance');
+        keepMinimum(restartMs);
+        return;
+      }
+      member.state = 'ready';
+      member.port = result.port;
+      idle(member);
+      verdict({ ok: true });
+      serve();
+    });
+    member.instance.exited.then(() => {
+      members.delete(member);
+      member.cancelIdle();
+      if (member.state === 'ready') {
+        // It crashed: who waits gets another one.
+        member.state = 'stopping';
+        grow();
+        keepMinimum(restartMs);
+      }
+      if (members.size === 0) for (const resolve of whenEnded.splice(0)) resolve();
+    });
+  }
+
+  function discard(member: Member): void {
+    member.state = 'stopping';
+    member.cancelIdle();
+    member.instance.stop();
+  }
+
+  function idle(member: Member): void {
+    member.cancelIdle();
+    if (member.inFlight > 0 || member.state !== 'ready' || queue.length > 0) return;
+    const spare = () => alive().filter(({ state }) => state === 'ready').length > lowest();
+    const goes = () => member.inFlight === 0 && member.state === 'ready' && spare() && discard(member);
+    if (stopped || !scale.serving || alive().length > scale.max) goes();
+    else member.cancelIdle = runtime.after(spec.idleMs(), goes);
+  }
+
+  function lease(member: Member): Lease {
+    member.inFlight += 1;
+    member.cancelIdle();
+    let released = false;
+    return {
+      port: member.port,
+      release() {
+        if (released) return;
+        released = true;
+        member.inFlight -= 1;
+        serve();
+        idle(member);
+      },
+    };
+  }
+
+  /** Gives free places to those who wait, and starts what is missing. */
+  function serve(): void {
+    for (let member = free(); member && queue.length > 0; member = free()) queue.shift()?.give(lease(member));
+    grow();
+  }
+
+  function grow(): void {
+    const wanted = Math.ceil(queue.length / spec.concurrency) - starting().length;
+    const room = Math.max(scale.max, stopped || !scale.serving ? 1 : 0) - alive().length;
+    for (let i = 0; i < Math.min(wanted, room); i++) add();
+  }
+
+  function keepMinimum(delayMs: number): void {
+    cancelRestart();
+    if (judging > 0 || alive().length >= lowest()) return;
+    cancelRestart = runtime.after(delayMs, () => {
+      while (alive().length < Math.min(lowest(), scale.max)) add();
+    });
+  }
+
+  function refuseAll(refused: Refusal['refused']): void {
+    for (const waiting of queue.splice(0)) waiting.give({ refused });
+  }
+
+  function acquire(signal: AbortSignal): Promise<Lease | Refusal> {
+    const member = free();
+    if (member) return Promise.resolve(lease(member));
+    return new Promise(resolve => {
+      const waiting: Waiting = {
+        give(answer) {
+          cancel();
+          signal.removeEventListener('abort', cancelled);
+          resolve(answer);
+        },
+      };
+      const leave = (refused: Refusal['refused']) => {
+        const place = queue.indexOf(waiting);
+        if (place >= 0) queue.splice(place, 1);
+        waiting.give({ refused });
+      };
+      const cancelled = () => leave('cancelled');
+      const overdue = () => {
+        // A start under way is worth waiting for: it ends in its own time, and then so does this.
+        if (starting().length > 0) cancel = runtime.after(pendingMs, overdue);
+        else leave('rateExceeded');
+      };
+      let cancel = runtime.after(pendingMs, overdue);
+      signal.addEventListener('abort', cancelled, { once: true });
+      queue.push(waiting);
+      grow();
+    });
+  }
+
+  for (let i = 0; i < judging; i++) add();
+
+  return {
+    acquire,
+    scale(next) {
+      scale = next;
+      keepMinimum(0);
+      for (const member of alive()) idle(member);
+      grow();
+    },
+    stop() {
+      stopped = true;
+      cancelRestart();
+      for (const member of starting()) if (queue.length === 0) discard(member);
+      for (const member of alive()) idle(member);
+    },
+    ended: () => (members.size === 0 ? Promise.resolve() : new Promise(resolve => whenEnded.push(resolve))),
+    kill() {
+      stopped = true;
+      cancelRestart();
+      refuseAll('noInstance');
+      for (const member of alive()) discard(member);
+    },
+  };
+}

@@ -1,0 +1,64 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+/** Starts processes that never outlive this one, however it ends. */
+export interface Supervisor {
+  spawn(command: readonly [string, ...string[]], env: Record<string, string>, output: number): ChildProcess;
+  /** Lets the watchdog go; what still runs is killed. */
+  close(): void;
+}
+
+export function createSupervisor(): Supervisor {
+  const running = new Set<number>();
+  let closed = false;
+  let watchdog = start();
+
+  function start(): ChildProcess {
+    const child = spawn(process.execPath, [fileURLToPath(new URL('./watchdog.ts', import.meta.url))], {
+      stdio: ['pipe', 'ignore', 'ignore'],
+      detached: true,
+      env: {},
+    });
+    // A broken pipe is followed by `exit`, which is acted upon.
+    child.stdin?.on('error', () => {});
+    for (const pid of running) child.stdin?.write(`+${pid}\n`);
+    child.once('exit', () => {
+      if (!closed) watchdog = start();
+    });
+    child.unref();
+    const { stdin } = child;
+    if (stdin && 'unref' in stdin && typeof stdin.unref === 'function') stdin.unref();
+    return child;
+  }
+
+  return {
+    spawn(command, env, output) {
+      const [file, ...args] = command;
+      const child = spawn(file, args, { env, stdio: ['ignore', output, output], detached: true });
+      const { pid } = child;
+      if (pid === undefined) return child;
+      running.add(pid);
+      watchdog.stdin?.write(`+${pid}\n`);
+      child.once('exit', () => {
+        // What the instance itself started goes with it.
+        killGroup(pid);
+        running.delete(pid);
+        watchdog.stdin?.write(`-${pid}\n`);
+      });
+      return child;
+    },
+    close() {
+      closed = true;
+      watchdog.stdin?.end();
+    },
+  };
+}
+
+/** Kills a process and what it started. */
+export function killGroup(pid: number): void {
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // Nothing is left of it.
+  }
+}

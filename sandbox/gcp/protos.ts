@@ -1,0 +1,150 @@
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import protobuf from 'protobufjs/light.js';
+import { iamProtos } from './iamProtos.ts';
+import type { TypeLookup } from './protoJson.ts';
+
+/**
+ * Every method of the APIs and its REST routes, read from the `google.api.http` annotations of the protos that the client
+ * packages ship. Loaded once a process.
+ */
+
+/** One `google.api.http` binding. */
+export interface HttpBinding {
+  verb: string;
+  // Such as /v2/{parent=projects/*/locations/*}/services, with the custom verb taken off.
+  template: string;
+  customVerb?: string;
+  /** `*`, a field's JSON name, or absent. */
+  body?: string;
+}
+
+export interface Method {
+  /** The full name, such as `google.cloud.run.v2.Services.GetService`. */
+  name: string;
+  api: 'run' | 'secretmanager' | 'iam';
+  /** What it counts as against quotas and counters. */
+  kind: 'read' | 'write' | 'access';
+  request: protobuf.Type;
+  response: protobuf.Type;
+  bindings: HttpBinding[];
+  /** JSON paths of the request that the routes bind: kept although the proto calls them output only. */
+  routeFields: ReadonlySet<string>;
+}
+
+export interface Registry {
+  methods: ReadonlyMap<string, Method>;
+  lookup: TypeLookup;
+}
+
+/** The services that exist here; others in the same protos (jobs, builds, v1beta2) are unknown methods. */
+const SERVICES: Record<string, Method['api']> = {
+  'google.cloud.run.v2.Services': 'run',
+  'google.cloud.run.v2.Revisions': 'run',
+  'google.longrunning.Operations': 'run',
+  'google.cloud.secretmanager.v1.SecretManagerService': 'secretmanager',
+  'google.iam.admin.v1.IAM': 'iam',
+};
+
+/** Cloud Run's own routes for the mixed-in google.longrunning.Operations (as `@google-cloud/run` passes to google-gax). */
+const OPERATION_ROUTES: Record<string, Record<string, string>> = {
+  GetOperation: { get: '/v2/{name=projects/*/locations/*/operations/*}' },
+  ListOperations: { get: '/v2/{name=projects/*/locations/*}/operations' },
+  DeleteOperation: { delete: '/v2/{name=projects/*/locations/*/operations/*}' },
+  WaitOperation: { post: '/v2/{name=projects/*/locations/*/operations/*}:wait', body: '*' },
+};
+
+interface NamespaceJson {
+  nested?: Record<string, NamespaceJson>;
+}
+
+function merge(into: NamespaceJson, from: NamespaceJson): NamespaceJson {
+  const nested = { ...into.nested };
+  for (const [name, child] of Object.entries(from.nested ?? {})) {
+    const own = nested[name];
+    nested[name] = own ? merge(own, child) : child;
+  }
+  return { ...from, ...into, nested };
+}
+
+function load(): Registry {
+  const require = createRequire(import.meta.url);
+  const shipped = (pkg: string): NamespaceJson =>
+    JSON.parse(readFileSync(require.resolve(`${pkg}/build/protos/protos.json`), 'utf8'));
+  const iam = { nested: { google: { nested: { iam: { nested: { admin: { nested: { v1: iamProtos } } } } } } } };
+  const root = protobuf.Root.fromJSON(
+    [shipped('@google-cloud/run'), shipped('@google-cloud/secret-manager'), iam as NamespaceJson].reduce(merge),
+  ).resolveAll();
+
+  const methods = new Map<string, Method>();
+  for (const [service, api] of Object.entries(SERVICES)) {
+    for (const method of root.lookupService(service).methodsArray) {
+      const routes = service === 'google.longrunning.Operations' ? [OPERATION_ROUTES[method.name]] : httpOption(method);
+      const bindings = routes.flatMap(route => (route ? bindingsOf(route) : []));
+      if (bindings.length === 0) continue;
+      const name = `${service}.${method.name}`;
+      methods.set(name, {
+        name,
+        api,
+        kind: kindOf(method.name, bindings),
+        request: method.parent?.lookupType(method.requestType) as protobuf.Type,
+        response: method.parent?.lookupType(method.responseType) as protobuf.Type,
+        bindings,
+        routeFields: new Set(bindings.flatMap(({ template }) => variablesOf(template))),
+      });
+    }
+  }
+  const lookup: TypeLookup = typeName => {
+    const found = root.lookup(typeName, [protobuf.Type]);
+    return found instanceof protobuf.Type ? found : undefined;
+  };
+  return { methods, lookup };
+}
+
+interface HttpRule {
+  [key: string]: string | HttpRule | HttpRule[] | undefined;
+  additional_bindings?: HttpRule | HttpRule[];
+}
+
+function httpOption(method: protobuf.Method): HttpRule[] {
+  const options = (method.parsedOptions ?? []) as unknown as Record<string, HttpRule | undefined>[];
+  return options.map(option => option['(google.api.http)']).filter(rule => rule !== undefined);
+}
+
+function bindingsOf(rule: HttpRule): HttpBinding[] {
+  const bindings: HttpBinding[] = [];
+  for (const verb of ['get', 'put', 'post', 'delete', 'patch']) {
+    const path = rule[verb];
+    if (typeof path !== 'string') continue;
+    const [, template = path, customVerb] = path.match(/^(.*?)(?::([a-zA-Z]+))?$/) ?? [];
+    bindings.push({
+      verb: verb.toUpperCase(),
+      template,
+      ...(customVerb && { customVerb }),
+      ...(typeof rule.body === 'string' && { body: camel(rule.body) }),
+    });
+  }
+  const more = rule.additional_bindings ?? [];
+  return [...bindings, ...(Array.isArray(more) ? more : [more]).flatMap(bindingsOf)];
+}
+
+/** The variables of a path template, as JSON paths. */
+export function variablesOf(template: string): string[] {
+  return [...template.matchAll(/\{([^=}]+)/g)].map(match => camel(match[1] ?? ''));
+}
+
+const camel = (name: string) => name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+
+function kindOf(name: string, bindings: HttpBinding[]): Method['kind'] {
+  if (name === 'AccessSecretVersion') return 'access';
+  const isRead = bindings.every(({ verb }) => verb === 'GET') || /^(Get|List|Test|Wait)/.test(name);
+  return isRead ? 'read' : 'write';
+}
+
+let registry: Registry | undefined;
+
+/** The methods and types of the local Google Cloud. */
+export function protoRegistry(): Registry {
+  registry ??= load();
+  return registry;
+}

@@ -1,0 +1,59 @@
+import type { Project } from '../cloud.ts';
+import { quantity } from './quantity.ts';
+import type { ContainerTemplate, Desired, Template } from './types.ts';
+
+/** The account that runs what names none. It comes with the project. */
+export const defaultAccount = (project: Project) => `${project.number}-compute@developer.gserviceaccount.com`;
+
+/** Fills in what the client left out, as Cloud Run stores and answers it (sandbox facts; vendor's protos). */
+export function withDefaults(desired: Desired, project: Project): Desired {
+  return {
+    ...desired,
+    ingress: desired.ingress ?? 'INGRESS_TRAFFIC_ALL',
+    launchStage: desired.launchStage ?? 'GA',
+    ...(desired.template && { template: templateDefaults(desired.template, project) }),
+    traffic: desired.traffic?.length
+      ? desired.traffic.map(target => ({
+          ...target,
+          type: target.type ?? (target.revision ? byRevision : latest),
+        }))
+      : [{ type: latest, percent: 100 }],
+  };
+}
+
+export const latest = 'TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST';
+export const byRevision = 'TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION';
+
+function templateDefaults(template: Template, project: Project): Template {
+  const containers = (template.containers ?? []).map(containerDefaults);
+  const cpu = containers[0]?.resources?.limits?.cpu ?? '1';
+  const fraction = quantity(cpu, 'spec.template.spec.containers[0].resources.limits.cpu') < 1;
+  return {
+    ...template,
+    scaling: { ...template.scaling, maxInstanceCount: template.scaling?.maxInstanceCount ?? 100 },
+    timeout: template.timeout ?? '300s',
+    serviceAccount: template.serviceAccount ?? defaultAccount(project),
+    maxInstanceRequestConcurrency: template.maxInstanceRequestConcurrency || (fraction ? 1 : 80),
+    containers,
+  };
+}
+
+function containerDefaults(container: ContainerTemplate): ContainerTemplate {
+  const ports = container.ports?.length ? container.ports : [{}];
+  const given = container.resources;
+  return {
+    ...container,
+    resources: {
+      // Who sets `resources` at all must ask for CPU only during requests; who doesn't gets it (vendor's protos).
+      ...(given ?? { cpuIdle: true, startupCpuBoost: true }),
+      limits: { cpu: '1000m', memory: '512Mi', ...given?.limits },
+    },
+    ports: ports.map(port => ({ name: port.name ?? 'http1', containerPort: port.containerPort ?? 8080 })),
+    startupProbe: container.startupProbe ?? {
+      timeoutSeconds: 240,
+      periodSeconds: 240,
+      failureThreshold: 1,
+      tcpSocket: { port: ports[0]?.containerPort ?? 8080 },
+    },
+  };
+}

@@ -1,0 +1,80 @@
+import type { Cloud, Handlers } from '../cloud.ts';
+import type { Containers } from './containers.ts';
+import { googleUrls, type ServiceAddress, serviceName } from './names.ts';
+import { revisionHandlers } from './revisions.ts';
+import { createRollout } from './rollout.ts';
+import { serviceHandlers } from './services.ts';
+import { createStore } from './store.ts';
+import { pick } from './traffic.ts';
+import type { RevisionState, ServiceState } from './types.ts';
+
+/** Addresses of services: the real ones' form, or ones that this machine can reach. */
+export interface Urls {
+  /** For a new service, before its first revision starts. */
+  of(service: ServiceAddress): { uri: string; urls: string[] };
+  /** The service is gone. */
+  release(service: ServiceAddress): void;
+  /** The address of the revision that a traffic tag names; default: the service's with `TAG---` before its host. */
+  tagged?(service: ServiceAddress, tag: string): string;
+}
+
+/** Cloud Run Admin v2 over a cloud; what an ingress needs to send requests on stands beside the handlers. */
+export interface Run {
+  handlers: Handlers;
+  /**
+   * The revision (short name) that takes the next request to a service (`projects/P/locations/R/services/S`), by its
+   * traffic percentages or a traffic tag; undefined: nothing serves, or the service is not open to the internet.
+   */
+  route(service: string, tag?: string): string | undefined;
+  /** Whether a caller (undefined: nobody in particular) may call a service, by its invoker check and IAM policy. */
+  mayInvoke(service: string, email?: string): boolean;
+  /** Stops every container and timer; the state stays as it is. */
+  close(): void;
+}
+
+const invoker = 'roles/run.invoker';
+
+/** Runs its containers by `containers`. `urls` and `logUri` default to the real service's. */
+export function createRun(
+  cloud: Cloud,
+  containers: Containers,
+  options: { urls?: Urls; logUri?: (service: string, revision: string) => string } = {},
+): Run {
+  const store = createStore(cloud);
+  const urls = options.urls ?? { of: googleUrls, release() {} };
+  const logUri = (service: ServiceState, revision: RevisionState) =>
+    options.logUri?.(serviceName(service), revision.id) ?? consoleLogUri(service, revision);
+  const rollout = createRollout(cloud, containers, logUri);
+
+  return {
+    handlers: { ...serviceHandlers(cloud, store, rollout, urls), ...revisionHandlers(cloud, store, logUri) },
+    route(name, tag) {
+      const service = store.find(name);
+      if (service?.desired.ingress !== 'INGRESS_TRAFFIC_ALL') return undefined;
+      if (service.desired.defaultUriDisabled) return undefined;
+      return pick(service, cloud.runtime.random(), tag)?.id;
+    },
+    mayInvoke(name, email) {
+      const service = store.find(name);
+      if (!service) return false;
+      if (service.desired.invokerIamDisabled) return true;
+      const members = email ? ['allAuthenticatedUsers', `serviceAccount:${email}`, `user:${email}`] : [];
+      return ['allUsers', ...members].some(member => cloud.policies.has(name, invoker, member));
+    },
+    close() {
+      for (const service of store.all()) {
+        service.cancelTimer?.();
+        service.cancelTimer = undefined;
+        for (const revision of service.revisions) {
+          revision.container?.stop();
+          revision.container = undefined;
+        }
+      }
+    },
+  };
+}
+
+function consoleLogUri(service: ServiceState, revision: RevisionState): string {
+  const filter = `resource.type="cloud_run_revision"\nresource.labels.service_name="${service.id}"\nresource.labels.revision_name="${revision.id}"`;
+  return `https://console.cloud.google.com/logs/viewer?project=${service.project.id}&resource=cloud_run_revision/service_name/${service.id}/revision_name/${revision.id}&advancedFilter=${encodeURIComponent(filter)}`;
+}

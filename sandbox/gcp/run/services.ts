@@ -1,0 +1,204 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { JsonObject } from '../../../operator/ports.ts';
+import type { Caller, Cloud, Handlers } from '../cloud.ts';
+import { alreadyExists, denied, exhausted, GcpError } from '../errors.ts';
+import { freshness } from '../freshness.ts';
+import { iamMethods } from '../iamMethods.ts';
+import { page } from '../pages.ts';
+import { defaultAccount, withDefaults } from './defaults.ts';
+import { applyMask, settable } from './mask.ts';
+import { parentOf, type ServiceAddress, serviceName } from './names.ts';
+import { addRevision, revisionFor, uuid } from './revise.ts';
+import type { Rollout } from './rollout.ts';
+import type { Urls } from './run.ts';
+import { checkEtag, missing, type ServiceStore } from './store.ts';
+import type { Desired, RevisionState, ServiceState } from './types.ts';
+import { checkService, checkServiceId } from './validate.ts';
+import { timestamp } from './version.ts';
+import { serviceJson, serviceType } from './view.ts';
+
+const api = 'google.cloud.run.v2.Services';
+/** Of one project and region (https://cloud.google.com/run/quotas). */
+const maxServices = 1000;
+
+/** google.cloud.run.v2.Services: what it accepts and refuses; the rest happens in the rollout. */
+export function serviceHandlers(cloud: Cloud, store: ServiceStore, rollout: Rollout, urls: Urls): Handlers {
+  const { runtime } = cloud;
+  /** Later than `before`, so that no two versions of a service are the same. */
+  const version = (before = 0) => Math.max(Math.floor(runtime.now() * 1000), before + 1);
+
+  /** What the caller must be allowed beside the method itself. */
+  function checkCaller(at: ServiceAddress, desired: Desired, before: Desired | undefined, caller: Caller): void {
+    if ((desired.invokerIamDisabled ?? false) !== (before?.invokerIamDisabled ?? false)) {
+      const permission = 'run.services.setIamPolicy';
+      if (!cloud.permitted(permission, serviceName(at), caller)) throw denied(permission, serviceName(at));
+    }
+    const account = desired.template?.serviceAccount ?? '';
+    const exists = account === defaultAccount(at.project) || cloud.account(account) !== undefined;
+    if (!exists || !cloud.permitted('iam.serviceAccounts.actAs', account, caller)) {
+      throw denied('iam.serviceAccounts.actAs', account);
+    }
+  }
+
+  function blank(at: ServiceAddress, caller: Caller): ServiceState {
+    const now = version();
+    return {
+      ...at,
+      uid: uuid(runtime),
+      sequence: store.next(),
+      sight: freshness(runtime, cloud.settings),
+      desired: {},
+      generation: 0,
+      observedGeneration: 0,
+      version: now,
+      createTime: timestamp(now),
+      creator: caller.email,
+      uri: '',
+      urls: [],
+      taggedUri: () => '',
+      revisions: [],
+      templateGeneration: 0,
+      serving: [],
+      reconciling: false,
+      terminalCondition: { type: 'Ready', state: 'CONDITION_PENDING' },
+      conditions: [],
+      operations: [],
+    };
+  }
+
+  /** Checks what a client wants of a service and, unless it is only to be validated, sets it going. */
+  function accept(service: ServiceState, given: Desired, isDry: boolean, caller: Caller): JsonObject {
+    const desired = withDefaults(given, service.project);
+    checkService(service.id, desired);
+    checkCaller(service, desired, service.generation > 0 ? service.desired : undefined, caller);
+    const template = desired.template ?? {};
+    const revision = revisionFor(service, service.desired.template, template);
+    if (isDry) return answer({ ...service, desired });
+    if (service.generation === 0) {
+      Object.assign(service, urls.of(service));
+      service.taggedUri = tag => urls.tagged?.(service, tag) ?? service.uri.replace('://', `://${tag}---`);
+      store.add(service);
+    }
+    if (!isDeepStrictEqual(service.desired, desired)) {
+      if (service.generation > 0) service.version = version(service.version);
+      service.generation += 1;
+      service.lastModifier = caller.email;
+    }
+    service.desired = desired;
+    if (revision.kind !== 'current') {
+      const previous = service.latestCreated;
+      if (revision.kind === 'existing') reuse(service, revision.revision);
+      else {
+        addRevision(service, template, revision.name, {
+          runtime,
+          sequence: store.next(),
+          time: timestamp(service.version),
+          creator: caller.email,
+        });
+      }
+      if (previous && previous !== service.latestCreated) rollout.supersede(previous);
+    }
+    return cloud.operations.get(rollout.begin(service).name);
+  }
+
+  /** The operation of a request that was only validated: it has ended already. */
+  function answer(service: ServiceState): JsonObject {
+    const response = serviceJson(service);
+    const { name } = cloud.operations.start(parentOf(service), serviceType, response);
+    cloud.operations.finish(name, { responseType: serviceType, response });
+    return cloud.operations.get(name);
+  }
+
+  function create(at: ServiceAddress, given: JsonObject, isDry: boolean, caller: Caller): JsonObject {
+    checkServiceId(at.id);
+    if (store.find(serviceName(at))) throw alreadyExists(`Resource '${at.id}' already exists.`);
+    if (store.in(at).length >= maxServices) {
+      throw exhausted(
+        `Quota exceeded: project '${at.project.id}' has ${maxServices} services in region '${at.location}', the most there can be.`,
+      );
+    }
+    return accept(blank(at, caller), structuredClone(settable(given)) as Desired, isDry, caller);
+  }
+
+  return {
+    [`${api}.CreateService`]: (request, caller) => {
+      const at = { ...store.parseParent(request.parent), id: String(request.serviceId ?? '') };
+      return create(at, request.service as JsonObject, request.validateOnly === true, caller);
+    },
+
+    [`${api}.GetService`]: request => {
+      const service = store.get(request.name);
+      if (service.sight() !== 'visible') throw missing('SERVICE', service.id, service);
+      return serviceJson(service);
+    },
+
+    [`${api}.ListServices`]: request => {
+      const services = store.in(store.parseParent(request.parent)).filter(service => service.sight() === 'visible');
+      services.sort((a, b) => b.sequence - a.sequence);
+      const { items, nextPageToken } = page(services, request, { default: 100, max: 1000, order: 'newest first' });
+      return { services: items.map(serviceJson), nextPageToken };
+    },
+
+    [`${api}.UpdateService`]: (request, caller) => {
+      const given = request.service as JsonObject;
+      const isDry = request.validateOnly === true;
+      const at = store.parse(given.name);
+      const service = store.find(serviceName(at));
+      if (!service) {
+        if (!request.allowMissing) throw missing('SERVICE', at.id, at);
+        const permission = 'run.services.create';
+        if (!cloud.permitted(permission, serviceName(at), caller)) throw denied(permission, serviceName(at));
+        return create(at, given, isDry, caller);
+      }
+      checkNotDeleting(service);
+      checkEtag(given.etag, service.id, service.version);
+      const mask = request.updateMask as string | undefined;
+      const desired = applyMask(service.desired as JsonObject, given, mask) as Desired;
+      return accept(service, desired, isDry, caller);
+    },
+
+    [`${api}.DeleteService`]: request => {
+      const service = store.get(request.name);
+      checkEtag(request.etag, service.id, service.version);
+      if (request.validateOnly) return answer(service);
+      if (service.deleteTime === undefined) {
+        service.deleteTime = timestamp(Math.floor(runtime.now() * 1000));
+        rollout.end(service);
+        service.cancelTimer = runtime.after(cloud.settings.deployMs, () => {
+          service.cancelTimer = undefined;
+          service.reconciling = false;
+          store.remove(service);
+          cloud.policies.remove(serviceName(service));
+          urls.release(service);
+          const response = serviceJson(service);
+          for (const name of service.operations.splice(0)) {
+            cloud.operations.finish(name, { responseType: serviceType, response });
+          }
+        });
+      }
+      const operation = cloud.operations.start(parentOf(service), serviceType, serviceJson(service));
+      service.operations.push(operation.name);
+      return cloud.operations.get(operation.name);
+    },
+
+    ...Object.fromEntries(
+      Object.entries(iamMethods(cloud, name => serviceName(store.get(name)))).map(([method, handler]) => [
+        `${api}.${method}`,
+        handler,
+      ]),
+    ),
+  };
+}
+
+/** An earlier revision is the newest again; one given up before it was ready gets another try. */
+function reuse(service: ServiceState, revision: RevisionState): void {
+  service.latestCreated = revision;
+  if (revision.state !== 'retired') return;
+  revision.state = 'pending';
+  revision.failure = undefined;
+}
+
+function checkNotDeleting(service: ServiceState): void {
+  if (service.deleteTime === undefined) return;
+  throw new GcpError({ code: 'ABORTED', message: `Conflict for resource '${service.id}': it is being deleted.` });
+}

@@ -1,0 +1,118 @@
+import { invalid } from '../errors.ts';
+import { byRevision, latest } from './defaults.ts';
+import type { Desired, ServiceScaling, Template, TrafficTarget } from './types.ts';
+import { checkContainer } from './validateContainer.ts';
+
+const reservedDomains = [
+  'run.googleapis.com',
+  'cloud.googleapis.com',
+  'serving.knative.dev',
+  'autoscaling.knative.dev',
+];
+
+/** Refuses an id of a new service that is not `[a-z]([-a-z0-9]*[a-z0-9])?` of at most 49 characters. */
+export function checkServiceId(id: string): void {
+  if (/^[a-z]([-a-z0-9]{0,47}[a-z0-9])?$/.test(id)) return;
+  throw invalid(
+    `Invalid service_id '${id}'. It must use only lowercase letters, digits and hyphens, begin with a letter, not end with a hyphen, and be shorter than 50 characters.`,
+    { field: 'service_id', description: 'invalid' },
+  );
+}
+
+/** Refuses, as the real service does before it accepts a change, a service whose defaults are filled in. */
+export function checkService(id: string, desired: Desired): void {
+  checkLabels('labels', desired.labels);
+  checkAnnotations('annotations', desired.annotations);
+  if ((desired.description ?? '').length > 512) throw invalid('description: must be at most 512 characters long.');
+  if (!desired.template) throw invalid('template: a revision template is required.');
+  checkTemplate(id, desired.template);
+  checkTraffic(desired.traffic ?? []);
+  checkServiceScaling(desired.scaling ?? {});
+}
+
+function checkTemplate(id: string, template: Template): void {
+  checkLabels('template.labels', template.labels);
+  checkAnnotations('template.annotations', template.annotations);
+  const name = template.revision;
+  if (name !== undefined && !(name.startsWith(`${id}-`) && /^[a-z][-a-z0-9]{0,61}[a-z0-9]$/.test(name))) {
+    throw invalid(
+      `spec.template.metadata.name: '${name}' must be prefixed by the name of the enclosing Configuration or Service with a trailing -, and be a DNS label of at most 63 characters`,
+    );
+  }
+  const { minInstanceCount: min = 0, maxInstanceCount: max = 100 } = template.scaling ?? {};
+  checkMinMax('template.scaling', min, max);
+  const concurrency = template.maxInstanceRequestConcurrency ?? 0;
+  if (concurrency < 0 || concurrency > 1000) {
+    throw invalid(`spec.template.spec.container_concurrency: expected 0 <= ${concurrency} <= 1000`);
+  }
+  const seconds = Number((template.timeout ?? '').replace(/s$/, ''));
+  if (!(seconds >= 1 && seconds <= 3600)) {
+    throw invalid(`spec.template.spec.timeout_seconds: expected 1 <= ${seconds} <= 3600`);
+  }
+  if (template.containers?.length !== 1) {
+    throw invalid('spec.template.spec.containers: exactly one container is supported by the local Cloud Run.');
+  }
+  for (const [i, container] of template.containers.entries()) checkContainer(`[${i}]`, container, concurrency);
+}
+
+function checkTraffic(targets: TrafficTarget[]): void {
+  const tags = targets.flatMap(target => target.tag ?? []);
+  if (new Set(tags).size < tags.length) throw invalid('spec.traffic: traffic tags must be unique.');
+  let sum = 0;
+  for (const [i, { type, revision, percent = 0 }] of targets.entries()) {
+    if (type === byRevision && !revision) throw invalid(`spec.traffic[${i}].revision_name: a revision is required.`);
+    if (type === latest && revision)
+      throw invalid(`spec.traffic[${i}]: set either a revision or the latest, not both.`);
+    if (percent < 0 || percent > 100) throw invalid(`spec.traffic[${i}].percent: expected 0 <= ${percent} <= 100`);
+    sum += percent;
+  }
+  if (sum !== 100) throw invalid(`spec.traffic: Traffic targets sum to ${sum}, want 100`);
+}
+
+function checkServiceScaling({ minInstanceCount = 0, maxInstanceCount, ...scaling }: ServiceScaling): void {
+  checkMinMax('scaling', minInstanceCount, maxInstanceCount || Number.POSITIVE_INFINITY);
+  if ((scaling.manualInstanceCount ?? 0) < 0) throw invalid('scaling.manual_instance_count: must not be negative.');
+}
+
+function checkMinMax(field: string, min: number, max: number): void {
+  if (min < 0) throw invalid(`${field}.min_instance_count: must not be negative.`);
+  if (max < 1) throw invalid(`${field}.max_instance_count: must be at least 1.`);
+  if (min > max) {
+    throw invalid(`${field}: min_instance_count (${min}) must not be greater than max_instance_count (${max}).`);
+  }
+}
+
+function checkLabels(field: string, labels: Record<string, string> = {}): void {
+  checkDomains(field, labels);
+  if (Object.keys(labels).length > 64) throw invalid(`${field}: at most 64 labels are allowed.`);
+  for (const [key, value] of Object.entries(labels)) {
+    // Letters of any alphabet that are not capital (https://cloud.google.com/run/docs/configuring/services/labels).
+    if (!/^[\p{Ll}\p{Lo}][\p{Ll}\p{Lo}\p{N}_-]{0,62}$/u.test(key)) {
+      throw invalid(
+        `${field}: label key '${key}' must start with a lowercase letter, hold only lowercase letters, digits, dashes and underscores, and be at most 63 characters long.`,
+      );
+    }
+    if (!/^[\p{Ll}\p{Lo}\p{N}_-]{0,63}$/u.test(value)) {
+      throw invalid(
+        `${field}: label value '${value}' must hold only lowercase letters, digits, dashes and underscores, and be at most 63 characters long.`,
+      );
+    }
+  }
+}
+
+function checkAnnotations(field: string, annotations: Record<string, string> = {}): void {
+  checkDomains(field, annotations);
+  for (const key of Object.keys(annotations)) {
+    if (!/^([a-z0-9]([-a-z0-9.]*[a-z0-9])?\/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/.test(key)) {
+      throw invalid(`${field}: annotation key '${key}' is not a qualified name.`);
+    }
+  }
+}
+
+function checkDomains(field: string, map: Record<string, string>): void {
+  for (const key of Object.keys(map)) {
+    const domain = reservedDomains.find(reserved => key.split('/')[0]?.endsWith(reserved));
+    if (domain)
+      throw invalid(`${field}: key '${key}' is not allowed: the namespace '${domain}' is reserved by the system.`);
+  }
+}

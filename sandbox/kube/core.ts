@@ -1,0 +1,105 @@
+import type { KubeApi, Runtime } from '../../operator/ports.ts';
+import { compileCrd } from '../../schema/index.ts';
+import type { CompileCrd } from '../../schema/types.ts';
+import { builtIns } from './builtins.ts';
+import { crdResource } from './crds.ts';
+import { createFaults, type Faults, watchesOf } from './faults.ts';
+import { createHandler } from './handler.ts';
+import { createLifecycle } from './lifecycle.ts';
+import { createPort } from './port.ts';
+import { createReads } from './reads.ts';
+import { createRegistry } from './registry.ts';
+import type { KubeRequest, KubeResponse } from './request.ts';
+import { createRunner } from './requestRunner.ts';
+import { createStore } from './store.ts';
+import { createVerbs } from './verbs.ts';
+
+export interface KubeCoreOptions {
+  runtime: Runtime;
+  /** Watch events kept per kind; older resourceVersions are answered 410. */
+  historyLimit?: number;
+  /** Milliseconds between a write and its watch event; asked anew for each batch of events. */
+  watchDelayMs?: () => number;
+}
+
+export interface KubeCore {
+  /** The operator's port, without sockets. */
+  api: KubeApi;
+  /** One HTTP request. */
+  handle(request: KubeRequest): Promise<KubeResponse>;
+  faults: Faults;
+  /** Forgets all history: what is older than now is answered 410. */
+  compact(): void;
+  /** Cuts the open watches (of one resource, by its plural). Answers how many. */
+  dropWatches(plural?: string): number;
+  /** Keeps the open watches silent, as a dead connection would be, until the returned function is called. */
+  pauseWatches(plural?: string): () => void;
+  openWatches(plural?: string): number;
+  /** The resourceVersion of the last write. */
+  revision(): number;
+}
+
+const INITIAL_NAMESPACES = ['default', 'kube-node-lease', 'kube-public', 'kube-system'];
+
+/**
+ * A Kubernetes API in memory: state and rules, with time and chance from `runtime` only. It serves any CRD.
+ * `startKubeServer` puts a socket before it.
+ */
+export function createKubeCore({ runtime, historyLimit, watchDelayMs = () => 0 }: KubeCoreOptions): KubeCore {
+  const compile = remembered(compileCrd);
+  const store = createStore({ historyLimit });
+  const registry = createRegistry([...builtIns, crdResource(compile)]);
+  const verbs = createVerbs(store, runtime);
+  const reads = createReads(store, runtime, watchDelayMs);
+  const lifecycle = createLifecycle(store, registry, verbs, runtime, compile);
+  const faults = createFaults();
+  const run = createRunner(runtime, faults, lifecycle.settle);
+
+  // Nothing can be watched of a kind that is gone.
+  registry.onRemove(def => {
+    for (const watch of watchesOf(reads.watches())) if (watch.def.storage === def.storage) watch.stop();
+  });
+  const namespaces = registry.find('', 'namespaces');
+  const version = namespaces?.versions[0];
+  if (!namespaces || !version) throw new Error('no namespaces resource');
+  for (const name of INITIAL_NAMESPACES) {
+    const body = { apiVersion: 'v1', kind: 'Namespace', metadata: { name } };
+    const options = { dryRun: false, fieldValidation: 'Ignore' as const, warnings: [] };
+    verbs.create({ def: namespaces, version, namespace: undefined }, body, options);
+  }
+
+  return {
+    api: createPort(registry, verbs, reads, run),
+    handle: createHandler({ registry, verbs, reads, run, runtime }),
+    faults,
+    compact: () => store.compact(),
+    dropWatches(plural) {
+      const open = watchesOf(reads.watches(), plural);
+      for (const watch of open) watch.stop();
+      return open.length;
+    },
+    pauseWatches(plural) {
+      const open = watchesOf(reads.watches(), plural);
+      for (const watch of open) watch.pause();
+      return () => {
+        for (const watch of open) watch.resume();
+      };
+    },
+    openWatches: plural => watchesOf(reads.watches(), plural).length,
+    revision: () => store.revision(),
+  };
+}
+
+/** A CRD is compiled when it is validated and again when it is served: the last few results are kept. */
+function remembered(compile: CompileCrd): CompileCrd {
+  const results = new Map<string, ReturnType<CompileCrd>>();
+  return crd => {
+    const key = JSON.stringify(crd.spec) + JSON.stringify((crd.metadata as { name?: string } | undefined)?.name);
+    const result = results.get(key) ?? compile(crd);
+    results.delete(key);
+    results.set(key, result);
+    const [oldest] = results.keys();
+    if (results.size > 16 && oldest !== undefined) results.delete(oldest);
+    return result;
+  };
+}

@@ -1,0 +1,149 @@
+import { createHash } from 'node:crypto';
+import type { PlainObject } from '../../schema/types.ts';
+import type { ModelRef } from './builtins.ts';
+import { addSchemas } from './models.ts';
+import type { Registry } from './registry.ts';
+import type { ResourceDef, ResourceVersion } from './types.ts';
+
+/**
+ * The OpenAPI v3 documents that kubectl reads: the schemas for `explain`, and of the paths as much as says which query
+ * parameters a verb takes (kubectl looks for `dryRun` and `fieldValidation` before it relies on them).
+ */
+
+const META = 'io.k8s.apimachinery.pkg.apis.meta.v1';
+const REF = '#/components/schemas/';
+
+const groupPath = (group: string, version: string) => (group ? `apis/${group}/${version}` : `api/${version}`);
+
+/** `ai.example.com`, `v1`, `Thing` is `com.example.ai.v1.Thing`. */
+const customName = (group: string, version: string, kind: string) =>
+  `${group.split('.').reverse().join('.')}.${version}.${kind}`;
+
+function versionsOf(registry: Registry) {
+  const documents = new Map<string, { def: ResourceDef; version: ResourceVersion }[]>();
+  for (const def of registry.all()) {
+    for (const version of def.versions) {
+      const path = groupPath(def.group, version.name);
+      documents.set(path, [...(documents.get(path) ?? []), { def, version }]);
+    }
+  }
+  return documents;
+}
+
+/** The index of the documents; the hash in each address changes with its content. */
+export function openApiIndex(registry: Registry) {
+  const paths: PlainObject = {};
+  for (const [path, entries] of versionsOf(registry)) {
+    const digest = createHash('sha512').update(JSON.stringify(entries.map(({ version }) => version.openAPI)));
+    const hash = digest.digest('hex').toUpperCase();
+    paths[path] = { serverRelativeURL: `/openapi/v3/${path}?hash=${hash}` };
+  }
+  return { paths };
+}
+
+export function openApiDocument(registry: Registry, path: string): PlainObject | undefined {
+  const entries = versionsOf(registry).get(path);
+  if (!entries) return undefined;
+  const schemas: PlainObject = {};
+  const paths: PlainObject = {};
+  for (const { def, version } of entries) Object.assign(paths, pathsOf(def, version, addKind(schemas, def, version)));
+  return { openapi: '3.0.0', info: { title: 'Kubernetes', version: 'v1.37.2' }, paths, components: { schemas } };
+}
+
+/** Adds the kind and its list; answers the name of the kind's schema. */
+function addKind(schemas: PlainObject, def: ResourceDef, version: ResourceVersion): string {
+  const { group, kind, listKind } = def;
+  let name: string;
+  if (def.custom) {
+    name = customName(group, version.name, kind);
+    schemas[name] = customSchema(schemas, version.openAPI);
+  } else {
+    const { model, goPackage } = version.openAPI as ModelRef;
+    name = addSchemas(schemas, model, goPackage);
+  }
+  const gvk = (of: string) => [{ group, kind: of, version: version.name }];
+  schemas[name] = { ...(schemas[name] as PlainObject), 'x-kubernetes-group-version-kind': gvk(kind) };
+  const listMeta = addSchemas(schemas, 'V1ListMeta', META);
+  schemas[`${name.slice(0, -kind.length)}${listKind}`] = {
+    description: `${listKind} is a list of ${kind}`,
+    type: 'object',
+    required: ['items'],
+    properties: {
+      apiVersion: TYPE_META.apiVersion,
+      items: { description: `List of ${def.plural}.`, type: 'array', items: { $ref: REF + name } },
+      kind: TYPE_META.kind,
+      metadata: { description: 'Standard list metadata.', allOf: [{ $ref: REF + listMeta }] },
+    },
+    'x-kubernetes-group-version-kind': gvk(listKind),
+  };
+  return name;
+}
+
+const TYPE_META = {
+  apiVersion: {
+    description: 'APIVersion defines the versioned schema of this representation of an object.',
+    type: 'string',
+  },
+  kind: {
+    description: 'Kind is a string value representing the REST resource this object represents.',
+    type: 'string',
+  },
+};
+
+function customSchema(schemas: PlainObject, written: PlainObject): PlainObject {
+  const meta = addSchemas(schemas, 'V1ObjectMeta', META);
+  const properties = (written.properties ?? {}) as PlainObject;
+  const metadata = { description: "Standard object's metadata.", allOf: [{ $ref: REF + meta }] };
+  return { ...written, properties: { ...TYPE_META, ...properties, metadata } };
+}
+
+const parameter = (name: string, description: string) => ({
+  name,
+  in: 'query',
+  description,
+  schema: { type: 'string', uniqueItems: true },
+});
+const DRY_RUN = parameter('dryRun', 'All: the request is checked in full and nothing is stored.');
+const WRITE_PARAMETERS = [
+  DRY_RUN,
+  parameter('fieldManager', 'Who makes the change.'),
+  parameter('fieldValidation', 'What becomes of unknown fields: Ignore, Warn or Strict.'),
+];
+
+function pathsOf(def: ResourceDef, version: ResourceVersion, schema: string): PlainObject {
+  const gvk = { group: def.group, kind: def.kind, version: version.name };
+  const content = { 'application/json': { schema: { $ref: REF + schema } } };
+  const operation = (action: string, parameters: unknown[], body?: unknown) => ({
+    tags: [groupPath(def.group, version.name).replaceAll('/', '_')],
+    operationId: `${action}${def.kind}`,
+    parameters,
+    ...(body ? { requestBody: { content: body, required: true } } : {}),
+    responses: { 200: { description: 'OK', content } },
+    'x-kubernetes-action': action,
+    'x-kubernetes-group-version-kind': gvk,
+  });
+  const change = Object.fromEntries(def.patchTypes.map(type => [type, { schema: { type: 'object' } }]));
+  const base = `/${groupPath(def.group, version.name)}/${def.namespaced ? 'namespaces/{namespace}/' : ''}${def.plural}`;
+  const pathParameters = (names: string[]) =>
+    names.map(name => ({ name, in: 'path', required: true, schema: { type: 'string', uniqueItems: true } }));
+  const scope = def.namespaced ? ['namespace'] : [];
+  const one = {
+    get: operation('get', []),
+    put: operation('put', WRITE_PARAMETERS, content),
+    patch: operation('patch', WRITE_PARAMETERS, change),
+  };
+  const paths: PlainObject = {
+    [base]: {
+      parameters: pathParameters(scope),
+      get: operation('list', []),
+      post: operation('post', WRITE_PARAMETERS, content),
+    },
+    [`${base}/{name}`]: {
+      parameters: pathParameters(['name', ...scope]),
+      ...one,
+      delete: operation('delete', [DRY_RUN]),
+    },
+  };
+  if (version.hasStatus) paths[`${base}/{name}/status`] = { parameters: pathParameters(['name', ...scope]), ...one };
+  return paths;
+}

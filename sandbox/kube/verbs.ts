@@ -1,0 +1,354 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Runtime } from '../../operator/ports.ts';
+import type { PlainObject } from '../../schema/types.ts';
+import { type CrdObject, markedForCleanup, newCrdStatus } from './crds.ts';
+import {
+  finalizerWarnings,
+  invalidValue,
+  metadataErrors,
+  metadataUpdateErrors,
+  metaTypeError,
+  nameSuffix,
+  tidyMeta,
+  timestamp,
+  unknownMetaFields,
+  uuid,
+} from './meta.ts';
+import { patched, unsupportedPatch } from './patch.ts';
+import {
+  alreadyExists,
+  badRequest,
+  conflict,
+  failure,
+  forbidden,
+  invalid,
+  notFound,
+  type Status,
+  staleObject,
+  success,
+} from './status.ts';
+import type { Store } from './store.ts';
+import type { DraftObject, Meta, StoredObject, Target, WriteOptions } from './types.ts';
+
+export interface DeleteOptions {
+  dryRun: boolean;
+  preconditions?: { uid?: string; resourceVersion?: string };
+  propagationPolicy?: string;
+}
+
+export type Verbs = ReturnType<typeof createVerbs>;
+
+const PROTECTED_NAMESPACES = ['default', 'kube-system', 'kube-public'];
+
+/** The writes of the API, with kube-apiserver's order of checks. All of them throw a StatusError on refusal. */
+export function createVerbs(store: Store, runtime: Runtime) {
+  const apiVersion = ({ def, version }: Target) => (def.group ? `${def.group}/${version.name}` : version.name);
+  const shown = ({ version }: Target, object: StoredObject) => version.fromStored(object);
+
+  function stored({ def, namespace, name = '' }: Target): StoredObject {
+    const object = store.get(def.storage, namespace, name);
+    if (!object) throw notFound(def, name);
+    return object;
+  }
+
+  /** The body as an object of the target's kind: types checked, unknown fields told, pruned, defaulted. */
+  function decode(target: Target, body: PlainObject, options: WriteOptions, refuse = badRequest): DraftObject {
+    const { def, version } = target;
+    const expected = apiVersion(target);
+    if (body.apiVersion !== expected) {
+      throw badRequest(
+        `the API version in the data (${body.apiVersion}) does not match the expected API version (${expected})`,
+      );
+    }
+    const handled = `${body.kind} in version "${version.name}" cannot be handled as a ${def.kind}`;
+    if (body.kind !== def.kind) {
+      if (!def.custom) throw badRequest(`${handled}: converting (${body.kind}) to (${def.kind}): unknown conversion`);
+      const name = String((body.metadata as PlainObject | undefined)?.name ?? '');
+      throw invalid(def, name, [invalidValue('kind', body.kind, `must be ${def.kind}`)]);
+    }
+    const raw = (body.metadata ?? {}) as PlainObject;
+    const typeError = metaTypeError(raw, def.custom ? '' : 'metadata.') ?? version.typeError(body);
+    if (typeError) throw refuse(`${handled}: ${typeError}`);
+    const draft = { ...body, metadata: raw } as unknown as DraftObject;
+    if (options.fieldValidation !== 'Ignore') {
+      const unknown = [...new Set([...unknownMetaFields(raw), ...version.unknownFields(draft)])];
+      const told = unknown.map(path => `unknown field "${path}"`);
+      if (told.length && options.fieldValidation === 'Strict') {
+        throw refuse(`${handled}: strict decoding error: ${told.join(', ')}`);
+      }
+      options.warnings.push(...told);
+    }
+    return version.admit({ ...draft, metadata: tidyMeta(raw as unknown as Meta) });
+  }
+
+  function checkNamespace({ namespace }: Target, draft: DraftObject) {
+    if (!namespace) return;
+    draft.metadata.namespace ??= namespace;
+    if (draft.metadata.namespace !== namespace) {
+      throw badRequest('the namespace of the provided object does not match the namespace sent on the request');
+    }
+  }
+
+  function admitToNamespace({ def, namespace }: Target, name: string) {
+    if (!namespace) return;
+    const home = store.get('/namespaces', undefined, namespace);
+    if (!home) throw notFound({ group: '', plural: 'namespaces' }, namespace);
+    if (!home.metadata.deletionTimestamp) return;
+    throw forbidden(
+      def,
+      name,
+      `unable to create new content in namespace ${namespace} because it is being terminated`,
+      [
+        {
+          reason: 'NamespaceTerminating',
+          message: `namespace ${namespace} is being terminated`,
+          field: 'metadata.namespace',
+        },
+      ],
+    );
+  }
+
+  function create(target: Target, body: PlainObject, options: WriteOptions): StoredObject {
+    const { def, version } = target;
+    if (def.terminating) {
+      const name = String((body.metadata as PlainObject | undefined)?.name ?? '');
+      throw forbidden(def, name, 'create not allowed while custom resource definition is terminating');
+    }
+    return insert(target, decode(target, body, options), options, version.hasStatus);
+  }
+
+  function insert(target: Target, draft: DraftObject, options: WriteOptions, dropStatus: boolean): StoredObject {
+    const { def, version, namespace } = target;
+    checkNamespace(target, draft);
+    const meta = draft.metadata;
+    if (meta.resourceVersion && meta.resourceVersion !== '0') {
+      throw failure(500, '', 'resourceVersion should not be set on objects to be created');
+    }
+    if (!meta.name && meta.generateName) meta.name = `${meta.generateName.slice(0, 58)}${nameSuffix(runtime)}`;
+    admitToNamespace(target, meta.name ?? '');
+    draft.metadata = {
+      ...meta,
+      uid: uuid(runtime),
+      creationTimestamp: timestamp(runtime.now()),
+      generation: def.hasGeneration ? 1 : undefined,
+      resourceVersion: undefined,
+      deletionTimestamp: undefined,
+      deletionGracePeriodSeconds: undefined,
+    };
+    if (dropStatus) delete draft.status;
+    if (def.storage === '/namespaces') {
+      // The name may have been made up just now, after the label was written.
+      const labels = { ...draft.metadata.labels, 'kubernetes.io/metadata.name': draft.metadata.name };
+      draft = {
+        ...draft,
+        metadata: { ...draft.metadata, labels },
+        spec: { finalizers: ['kubernetes'] },
+        status: { phase: 'Active' },
+      };
+    }
+    if (def.kind === 'CustomResourceDefinition') draft = { ...draft, status: newCrdStatus(draft) };
+    const object = version.toStored(clean(draft));
+    const causes = [...metadataErrors(def, object), ...version.validate(def.custom ? draft : object)];
+    if (causes.length) throw invalid(def, meta.name ?? '', causes);
+    if (def.custom) options.warnings.push(...finalizerWarnings(draft));
+    if (store.get(def.storage, namespace, meta.name)) throw alreadyExists(def, meta.name);
+    if (options.dryRun) return shown(target, object as StoredObject);
+    return shown(target, store.put(def.storage, object));
+  }
+
+  /** PUT. `created` tells that the object was not there before. */
+  function update(
+    target: Target,
+    body: PlainObject,
+    options: WriteOptions,
+  ): { object: StoredObject; created: boolean } {
+    const { def, name = '', namespace, subresource } = target;
+    const draft = decode(target, body, options);
+    const named = draft.metadata.name ?? '';
+    if (named !== name) {
+      throw badRequest(
+        named
+          ? `the name of the object (${named}) does not match the name on the URL (${name})`
+          : 'name must be provided',
+      );
+    }
+    if (!store.get(def.storage, namespace, name)) {
+      if (!def.allowCreateOnUpdate || subresource) throw notFound(def, name);
+      return {
+        object: insert(target, { ...draft, metadata: { ...draft.metadata, resourceVersion: '' } }, options, false),
+        created: true,
+      };
+    }
+    return { object: replace(target, draft, options), created: false };
+  }
+
+  function patch(target: Target, type: string, change: unknown, options: WriteOptions): StoredObject {
+    const { def, version, name = '' } = target;
+    if (!def.patchTypes.includes(type)) throw unsupportedPatch(def.patchTypes, type);
+    const current = shown(target, stored(target));
+    const body = patched(current, type, change, version.patchMergeKeys);
+    const refuse = (message: string) =>
+      invalid({ group: '', kind: '' }, '', [
+        {
+          reason: 'FieldValueInvalid',
+          message: `Invalid value: ${JSON.stringify(JSON.stringify(sortedKeys(body)))}: ${message.replace(/^.*?cannot be handled as a \w+: /, '')}`,
+          field: 'patch',
+        },
+      ]);
+    const draft = decode(target, body, options, refuse);
+    if (draft.metadata.name !== name) {
+      throw badRequest(`the name of the object (${draft.metadata.name}) does not match the name on the URL (${name})`);
+    }
+    // A patch's uid is no precondition: it is a change of what cannot change.
+    return replace(target, draft, options, false);
+  }
+
+  /** The road of every change: preconditions, what may change at all, validation, and the end of a deletion. */
+  function replace(target: Target, draft: DraftObject, options: WriteOptions, unique = true): StoredObject {
+    const { def, version, namespace, name = '', subresource } = target;
+    checkNamespace(target, draft);
+    const old = stored(target);
+    const meta = draft.metadata;
+    if (unique && meta.uid && meta.uid !== old.metadata.uid) {
+      throw conflict(def, name, uidMismatch(def.storage, namespace, name, meta.uid, old.metadata.uid));
+    }
+    if (!meta.resourceVersion && !def.allowUnconditionalUpdate) {
+      throw invalid({ group: def.group, kind: def.plural }, name, [
+        {
+          reason: 'FieldValueInvalid',
+          message: 'Invalid value: 0: must be specified for an update',
+          field: 'metadata.resourceVersion',
+        },
+      ]);
+    }
+    if (meta.resourceVersion && meta.resourceVersion !== old.metadata.resourceVersion) {
+      throw conflict(def, name, staleObject);
+    }
+    const oldShown = shown(target, old);
+    let next: DraftObject;
+    if (subresource === 'status') next = { ...oldShown, status: draft.status };
+    else {
+      next = { ...draft, metadata: { ...meta } };
+      if (version.hasStatus) next.status = oldShown.status;
+      if (def.kind === 'CustomResourceDefinition') next.status = newCrdStatus(draft, old.status as PlainObject);
+      if (def.storage === '/namespaces') next.spec = old.spec;
+    }
+    next.metadata = {
+      ...next.metadata,
+      uid: meta.uid || old.metadata.uid,
+      creationTimestamp: old.metadata.creationTimestamp,
+      deletionTimestamp: old.metadata.deletionTimestamp,
+      deletionGracePeriodSeconds: old.metadata.deletionGracePeriodSeconds,
+      resourceVersion: old.metadata.resourceVersion,
+      generation: old.metadata.generation,
+    };
+    next = clean(next);
+    const object = version.toStored(next);
+    if (def.hasGeneration && subresource !== 'status' && !isDeepStrictEqual(desired(object), desired(old))) {
+      object.metadata = { ...object.metadata, generation: (old.metadata.generation ?? 0) + 1 };
+      next.metadata = object.metadata;
+    }
+    const causes = [
+      ...metadataErrors(def, object),
+      ...metadataUpdateErrors(object.metadata, old.metadata),
+      // kube-apiserver looks twice and says so twice.
+      ...metadataUpdateErrors(object.metadata, old.metadata),
+      ...version.validate(def.custom ? next : object, def.custom ? oldShown : old),
+    ];
+    if (causes.length) throw invalid(def, name, causes);
+    if (def.custom) options.warnings.push(...finalizerWarnings(next, old));
+    // An update that changes nothing is not written: the resourceVersion stays.
+    if (isDeepStrictEqual(object, old)) return oldShown;
+    if (options.dryRun) return shown(target, object as StoredObject);
+    if (
+      object.metadata.deletionTimestamp &&
+      !object.metadata.finalizers?.length &&
+      !keptByNamespace(def.storage, object)
+    ) {
+      store.remove(def.storage, object as StoredObject);
+      return shown(target, object as StoredObject);
+    }
+    return shown(target, store.put(def.storage, object));
+  }
+
+  /** Deletes, or marks for deletion while finalizers remain. */
+  function remove(target: Target, options: DeleteOptions): Status | StoredObject {
+    const { def, name = '' } = target;
+    const old = stored(target);
+    const meta = old.metadata;
+    const { uid, resourceVersion } = options.preconditions ?? {};
+    const kinded = { group: def.group, plural: def.kind };
+    if (uid && uid !== meta.uid) {
+      throw conflict(
+        kinded,
+        name,
+        `the UID in the precondition (${uid}) does not match the UID in record (${meta.uid}). The object might have been deleted and then recreated`,
+      );
+    }
+    if (resourceVersion && resourceVersion !== meta.resourceVersion) {
+      throw conflict(
+        kinded,
+        name,
+        `the ResourceVersion in the precondition (${resourceVersion}) does not match the ResourceVersion in record (${meta.resourceVersion}). The object might have been modified`,
+      );
+    }
+    if (def.storage === '/namespaces' && PROTECTED_NAMESPACES.includes(name)) {
+      throw forbidden(def, name, 'this namespace may not be deleted');
+    }
+    const finalizers = (meta.finalizers ?? []).filter(each => each !== 'orphan' && each !== 'foregroundDeletion');
+    if (options.propagationPolicy === 'Orphan') finalizers.push('orphan');
+    if (options.propagationPolicy === 'Foreground') finalizers.push('foregroundDeletion');
+    const isNamespace = def.storage === '/namespaces';
+    if (def.kind === 'CustomResourceDefinition' && !meta.deletionTimestamp) {
+      const crd = markedForCleanup(old as CrdObject, timestamp(runtime.now()));
+      return options.dryRun ? crd : store.put(def.storage, crd);
+    }
+    const pending = finalizers.length > 0 || isNamespace;
+    if (!pending) {
+      if (!options.dryRun) store.remove(def.storage, old);
+      return success({ name, group: def.group || undefined, kind: def.plural, uid: meta.uid });
+    }
+    const marked: DraftObject = clean({
+      ...old,
+      metadata: {
+        ...meta,
+        finalizers: isNamespace ? meta.finalizers : finalizers,
+        generation: meta.generation && !meta.deletionTimestamp ? meta.generation + 1 : meta.generation,
+        deletionTimestamp: meta.deletionTimestamp ?? timestamp(runtime.now()),
+        deletionGracePeriodSeconds: isNamespace ? undefined : 0,
+      },
+    });
+    if (isNamespace) marked.status = { ...(old.status as object), phase: 'Terminating' };
+    if (options.dryRun || isDeepStrictEqual(marked, old)) return shown(target, marked as StoredObject);
+    return shown(target, store.put(def.storage, marked));
+  }
+
+  return { create, update, patch, remove, stored, shown };
+}
+
+/** A terminating namespace stays until its content is gone, whoever empties its metadata.finalizers. */
+const keptByNamespace = (storage: string, object: DraftObject) =>
+  storage === '/namespaces' && !!(object.spec as { finalizers?: string[] } | undefined)?.finalizers?.length;
+
+/** With a status subresource the status is the old one here, so only what is wanted can differ. */
+const desired = ({ metadata: _, ...rest }: DraftObject) => rest;
+
+function uidMismatch(storage: string, namespace: string | undefined, name: string, wanted: string, actual: string) {
+  const key = `/registry/${storage.replace(/^\//, '')}/${namespace ? `${namespace}/` : ''}${name}`;
+  return `StorageError: invalid object, Code: 4, Key: ${key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: ${wanted}, UID in object meta: ${actual}`;
+}
+
+/** A custom resource is written with its keys in order. */
+function sortedKeys(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sortedKeys);
+  if (typeof value !== 'object' || value === null) return value;
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(entries.map(([key, inner]) => [key, sortedKeys(inner)]));
+}
+
+/** Drops keys that hold undefined, so that objects compare and print as they would after a trip over the wire. */
+function clean(object: DraftObject): DraftObject {
+  const drop = (record: object) =>
+    Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined));
+  return { ...drop(object), metadata: drop(object.metadata) } as DraftObject;
+}

@@ -1,0 +1,69 @@
+import { parseArgs } from 'node:util';
+
+export interface Options {
+  once: boolean;
+  demo: boolean;
+  kube: 'memory' | 'envtest' | 'current';
+  portBase: number;
+  /** Folder for the kubeconfig, the exports and the logs. */
+  state: string;
+}
+
+/** How many ports from `portBase` on the sandbox itself listens on. */
+export const PORT_COUNT = 5;
+
+const KUBE = ['memory', 'envtest', 'current'] as const;
+const DEFAULT_PORT_BASE = '7640';
+
+export const usage = `Usage: npm run sandbox -- [OPTION…]
+
+A local Kubernetes API, a local Google Cloud and the real operator on this machine; examples/tenant-a.yaml is applied and
+called. Stays until Ctrl-C.
+
+  --once            exit after the demonstration: 0, or 1 if it failed
+  --no-demo         start everything, apply nothing
+  --kube=memory     a Kubernetes API in memory (the default)
+  --kube=current    the cluster of the current kubeconfig: the CRD is installed there, and tenant-a for the demonstration
+  --kube=envtest    a real kube-apiserver and etcd
+  --port-base N     listen on N … N+${PORT_COUNT - 1} (${DEFAULT_PORT_BASE})
+  --state DIR       folder for kubeconfig, exports and logs (.sandbox)
+  --help            this page`;
+
+/** A mistake of whoever typed the options; the message says what to write instead. */
+export class UsageError extends Error {}
+
+/** Throws `UsageError`. `help`: the page was asked for. */
+export function readOptions(argv: string[]): Options | 'help' {
+  const given = parsed(argv);
+  if (given.help) return 'help';
+  const kube = KUBE.find(word => word === given.kube);
+  if (kube === undefined) throw new UsageError(`--kube=${given.kube} must be one of: ${KUBE.join(', ')}.`);
+  const portBase = Number(given['port-base']);
+  const highest = 65_535 - PORT_COUNT + 1;
+  if (!/^\d+$/.test(given['port-base']) || portBase < 1024 || portBase > highest) {
+    throw new UsageError(`--port-base ${given['port-base']} must be a whole number from 1024 to ${highest}.`);
+  }
+  if (given.state === '') throw new UsageError('--state must name a folder.');
+  if (given.once && given['no-demo']) throw new UsageError('--once and --no-demo exclude each other.');
+  return { once: given.once, demo: !given['no-demo'], kube, portBase, state: given.state };
+}
+
+function parsed(args: string[]) {
+  try {
+    return parseArgs({
+      args,
+      strict: true,
+      allowPositionals: false,
+      options: {
+        once: { type: 'boolean', default: false },
+        'no-demo': { type: 'boolean', default: false },
+        kube: { type: 'string', default: 'memory' },
+        'port-base': { type: 'string', default: DEFAULT_PORT_BASE },
+        state: { type: 'string', default: '.sandbox' },
+        help: { type: 'boolean', short: 'h', default: false },
+      },
+    }).values;
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}

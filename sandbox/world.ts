@@ -1,0 +1,181 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join, relative, resolve } from 'node:path';
+import { parse } from 'yaml';
+import type { KubeApi, KubeObject } from '../operator/ports.ts';
+import { realRuntime } from '../operator/runtime.ts';
+import { installCrd, openCluster } from './cluster.ts';
+import { createGcpCore } from './gcp/core.ts';
+import { envText } from './gcp/env.ts';
+import { startGcpServer } from './gcp/http.ts';
+import { builtInImages } from './gcp/instances/images.ts';
+import { startInstances } from './gcp/instances/instances.ts';
+import { createSupervisor } from './gcp/instances/supervisor.ts';
+import { createRun, type Run } from './gcp/run/run.ts';
+import { startOpenAi } from './openai/server.ts';
+import { startOperator } from './operatorProcess.ts';
+import type { Options } from './options.ts';
+import { Failure, type Step } from './progress.ts';
+
+export const PROJECT = { id: 'demo-project', number: '123456789012' };
+/** Keys of this beginning are good ones for the OpenAI stand-in; any other is refused with 401. */
+export const GOOD_KEY = 'sk-sandbox-';
+/** What the sandbox's Cloud Run takes for this repository's backend. */
+export const BACKEND_IMAGE = `asia-northeast1-docker.pkg.dev/${PROJECT.id}/tenants/ai-backend:sandbox`;
+
+/** The sandbox, running. */
+export interface World {
+  kube: KubeApi;
+  /** The kubeconfig written for it; undefined: the user's current one. */
+  kubeconfig: string | undefined;
+  /** The exports for gcloud and client libraries. */
+  envFile: string;
+  /** The base of Google Cloud's REST addresses, without a slash at its end. */
+  cloudUrl: string;
+  metricsUrl: string;
+  operatorLog: string;
+  /** Logs of the services' revisions are below it. */
+  serviceLogs: string;
+  /** Resolves with how, should the operator end. */
+  operatorEnded: Promise<string>;
+}
+
+type Closer = () => Promise<void> | void;
+
+/**
+ * Starts everything. What is to be undone goes to `closers` as soon as it is there, so that an interrupted start can be
+ * undone too: call them last one first. Throws `Failure`.
+ */
+export async function startWorld(options: Options, step: Step, closers: Closer[]): Promise<World> {
+  const { portBase } = options;
+  const state = resolve(options.state);
+  const port = { kube: portBase, cloud: portBase + 1, openAi: portBase + 2, health: portBase + 3, metrics: portBase + 4 };
+  const shown = (path: string) => (relative('', path).startsWith('..') ? path : relative('', path));
+  const envFile = join(state, 'env');
+  const operatorLog = join(state, 'operator.log');
+  await openState(state, envFile);
+  await checkPorts(options.kube === 'memory' ? port : { ...port, kube: undefined });
+
+  const cluster = await step(
+    ({ url }) => `Kubernetes API at ${url}${options.kube === 'memory' ? ', in memory' : ' (the current kubeconfig)'}`,
+    () => openCluster({ ...options, state }),
+  );
+  closers.push(cluster.close);
+  await step('CRD aitenants.ai-platform.dev is installed', async () => {
+    const text = await readFile(new URL('../crds/aitenants.yaml', import.meta.url), 'utf8');
+    await installCrd(cluster, parse(text) as KubeObject);
+  });
+
+  const openAi = await step(
+    ({ url }) => `OpenAI stand-in at ${url}; good keys begin with ${GOOD_KEY}`,
+    () => startOpenAi({ port: port.openAi, checkKey: key => key.startsWith(GOOD_KEY) }),
+  );
+  closers.push(openAi.close);
+  const cloud = await step(
+    ({ url }) => `Google Cloud at ${url}: project ${PROJECT.id} (${PROJECT.number})`,
+    () => startCloud({ state, port: port.cloud, openAiUrl: openAi.url, closers }),
+  );
+  await writeFile(envFile, envText({ url: cloud.url, project: PROJECT.id, stateDir: state }));
+
+  const supervisor = createSupervisor();
+  closers.push(supervisor.close);
+  const operator = await step(
+    () => `operator, with --default-image=${BACKEND_IMAGE}; log: ${shown(operatorLog)}`,
+    async () => {
+      const started = startOperator(supervisor, {
+        flags: [
+          `--project=${PROJECT.id}`,
+          `--default-image=${BACKEND_IMAGE}`,
+          `--health-address=127.0.0.1:${port.health}`,
+          `--metrics-address=127.0.0.1:${port.metrics}`,
+        ],
+        env: operatorEnv(cluster.kubeconfig, cloud.url),
+        log: operatorLog,
+        healthPort: port.health,
+      });
+      closers.push(started.stop);
+      await started.ready();
+      return started;
+    },
+  );
+
+  return {
+    kube: cluster.kube,
+    kubeconfig: cluster.kubeconfig && shown(cluster.kubeconfig),
+    envFile: shown(envFile),
+    cloudUrl: cloud.url,
+    metricsUrl: `http://127.0.0.1:${port.metrics}/metrics`,
+    operatorLog: shown(operatorLog),
+    serviceLogs: shown(join(state, 'logs')),
+    operatorEnded: operator.exited,
+  };
+}
+
+async function startCloud(given: { state: string; port: number; openAiUrl: string; closers: Closer[] }) {
+  const instances = await startInstances({
+    runtime: realRuntime,
+    stateDir: given.state,
+    images: builtInImages({ OPENAI_BASE_URL: given.openAiUrl }),
+    portBase: given.port + 9,
+  });
+  given.closers.push(instances.stop);
+  let run: Run | undefined;
+  const core = createGcpCore({
+    runtime: realRuntime,
+    projects: [PROJECT],
+    handlers: cloud => {
+      run = createRun(cloud, instances.containers, { urls: instances.urls, logUri: instances.logUri });
+      instances.attach(run);
+      given.closers.push(run.close);
+      return run.handlers;
+    },
+  });
+  const server = await startGcpServer({ core, port: given.port });
+  given.closers.push(server.close);
+  return server;
+}
+
+/** The operator's flags are those of the sandbox: the shell's own AITENANT_… variables are left out. */
+function operatorEnv(kubeconfig: string | undefined, cloudUrl: string): Record<string, string> {
+  const env: Record<string, string> = {};
+  for (const [name, value] of Object.entries(process.env)) {
+    if (value !== undefined && !name.startsWith('AITENANT_')) env[name] = value;
+  }
+  for (const api of ['RUN', 'SECRETMANAGER', 'IAM']) env[`CLOUDSDK_API_ENDPOINT_OVERRIDES_${api}`] = `${cloudUrl}/`;
+  if (kubeconfig !== undefined) env.KUBECONFIG = kubeconfig;
+  return env;
+}
+
+/** Makes the folder; throws `Failure` if another sandbox uses it: the address in its exports still answers. */
+async function openState(state: string, envFile: string): Promise<void> {
+  try {
+    await mkdir(state, { recursive: true });
+  } catch (error) {
+    throw new Failure(`The state folder ${state} can't be made: ${(error as Error).message}`);
+  }
+  const left = await readFile(envFile, 'utf8').catch(() => '');
+  const [, url] = /OVERRIDES_RUN=(http:\S+)/.exec(left) ?? [];
+  if (url === undefined) return;
+  const answer = await fetch(url, { signal: AbortSignal.timeout(2_000) }).catch(() => undefined);
+  await answer?.body?.cancel();
+  if (answer) {
+    throw new Failure(
+      `${state} is in use: ${url}, which its file env names, answers. Stop that sandbox first, or start a second one ` +
+        'beside it: npm run sandbox -- --state .sandbox-2 --port-base 7740',
+    );
+  }
+}
+
+async function checkPorts(ports: Record<string, number | undefined>): Promise<void> {
+  for (const port of Object.values(ports)) {
+    if (port === undefined) continue;
+    const error = await new Promise<NodeJS.ErrnoException | undefined>(resolve => {
+      const server = createServer();
+      server.once('error', resolve);
+      server.listen(port, '127.0.0.1', () => server.close(() => resolve(undefined)));
+    });
+    if (!error) continue;
+    const why = error.code === 'EADDRINUSE' ? 'is in use by another program' : `can't be used: ${error.message}`;
+    throw new Failure(`Port ${port} ${why}. Take other ports: npm run sandbox -- --port-base ${port + 100}`);
+  }
+}

@@ -1,0 +1,98 @@
+import { execFile, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { realRuntime } from '../../operator/runtime.ts';
+import { createGcpCore } from '../../sandbox/gcp/core.ts';
+import { envText } from '../../sandbox/gcp/env.ts';
+import { type GcpServer, startGcpServer } from '../../sandbox/gcp/http.ts';
+
+/** Real gcloud, as a user has it after `source DIR/env`, on the local Google Cloud. */
+
+const hasGcloud = spawnSync('sh', ['-c', 'command -v gcloud']).status === 0;
+if (!hasGcloud) console.warn('gcloud is not installed: its tests are left out');
+
+const email = 'sa-tenant-a@demo-project.iam.gserviceaccount.com';
+const member = `serviceAccount:${email}`;
+const role = 'roles/secretmanager.secretAccessor';
+const secret = 'tenant-a-openai-key';
+
+let dir: string;
+let server: GcpServer;
+
+beforeAll(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'gcloud-'));
+  const core = createGcpCore({ runtime: realRuntime, projects: [{ id: 'demo-project', number: '123456789012' }] });
+  server = await startGcpServer({ core });
+  writeFileSync(join(dir, 'env'), envText({ url: server.url, project: 'demo-project', stateDir: dir }));
+  writeFileSync(join(dir, 'value'), 'sk-local-1');
+});
+afterAll(async () => {
+  await server.close();
+  rmSync(dir, { recursive: true, force: true });
+});
+
+/** Runs one command line in a shell that has read DIR/env. */
+function shell(command: string): Promise<{ code: number; out: string; err: string }> {
+  const env = { PATH: process.env.PATH, HOME: dir };
+  return new Promise(resolve => {
+    execFile('sh', ['-c', `. ./env; ${command}`], { cwd: dir, env }, (error, out, err) => {
+      resolve({ code: error ? Number(error.code ?? 1) : 0, out, err });
+    });
+  });
+}
+
+async function gcloud(command: string): Promise<string> {
+  const { code, out, err } = await shell(`gcloud ${command}`);
+  expect(err, command).not.toContain('ERROR');
+  expect(code, command).toBe(0);
+  return out + err;
+}
+
+async function json(command: string): Promise<unknown> {
+  const { out } = await shell(`gcloud ${command} --format=json`);
+  return JSON.parse(out);
+}
+
+describe.skipIf(!hasGcloud)('gcloud', { timeout: 60_000 }, () => {
+  test('iam service-accounts and secrets, from creation to deletion', async () => {
+    await gcloud('iam service-accounts create sa-tenant-a --display-name="Tenant A" --description="made by hand"');
+    await gcloud(`secrets create ${secret} --data-file=value --labels=team=a`);
+    expect(await json('iam service-accounts list')).toMatchObject([{}, { email, displayName: 'Tenant A' }]);
+    expect(await json(`iam service-accounts describe ${email}`)).toMatchObject({ description: 'made by hand' });
+    expect(await json('secrets list')).toMatchObject([{ name: `projects/123456789012/secrets/${secret}` }]);
+
+    await gcloud(`secrets update ${secret} --update-labels=ai-tenant-namespace=default`);
+    expect(await json(`secrets describe ${secret}`)).toMatchObject({
+      labels: { team: 'a', 'ai-tenant-namespace': 'default' },
+    });
+    await shell('printf sk-local-2 > value');
+    expect(await gcloud(`secrets versions add ${secret} --data-file=value`)).toContain('Created version [2]');
+    expect(await gcloud(`secrets versions access latest --secret=${secret}`)).toBe('sk-local-2');
+
+    await gcloud(`secrets add-iam-policy-binding ${secret} --member=${member} --role=${role}`);
+    expect(await json(`secrets get-iam-policy ${secret}`)).toMatchObject({ bindings: [{ role, members: [member] }] });
+    await gcloud(`iam service-accounts delete ${email}`);
+    expect(await json(`secrets get-iam-policy ${secret}`)).toMatchObject({
+      bindings: [{ members: [expect.stringMatching(/^deleted:serviceAccount:sa-tenant-a@.*\?uid=\d+$/)] }],
+    });
+    await gcloud(`secrets delete ${secret}`);
+  });
+
+  test('tells what is wrong in the service’s words', async () => {
+    const missing = await shell('gcloud secrets describe nothing');
+    expect(missing.code).toBe(1);
+    expect(missing.err).toContain('NOT_FOUND: Secret [projects/123456789012/secrets/nothing] not found.');
+  });
+
+  test.each([
+    'run services list',
+    'run services describe x --region=asia-northeast1',
+    'run deploy x --image=y --region=asia-northeast1',
+  ])('%s says that gcloud run is not supported here', async command => {
+    const { code, err } = await shell(`gcloud ${command}`);
+    expect(code).toBe(1);
+    expect(err).toContain('gcloud run is not supported here');
+  });
+});

@@ -1,0 +1,34 @@
+import { createServer } from 'node:http';
+
+/** A container for the tests of the local Cloud Run. */
+const { PORT, BEHAVIOUR } = process.env;
+
+let busy = 0;
+let most = 0;
+
+const server = createServer(async (request, response) => {
+  busy += 1;
+  most = Math.max(most, busy);
+  response.once('close', () => {
+    busy -= 1;
+  });
+  const url = new URL(request.url ?? '/', 'http://app');
+  if (url.pathname === '/crash') process.exit(3);
+  if (url.pathname === '/stream') {
+    response.write('first\n');
+    await new Promise<void>(resolve => request.once('data', () => resolve()));
+    response.end('last\n');
+    return;
+  }
+  const wait = Number(url.searchParams.get('ms') ?? 0);
+  if (wait > 0) await new Promise(resolve => setTimeout(resolve, wait));
+  response.setHeader('content-type', 'application/json');
+  const { headers } = request;
+  response.end(JSON.stringify({ pid: process.pid, env: process.env, headers, most, url: request.url }));
+});
+
+console.log(`started ${BEHAVIOUR ?? ''}`);
+if (BEHAVIOUR === 'silent') setInterval(() => {}, 60_000);
+else server.listen(Number(PORT), '127.0.0.1');
+if (BEHAVIOUR === 'deaf') process.on('SIGTERM', () => {});
+else process.once('SIGTERM', () => process.exit());

@@ -1,0 +1,277 @@
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { type IncomingMessage, request } from 'node:http';
+import { createInterface } from 'node:readline';
+import { fileURLToPath, URL } from 'node:url';
+import { promisify } from 'node:util';
+import { afterEach, describe, expect, it } from 'vitest';
+import type { JsonObject } from '../../operator/ports.ts';
+import { call, isAlive, startWorld, type World } from './run-instances.support.ts';
+
+const account = 'sa-web@demo.iam.gserviceaccount.com';
+const worlds: World[] = [];
+async function start(...settings: Parameters<typeof startWorld>): Promise<World> {
+  const world = await startWorld(...settings);
+  worlds.push(world);
+  return world;
+}
+afterEach(async () => {
+  for (const world of worlds.splice(0)) await world.stop();
+});
+
+const gone = (pid: number) => expect.poll(() => isAlive(pid), { timeout: 10_000 }).toBe(false);
+const state = (service: JsonObject) => (service.terminalCondition as JsonObject).state;
+
+async function withKey(world: World, granted: boolean) {
+  const manager = 'google.cloud.secretmanager.v1.SecretManagerService';
+  await world.ok('google.iam.admin.v1.IAM.CreateServiceAccount', { name: 'projects/demo', accountId: 'sa-web' });
+  await world.ok(`${manager}.CreateSecret`, {
+    parent: 'projects/demo',
+    secretId: 'key',
+    secret: { replication: { automatic: {} } },
+  });
+  const setKey = (value: string) =>
+    world.ok(`${manager}.AddSecretVersion`, {
+      parent: 'projects/demo/secrets/key',
+      payload: { data: Buffer.from(value).toString('base64') },
+    });
+  const setMembers = (members: string[]) =>
+    world.ok(`${manager}.SetIamPolicy`, {
+      resource: 'projects/demo/secrets/key',
+      policy: { bindings: members.length > 0 ? [{ role: 'roles/secretmanager.secretAccessor', members }] : [] },
+    });
+  await setKey('first');
+  if (granted) await setMembers([`serviceAccount:${account}`]);
+  const env = [
+    { name: 'PLAIN', value: 'plain' },
+    { name: 'KEY', valueSource: { secretKeyRef: { secret: 'key', version: 'latest' } } },
+  ];
+  return { env, setKey, setMembers };
+}
+
+describe('an instance', () => {
+  it('has the container contract’s variables, plain ones, the secret’s value of its start, and nothing of this process', async () => {
+    const world = await start();
+    const { env, setKey } = await withKey(world, true);
+    process.env.SANDBOX_ONLY = 'x';
+    const service = await world.deploy('web', { env }, { template: { serviceAccount: account } });
+    const answer = await call(service);
+    const revision = String(service.latestReadyRevision).split('/').pop();
+    expect(answer.env).toMatchObject({
+      K_SERVICE: 'web',
+      K_REVISION: revision,
+      K_CONFIGURATION: 'web',
+      PLAIN: 'plain',
+      KEY: 'first',
+      FROM_IMAGE: 'yes',
+    });
+    expect(answer.env.SANDBOX_ONLY).toBeUndefined();
+    expect(Number(answer.env.PORT)).toBeGreaterThan(0);
+    await setKey('second');
+    expect((await call(service)).env.KEY).toBe('first');
+    await fetch(`${service.uri}/crash`);
+    await expect.poll(async () => (await call(service)).env.KEY).toBe('second');
+    const log = `${world.stateDir}/logs/demo/asia-northeast1/web/${revision}.log`;
+    expect(await readFile(log, 'utf8')).toBe('started \nstarted \n');
+  });
+
+  it('does not start without its secret, at deployment or later, until the grant is back', async () => {
+    const world = await start();
+    const { env, setMembers } = await withKey(world, true);
+    const service = await world.deploy('web', { env }, { template: { serviceAccount: account } });
+    const { pid } = await call(service);
+    await setMembers([]);
+    expect((await call(service)).pid).toBe(pid);
+    await fetch(`${service.uri}/crash`);
+    await gone(pid);
+    const refused = await fetch(service.uri as string);
+    expect(refused.status).toBe(500);
+    await setMembers([`serviceAccount:${account}`]);
+    expect((await call(service)).pid).not.toBe(pid);
+  });
+
+  it('that never listens fails the deployment, and is ended', async () => {
+    const world = await start({ startupTimeoutMs: 700 });
+    const service = await world.deploy('web', { env: [{ name: 'BEHAVIOUR', value: 'silent' }] });
+    expect(state(service)).toBe('CONDITION_FAILED');
+    expect((service.terminalCondition as JsonObject).message).toContain(
+      'failed to start and listen on the port defined provided by the PORT=8080',
+    );
+    expect((await fetch(service.uri as string)).status).toBe(404);
+  });
+
+  it('of an image that nobody knows fails the deployment', async () => {
+    const world = await start();
+    const service = await world.deploy('web', { image: 'gcr.io/demo/unknown:1' });
+    expect((service.terminalCondition as JsonObject).message).toMatch(/Image 'gcr\.io\/demo\/unknown:1' not found\.$/);
+  });
+});
+
+describe('instances', () => {
+  it('come with the first request and go when idle', async () => {
+    const world = await start({ idleMs: 200 });
+    const service = await world.deploy('web');
+    const { pid } = await call(service);
+    await gone(pid);
+    const next = await call(service);
+    expect(next.pid).not.toBe(pid);
+    await gone(next.pid);
+  });
+
+  it('stay as many as the minimum says, and come back after a crash', async () => {
+    const world = await start({ idleMs: 50 });
+    const service = await world.deploy(
+      'web',
+      {},
+      { template: { maxInstanceRequestConcurrency: 1 }, service: { scaling: { minInstanceCount: 2 } } },
+    );
+    const both = async () =>
+      new Set((await Promise.all([call(service, '/?ms=100'), call(service, '/?ms=100')])).map(({ pid }) => pid));
+    const first = await both();
+    expect(first.size).toBe(2);
+    await new Promise(resolve => setTimeout(resolve, 300));
+    expect([...first].every(isAlive)).toBe(true);
+    expect(await both()).toEqual(first);
+    await world.update({ name: service.name, scaling: {} }, 'scaling');
+    for (const pid of first) await gone(pid);
+  });
+
+  it('take no more requests at once than the concurrency, and are no more than the maximum', async () => {
+    const world = await start();
+    const service = await world.deploy(
+      'web',
+      {},
+      { template: { maxInstanceRequestConcurrency: 2, scaling: { maxInstanceCount: 2 } } },
+    );
+    const answers = await Promise.all(Array.from({ length: 12 }, () => call(service, '/?ms=50')));
+    expect(Math.max(...answers.map(({ most }) => most))).toBe(2);
+    expect(new Set(answers.map(({ pid }) => pid)).size).toBe(2);
+  });
+
+  it('are given SIGKILL where SIGTERM does nothing, and what they hold ends with the service', async () => {
+    const world = await start();
+    const service = await world.deploy('web', { env: [{ name: 'BEHAVIOUR', value: 'deaf' }] });
+    const { pid } = await call(service);
+    await world.settled(await world.ok('Services.DeleteService', { name: service.name }));
+    expect((await fetch(service.uri as string)).status).toBe(404);
+    await expect.poll(() => isAlive(pid), { timeout: 10_000 }).toBe(false);
+  });
+
+  it('don’t outlive a sandbox that is killed', async () => {
+    const parent = spawn(process.execPath, [fileURLToPath(new URL('./run-instances.parent.ts', import.meta.url))], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const [line] = await once(createInterface({ input: parent.stdout }), 'line');
+    const pid = Number(line);
+    expect(isAlive(pid)).toBe(true);
+    parent.kill('SIGKILL');
+    await once(parent, 'exit');
+    await gone(pid);
+  });
+});
+
+describe('a request', () => {
+  it('reaches its service by curl, by fetch and by name, and no other by a name that is not its own', async () => {
+    const world = await start();
+    const here = await world.deploy('web');
+    const there = await world.deploy('web', {}, { parent: 'projects/other/locations/us-central1' });
+    const hello = await world.deploy('hello', { image: 'gcr.io/cloudrun/hello:latest' });
+    expect(await call(here, '/a?b=c', { headers: { 'x-own': '1' } })).toMatchObject({
+      url: '/a?b=c',
+      headers: { 'x-own': '1', 'x-forwarded-for': '127.0.0.1' },
+    });
+    expect((await call(here)).pid).not.toBe((await call(there)).pid);
+    const [named] = here.urls as string[];
+    const { stdout } = await promisify(execFile)('curl', ['-sS', `${named}/x`]);
+    expect(JSON.parse(stdout)).toMatchObject({ url: '/x', pid: (await call(here)).pid });
+    expect(await (await fetch(hello.uri as string)).text()).toContain('Service: hello');
+    const { stdout: status } = await promisify(execFile)('curl', [
+      '-sS',
+      '-o',
+      '/dev/null',
+      '-w',
+      '%{http_code}',
+      '-H',
+      'Host: evil.example',
+      here.uri as string,
+    ]);
+    expect(status).toBe('404');
+  });
+
+  it('needs an invoker unless the service is public', async () => {
+    const world = await start();
+    const service = await world.deploy('web', {}, { service: { invokerIamDisabled: false } });
+    const refused = await fetch(`${service.uri}/a<b>`);
+    expect(refused.status).toBe(403);
+    expect(await refused.text()).toContain(
+      'Your client does not have permission to get URL <code>/a%3Cb%3E</code> from this server.',
+    );
+    const policy = { bindings: [{ role: 'roles/run.invoker', members: ['user:a@example.com'] }] };
+    await world.ok('Services.SetIamPolicy', { resource: service.name, policy });
+    const as = (email: string) =>
+      fetch(service.uri as string, { headers: { authorization: `Bearer emulator:${email}` } });
+    expect((await as('a@example.com')).status).toBe(200);
+    expect((await as('b@example.com')).status).toBe(403);
+    const token = `x.${Buffer.from(JSON.stringify({ email: 'a@example.com' })).toString('base64url')}.x`;
+    expect((await fetch(service.uri as string, { headers: { authorization: `Bearer ${token}` } })).status).toBe(200);
+  });
+
+  it('ends with 504 at the service’s time-out', async () => {
+    const world = await start();
+    const service = await world.deploy('web', {}, { template: { timeout: '1s' } });
+    const response = await fetch(`${service.uri}/?ms=60000`);
+    expect(response.status).toBe(504);
+    expect(await response.text()).toBe('upstream request timeout');
+  });
+
+  it('streams both ways', async () => {
+    const world = await start();
+    const service = await world.deploy('web');
+    const post = request(`${service.uri}/stream`, { method: 'POST', headers: { 'transfer-encoding': 'chunked' } });
+    post.flushHeaders();
+    const [response] = (await once(post, 'response')) as [IncomingMessage];
+    const chunks = response.setEncoding('utf8')[Symbol.asyncIterator]();
+    expect((await chunks.next()).value).toBe('first\n');
+    post.end('go on');
+    expect((await chunks.next()).value).toBe('last\n');
+    expect((await chunks.next()).done).toBe(true);
+  });
+
+  it('frees its place when the caller goes away', async () => {
+    const world = await start();
+    const service = await world.deploy(
+      'web',
+      {},
+      { template: { maxInstanceRequestConcurrency: 1, scaling: { maxInstanceCount: 1 } } },
+    );
+    const caller = new AbortController();
+    const first = fetch(`${service.uri}/?ms=60000`, { signal: caller.signal });
+    const second = call(service);
+    caller.abort();
+    await expect(first).rejects.toThrow();
+    await expect(second).resolves.toMatchObject({ url: '/' });
+  });
+
+  it('never fails while one revision takes over from another', async () => {
+    const world = await start();
+    const service = await world.deploy('web', { env: [{ name: 'N', value: '0' }] });
+    const old = await call(service);
+    let rolling = true;
+    const seen = new Set<string>();
+    const caller = async () => {
+      while (rolling) seen.add((await call(service, '/?ms=30')).env.N ?? '');
+    };
+    const callers = Array.from({ length: 4 }, caller);
+    for (const n of ['1', '2', '3']) {
+      const containers = [{ image: 'gcr.io/demo/app:1', env: [{ name: 'N', value: n }] }];
+      await world.update({ name: service.name, template: { containers } }, 'template');
+      expect((await call(service)).env.N).toBe(n);
+      await expect.poll(() => seen.has(n)).toBe(true);
+    }
+    rolling = false;
+    await Promise.all(callers);
+    expect([...seen].sort()).toEqual(['0', '1', '2', '3']);
+    await gone(old.pid);
+  });
+});

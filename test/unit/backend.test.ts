@@ -1,0 +1,184 @@
+import { once } from 'node:events';
+import { createServer, request } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { describe, expect, test } from 'vitest';
+import { readJson } from '../../backend/body.ts';
+import { readConfig } from '../../backend/config.ts';
+import { createGate, createRateLimit } from '../../backend/limits.ts';
+import { createLog, errorFields, scrubber } from '../../backend/log.ts';
+import { Problem } from '../../backend/problem.ts';
+
+const problemOf = (fn: () => unknown) => {
+  try {
+    fn();
+  } catch (error) {
+    if (error instanceof Problem) return error;
+    throw error;
+  }
+  return undefined;
+};
+
+describe('configuration', () => {
+  test('defaults are those of the contract', () => {
+    expect(readConfig({})).toMatchObject({
+      port: 8080,
+      model: 'gpt-3.5-turbo',
+      baseUrl: undefined,
+      allowedOrigins: '*',
+      behindProxy: false,
+      key: { ok: false, problem: { status: 500, code: 'key_missing' } },
+    });
+  });
+
+  test('a key loses the newline that its secret was written with', () => {
+    expect(readConfig({ OPENAI_API_KEY: 'sk-abc\n' }).key).toEqual({ ok: true, value: 'sk-abc' });
+  });
+
+  test('a key that no header can hold is told apart, unquoted', () => {
+    const { key } = readConfig({ OPENAI_API_KEY: 'sk-a\nsk-b' });
+    expect(key).toMatchObject({ ok: false, problem: { code: 'key_malformed' } });
+    expect(JSON.stringify(key)).not.toContain('sk-');
+  });
+
+  test('origins are compared in their normal form', () => {
+    const { allowedOrigins } = readConfig({ ALLOWED_ORIGINS: 'https://App.Example.com:443/, http://localhost:3000' });
+    expect(allowedOrigins).toEqual(['https://app.example.com', 'http://localhost:3000']);
+  });
+
+  test.each([
+    ['PORT', '80a'],
+    ['PORT', '65536'],
+    ['MAX_CONCURRENCY', '-0'],
+    ['MAX_CONCURRENCY', '0x10'],
+    ['RATE_LIMIT_PER_MINUTE', '-1'],
+    ['MODEL_TIMEOUT_SECONDS', '1e3'],
+    ['OPENAI_BASE_URL', 'file:///etc/passwd'],
+    ['OPENAI_BASE_URL', 'api.openai.com'],
+    ['ALLOWED_ORIGINS', 'app.tenant.test'],
+  ])('%s=%s is refused by name, its value unquoted', (name, value) => {
+    const refusal = () => readConfig({ [name]: value });
+    expect(refusal).toThrow(name);
+    expect(refusal).not.toThrow(value);
+  });
+});
+
+describe('the gate', () => {
+  test('refuses what is beyond its places, and takes more once one is given back', () => {
+    const gate = createGate(2);
+    const leave = gate.enter();
+    gate.enter();
+    expect(problemOf(() => gate.enter())).toMatchObject({
+      status: 503,
+      code: 'overloaded',
+      headers: { 'Retry-After': '1' },
+    });
+    leave();
+    expect(problemOf(() => gate.enter())).toBeUndefined();
+  });
+});
+
+describe('the rate limit', () => {
+  test('lets a burst of a minute through, then refills evenly, for each caller alone', () => {
+    let now = 0;
+    const limit = createRateLimit(3, () => now);
+    for (let i = 0; i < 3; i += 1) limit('a');
+    expect(problemOf(() => limit('a'))).toMatchObject({
+      status: 429,
+      code: 'rate_limited',
+      headers: { 'Retry-After': '20' },
+    });
+    expect(problemOf(() => limit('b'))).toBeUndefined();
+    now = 19_999;
+    expect(problemOf(() => limit('a'))).toMatchObject({ headers: { 'Retry-After': '1' } });
+    now = 20_000;
+    expect(problemOf(() => limit('a'))).toBeUndefined();
+    expect(problemOf(() => limit('a'))).toBeDefined();
+  });
+
+  test('forgets the caller that was idle longest when there are too many', () => {
+    const limit = createRateLimit(1, () => 0);
+    limit('first');
+    for (let i = 0; i < 9999; i += 1) limit(`caller ${i}`);
+    expect(problemOf(() => limit('first'))).toBeDefined();
+    limit('one more');
+    // `first` was used after `caller 0`, so it is the latter that went.
+    expect(problemOf(() => limit('first'))).toBeDefined();
+    expect(problemOf(() => limit('caller 0'))).toBeUndefined();
+  });
+});
+
+describe('the log', () => {
+  const key = 'proj-"quoted"\\key-0123456789';
+  const lines: string[] = [];
+  const log = createLog(line => lines.push(line), scrubber([key]));
+
+  test('writes one line of JSON, scrubbed of the key and of what looks like one', () => {
+    log('ERROR', `refused ${key}`, { path: `/x/${key}`, other: 'sk-proj-AbCdEfGhIjKl', status: 500 });
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toMatch(/^\{.*\}\n$/);
+    expect(JSON.parse(lines[0] ?? '')).toMatchObject({
+      severity: 'ERROR',
+      message: 'refused [redacted]',
+      path: '/x/[redacted]',
+      other: '[redacted]',
+      status: 500,
+    });
+  });
+
+  test('tells of an exception where it was thrown, never its text', () => {
+    const fields = errorFields(new TypeError('the caller said: hello\nand more'));
+    expect(fields).toMatchObject({ error: 'TypeError', stack: expect.stringContaining('backend.test.ts') });
+    expect(JSON.stringify(fields)).not.toMatch(/hello|and more/);
+  });
+});
+
+describe('reading a body', () => {
+  async function outcomeOf(send: (port: number) => void): Promise<unknown> {
+    const server = createServer();
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const asked = once(server, 'request');
+    send((server.address() as AddressInfo).port);
+    const [req] = await asked;
+    const outcome = await readJson(req, { maxBytes: 20, timeoutMs: 200 }).catch((error: unknown) => error);
+    server.closeAllConnections();
+    server.close();
+    return outcome;
+  }
+  const post = (port: number, headers: Record<string, string | number> = {}) => {
+    const req = request({ port, method: 'POST', headers });
+    req.on('error', () => {});
+    return req;
+  };
+
+  test('takes pieces that cut a character in two', async () => {
+    const bytes = Buffer.from('"日本語"');
+    const outcome = outcomeOf(port => {
+      const req = post(port);
+      req.write(bytes.subarray(0, 3));
+      setTimeout(() => req.end(bytes.subarray(3)), 20);
+    });
+    expect(await outcome).toBe('日本語');
+  });
+
+  test('gives up on one that drips in, and on the connection', async () => {
+    const outcome = outcomeOf(port => post(port, { 'Content-Length': 10 }).write('{'));
+    expect(await outcome).toMatchObject({ status: 408, code: 'body_too_slow', headers: { Connection: 'close' } });
+  });
+
+  test('notices a caller that goes away in the middle', async () => {
+    const outcome = outcomeOf(port => {
+      const req = post(port, { 'Content-Length': 10 });
+      req.write('{', () => setTimeout(() => req.destroy(), 20));
+    });
+    expect(await outcome).toMatchObject({ code: 'caller_gone' });
+  });
+
+  test.each([
+    ['by its length alone', { 'Content-Length': 21 }],
+    ['by counting', {}],
+  ])('refuses one that is too large, %s', async (_, headers) => {
+    const outcome = outcomeOf(port => post(port, headers).write('x'.repeat(21)));
+    expect(await outcome).toMatchObject({ status: 413, code: 'body_too_large' });
+  });
+});

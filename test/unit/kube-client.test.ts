@@ -1,0 +1,366 @@
+import { writeFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { KubeConfig } from '@kubernetes/client-node';
+import { afterEach, describe, expect, test } from 'vitest';
+import { createKubeApi } from '../../operator/kube/client.ts';
+import { startReflector } from '../../operator/kube/reflector.ts';
+import { LEASES, NAMESPACES } from '../../operator/kube/resources.ts';
+import type { JsonObject, KubeWatchEvent, Runtime } from '../../operator/ports.ts';
+import { realRuntime } from '../../operator/runtime.ts';
+import { CERTIFICATE, KEY } from './support/certificate.ts';
+
+const THINGS = { group: 'test.dev', version: 'v1', plural: 'things', kind: 'Thing', namespaced: true };
+const closers: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+
+interface Seen {
+  method: string;
+  url: string;
+  headers: IncomingMessage['headers'];
+  body: JsonObject | undefined;
+  socket: Socket;
+}
+
+type Handler = (seen: Seen, response: ServerResponse) => void;
+
+/** An API server of which the test writes the answers, and a client for it. */
+async function serve(handler: Handler, options: { user?: JsonObject; tls?: boolean; runtime?: Runtime } = {}) {
+  const seen: Seen[] = [];
+  const listener = async (request: IncomingMessage, response: ServerResponse) => {
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk);
+    const text = Buffer.concat(chunks).toString();
+    const { method = '', url = '', headers, socket } = request;
+    const one = { method, url, headers, body: text ? JSON.parse(text) : undefined, socket };
+    seen.push(one);
+    handler(one, response);
+  };
+  const server = options.tls ? createTlsServer({ key: KEY, cert: CERTIFICATE }, listener) : createServer(listener);
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+  closers.push(() => {
+    server.closeAllConnections();
+    return new Promise(resolve => server.close(resolve));
+  });
+  const { port } = server.address() as AddressInfo;
+  const config = new KubeConfig();
+  const cluster = options.tls
+    ? { server: `https://127.0.0.1:${port}`, 'certificate-authority-data': Buffer.from(CERTIFICATE).toString('base64') }
+    : { server: `http://127.0.0.1:${port}` };
+  config.loadFromString(
+    JSON.stringify({
+      clusters: [{ name: 'c', cluster }],
+      users: [{ name: 'u', user: options.user ?? {} }],
+      contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
+      'current-context': 'x',
+    }),
+  );
+  const api = createKubeApi({ config, runtime: options.runtime ?? realRuntime, userAgent: 'the-operator/1.2.3' });
+  closers.push(() => api.close());
+  return { api, seen, server, port };
+}
+
+function json(response: ServerResponse, code: number, body: unknown, headers = {}) {
+  response.writeHead(code, { 'Content-Type': 'application/json', ...headers }).end(JSON.stringify(body));
+}
+
+const status = (code: number, reason: string) => ({ kind: 'Status', code, reason, message: `because ${reason}` });
+
+describe('requests', () => {
+  test('go where the API server expects them, as it expects them', async () => {
+    const { api, seen } = await serve((_, response) => json(response, 200, { metadata: { name: 'a' } }));
+    await api.get(THINGS, 'ns', 'a');
+    await api.get(NAMESPACES, undefined, 'ns');
+    await api.create(LEASES, 'sys', { metadata: { name: 'l' }, spec: {} });
+    await api.patch(THINGS, 'ns', 'a', { spec: { x: null } });
+    await api.patch(THINGS, 'ns', 'a', { status: {} }, { subresource: 'status' });
+    await api.delete(THINGS, 'ns', 'a', { uid: 'u', resourceVersion: '7' });
+    await api.list(THINGS, { namespace: 'ns', limit: 500, continue: 'a b/c', labelSelector: 'x in (y,z)' });
+    await api.list(THINGS, {});
+    expect(seen.map(({ method, url, body }) => [`${method} ${url}`, body])).toEqual([
+      ['GET /apis/test.dev/v1/namespaces/ns/things/a', undefined],
+      ['GET /api/v1/namespaces/ns', undefined],
+      [
+        'POST /apis/coordination.k8s.io/v1/namespaces/sys/leases',
+        { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: { name: 'l' }, spec: {} },
+      ],
+      ['PATCH /apis/test.dev/v1/namespaces/ns/things/a', { spec: { x: null } }],
+      ['PATCH /apis/test.dev/v1/namespaces/ns/things/a/status', { status: {} }],
+      [
+        'DELETE /apis/test.dev/v1/namespaces/ns/things/a',
+        { apiVersion: 'v1', kind: 'DeleteOptions', preconditions: { uid: 'u', resourceVersion: '7' } },
+      ],
+      [
+        'GET /apis/test.dev/v1/namespaces/ns/things?limit=500&continue=a+b%2Fc&labelSelector=x+in+%28y%2Cz%29',
+        undefined,
+      ],
+      ['GET /apis/test.dev/v1/things', undefined],
+    ]);
+    expect(seen[3]?.headers['content-type']).toBe('application/merge-patch+json');
+    expect(new Set(seen.map(one => one.headers['user-agent']))).toEqual(new Set(['the-operator/1.2.3']));
+  });
+
+  test('the items of a list say what they are', async () => {
+    const { api } = await serve((_, response) =>
+      json(response, 200, { metadata: { resourceVersion: '9' }, items: [{ metadata: { name: 'a' } }] }),
+    );
+    expect(await api.list(THINGS, {})).toEqual({
+      ok: true,
+      value: {
+        metadata: { resourceVersion: '9' },
+        items: [{ apiVersion: 'test.dev/v1', kind: 'Thing', metadata: { name: 'a' } }],
+      },
+    });
+  });
+
+  test('a name that would be another URL is never sent', async () => {
+    const { api, seen } = await serve((_, response) => json(response, 200, {}));
+    for (const name of ['', '.', '..', 'a/b', '../x', '%2e%2e', 'a%2fb']) {
+      expect(await api.get(THINGS, 'ns', name)).toMatchObject({ ok: false, status: { code: 400 } });
+      expect(await api.delete(THINGS, name, 'a')).toMatchObject({ ok: false, status: { code: 400 } });
+    }
+    expect(seen).toEqual([]);
+    await api.get(THINGS, 'ns', 'a?b#c d\n\u00e9');
+    expect(seen[0]?.url).toBe('/apis/test.dev/v1/namespaces/ns/things/a%3Fb%23c%20d%0A%C3%A9');
+  });
+});
+
+describe('failures', () => {
+  test('are what the API server says', async () => {
+    const answers: [number, unknown, object][] = [
+      [409, status(409, 'Conflict'), {}],
+      [429, status(429, 'TooManyRequests'), { 'Retry-After': '3' }],
+      [500, { ...status(500, 'ServerTimeout'), details: { retryAfterSeconds: 2 } }, {}],
+    ];
+    const { api } = await serve((_, response) => {
+      const [code, body, headers] = answers.shift() ?? [200, {}, {}];
+      json(response, code, body, headers);
+    });
+    expect(await api.get(THINGS, 'ns', 'a')).toEqual({
+      ok: false,
+      status: { code: 409, reason: 'Conflict', message: 'because Conflict' },
+    });
+    expect(await api.get(THINGS, 'ns', 'a')).toMatchObject({ status: { code: 429, retryAfterMs: 3_000 } });
+    expect(await api.get(THINGS, 'ns', 'a')).toMatchObject({ status: { code: 500, retryAfterMs: 2_000 } });
+  });
+
+  test('of what stands between are told as they are', async () => {
+    const pages = ['<html>Bad gateway</html>', '', 'null'];
+    const { api } = await serve((_, response) => response.writeHead(502).end(pages.shift()));
+    expect(await api.get(THINGS, 'ns', 'a')).toMatchObject({
+      status: { code: 502, reason: '', message: '<html>Bad gateway</html>' },
+    });
+    expect(await api.get(THINGS, 'ns', 'a')).toMatchObject({ status: { code: 502, message: 'HTTP 502' } });
+    expect(await api.get(THINGS, 'ns', 'a')).toMatchObject({ status: { code: 502, message: 'null' } });
+  });
+
+  test('without an answer have code 0: refused, cut off, broken', async () => {
+    const { api, server } = await serve(({ url, socket }, response) => {
+      if (url.endsWith('cut')) socket.destroy();
+      else response.writeHead(200).end('{"half":');
+    });
+    expect(await api.get(THINGS, 'ns', 'cut')).toMatchObject({ status: { code: 0, reason: 'NoAnswer' } });
+    expect(await api.get(THINGS, 'ns', 'broken')).toMatchObject({ status: { code: 0 } });
+    server.closeAllConnections();
+    await new Promise(resolve => server.close(resolve));
+    const refused = await api.get(THINGS, 'ns', 'a');
+    expect(refused).toMatchObject({ status: { code: 0, message: expect.stringContaining('ECONNREFUSED') } });
+  });
+
+  test('a request that gets no answer is given up after 30 s, and when the caller says so', async () => {
+    const timers: { ms: number; fn: () => void }[] = [];
+    const runtime: Runtime = {
+      ...realRuntime,
+      after: (ms, fn) => {
+        timers.push({ ms, fn });
+        return () => {};
+      },
+    };
+    const arrived: (() => void)[] = [];
+    const { api } = await serve(() => arrived.shift()?.(), { runtime });
+    const asked = new Promise<void>(resolve => arrived.push(resolve));
+    const hanging = api.get(THINGS, 'ns', 'a');
+    await asked;
+    expect(timers.map(timer => timer.ms)).toEqual([30_000]);
+    timers[0]?.fn();
+    expect(await hanging).toMatchObject({ status: { code: 0, message: 'no answer within 30 s' } });
+
+    const abort = new AbortController();
+    const again = new Promise<void>(resolve => arrived.push(resolve));
+    const listing = api.list(THINGS, { signal: abort.signal });
+    await again;
+    abort.abort();
+    expect(await listing).toMatchObject({ status: { code: 0, message: 'cancelled by the caller' } });
+  });
+});
+
+describe('credentials', () => {
+  test('a token, a name and password, TLS by the cluster\u2019s own authority, a few connections for many requests', async () => {
+    const { api, seen } = await serve((_, response) => json(response, 200, {}), { tls: true, user: { token: 'abc' } });
+    for (let i = 0; i < 20; i++) expect(await api.get(THINGS, 'ns', 'a')).toMatchObject({ ok: true });
+    expect(seen[0]?.headers.authorization).toBe('Bearer abc');
+    expect(new Set(seen.map(one => one.socket)).size).toBeLessThanOrEqual(3);
+
+    const basic = await serve((_, response) => json(response, 200, {}), { user: { username: 'me', password: 'pw' } });
+    await basic.api.get(THINGS, 'ns', 'a');
+    expect(basic.seen[0]?.headers.authorization).toBe(`Basic ${Buffer.from('me:pw').toString('base64')}`);
+  });
+
+  test('a token file may end in a newline; an exec plug-in is asked', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'kube-client-'));
+    closers.push(() => rm(folder, { recursive: true }));
+    const tokenFile = join(folder, 'token');
+    writeFileSync(tokenFile, 'from-a-file\n');
+    const user = { 'auth-provider': { name: 'tokenFile', config: { tokenFile } } };
+    const file = await serve((_, response) => json(response, 200, {}), { user });
+    expect(await file.api.get(THINGS, 'ns', 'a')).toMatchObject({ ok: true });
+    expect(file.seen[0]?.headers.authorization).toBe('Bearer from-a-file');
+
+    const credential = { kind: 'ExecCredential', status: { token: 'from-a-plug-in' } };
+    const exec = { command: 'echo', args: [JSON.stringify(credential)] };
+    const plugIn = await serve((_, response) => json(response, 200, {}), { user: { exec } });
+    await plugIn.api.get(THINGS, 'ns', 'a');
+    expect(plugIn.seen[0]?.headers.authorization).toBe('Bearer from-a-plug-in');
+
+    const broken = await serve((_, response) => json(response, 200, {}), { user: { exec: { command: 'false' } } });
+    expect(await broken.api.get(THINGS, 'ns', 'a')).toMatchObject({ status: { code: 0 } });
+    expect(broken.seen).toEqual([]);
+  });
+
+  test('another server certificate than the cluster\u2019s is refused', async () => {
+    const { port } = await serve((_, response) => json(response, 200, {}), { tls: true });
+    const config = new KubeConfig();
+    config.loadFromString(
+      JSON.stringify({
+        clusters: [{ name: 'c', cluster: { server: `https://127.0.0.1:${port}` } }],
+        users: [{ name: 'u', user: {} }],
+        contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
+        'current-context': 'x',
+      }),
+    );
+    const api = createKubeApi({ config, runtime: realRuntime, userAgent: 'x' });
+    closers.push(() => api.close());
+    expect(await api.get(THINGS, 'ns', 'a')).toMatchObject({ ok: false, status: { code: 0 } });
+  });
+
+  test('a kubeconfig without a cluster is refused at once', () => {
+    const config = new KubeConfig();
+    expect(() => createKubeApi({ config, runtime: realRuntime, userAgent: 'x' })).toThrow('no current context');
+  });
+});
+
+describe('watching', () => {
+  const options = { resourceVersion: '7', timeoutSeconds: 20, namespace: 'ns' };
+  const line = (type: string, name: string, resourceVersion: string) =>
+    `${JSON.stringify({ type, object: { metadata: { name, resourceVersion } } })}\n`;
+
+  test('asks for bookmarks, passes events on, and ends when the server ends it', async () => {
+    const { api, seen } = await serve((_, response) => {
+      const whole = line('ADDED', 'a', '8') + line('BOOKMARK', '', '9') + line('ERROR', '', '');
+      response.writeHead(200).write(whole.slice(0, 30));
+      setImmediate(() => response.end(whole.slice(30)));
+    });
+    const events: KubeWatchEvent[] = [];
+    const ended = await api.watch(THINGS, { ...options, signal: AbortSignal.any([]) }, event => events.push(event));
+    expect(ended).toEqual({ ok: true, value: undefined });
+    expect(events.map(event => event.type)).toEqual(['ADDED', 'BOOKMARK', 'ERROR']);
+    const { pathname, searchParams } = new URL(seen[0]?.url ?? '', 'http://x');
+    expect(pathname).toBe('/apis/test.dev/v1/namespaces/ns/things');
+    expect(Object.fromEntries(searchParams)).toEqual({
+      watch: 'true',
+      allowWatchBookmarks: 'true',
+      resourceVersion: '7',
+      timeoutSeconds: '20',
+    });
+    expect(seen[0]?.headers['user-agent']).toBe('the-operator/1.2.3');
+  });
+
+  test('a refusal has its code, a cut connection code 0', async () => {
+    const { api } = await serve(({ url, socket }, response) => {
+      if (url.includes('cut')) {
+        response.writeHead(200).write(line('ADDED', 'a', '8'), () => socket.destroy());
+      } else json(response, 410, status(410, 'Expired'));
+    });
+    const signal = AbortSignal.any([]);
+    expect(await api.watch(THINGS, { ...options, signal }, () => {})).toMatchObject({ status: { code: 410 } });
+    const cut = await api.watch(THINGS, { ...options, namespace: 'cut', signal }, () => {});
+    expect(cut).toMatchObject({ ok: false, status: { code: 0 } });
+  });
+
+  test('ends at once when aborted, answered or not, and closes its connection', async () => {
+    for (const answered of [true, false]) {
+      const arrived = Promise.withResolvers<Seen>();
+      const { api } = await serve((seen, response) => {
+        if (answered) response.writeHead(200).flushHeaders();
+        arrived.resolve(seen);
+      });
+      const abort = new AbortController();
+      const watching = api.watch(THINGS, { ...options, signal: abort.signal }, () => {});
+      const { socket } = await arrived.promise;
+      const closed = new Promise(resolve => socket.on('close', resolve));
+      abort.abort();
+      expect(await watching).toEqual({ ok: true, value: undefined });
+      if (answered) await closed;
+      await api.close();
+      await closed;
+    }
+  });
+
+  test('many watches over TLS leave no connections behind', async () => {
+    const sockets = new Set<Socket>();
+    const { api } = await serve(
+      ({ socket }, response) => {
+        sockets.add(socket);
+        response.writeHead(200).end(line('BOOKMARK', '', '9'));
+      },
+      { tls: true },
+    );
+    for (let i = 0; i < 20; i++) await api.watch(THINGS, { ...options, signal: AbortSignal.any([]) }, () => {});
+    expect(sockets.size).toBeLessThanOrEqual(3);
+  });
+
+  test('carries a reflector through the end and the loss of connections', async () => {
+    let version = 10;
+    const names = new Map<string, number>();
+    const watches = new Set<{ response: ServerResponse; socket: Socket }>();
+    const { api } = await serve(({ url, socket }, response) => {
+      const { searchParams } = new URL(url, 'http://x');
+      const items = [...names].map(([name, at]) => ({ metadata: { name, namespace: 'ns', resourceVersion: `${at}` } }));
+      if (!searchParams.has('watch'))
+        return json(response, 200, { metadata: { resourceVersion: `${version}` }, items });
+      response.writeHead(200).flushHeaders();
+      const from = Number(searchParams.get('resourceVersion'));
+      for (const { metadata } of items) {
+        if (Number(metadata.resourceVersion) > from)
+          response.write(`${JSON.stringify({ type: 'ADDED', object: { metadata } })}\n`);
+      }
+      watches.add({ response, socket });
+      socket.on('close', () => watches.clear());
+    });
+    const told = new Map<string, () => void>();
+    const toldOf = (key: string) => new Promise<void>(resolve => told.set(key, resolve));
+    const reflector = startReflector({
+      api,
+      runtime: realRuntime,
+      resource: THINGS,
+      onChange: key => told.get(key)?.(),
+    });
+    closers.push(() => reflector.stop());
+    await reflector.synced;
+    for (const how of ['end', 'cut', 'end', 'cut'] as const) {
+      const name = `after-${how}-${version}`;
+      const seen = toldOf(`ns/${name}`);
+      names.set(name, ++version);
+      for (const { response, socket } of watches) how === 'end' ? response.end() : socket.destroy();
+      await seen;
+    }
+    expect(reflector.size).toBe(4);
+    expect(reflector.counters.lists).toBe(1);
+  });
+});

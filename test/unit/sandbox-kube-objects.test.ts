@@ -1,0 +1,269 @@
+import { describe, expect, it } from 'vitest';
+import { JSON_PATCH, MERGE, STRATEGIC, shop, WIDGET_PATH, widget } from './sandbox-kube.support.ts';
+
+const CONFIGMAPS = '/api/v1/namespaces/default/configmaps';
+const configMap = (name: string, data: object, metadata: object = {}) => ({
+  apiVersion: 'v1',
+  kind: 'ConfigMap',
+  metadata: { name, ...metadata },
+  data,
+});
+
+describe('creating', () => {
+  it('fills in what the server owns, and the schema defaults', async () => {
+    const { ask } = await shop();
+    const { code, body } = await ask('POST', WIDGET_PATH, { ...widget('one'), status: { observedGeneration: 9 } });
+    expect(code).toBe(201);
+    expect(body).toMatchObject({ spec: { size: 3, colour: 'red' } });
+    expect(body).not.toHaveProperty('status');
+    expect(body.metadata).toMatchObject({
+      namespace: 'default',
+      generation: 1,
+      creationTimestamp: '2030-01-01T00:00:00Z',
+    });
+    expect(body.metadata.uid).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+  });
+
+  it('makes a name from generateName', async () => {
+    const { ask } = await shop();
+    const { body } = await ask('POST', WIDGET_PATH, { ...widget(''), metadata: { generateName: 'gen-' } });
+    expect(body.metadata.name).toMatch(/^gen-[a-z0-9]{5}$/);
+  });
+
+  it('refuses a second one of the same name', async () => {
+    const { ask } = await shop();
+    await ask('POST', WIDGET_PATH, widget('one'));
+    const { code, body } = await ask('POST', WIDGET_PATH, widget('one'));
+    expect(code).toBe(409);
+    expect(body).toMatchObject({
+      reason: 'AlreadyExists',
+      message: 'widgets.shop.example "one" already exists',
+      details: { name: 'one', group: 'shop.example', kind: 'widgets' },
+    });
+  });
+
+  it.each([
+    [widget('Bad_Name'), 422, /metadata.name: Invalid value: "Bad_Name": a lowercase RFC 1123 subdomain/],
+    [
+      widget('x', { size: 12 }),
+      422,
+      /spec.size: Invalid value: 12: spec.size in body should be less than or equal to 9/,
+    ],
+    [widget('x', {}), 422, /spec.size: Required value/],
+    [widget('x', { size: 1, colour: 'black' }), 422, /black is sold out; choose another colour/],
+    [widget('x', { size: 1 }, { labels: { a: 'b c' } }), 422, /metadata.labels: Invalid value: "b c": a valid label/],
+    [widget('x', { size: 1 }, { labels: { a: 1 } }), 400, /cannot unmarshal number into Go struct field/],
+    [widget('x', { size: 1 }, { namespace: 'other' }), 400, /does not match the namespace sent on the request/],
+    [
+      { ...widget('x'), apiVersion: 'shop.example/v2' },
+      400,
+      /does not match the expected API version \(shop.example\/v1\)/,
+    ],
+    [{ ...widget('x'), kind: 'Gadget' }, 422, /kind: Invalid value: "Gadget": must be Widget/],
+    [{ spec: {} }, 400, /Object 'Kind' is missing/],
+  ])('refuses %j', async (body, code, message) => {
+    const { ask } = await shop();
+    const answer = await ask('POST', WIDGET_PATH, body);
+    expect(answer.code).toBe(code);
+    expect(answer.body.message).toMatch(message);
+  });
+
+  it('needs the namespace', async () => {
+    const { ask } = await shop();
+    const { code, body } = await ask('POST', WIDGET_PATH.replace('default', 'missing'), widget('one'));
+    expect([code, body.message]).toEqual([404, 'namespaces "missing" not found']);
+  });
+
+  it('treats unknown fields by fieldValidation: Strict refuses, Warn warns and prunes, Ignore prunes', async () => {
+    const { ask } = await shop();
+    const odd = (name: string) => widget(name, { size: 1, foo: 1 });
+    const strict = await ask('POST', `${WIDGET_PATH}?fieldValidation=Strict`, odd('a'));
+    expect(strict.code).toBe(400);
+    expect(strict.body.message).toBe(
+      'Widget in version "v1" cannot be handled as a Widget: strict decoding error: unknown field "spec.foo"',
+    );
+    const warn = await ask('POST', WIDGET_PATH, odd('b'));
+    expect(warn.headers.Warning).toBe('299 - "unknown field \\"spec.foo\\""');
+    expect(warn.body.spec).toEqual({ size: 1, colour: 'red' });
+    const ignore = await ask('POST', `${WIDGET_PATH}?fieldValidation=Ignore`, odd('c'));
+    expect(ignore.headers.Warning).toBeUndefined();
+    const builtIn = await ask('POST', `${CONFIGMAPS}?fieldValidation=Strict`, { ...configMap('d', {}), foo: 1 });
+    expect(builtIn.body.message).toMatch(/strict decoding error: unknown field "foo"/);
+  });
+
+  it('stores nothing on a dry run', async () => {
+    const { ask, core } = await shop();
+    const before = core.revision();
+    const { code, body } = await ask('POST', `${WIDGET_PATH}?dryRun=All`, widget('one'));
+    expect(code).toBe(201);
+    expect(body.metadata.uid).toBeTruthy();
+    expect(core.revision()).toBe(before);
+    expect((await ask('GET', `${WIDGET_PATH}/one`)).code).toBe(404);
+    expect((await ask('POST', `${WIDGET_PATH}?dryRun=Some`, widget('one'))).code).toBe(422);
+  });
+});
+
+describe('updating', () => {
+  it('wants the resourceVersion of a custom resource, and that of now', async () => {
+    const { ask } = await shop();
+    await ask('POST', WIDGET_PATH, widget('one'));
+    const without = await ask('PUT', `${WIDGET_PATH}/one`, widget('one', { size: 4 }));
+    expect(without.body.message).toMatch(/metadata.resourceVersion: Invalid value: 0: must be specified for an update/);
+    const stale = await ask('PUT', `${WIDGET_PATH}/one`, widget('one', { size: 4 }, { resourceVersion: '1' }));
+    expect([stale.code, stale.body.message]).toEqual([
+      409,
+      'Operation cannot be fulfilled on widgets.shop.example "one": the object has been modified; please apply your changes to the latest version and try again',
+    ]);
+    await ask('POST', CONFIGMAPS, configMap('a', { x: '1' }));
+    expect((await ask('PUT', `${CONFIGMAPS}/a`, configMap('a', { x: '2' }))).code).toBe(200);
+  });
+
+  it('counts the generation by the spec, not by metadata or status', async () => {
+    const { ask } = await shop();
+    await ask('POST', WIDGET_PATH, widget('one'));
+    const patch = async (body: object, path = '') =>
+      (await ask('PATCH', `${WIDGET_PATH}/one${path}`, body, { 'content-type': MERGE })).body;
+    expect((await patch({ metadata: { labels: { a: 'b' } } })).metadata.generation).toBe(1);
+    expect((await patch({ status: { observedGeneration: 1 } })).status).toBeUndefined();
+    const status = await patch(
+      { status: { observedGeneration: 1 }, spec: { size: 9 }, metadata: { labels: { z: 'z' } } },
+      '/status',
+    );
+    expect(status).toMatchObject({ status: { observedGeneration: 1 }, spec: { size: 3 } });
+    expect(status.metadata).toMatchObject({ generation: 1, labels: { a: 'b' } });
+    expect((await patch({ spec: { size: 4 } })).metadata.generation).toBe(2);
+  });
+
+  it('writes nothing where nothing changes', async () => {
+    const { ask, core } = await shop();
+    await ask('POST', WIDGET_PATH, widget('one'));
+    const before = core.revision();
+    const { body } = await ask('PATCH', `${WIDGET_PATH}/one`, { spec: { size: 3 } }, { 'content-type': MERGE });
+    expect(core.revision()).toBe(before);
+    expect(body.metadata.resourceVersion).toBe(String(before));
+  });
+
+  it('takes merge and JSON patches of all, strategic ones of built-ins only, and says so of apply', async () => {
+    const { ask } = await shop();
+    await ask('POST', WIDGET_PATH, widget('one'));
+    await ask('POST', CONFIGMAPS, configMap('a', { x: '1', y: '2' }, { finalizers: ['a.b/c'] }));
+    const patch = (url: string, type: string, body: unknown) => ask('PATCH', url, body, { 'content-type': type });
+    const json = await patch(`${WIDGET_PATH}/one`, JSON_PATCH, [
+      { op: 'test', path: '/spec/size', value: 3 },
+      { op: 'replace', path: '/spec/size', value: 5 },
+    ]);
+    expect(json.body.spec).toMatchObject({ size: 5 });
+    const failed = await patch(`${WIDGET_PATH}/one`, JSON_PATCH, [
+      { op: 'replace', path: '/spec/size', value: 6 },
+      { op: 'test', path: '/spec/size', value: 3 },
+    ]);
+    expect([failed.code, failed.body.reason]).toEqual([422, 'Invalid']);
+    expect((await ask('GET', `${WIDGET_PATH}/one`)).body.spec).toMatchObject({ size: 5 });
+    expect((await patch(`${WIDGET_PATH}/one`, STRATEGIC, { spec: {} })).code).toBe(415);
+    const apply = await patch(`${WIDGET_PATH}/one`, 'application/apply-patch+yaml', 'spec: {}');
+    expect([apply.code, apply.body.message]).toEqual([415, expect.stringContaining('no server-side apply')]);
+    const strategic = await patch(`${CONFIGMAPS}/a`, STRATEGIC, {
+      data: { x: null, z: '3' },
+      metadata: { finalizers: ['d.e/f'] },
+    });
+    expect(strategic.body.data).toEqual({ y: '2', z: '3' });
+    expect(strategic.body.metadata.finalizers).toEqual(['a.b/c', 'd.e/f']);
+  });
+
+  it('answers 409 to a merge patch with a stale resourceVersion, and refuses a changed name or uid', async () => {
+    const { ask } = await shop();
+    await ask('POST', WIDGET_PATH, widget('one'));
+    const patch = (metadata: object) => ask('PATCH', `${WIDGET_PATH}/one`, { metadata }, { 'content-type': MERGE });
+    expect((await patch({ resourceVersion: '1' })).code).toBe(409);
+    expect((await patch({ name: 'two' })).code).toBe(400);
+    expect((await patch({ uid: 'x' })).body.message).toMatch(/metadata.uid: Invalid value: "x": field is immutable/);
+  });
+
+  it('creates a lease by PUT, and insists on its microseconds', async () => {
+    const { ask } = await shop();
+    const leases = '/apis/coordination.k8s.io/v1/namespaces/default/leases';
+    const lease = {
+      apiVersion: 'coordination.k8s.io/v1',
+      kind: 'Lease',
+      metadata: { name: 'l' },
+      spec: { holderIdentity: 'me' },
+    };
+    expect((await ask('PUT', `${leases}/l`, lease)).code).toBe(201);
+    const renew = (renewTime: string) =>
+      ask('PATCH', `${leases}/l`, { spec: { renewTime } }, { 'content-type': MERGE });
+    expect((await renew('2030-01-01T00:00:00Z')).body.message).toMatch(/cannot parse "Z" as ".000000"/);
+    expect((await renew('2030-01-01T00:00:00.000000Z')).code).toBe(200);
+  });
+});
+
+describe('deleting', () => {
+  it('is done at once without finalizers, and says what went', async () => {
+    const { ask } = await shop();
+    const { body } = await ask('POST', WIDGET_PATH, widget('one'));
+    const deleted = await ask('DELETE', `${WIDGET_PATH}/one`);
+    expect(deleted.body).toMatchObject({
+      kind: 'Status',
+      status: 'Success',
+      details: { name: 'one', group: 'shop.example', kind: 'widgets', uid: body.metadata.uid },
+    });
+    expect((await ask('DELETE', `${WIDGET_PATH}/one`)).code).toBe(404);
+  });
+
+  it('waits for finalizers: marked once, none can be added, the last one to go ends it', async () => {
+    const { ask, tick } = await shop();
+    await ask('POST', WIDGET_PATH, widget('one', { size: 3 }, { finalizers: ['a.b/c'] }));
+    tick(5000);
+    const marked = await ask('DELETE', `${WIDGET_PATH}/one`);
+    expect(marked.body.metadata).toMatchObject({
+      deletionTimestamp: '2030-01-01T00:00:05Z',
+      deletionGracePeriodSeconds: 0,
+      generation: 2,
+    });
+    tick(5000);
+    const again = await ask('DELETE', `${WIDGET_PATH}/one`);
+    expect(again.body.metadata).toEqual(marked.body.metadata);
+    const patch = (finalizers: string[]) =>
+      ask('PATCH', `${WIDGET_PATH}/one`, { metadata: { finalizers } }, { 'content-type': MERGE });
+    const added = await patch(['a.b/c', 'd.e/f']);
+    expect(added.body.message).toMatch(
+      /no new finalizers can be added if the object is being deleted, found new finalizers \[\]string{"d.e\/f"}/,
+    );
+    expect((await patch([])).code).toBe(200);
+    expect((await ask('GET', `${WIDGET_PATH}/one`)).code).toBe(404);
+  });
+
+  it('honours preconditions and dry run', async () => {
+    const { ask } = await shop();
+    await ask('POST', WIDGET_PATH, widget('one'));
+    const uid = await ask('DELETE', `${WIDGET_PATH}/one`, { preconditions: { uid: 'other' } });
+    expect([uid.code, uid.body.message]).toEqual([409, expect.stringContaining('the UID in the precondition (other)')]);
+    expect((await ask('DELETE', `${WIDGET_PATH}/one`, { preconditions: { resourceVersion: '1' } })).code).toBe(409);
+    expect((await ask('DELETE', `${WIDGET_PATH}/one?dryRun=All`)).code).toBe(200);
+    expect((await ask('GET', `${WIDGET_PATH}/one`)).code).toBe(200);
+  });
+
+  it('deletes a collection by selector', async () => {
+    const { ask } = await shop();
+    for (const [name, shelf] of [
+      ['a', 'x'],
+      ['b', 'y'],
+      ['c', 'x'],
+    ]) {
+      await ask('POST', WIDGET_PATH, widget(name ?? '', { size: 1 }, { labels: { shelf } }));
+    }
+    await ask('DELETE', `${WIDGET_PATH}?labelSelector=shelf%3Dx`);
+    expect((await ask('GET', WIDGET_PATH)).body.items?.map(item => item.metadata.name)).toEqual(['b']);
+  });
+
+  it('lets dependents follow their owner, at once or first', async () => {
+    const { ask } = await shop();
+    const { body: owner } = await ask('POST', WIDGET_PATH, widget('owner'));
+    const ownerReferences = [{ apiVersion: 'shop.example/v1', kind: 'Widget', name: 'owner', uid: owner.metadata.uid }];
+    await ask('POST', CONFIGMAPS, configMap('child', {}, { ownerReferences, finalizers: ['a.b/c'] }));
+    const foreground = await ask('DELETE', `${WIDGET_PATH}/owner`, { propagationPolicy: 'Foreground' });
+    expect(foreground.body.metadata.finalizers).toEqual(['foregroundDeletion']);
+    expect((await ask('GET', `${CONFIGMAPS}/child`)).body.metadata.deletionTimestamp).toBeTruthy();
+    await ask('PATCH', `${CONFIGMAPS}/child`, { metadata: { finalizers: null } }, { 'content-type': MERGE });
+    expect((await ask('GET', `${WIDGET_PATH}/owner`)).code).toBe(404);
+  });
+});

@@ -1,0 +1,176 @@
+import { describe, expect, it } from 'vitest';
+import type { JsonObject } from '../../operator/ports.ts';
+import { name, parent, template, world } from './sandbox-run.support.ts';
+
+const env = 'spec.template.spec.containers[0].env';
+const limits = 'spec.template.spec.containers[0].resources.limits';
+const resources = (cpu: string, memory: string) => template({ resources: { limits: { cpu, memory }, cpuIdle: true } });
+
+describe('a service that Cloud Run refuses', () => {
+  it.each<[string, JsonObject, string | RegExp]>([
+    [
+      'a reserved variable',
+      { template: template({ env: [{ name: 'PORT', value: '1' }] }) },
+      `${env}: The following reserved env names were provided: PORT. These values are automatically set by the system.`,
+    ],
+    [
+      'several reserved variables',
+      { template: template({ env: [{ name: 'K_SERVICE', value: '1' }, { name: 'OK' }, { name: 'K_REVISION' }] }) },
+      `${env}: The following reserved env names were provided: K_SERVICE, K_REVISION. These values are automatically set by the system.`,
+    ],
+    ['a variable twice', { template: template({ env: [{ name: 'A' }, { name: 'A', value: 'b' }] }) }, /duplicate.*'A'/],
+    ['a variable without a name', { template: template({ env: [{ value: 'b' }] }) }, /env\[0\]\.name/],
+    [
+      'a secret without a version',
+      { template: template({ env: [{ name: 'A', valueSource: { secretKeyRef: { secret: 's' } } }] }) },
+      /secret_key_ref.key/,
+    ],
+    [
+      'a secret’s name in another form',
+      {
+        template: template({
+          env: [
+            { name: 'A', valueSource: { secretKeyRef: { secret: 'projects/p/secrets/s/versions/1', version: '1' } } },
+          ],
+        }),
+      },
+      /secret_key_ref.name/,
+    ],
+    ['no image', { template: template({ image: '' }) }, /\.image/],
+    [
+      'an image that is an address',
+      { template: template({ image: 'https://gcr.io/a/b' }) },
+      /Expected a container image path/,
+    ],
+    ['no template', {}, /template/],
+    ['no container', { template: { timeout: '9s' } }, /containers/],
+    [
+      'memory without its CPU',
+      { template: resources('1', '8Gi') },
+      `${limits}.memory: Invalid value specified for memory. For 1.0 CPU, memory must be between 128Mi and 4Gi inclusive.`,
+    ],
+    [
+      '4 CPUs without 2Gi',
+      { template: resources('4', '1Gi') },
+      /For 4\.0 CPU, memory must be between 2Gi and 16Gi inclusive/,
+    ],
+    ['more than 32Gi', { template: resources('8', '33Gi') }, /between 4Gi and 32Gi/],
+    ['3 CPUs', { template: resources('3', '1Gi') }, /Invalid value specified for cpu/],
+    ['1.5 CPUs', { template: resources('1500m', '1Gi') }, /Invalid value specified for cpu/],
+    [
+      'a fraction of a CPU and concurrency',
+      { template: { ...resources('500m', '512Mi'), maxInstanceRequestConcurrency: 80 } },
+      `${limits}.cpu: Invalid value specified for cpu. Total cpu < 1 is not supported with concurrency > 1.`,
+    ],
+    ['too small a fraction', { template: resources('50m', '256Mi') }, /Invalid value specified for cpu/],
+    [
+      'a quantity of another form',
+      { template: resources('1', '1 GB') },
+      /quantities must match the regular expression/,
+    ],
+    [
+      'a limit of another kind',
+      { template: template({ resources: { limits: { disk: '1Gi' } } }) },
+      /'disk' is not supported/,
+    ],
+    ['a concurrency above 1,000', { template: template({}, { maxInstanceRequestConcurrency: 1001 }) }, /1001 <= 1000/],
+    ['a timeout above an hour', { template: template({}, { timeout: '3601s' }) }, /3601 <= 3600/],
+    ['no timeout at all', { template: template({}, { timeout: '0s' }) }, /timeout/],
+    [
+      'min above max',
+      { template: template({}, { scaling: { minInstanceCount: 3, maxInstanceCount: 2 } }) },
+      /min_instance_count \(3\)/,
+    ],
+    [
+      'min above max of the service',
+      { template: template(), scaling: { minInstanceCount: 3, maxInstanceCount: 2 } },
+      /min_instance_count \(3\)/,
+    ],
+    ['a port that is none', { template: template({ ports: [{ containerPort: 70000 }] }) }, /70000/],
+    [
+      'traffic that is not everything',
+      { template: template(), traffic: [{ type: 'TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST', percent: 90 }] },
+      'spec.traffic: Traffic targets sum to 90, want 100',
+    ],
+    [
+      'traffic to a revision without its name',
+      { template: template(), traffic: [{ type: 'TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION', percent: 100 }] },
+      /a revision is required/,
+    ],
+    ['a label with a slash', { template: template(), labels: { 'a/b': 'c' } }, /label key 'a\/b'/],
+    ['a label in capitals', { template: template(), labels: { a: 'B' } }, /label value 'B'/],
+    [
+      'a label of the system’s',
+      { template: template(), labels: { 'run.googleapis.com/x': 'c' } },
+      /'run\.googleapis\.com' is reserved/,
+    ],
+    [
+      'an annotation of the system’s',
+      { template: template(), annotations: { 'serving.knative.dev/creator': 'c' } },
+      /'serving\.knative\.dev' is reserved/,
+    ],
+    [
+      'an annotation of the system’s on the template',
+      { template: template({}, { annotations: { 'autoscaling.knative.dev/minScale': '1' } }) },
+      /reserved/,
+    ],
+    ['a field that there is none of', { template: template(), replicas: 3 }, /replicas/],
+  ])('%s', async (_, service, message) => {
+    const w = world();
+    const status = await w.refused('Services.CreateService', { parent, serviceId: 'web', service });
+    expect(status.code).toBe('INVALID_ARGUMENT');
+    expect(status.message).toEqual(typeof message === 'string' ? message : expect.stringMatching(message));
+    expect((await w.refused('Services.GetService', { name })).code).toBe('NOT_FOUND');
+  });
+
+  it.each(['Web', '1web', 'web-', 'w_b', '', `w${'e'.repeat(49)}`])('of the name %j', async serviceId => {
+    const w = world();
+    expect(
+      (await w.refused('Services.CreateService', { parent, serviceId, service: { template: template() } })).code,
+    ).toBe('INVALID_ARGUMENT');
+  });
+
+  it.each(['mars-north1', '-'])('in the region %s', async region => {
+    const w = world();
+    const elsewhere = `projects/demo/locations/${region}`;
+    const status = {
+      code: 'PERMISSION_DENIED',
+      message: `Permission denied on 'locations/${region}' (or it may not exist).`,
+    };
+    expect(
+      await w.refused('Services.CreateService', {
+        parent: elsewhere,
+        serviceId: 'web',
+        service: { template: template() },
+      }),
+    ).toMatchObject(status);
+    expect(await w.refused('Services.ListServices', { parent: elsewhere })).toMatchObject(status);
+    expect(await w.refused('Services.GetService', { name: `${elsewhere}/services/web` })).toMatchObject(status);
+  });
+
+  it('in a project that there is none of', async () => {
+    const w = world();
+    const request = {
+      parent: 'projects/nowhere/locations/us-central1',
+      serviceId: 'web',
+      service: { template: template() },
+    };
+    expect((await w.refused('Services.CreateService', request)).code).toBe('PERMISSION_DENIED');
+  });
+
+  it('accepts what is just within the limits', async () => {
+    const w = world();
+    await w.create({
+      template: {
+        ...resources('8', '32Gi'),
+        timeout: '3600s',
+        maxInstanceRequestConcurrency: 1000,
+        scaling: { minInstanceCount: 2, maxInstanceCount: 2 },
+      },
+      labels: { 'ai-tenant-owner_1': '' },
+      annotations: { 'example.com/Note': 'Anything' },
+    });
+    await w.update({ template: resources('500m', '512M') }, 'template');
+    await w.update({ template: resources('4000m', '2Gi') }, 'template');
+  });
+});
