@@ -67,7 +67,10 @@ export async function installCrd({ kube, url }: Pick<Cluster, 'kube' | 'url'>, c
   }
   if (found.ok) {
     await refuseOthersTenants(kube, url, found.value.metadata.annotations?.[SANDBOX_MARK] === 'true');
-    await must('update the CRD', kube.patch(CUSTOM_RESOURCE_DEFINITIONS, undefined, AI_TENANT_CRD, { spec: crd.spec as never }));
+    await must(
+      'update the CRD',
+      kube.patch(CUSTOM_RESOURCE_DEFINITIONS, undefined, AI_TENANT_CRD, { spec: crd.spec as never }),
+    );
   } else {
     const marked = { ...crd, metadata: { ...crd.metadata, annotations: { [SANDBOX_MARK]: 'true' } } };
     await must('install the CRD', kube.create(CUSTOM_RESOURCE_DEFINITIONS, undefined, marked));
@@ -75,7 +78,10 @@ export async function installCrd({ kube, url }: Pick<Cluster, 'kube' | 'url'>, c
   await poll(
     async () => ((await kube.list(AI_TENANTS, { limit: 1 })).ok ? true : undefined),
     10_000,
-    () => new Failure(`The CRD is installed, but ${url} does not serve AiTenants after 10 s: kubectl describe crd ${AI_TENANT_CRD}`),
+    () =>
+      new Failure(
+        `The CRD is installed, but ${url} does not serve AiTenants after 10 s: kubectl describe crd ${AI_TENANT_CRD}`,
+      ),
   );
 }
 
@@ -88,9 +94,10 @@ async function refuseOthersTenants(kube: KubeApi, url: string, isOurs: boolean):
     );
   }
   const leases = await kube.list(LEASES, { fieldSelector: 'metadata.name=aitenant-operator' });
-  const holder = leases.ok ? leases.value.items.map(lease => (lease.spec as { holderIdentity?: string }).holderIdentity) : [];
-  if (holder.some(Boolean)) {
-    throw new Failure(`The cluster at ${url} has an operator already (${holder.find(Boolean)}). Use another cluster.`);
+  for (const lease of leases.ok ? leases.value.items : []) {
+    const { holderIdentity, renewTime = '' } = lease.spec as { holderIdentity?: string; renewTime?: string };
+    if (!holderIdentity || Date.now() - Date.parse(renewTime) > 60_000) continue;
+    throw new Failure(`The cluster at ${url} has an operator already: ${holderIdentity}. Use another cluster.`);
   }
 }
 

@@ -5,7 +5,7 @@ import { Failure, poll } from './progress.ts';
 
 /** The operator, a process of its own as in a cluster. */
 export interface OperatorProcess {
-  /** Resolves once it answers `/readyz`; throws `Failure` if it ends before, or takes over 15 s. */
+  /** Resolves once it answers `/readyz`; throws `Failure`, with the end of its log, if it ends before or takes over 15 s. */
   ready(): Promise<void>;
   /** Resolves when it has ended, with how. */
   exited: Promise<string>;
@@ -38,13 +38,13 @@ export function startOperator(
     async ready() {
       await poll(
         async () => {
-          if (ended !== undefined) throw new Failure(`The operator ended ${ended}.`);
+          if (ended !== undefined) throw new Failure(`The operator ended ${ended}.\n${tail(options.log)}`);
           const answer = await fetch(`http://127.0.0.1:${options.healthPort}/readyz`).catch(() => undefined);
           await answer?.body?.cancel();
           return answer?.ok ? true : undefined;
         },
         15_000,
-        () => new Failure('The operator was not ready within 15 s.'),
+        () => new Failure(`The operator was not ready within 15 s.\n${tail(options.log)}`),
       );
     },
     async stop() {

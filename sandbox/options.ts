@@ -9,11 +9,9 @@ export interface Options {
   state: string;
 }
 
-/** How many ports from `portBase` on the sandbox itself listens on. */
-export const PORT_COUNT = 5;
-
 const KUBE = ['memory', 'envtest', 'current'] as const;
 const DEFAULT_PORT_BASE = '7640';
+const HIGHEST_PORT_BASE = 65_000;
 
 export const usage = `Usage: npm run sandbox -- [OPTION…]
 
@@ -25,7 +23,7 @@ called. Stays until Ctrl-C.
   --kube=memory     a Kubernetes API in memory (the default)
   --kube=current    the cluster of the current kubeconfig: the CRD is installed there, and tenant-a for the demonstration
   --kube=envtest    a real kube-apiserver and etcd
-  --port-base N     listen on N … N+${PORT_COUNT - 1} (${DEFAULT_PORT_BASE})
+  --port-base N     listen on N … N+4, with tenants from N+10 on (${DEFAULT_PORT_BASE})
   --state DIR       folder for kubeconfig, exports and logs (.sandbox)
   --help            this page`;
 
@@ -39,9 +37,8 @@ export function readOptions(argv: string[]): Options | 'help' {
   const kube = KUBE.find(word => word === given.kube);
   if (kube === undefined) throw new UsageError(`--kube=${given.kube} must be one of: ${KUBE.join(', ')}.`);
   const portBase = Number(given['port-base']);
-  const highest = 65_535 - PORT_COUNT + 1;
-  if (!/^\d+$/.test(given['port-base']) || portBase < 1024 || portBase > highest) {
-    throw new UsageError(`--port-base ${given['port-base']} must be a whole number from 1024 to ${highest}.`);
+  if (!/^\d+$/.test(given['port-base']) || portBase < 1024 || portBase > HIGHEST_PORT_BASE) {
+    throw new UsageError(`--port-base ${given['port-base']} must be a whole number from 1024 to ${HIGHEST_PORT_BASE}.`);
   }
   if (given.state === '') throw new UsageError('--state must name a folder.');
   if (given.once && given['no-demo']) throw new UsageError('--once and --no-demo exclude each other.');

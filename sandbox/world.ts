@@ -1,4 +1,4 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join, relative, resolve } from 'node:path';
 import { parse } from 'yaml';
@@ -49,11 +49,21 @@ type Closer = () => Promise<void> | void;
 export async function startWorld(options: Options, step: Step, closers: Closer[]): Promise<World> {
   const { portBase } = options;
   const state = resolve(options.state);
-  const port = { kube: portBase, cloud: portBase + 1, openAi: portBase + 2, health: portBase + 3, metrics: portBase + 4 };
+  const port = {
+    kube: portBase,
+    cloud: portBase + 1,
+    openAi: portBase + 2,
+    health: portBase + 3,
+    metrics: portBase + 4,
+  };
+  const firstServicePort = portBase + 10;
   const shown = (path: string) => (relative('', path).startsWith('..') ? path : relative('', path));
   const envFile = join(state, 'env');
   const operatorLog = join(state, 'operator.log');
+  const serviceLogs = join(state, 'logs');
   await openState(state, envFile);
+  // Of an earlier run; what else is there is written anew.
+  await rm(serviceLogs, { recursive: true, force: true });
   await checkPorts(options.kube === 'memory' ? port : { ...port, kube: undefined });
 
   const cluster = await step(
@@ -73,19 +83,21 @@ export async function startWorld(options: Options, step: Step, closers: Closer[]
   closers.push(openAi.close);
   const cloud = await step(
     ({ url }) => `Google Cloud at ${url}: project ${PROJECT.id} (${PROJECT.number})`,
-    () => startCloud({ state, port: port.cloud, openAiUrl: openAi.url, closers }),
+    () => startCloud({ state, port: port.cloud, firstServicePort, openAiUrl: openAi.url, closers }),
   );
   await writeFile(envFile, envText({ url: cloud.url, project: PROJECT.id, stateDir: state }));
 
   const supervisor = createSupervisor();
   closers.push(supervisor.close);
   const operator = await step(
-    () => `operator, with --default-image=${BACKEND_IMAGE}; log: ${shown(operatorLog)}`,
+    () => `operator, with --sync-interval=10s --default-image=${BACKEND_IMAGE}; log: ${shown(operatorLog)}`,
     async () => {
       const started = startOperator(supervisor, {
         flags: [
           `--project=${PROJECT.id}`,
           `--default-image=${BACKEND_IMAGE}`,
+          // Drift and new key versions show while one is still looking; the default is 10 minutes.
+          '--sync-interval=10s',
           `--health-address=127.0.0.1:${port.health}`,
           `--metrics-address=127.0.0.1:${port.metrics}`,
         ],
@@ -106,17 +118,23 @@ export async function startWorld(options: Options, step: Step, closers: Closer[]
     cloudUrl: cloud.url,
     metricsUrl: `http://127.0.0.1:${port.metrics}/metrics`,
     operatorLog: shown(operatorLog),
-    serviceLogs: shown(join(state, 'logs')),
+    serviceLogs: shown(serviceLogs),
     operatorEnded: operator.exited,
   };
 }
 
-async function startCloud(given: { state: string; port: number; openAiUrl: string; closers: Closer[] }) {
+async function startCloud(given: {
+  state: string;
+  port: number;
+  firstServicePort: number;
+  openAiUrl: string;
+  closers: Closer[];
+}) {
   const instances = await startInstances({
     runtime: realRuntime,
     stateDir: given.state,
     images: builtInImages({ OPENAI_BASE_URL: given.openAiUrl }),
-    portBase: given.port + 9,
+    portBase: given.firstServicePort,
   });
   given.closers.push(instances.stop);
   let run: Run | undefined;

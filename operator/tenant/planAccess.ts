@@ -42,7 +42,7 @@ export function planAccess(
     const seen = observed.keys.find(other => other.name === key.name);
     const live = ctx.status.keys.find(other => other.name === key.name);
     const granted = planKey(ctx, account, key, seen, held, wanted, out);
-    out.keys.push({ name: key.name, version: live?.version, granted });
+    out.keys.push({ ...live, name: key.name, granted });
     planVersion(ctx, key, seen, live, out);
   }
   planFormer(ctx, account, observed, held, wanted, inUse, out);
@@ -160,7 +160,8 @@ function planVersion(
   }
   const asked = key.secret ?? '';
   const id = part(asked, 'secrets');
-  const resolved = resolveVersion(key, id, seen.version, live);
+  const sameSecret = live?.secret === undefined || live.secret === seen.secret.value.name;
+  const resolved = resolveVersion(key, id, seen.version, sameSecret ? live : undefined);
   if (!resolved.ok) {
     out.blockers.push(resolved.blocker);
     out.holdTemplate = true;

@@ -144,10 +144,12 @@ function keyStatus(
       ({ step, result }) => result === 'done' && step.verb === 'Grant' && grants(step, plan, key.name),
     );
   const now = plan.versions.get(key.name);
+  if (!serving || now === undefined) return { ...key, granted };
+  const secret = plan.secrets.get(key.name);
   const explicit = spec !== undefined && spec.version !== 'latest';
-  const version =
-    serving && now !== undefined && (explicit || Number(now) >= Number(key.version ?? 0)) ? now : key.version;
-  return version === undefined ? { name: key.name, granted } : { name: key.name, version, granted };
+  const another = key.secret !== undefined && key.secret !== secret;
+  if (!explicit && !another && Number(now) < Number(key.version ?? 0)) return { ...key, granted };
+  return { ...key, version: now, secret, granted };
 }
 
 function grants(step: Outcome['step'], plan: TenantPlan, key: string): boolean {

@@ -73,6 +73,8 @@ export interface KeyStatus {
   name: string;
   /** The highest version that was live; only an explicit version lowers it. */
   version?: string;
+  /** The secret that `version` is of, as Google Cloud answers it: another secret's versions start anew. */
+  secret?: string;
   granted: boolean;
 }
 

@@ -17,7 +17,7 @@ import { secretManagerHandlers } from './secretManager.ts';
 export interface Invocation {
   caller: Caller;
   signal?: AbortSignal;
-  /** The whole request came as query parameters: all values are strings. */
+  /** The request's own fields came as query parameters: all values are strings. */
   fromQuery?: boolean;
   enumsAsNumbers?: boolean;
 }

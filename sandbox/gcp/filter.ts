@@ -1,11 +1,18 @@
 import type { Json, JsonObject } from '../../operator/ports.ts';
 import { invalid } from './errors.ts';
 
+/** The items whose resource, as `show` answers it, matches. Throws INVALID_ARGUMENT. */
+export function filtered<T>(filter: string, items: T[], show: (item: T) => JsonObject): T[] {
+  if (!filter) return items;
+  const matches = parseFilter(filter);
+  return items.filter(item => matches(show(item)));
+}
+
 /**
  * List filters (https://google.aip.dev/160): `state:ENABLED`, `labels.env=prod AND NOT name:x`, `a OR b`, parentheses.
  * OR binds tighter than AND, terms side by side mean AND. Throws INVALID_ARGUMENT on what it does not understand.
  */
-export function parseFilter(filter: string): (resource: JsonObject) => boolean {
+function parseFilter(filter: string): (resource: JsonObject) => boolean {
   const tokens = [...filter.matchAll(TOKEN)].map(({ groups = {} }) => groups);
   let at = 0;
   const refuse = () => invalid(`Invalid filter: ${filter}`, { field: 'filter', description: 'cannot be parsed' });
@@ -45,7 +52,6 @@ export function parseFilter(filter: string): (resource: JsonObject) => boolean {
     return resource => compare(valueAt(resource, path.split('.')), wanted);
   }
 
-  if (tokens.length === 0) return () => true;
   const test = all();
   if (at < tokens.length) throw refuse();
   return test;

@@ -1,6 +1,8 @@
 import protobuf from 'protobufjs/light.js';
 import type { Json, JsonObject } from '../../operator/ports.ts';
 import { invalid } from './errors.ts';
+import { type FieldShape, shapeOf } from './protoShape.ts';
+import { WELL_KNOWN } from './wellKnown.ts';
 
 /**
  * proto3 JSON by reflection (https://protobuf.dev/programming-guides/json/). Both directions bring a message into one
@@ -8,62 +10,18 @@ import { invalid } from './errors.ts';
  * presence. What comes in is checked as Google's front end does, with its messages; what goes out is held to the proto.
  */
 
-interface FieldShape {
-  jsonName: string;
-  protoName: string;
-  type: string;
-  resolved: protobuf.ReflectionObject | null;
-  repeated: boolean;
-  map: boolean;
-  oneof?: string;
-  explicitPresence: boolean;
-  behavior?: string;
-}
-
 /** A message type by its full name, for what an Any carries; undefined: not known here, passed on as it is. */
 export type TypeLookup = (typeName: string) => protobuf.Type | undefined;
 
 interface Walk {
   direction: 'in' | 'out';
-  /** Query parameters are all strings. */
+  /** The message's own fields are query parameters: strings, and a list of one is no list. */
   fromQuery: boolean;
   enumsAsNumbers: boolean;
   /** JSON paths (`secret.name`) kept although output only: the request's route is bound to them. */
   keep: ReadonlySet<string>;
   violations: { field?: string; description: string }[];
   lookup: TypeLookup;
-}
-
-const shapes = new WeakMap<protobuf.Type, Map<string, FieldShape>>();
-
-const snake = (camel: string) => camel.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`);
-const camel = (name: string) => name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
-
-/** The message's fields by JSON name and by proto name. */
-function shapeOf(type: protobuf.Type): Map<string, FieldShape> {
-  const known = shapes.get(type);
-  if (known) return known;
-  const shape = new Map<string, FieldShape>();
-  for (const field of type.fieldsArray) {
-    field.resolve();
-    const isOptional = field.options?.proto3_optional === true;
-    const oneof = isOptional ? undefined : field.partOf?.name;
-    const entry: FieldShape = {
-      jsonName: field.name,
-      protoName: snake(field.name),
-      type: field.type,
-      resolved: field.resolvedType,
-      repeated: field.repeated,
-      map: field instanceof protobuf.MapField,
-      ...(oneof && { oneof }),
-      explicitPresence: isOptional || oneof !== undefined || field.resolvedType instanceof protobuf.Type,
-      behavior: field.options?.['(google.api.field_behavior)'] as string | undefined,
-    };
-    shape.set(entry.jsonName, entry);
-    shape.set(entry.protoName, entry);
-  }
-  shapes.set(type, shape);
-  return shape;
 }
 
 export interface ParseOptions {
@@ -165,7 +123,7 @@ function walkField(walk: Walk, field: FieldShape, value: Json, path: string, jso
     );
   }
   if (field.repeated) {
-    const list = walk.fromQuery && !Array.isArray(value) ? [value] : value;
+    const list = walk.fromQuery && !path.includes('.') && !Array.isArray(value) ? [value] : value;
     if (!Array.isArray(list)) {
       wrongValue(walk, path, typeLabel(field), value);
       return undefined;
@@ -254,26 +212,6 @@ function anyValue(walk: Walk, value: Json, path: string): Json | undefined {
   const type = walk.lookup(url.replace(/^.*\//, ''));
   return type ? { '@type': url, ...walkMessage(walk, type, rest, path, path) } : value;
 }
-
-const text = (pattern: RegExp, canonical: (value: string) => string | undefined) => (value: Json) =>
-  typeof value === 'string' && pattern.test(value) ? canonical(value) : undefined;
-
-const WELL_KNOWN: Record<string, (value: Json) => Json | undefined> = {
-  '.google.protobuf.Duration': text(/^-?\d{1,12}(\.\d{1,9})?s$/, value => value.replace(/\.0+s$/, 's')),
-  '.google.protobuf.Timestamp': text(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/, value => {
-    const seconds = Date.parse(value.replace(/\.\d+/, ''));
-    const fraction = value.match(/\.(\d+)/)?.[1]?.replace(/0+$/, '');
-    if (Number.isNaN(seconds)) return undefined;
-    return new Date(seconds).toISOString().replace('.000Z', fraction ? `.${fraction}Z` : 'Z');
-  }),
-  '.google.protobuf.FieldMask': text(/^[A-Za-z0-9_.,* ]*$/, value =>
-    value
-      .split(',')
-      .map(path => camel(path.trim()))
-      .filter(Boolean)
-      .join(','),
-  ),
-};
 
 function typeLabel(field: FieldShape): string {
   if (field.resolved) return `type.googleapis.com/${field.resolved.fullName.slice(1)}`;

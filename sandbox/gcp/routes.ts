@@ -6,6 +6,7 @@ import { type HttpBinding, type Method, variablesOf } from './protos.ts';
 export interface Routed {
   method: Method;
   request: JsonObject;
+  /** The message's own fields came as query parameters, as strings; a body is below one of them. */
   fromQuery: boolean;
 }
 
@@ -72,7 +73,7 @@ export function requestOf({ route, values }: Match, query: URLSearchParams, body
     place(request, name, given.length > 1 ? given : (given[0] ?? ''));
   }
   for (const [index, path] of route.variables.entries()) place(request, path, decodeSegments(values[index] ?? ''));
-  return { method: route.method, request, fromQuery: field === undefined };
+  return { method: route.method, request, fromQuery: field !== '*' };
 }
 
 /** Sets a dotted path. A variable of the path replaces what the body says there. */

@@ -2,7 +2,7 @@ import type { Json, JsonObject } from '../../operator/ports.ts';
 import type { Handler, Handlers, LocalCloud } from './cloud.ts';
 import { crc32c } from './crc32c.ts';
 import { alreadyExists, failedPrecondition, invalid, notFound, unimplemented } from './errors.ts';
-import { parseFilter } from './filter.ts';
+import { filtered } from './filter.ts';
 import { iamMethods } from './iamMethods.ts';
 import { page } from './pages.ts';
 import { checkSecretFields } from './secretRules.ts';
@@ -74,10 +74,8 @@ export function secretManagerHandlers(cloud: LocalCloud): Handlers {
 
   const handlers: Handlers = {
     ListSecrets: request => {
-      const matches = parseFilter(String(request.filter ?? ''));
-      const all = secrets
-        .list(parentProject(request))
-        .filter(secret => matches(showSecret(secret)) && secret.look() === 'visible');
+      const visible = secrets.list(parentProject(request)).filter(secret => secret.look() === 'visible');
+      const all = filtered(String(request.filter ?? ''), visible, showSecret);
       const { items, ...rest } = page(all, request, PAGES);
       return { secrets: items.map(showSecret), ...rest };
     },
@@ -103,12 +101,11 @@ export function secretManagerHandlers(cloud: LocalCloud): Handlers {
       const fields = { ...secret.fields };
       const changed = expiring(given, cloud.runtime.now());
       for (const path of String(request.updateMask).split(',')) {
-        const [field = '', key] = path === 'ttl' ? ['expireTime'] : path.split('.');
+        const field = path === 'ttl' ? 'expireTime' : path;
         if (!UPDATABLE.has(field)) throw invalid(`Field [${path}] cannot be updated.`, required('update_mask'));
-        const value = changed[field];
-        fields[field] = key ? { ...asObject(fields[field]), [key]: asObject(value)[key] } : value;
+        fields[field] = changed[field];
       }
-      secret.fields = checkSecretFields(dropEmpty(fields), secret.versions);
+      secret.fields = checkSecretFields(fields, secret.versions);
       secrets.touch(secret);
       return showSecret(secret);
     },
@@ -135,10 +132,10 @@ export function secretManagerHandlers(cloud: LocalCloud): Handlers {
     },
     ListSecretVersions: request => {
       const secret = secretOf(String(request.parent));
-      const matches = parseFilter(String(request.filter ?? ''));
-      const all = secret.versions.filter(version => matches(showVersion(secret, version))).reverse();
+      const show = (version: SecretVersion) => showVersion(secret, version);
+      const all = filtered(String(request.filter ?? ''), secret.versions.toReversed(), show);
       const { items, ...rest } = page(all, request, PAGES);
-      return { versions: items.map(version => showVersion(secret, version)), ...rest };
+      return { versions: items.map(show), ...rest };
     },
     GetSecretVersion: request => {
       const { secret, version } = versionOf(String(request.name));
@@ -185,16 +182,6 @@ const UPDATABLE = new Set([
 
 const required = (field: string) => ({ field, description: 'Required or invalid.' });
 
-const asObject = (value: Json | undefined): JsonObject =>
-  typeof value === 'object' && value !== null && !Array.isArray(value) ? value : {};
-
-function dropEmpty(fields: JsonObject): JsonObject {
-  const isSet = (value: Json | undefined) =>
-    value !== undefined &&
-    !(typeof value === 'object' && value !== null && Object.values(value).every(v => v === undefined));
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => isSet(value)));
-}
-
 /** `ttl` becomes the time at which the secret ends. */
 function expiring({ ttl, ...fields }: JsonObject, now: number): JsonObject {
   if (ttl === undefined) return fields;
@@ -210,7 +197,7 @@ function checkEtag(given: Json | undefined, current: string): void {
 
 function showSecret(secret: Secret): JsonObject {
   const { name, createTime, etag, fields } = secret;
-  return { name, ...structuredClone(fields), createTime, etag };
+  return { name, ...fields, createTime, etag };
 }
 
 function showVersion(secret: Secret, version: SecretVersion): JsonObject {

@@ -51,7 +51,7 @@ export function createKubeCore({ runtime, historyLimit, watchDelayMs = () => 0 }
   const registry = createRegistry([...builtIns, crdResource(compile)]);
   const verbs = createVerbs(store, runtime);
   const reads = createReads(store, runtime, watchDelayMs);
-  const lifecycle = createLifecycle(store, registry, verbs, runtime, compile);
+  const lifecycle = createLifecycle({ store, registry, verbs, runtime, compile });
   const faults = createFaults();
   const run = createRunner(runtime, faults, lifecycle.settle);
 

@@ -2,33 +2,17 @@ import { stringify } from 'yaml';
 import type { Runtime } from '../../operator/ports.ts';
 import { answerAbout, textNotFound } from './about.ts';
 import type { KubeVerb, RequestInfo } from './faults.ts';
+import { deleteOptions, includeObject, integer, listOptions, writeOptions } from './options.ts';
 import { APPLY_PATCH } from './patch.ts';
-import type { ListOptions, Reads, WatchOptions } from './reads.ts';
+import type { Reads, WatchOptions } from './reads.ts';
 import type { Registry } from './registry.ts';
-import {
-  decodeBody,
-  dryRun,
-  includeObject,
-  type KubeAnswer,
-  type KubeRequest,
-  type KubeResponse,
-  negotiate,
-  type Wanted,
-} from './request.ts';
+import { decodeBody, type KubeAnswer, type KubeRequest, type KubeResponse, negotiate, type Wanted } from './request.ts';
 import type { Runner } from './requestRunner.ts';
-import {
-  badRequest,
-  failure,
-  invalid,
-  isStatusError,
-  methodNotAllowed,
-  notFound,
-  type Status,
-  type StatusError,
-} from './status.ts';
+import { targetOf, verbOf } from './routes.ts';
+import { badRequest, failure, isStatusError, methodNotAllowed, type Status, type StatusError } from './status.ts';
 import { partialMetadata, table } from './table.ts';
-import type { StoredObject, Target, WriteOptions } from './types.ts';
-import type { DeleteOptions, Verbs } from './verbs.ts';
+import type { StoredObject, Target } from './types.ts';
+import type { Verbs } from './verbs.ts';
 
 const MAX_BODY = 3 * 1024 * 1024;
 
@@ -216,68 +200,7 @@ export function createHandler({ registry, verbs, reads, run, runtime }: Parts) {
   }
 }
 
-/** The resource that a path names; undefined where it names none. */
-function targetOf(registry: Registry, pathname: string): Target | undefined {
-  const segments = pathname.split('/').filter(Boolean).map(decodeURIComponent);
-  const group = segments[0] === 'apis' ? segments[1] : segments[0] === 'api' ? '' : undefined;
-  if (group === undefined) return undefined;
-  const [versionName, ...rest] = segments.slice(group ? 2 : 1);
-  let namespace: string | undefined;
-  let words = rest;
-  // `/namespaces/x` is a namespace itself, `/namespaces/x/things` is in one, `/namespaces/x/status` is again itself.
-  const within =
-    words[0] === 'namespaces' && words.length > 2 && !(words.length === 3 && words[2] === 'status' && !group);
-  if (within) {
-    namespace = words[1];
-    words = words.slice(2);
-  }
-  const [plural = '', name, subresource, ...excess] = words;
-  const def = registry.find(group, plural);
-  const version = def?.versions.find(each => each.name === versionName);
-  if (!def || !version || excess.length || (namespace !== undefined && !def.namespaced)) return undefined;
-  if (subresource !== undefined && (subresource !== 'status' || !version.hasStatus)) {
-    if (def.custom && name !== undefined) throw notFound(def, name);
-    return undefined;
-  }
-  // A namespaced object is reached by its namespace only; collections also across all.
-  if (def.namespaced && namespace === undefined && name !== undefined) return undefined;
-  return { def, version, namespace, name, subresource: subresource && 'status' };
-}
-
-function verbOf(method: string, query: URLSearchParams, target: Target): KubeVerb | undefined {
-  const { def, name, namespace, subresource } = target;
-  const across = def.namespaced && namespace === undefined;
-  const watching = /^(true|1)$/.test(query.get('watch') ?? '');
-  const verb = ((): KubeVerb | undefined => {
-    switch (method) {
-      case 'GET':
-      case 'HEAD':
-        if (watching && !subresource) return 'watch';
-        return name === undefined ? 'list' : 'get';
-      // The custom resource handler is less strict about names in the path than the built-in ones.
-      case 'POST':
-        return (name === undefined || def.custom) && !across ? 'create' : undefined;
-      case 'PUT':
-        if (name === undefined && def.custom && !across) throw badRequest('name must be provided');
-        return name === undefined ? undefined : 'update';
-      case 'PATCH':
-        return name === undefined ? undefined : 'patch';
-      case 'DELETE':
-        if (subresource || across) return undefined;
-        return name === undefined ? 'deletecollection' : 'delete';
-      default:
-        return undefined;
-    }
-  })();
-  return verb && def.verbs.includes(verb) ? verb : undefined;
-}
-
 const groupVersion = ({ def, version }: Target) => (def.group ? `${def.group}/${version.name}` : version.name);
-function integer(text: string | null): number | undefined {
-  if (!text) return undefined;
-  if (/^-?\d+$/.test(text)) return Number(text);
-  throw badRequest(`strconv.ParseInt: parsing "${text}": invalid syntax`);
-}
 const isStatus = (value: Status | StoredObject): value is Status => value.kind === 'Status';
 
 function patchBody(request: KubeRequest): unknown {
@@ -286,83 +209,6 @@ function patchBody(request: KubeRequest): unknown {
   } catch {
     throw badRequest('invalid JSON patch');
   }
-}
-
-function listOptions(query: URLSearchParams, watching: boolean): ListOptions {
-  const text = (name: string) => query.get(name) ?? undefined;
-  const options: ListOptions = {
-    labelSelector: text('labelSelector'),
-    fieldSelector: text('fieldSelector'),
-    limit: integer(query.get('limit')),
-    continue: text('continue'),
-    resourceVersion: text('resourceVersion'),
-    resourceVersionMatch: text('resourceVersionMatch'),
-  };
-  const causes: { field: string; message: string; reason: string }[] = [];
-  const forbid = (field: string, why: string) =>
-    causes.push({ field, message: `Forbidden: ${why}`, reason: 'FieldValueForbidden' });
-  const match = options.resourceVersionMatch;
-  const initial = query.has('sendInitialEvents');
-  if (!watching && match) {
-    if (!options.resourceVersion) {
-      forbid('resourceVersionMatch', 'resourceVersionMatch is forbidden unless resourceVersion is provided');
-    }
-    if (options.continue) {
-      forbid('resourceVersionMatch', 'resourceVersionMatch is forbidden when continue is provided');
-    }
-    if (match !== 'Exact' && match !== 'NotOlderThan') {
-      const message = `Unsupported value: "${match}": supported values: "Exact", "NotOlderThan", ""`;
-      causes.push({ field: 'resourceVersionMatch', message, reason: 'FieldValueNotSupported' });
-    }
-    if (match === 'Exact' && options.resourceVersion === '0') {
-      forbid('resourceVersionMatch', 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"');
-    }
-  }
-  if (!watching && initial) forbid('sendInitialEvents', 'sendInitialEvents is forbidden for list');
-  if (watching && initial && match !== 'NotOlderThan') {
-    forbid('resourceVersionMatch', 'sendInitialEvents requires setting resourceVersionMatch to NotOlderThan');
-  }
-  if (watching && match && !initial) {
-    forbid('resourceVersionMatch', 'resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided');
-  }
-  if (causes.length) throw invalid({ group: 'meta.k8s.io', kind: 'ListOptions' }, '', causes);
-  return options;
-}
-
-function writeOptions(query: URLSearchParams, warnings: string[], kind: string): WriteOptions {
-  const fieldValidation = query.get('fieldValidation') || 'Warn';
-  if (fieldValidation !== 'Ignore' && fieldValidation !== 'Warn' && fieldValidation !== 'Strict') {
-    throw invalid({ group: 'meta.k8s.io', kind }, '', [
-      {
-        reason: 'FieldValueNotSupported',
-        message: `Unsupported value: "${fieldValidation}": supported values: "", "Ignore", "Strict", "Warn"`,
-        field: 'fieldValidation',
-      },
-    ]);
-  }
-  return { dryRun: dryRun(query.getAll('dryRun'), kind), fieldValidation, warnings };
-}
-
-function deleteOptions(request: KubeRequest, query: URLSearchParams): DeleteOptions {
-  const body = request.body?.length ? decodeBody(request, 'DeleteOptions') : {};
-  const fromBody = (body.dryRun ?? []) as string[];
-  const propagationPolicy = (body.propagationPolicy ?? query.get('propagationPolicy') ?? undefined) as
-    | string
-    | undefined;
-  if (propagationPolicy && !['Orphan', 'Background', 'Foreground'].includes(propagationPolicy)) {
-    throw invalid({ group: 'meta.k8s.io', kind: 'DeleteOptions' }, '', [
-      {
-        reason: 'FieldValueNotSupported',
-        message: `Unsupported value: "${propagationPolicy}": supported values: "Foreground", "Background", "Orphan", "nil"`,
-        field: 'propagationPolicy',
-      },
-    ]);
-  }
-  return {
-    dryRun: dryRun([...fromBody, ...query.getAll('dryRun')], 'DeleteOptions'),
-    preconditions: body.preconditions as DeleteOptions['preconditions'],
-    propagationPolicy,
-  };
 }
 
 function answer(code: number, body: object, wanted?: Wanted): KubeAnswer {

@@ -1,8 +1,7 @@
 import { parse } from 'yaml';
 import type { PlainObject } from '../../schema/types.ts';
 import { fromProtobuf } from './protobuf.ts';
-import { badRequest, failure, isStatusError, notAcceptable, unsupportedMediaType } from './status.ts';
-import type { TableRequest } from './table.ts';
+import { badRequest, isStatusError, notAcceptable, unsupportedMediaType } from './status.ts';
 
 /** An HTTP request, without the socket. */
 export interface KubeRequest {
@@ -102,36 +101,4 @@ function summary(text: string): string {
   if (!text) return '<empty>';
   const shown = text.startsWith('{') ? text.slice(0, 30) : Buffer.from(text).subarray(0, 30).toString('hex');
   return text.length > 30 ? `${shown} ...` : shown;
-}
-
-export function includeObject(query: URLSearchParams): TableRequest['includeObject'] {
-  const value = query.get('includeObject') || 'Metadata';
-  if (value === 'None' || value === 'Metadata' || value === 'Object') return value;
-  throw badRequest(
-    `Unable to convert to Table as requested: includeObject: Invalid value: "${value}": must be 'Metadata', 'Object', 'None', or empty`,
-  );
-}
-
-/** `dryRun=All`; anything else is refused. */
-export function dryRun(values: string[], kind: string): boolean {
-  const given = values.filter(value => value !== '');
-  if (given.some(value => value !== 'All')) {
-    throw failure(
-      422,
-      'Invalid',
-      `${kind}.meta.k8s.io "" is invalid: dryRun: Unsupported value: ${JSON.stringify(given)}: supported values: "All"`,
-      {
-        group: 'meta.k8s.io',
-        kind,
-        causes: [
-          {
-            reason: 'FieldValueNotSupported',
-            message: `Unsupported value: ${JSON.stringify(given)}: supported values: "All"`,
-            field: 'dryRun',
-          },
-        ],
-      },
-    );
-  }
-  return given.length > 0;
 }

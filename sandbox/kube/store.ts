@@ -115,7 +115,7 @@ export function createStore({ historyLimit = 2000 }: { historyLimit?: number } =
       everywhere.add(listener);
     },
 
-    storages: () => [...shelves.keys()],
+    size: (storage: string) => shelf(storage).objects.size,
 
     /** Forgets all history up to `upTo`: older resourceVersions are answered 410. */
     compact(upTo = revision) {

@@ -2,18 +2,8 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Runtime } from '../../operator/ports.ts';
 import type { PlainObject } from '../../schema/types.ts';
 import { type CrdObject, markedForCleanup, newCrdStatus } from './crds.ts';
-import {
-  finalizerWarnings,
-  invalidValue,
-  metadataErrors,
-  metadataUpdateErrors,
-  metaTypeError,
-  nameSuffix,
-  tidyMeta,
-  timestamp,
-  unknownMetaFields,
-  uuid,
-} from './meta.ts';
+import { decode, sortedKeys } from './decode.ts';
+import { finalizerWarnings, metadataErrors, metadataUpdateErrors, nameSuffix, timestamp, uuid } from './meta.ts';
 import { patched, unsupportedPatch } from './patch.ts';
 import {
   alreadyExists,
@@ -28,7 +18,7 @@ import {
   success,
 } from './status.ts';
 import type { Store } from './store.ts';
-import type { DraftObject, Meta, StoredObject, Target, WriteOptions } from './types.ts';
+import type { DraftObject, StoredObject, Target, WriteOptions } from './types.ts';
 
 export interface DeleteOptions {
   dryRun: boolean;
@@ -42,43 +32,12 @@ const PROTECTED_NAMESPACES = ['default', 'kube-system', 'kube-public'];
 
 /** The writes of the API, with kube-apiserver's order of checks. All of them throw a StatusError on refusal. */
 export function createVerbs(store: Store, runtime: Runtime) {
-  const apiVersion = ({ def, version }: Target) => (def.group ? `${def.group}/${version.name}` : version.name);
   const shown = ({ version }: Target, object: StoredObject) => version.fromStored(object);
 
   function stored({ def, namespace, name = '' }: Target): StoredObject {
     const object = store.get(def.storage, namespace, name);
     if (!object) throw notFound(def, name);
     return object;
-  }
-
-  /** The body as an object of the target's kind: types checked, unknown fields told, pruned, defaulted. */
-  function decode(target: Target, body: PlainObject, options: WriteOptions, refuse = badRequest): DraftObject {
-    const { def, version } = target;
-    const expected = apiVersion(target);
-    if (body.apiVersion !== expected) {
-      throw badRequest(
-        `the API version in the data (${body.apiVersion}) does not match the expected API version (${expected})`,
-      );
-    }
-    const handled = `${body.kind} in version "${version.name}" cannot be handled as a ${def.kind}`;
-    if (body.kind !== def.kind) {
-      if (!def.custom) throw badRequest(`${handled}: converting (${body.kind}) to (${def.kind}): unknown conversion`);
-      const name = String((body.metadata as PlainObject | undefined)?.name ?? '');
-      throw invalid(def, name, [invalidValue('kind', body.kind, `must be ${def.kind}`)]);
-    }
-    const raw = (body.metadata ?? {}) as PlainObject;
-    const typeError = metaTypeError(raw, def.custom ? '' : 'metadata.') ?? version.typeError(body);
-    if (typeError) throw refuse(`${handled}: ${typeError}`);
-    const draft = { ...body, metadata: raw } as unknown as DraftObject;
-    if (options.fieldValidation !== 'Ignore') {
-      const unknown = [...new Set([...unknownMetaFields(raw), ...version.unknownFields(draft)])];
-      const told = unknown.map(path => `unknown field "${path}"`);
-      if (told.length && options.fieldValidation === 'Strict') {
-        throw refuse(`${handled}: strict decoding error: ${told.join(', ')}`);
-      }
-      options.warnings.push(...told);
-    }
-    return version.admit({ ...draft, metadata: tidyMeta(raw as unknown as Meta) });
   }
 
   function checkNamespace({ namespace }: Target, draft: DraftObject) {
@@ -336,14 +295,6 @@ const desired = ({ metadata: _, ...rest }: DraftObject) => rest;
 function uidMismatch(storage: string, namespace: string | undefined, name: string, wanted: string, actual: string) {
   const key = `/registry/${storage.replace(/^\//, '')}/${namespace ? `${namespace}/` : ''}${name}`;
   return `StorageError: invalid object, Code: 4, Key: ${key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: ${wanted}, UID in object meta: ${actual}`;
-}
-
-/** A custom resource is written with its keys in order. */
-function sortedKeys(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sortedKeys);
-  if (typeof value !== 'object' || value === null) return value;
-  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
-  return Object.fromEntries(entries.map(([key, inner]) => [key, sortedKeys(inner)]));
 }
 
 /** Drops keys that hold undefined, so that objects compare and print as they would after a trip over the wire. */

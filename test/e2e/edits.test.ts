@@ -201,34 +201,35 @@ describe('an edit of the keys', () => {
   });
 
   test('a key that was in use leaves: its grant goes, and not before the last revision that reads it', async () => {
-    let grantWhileServing: string[] | undefined;
-    const unwatch = world.gcpCore.faults.add({
-      method: 'UpdateService',
+    let routedAtRevocation: string | undefined;
+    world.gcpCore.faults.add({
+      method: 'SetIamPolicy',
+      resource: 'secrets/backup',
       match: () => {
-        grantWhileServing = world.gcpCore.cloud.policies
-          .get(`projects/${NUMBER}/secrets/backup`, 3)
-          .bindings?.flatMap(({ members }) => members);
+        routedAtRevocation = world.run.route(SERVICE);
         return false;
       },
     });
 
-    expect(await edited({ keys: [used('openai')] })).toMatchObject({ revisions: 1 });
+    expect(await edited({ keys: [used('openai')] })).toEqual({
+      revisions: 1,
+      writes: [`UpdateService ${SERVICE}`, `SetIamPolicy projects/${NUMBER}/secrets/backup`],
+    });
 
-    unwatch();
-    expect(grantWhileServing).toEqual([MEMBER]);
+    world.gcpCore.faults.clear();
     expect(await world.secretMembers('backup')).toEqual([]);
+    expect((await serviceNow()).latestReadyRevision).toBe(`${SERVICE}/revisions/${routedAtRevocation}`);
     const { inventory = [], keys } = (await world.tenant('tenant-a'))?.status ?? {};
     expect(inventory.filter(({ type }) => type === 'SecretAccess').map(({ name }) => name)).toEqual([
       `projects/${NUMBER}/secrets/openai`,
     ]);
-    expect(keys).toEqual([{ name: 'openai', version: '2', granted: true }]);
+    const secret = `projects/${NUMBER}/secrets/openai`;
+    expect(keys).toEqual([{ name: 'openai', version: '2', secret, granted: true }]);
   });
 
   test('a secret’s full name means the same as its id', async () => {
     const external = `projects/${PROJECT}/secrets/openai`;
     expect(await edited({ keys: [used('openai', { secretRef: { external } })] })).toEqual({ revisions: 0, writes: [] });
-    const byNumber = { external: `projects/${NUMBER}/secrets/openai` };
-    expect(await edited({ keys: [used('openai', { secretRef: byNumber })] })).toEqual({ revisions: 0, writes: [] });
   });
 
   test('version: an older one on purpose, then latest again', async () => {

@@ -31,11 +31,11 @@ console.log(
     (absent.length ? `; not on this machine, NOT tested: ${absent.join(', ')}` : ''),
 );
 
-describe.runIf(here.length === 0)('kubectl', () => {
-  it('is not on this machine: nothing of it was tested', () => {
+if (here.length === 0) {
+  it('kubectl is not on this machine: nothing of it was tested', () => {
     expect(absent).toEqual(VERSIONS);
   });
-});
+}
 
 describe.each(here)('kubectl $version', ({ path }) => {
   const folder = mkdtempSync(join(tmpdir(), 'kubectl-'));
@@ -83,7 +83,7 @@ describe.each(here)('kubectl $version', ({ path }) => {
     file('crd.yaml', widgetCrd);
     file(
       'one.yaml',
-      widget('one', { size: 3, parts: [{ name: 'lid' }] }, { labels: { shelf: 'x' }, finalizers: ['a.b/c'] }),
+      widget('one', { size: 3, parts: [{ name: 'lid', count: 1 }] }, { labels: { shelf: 'x' }, finalizers: ['a.b/c'] }),
     );
     file('bad.yaml', widget('bad', { size: 1, colour: 'black' }));
     file('typo.yaml', widget('typo', { size: 1, color: 'red' }));
@@ -103,7 +103,7 @@ describe.each(here)('kubectl $version', ({ path }) => {
     expect((await kubectl('diff -f one.yaml')).out).toBe('');
     file(
       'two.yaml',
-      widget('one', { size: 4, parts: [{ name: 'lid' }] }, { labels: { shelf: 'x' }, finalizers: ['a.b/c'] }),
+      widget('one', { size: 4, parts: [{ name: 'lid', count: 1 }] }, { labels: { shelf: 'x' }, finalizers: ['a.b/c'] }),
     );
     const dry = await kubectl('apply -f two.yaml --dry-run=server -o jsonpath={.spec.size}');
     expect(dry.out).toBe('4');
@@ -233,6 +233,8 @@ describe.each(here)('kubectl $version', ({ path }) => {
 
   it('deletes the CRD', async () => {
     await kubectl('delete crd widgets.shop.example');
-    expect((await kubectl('get wd', { fails: true })).err).toContain('the server doesn\'t have a resource type "wd"');
+    // Its discovery is cached, so kubectl may still ask for them.
+    const { err } = await kubectl('get wd', { fails: true });
+    expect(err).toMatch(/could not find the requested resource|doesn't have a resource type "wd"/);
   });
 });

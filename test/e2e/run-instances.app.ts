@@ -15,6 +15,7 @@ const server = createServer(async (request, response) => {
   const url = new URL(request.url ?? '/', 'http://app');
   if (url.pathname === '/crash') process.exit(3);
   if (url.pathname === '/stream') {
+    response.setHeader('x-pid', process.pid);
     response.write('first\n');
     await new Promise<void>(resolve => request.once('data', () => resolve()));
     response.end('last\n');

@@ -8,7 +8,6 @@ import type { CloudSettings } from '../../sandbox/gcp/cloud.ts';
 import { createGcpCore } from '../../sandbox/gcp/core.ts';
 import { builtInImages } from '../../sandbox/gcp/instances/images.ts';
 import { startInstances } from '../../sandbox/gcp/instances/instances.ts';
-import { createRun, type Run } from '../../sandbox/gcp/run/run.ts';
 
 const file = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
@@ -24,7 +23,6 @@ export async function startWorld(settings: Partial<CloudSettings> = {}) {
       ...builtInImages({ OPENAI_BASE_URL: 'http://127.0.0.1:9/v1' }),
     ],
   });
-  const holder: { run?: Run } = {};
   const core = createGcpCore({
     runtime: realRuntime,
     projects: [
@@ -41,13 +39,11 @@ export async function startWorld(settings: Partial<CloudSettings> = {}) {
       ...settings,
     },
     limits: {},
-    handlers: cloud => {
-      holder.run = createRun(cloud, instances.containers, { urls: instances.urls, logUri: instances.logUri });
-      return holder.run.handlers;
-    },
+    containers: instances.containers,
+    urls: instances.urls,
+    logUri: instances.logUri,
   });
-  const { run } = holder;
-  if (!run) throw new Error('no handlers were asked for');
+  const { run } = core;
   instances.attach(run);
 
   async function ok(method: string, request: JsonObject): Promise<JsonObject> {

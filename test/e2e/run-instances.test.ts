@@ -23,6 +23,16 @@ afterEach(async () => {
 const gone = (pid: number) => expect.poll(() => isAlive(pid), { timeout: 10_000 }).toBe(false);
 const state = (service: JsonObject) => (service.terminalCondition as JsonObject).state;
 
+/** A request whose answer has begun and lasts until its own body ends. */
+async function openStream(service: JsonObject) {
+  const post = request(`${service.uri}/stream`, { method: 'POST', headers: { 'transfer-encoding': 'chunked' } });
+  post.flushHeaders();
+  const [response] = (await once(post, 'response')) as [IncomingMessage];
+  const chunks = response.setEncoding('utf8')[Symbol.asyncIterator]();
+  expect((await chunks.next()).value).toBe('first\n');
+  return { pid: Number(response.headers['x-pid']), chunks, end: () => post.end('go on') };
+}
+
 async function withKey(world: World, granted: boolean) {
   const manager = 'google.cloud.secretmanager.v1.SecretManagerService';
   await world.ok('google.iam.admin.v1.IAM.CreateServiceAccount', { name: 'projects/demo', accountId: 'sa-web' });
@@ -144,9 +154,15 @@ describe('instances', () => {
       {},
       { template: { maxInstanceRequestConcurrency: 2, scaling: { maxInstanceCount: 2 } } },
     );
-    const answers = await Promise.all(Array.from({ length: 12 }, () => call(service, '/?ms=50')));
-    expect(Math.max(...answers.map(({ most }) => most))).toBe(2);
-    expect(new Set(answers.map(({ pid }) => pid)).size).toBe(2);
+    const held = await Promise.all(Array.from({ length: 4 }, () => openStream(service)));
+    const pids = held.map(({ pid }) => pid);
+    expect(new Set(pids).size).toBe(2);
+    const fifth = call(service);
+    held[0]?.end();
+    expect(pids).toContain((await fifth).pid);
+    for (const { end } of held.slice(1)) end();
+    const mosts = await Promise.all(Array.from({ length: 8 }, async () => (await call(service)).most));
+    expect(Math.max(...mosts)).toBe(2);
   });
 
   it('are given SIGKILL where SIGTERM does nothing, and what they hold ends with the service', async () => {
@@ -199,6 +215,13 @@ describe('a request', () => {
     expect(status).toBe('404');
   });
 
+  it('reaches this repository’s backend under its image’s name, with defaults that its service does not show', async () => {
+    const world = await start();
+    const service = await world.deploy('chat', { image: 'asia-docker.pkg.dev/demo/repo/ai-backend:v2@sha256:0a' });
+    expect(await (await fetch(`${service.uri}/health`)).json()).toEqual({ status: 'ok' });
+    expect(JSON.stringify(service)).not.toContain('OPENAI_BASE_URL');
+  });
+
   it('needs an invoker unless the service is public', async () => {
     const world = await start();
     const service = await world.deploy('web', {}, { service: { invokerIamDisabled: false } });
@@ -228,12 +251,8 @@ describe('a request', () => {
   it('streams both ways', async () => {
     const world = await start();
     const service = await world.deploy('web');
-    const post = request(`${service.uri}/stream`, { method: 'POST', headers: { 'transfer-encoding': 'chunked' } });
-    post.flushHeaders();
-    const [response] = (await once(post, 'response')) as [IncomingMessage];
-    const chunks = response.setEncoding('utf8')[Symbol.asyncIterator]();
-    expect((await chunks.next()).value).toBe('first\n');
-    post.end('go on');
+    const { chunks, end } = await openStream(service);
+    end();
     expect((await chunks.next()).value).toBe('last\n');
     expect((await chunks.next()).done).toBe(true);
   });

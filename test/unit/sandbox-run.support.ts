@@ -1,7 +1,6 @@
 import type { GcpResult, GcpStatus, JsonObject } from '../../operator/ports.ts';
 import type { CloudSettings } from '../../sandbox/gcp/cloud.ts';
 import { createGcpCore } from '../../sandbox/gcp/core.ts';
-import { createRun, type Run } from '../../sandbox/gcp/run/run.ts';
 import { type Script, scriptedContainers } from '../../sandbox/gcp/run/scriptedContainers.ts';
 import { fakeRuntime } from './support/fakeRuntime.ts';
 
@@ -14,7 +13,6 @@ export const image = 'asia-docker.pkg.dev/demo/repo/app:1';
 export function world(settings: Partial<CloudSettings> = {}) {
   const runtime = fakeRuntime(7);
   const containers = scriptedContainers(runtime, new Map<string, Script>());
-  const holder: { run?: Run } = {};
   const core = createGcpCore({
     runtime,
     projects: [{ id: 'demo', number: '123456' }],
@@ -27,13 +25,9 @@ export function world(settings: Partial<CloudSettings> = {}) {
       ...settings,
     },
     limits: {},
-    handlers: cloud => {
-      holder.run = createRun(cloud, containers);
-      return holder.run.handlers;
-    },
+    containers,
   });
-  const { run } = holder;
-  if (!run) throw new Error('no handlers were asked for');
+  const { run } = core;
 
   const call = (method: string, request: JsonObject): Promise<GcpResult> =>
     core.call(method.startsWith('google.') ? method : `google.cloud.run.v2.${method}`, request);

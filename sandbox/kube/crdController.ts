@@ -1,0 +1,112 @@
+import { type Controller, type ControllerParts, CRDS, deleteAll, save, takeFirst } from './controllers.ts';
+import { CLEANUP_FINALIZER, type CrdObject, customResource, hasCondition, withConditions } from './crds.ts';
+import { timestamp } from './meta.ts';
+
+/** Establishes CRDs, serves what they define, and takes their objects with them when they go. */
+export function createCrdController(parts: ControllerParts): Controller {
+  const { store, registry, runtime, compile } = parts;
+  const todo = new Set<string>();
+  /** CRDs that wait for their last object, by its storage. */
+  const terminating = new Map<string, string>();
+
+  const conditioned = (crd: CrdObject, changes: Parameters<typeof withConditions>[2]) =>
+    withConditions(crd, timestamp(runtime.now()), changes);
+
+  function tendCrd(crd: CrdObject) {
+    if (crd.metadata.deletionTimestamp) {
+      terminateCrd(crd);
+      return;
+    }
+    let next = crd;
+    const taken = nameConflict(crd);
+    if (taken) {
+      next = conditioned(crd, [{ type: 'NamesAccepted', status: 'False', ...taken }]);
+      if (!hasCondition(next, 'Established')) {
+        const message = 'not all names are accepted';
+        next = conditioned(next, [{ type: 'Established', status: 'False', reason: 'NotAccepted', message }]);
+      }
+    } else {
+      next = conditioned(crd, [
+        { type: 'NamesAccepted', status: 'True', reason: 'NoConflicts', message: 'no conflicts found' },
+        {
+          type: 'Established',
+          status: 'True',
+          reason: 'InitialNamesAccepted',
+          message: 'the initial names have been accepted',
+        },
+      ]);
+      const names = Object.entries(crd.spec.names).filter(([, value]) => !Array.isArray(value) || value.length);
+      next = { ...next, status: { ...next.status, acceptedNames: Object.fromEntries(names) } };
+    }
+    serve(save(store, CRDS, crd, next) as CrdObject);
+  }
+
+  function serve(crd: CrdObject) {
+    if (!hasCondition(crd, 'Established')) return;
+    const compiled = compile(crd);
+    if (compiled.ok) registry.set(customResource(crd, compiled.crd));
+  }
+
+  function nameConflict(crd: CrdObject) {
+    const others = registry.all().filter(def => def.group === crd.spec.group && def.plural !== crd.spec.names.plural);
+    const words = new Set(others.flatMap(def => [def.plural, def.singular, ...def.shortNames]));
+    const kinds = new Set(others.flatMap(def => [def.kind, def.listKind]));
+    const { singular = '', shortNames = [], kind, listKind = '' } = crd.spec.names;
+    const inUse = (name: string) => ({ message: `"${name}" is already in use` });
+    if (words.has(singular)) return { reason: 'SingularConflict', ...inUse(singular) };
+    const short = shortNames.find(name => words.has(name));
+    if (short) return { reason: 'ShortNamesConflict', ...inUse(short) };
+    if (kinds.has(kind)) return { reason: 'KindConflict', ...inUse(kind) };
+    if (kinds.has(listKind)) return { reason: 'ListKindConflict', ...inUse(listKind) };
+    return undefined;
+  }
+
+  function terminateCrd(crd: CrdObject) {
+    if (!crd.metadata.finalizers?.includes(CLEANUP_FINALIZER)) return;
+    const def = registry.find(crd.spec.group, crd.spec.names.plural);
+    if (!crd.status.conditions?.some(each => each.reason.startsWith('InstanceDeletionInProgress'))) {
+      const message = 'CustomResource deletion is in progress';
+      store.put(
+        CRDS,
+        conditioned(crd, [{ type: 'Terminating', status: 'True', reason: 'InstanceDeletionInProgress', message }]),
+      );
+      if (def) {
+        registry.set({ ...def, terminating: true });
+        deleteAll(parts, def);
+      }
+      crdsToDo.add(crd.metadata.name);
+      return;
+    }
+    if (def && store.size(def.storage)) return;
+    const finalizers = crd.metadata.finalizers.filter(each => each !== CLEANUP_FINALIZER);
+    const message = 'removed all instances';
+    const next = conditioned({ ...crd, metadata: { ...crd.metadata, finalizers } }, [
+      { type: 'Terminating', status: 'False', reason: 'InstanceDeletionCompleted', message },
+    ]);
+    if (finalizers.length) store.put(CRDS, next);
+    else store.remove(CRDS, next);
+  }
+
+  return {
+    observe(storage, { type, object }) {
+      if (storage === CRDS) {
+        const { group, names } = (object as CrdObject).spec;
+        const own = `${group}/${names.plural}`;
+        if (type === 'DELETED') {
+          terminating.delete(own);
+          registry.remove(group, names.plural);
+        } else if (object.metadata.deletionTimestamp) terminating.set(own, object.metadata.name);
+        todo.add(object.metadata.name);
+      }
+      const waiting = type === 'DELETED' && terminating.get(storage);
+      if (waiting) todo.add(waiting);
+    },
+    step() {
+      const name = takeFirst(todo);
+      if (name === undefined) return false;
+      const crd = store.get(CRDS, undefined, name) as CrdObject | undefined;
+      if (crd) tendCrd(crd);
+      return true;
+    },
+  };
+}

@@ -1,0 +1,95 @@
+import { AI_TENANTS } from '../operator/tenantResource.ts';
+import { type Demonstrated, demonstrate, takeAway } from './demo.ts';
+import { nextSteps } from './nextSteps.ts';
+import { tail } from './operatorProcess.ts';
+import { type Options, readOptions, UsageError, usage } from './options.ts';
+import { createProgress, Failure } from './progress.ts';
+import { startWorld, type World } from './world.ts';
+
+/**
+ * `npm run sandbox`. Exit codes: 0 demonstrated (`--once`) or asked to stop, 1 something failed, 2 wrong options, and of
+ * a signal that came before the end of `--once` 128 + its number.
+ */
+
+const print = (line: string): void => console.log(line);
+
+async function main(options: Options): Promise<void> {
+  const closers: (() => Promise<void> | void)[] = [];
+  let world: World | undefined;
+  let shown: Demonstrated | undefined;
+  let ending: Promise<never> | undefined;
+
+  const end = (code: number): Promise<never> => {
+    ending ??= (async () => {
+      if (options.kube === 'current' && world)
+        await leaveCluster(world, shown).catch(error => console.error(telling(error)));
+      for (const close of closers.reverse()) await close();
+      process.exit(code);
+    })();
+    return ending;
+  };
+  for (const [signal, number] of [
+    ['SIGINT', 2],
+    ['SIGTERM', 15],
+    ['SIGHUP', 1],
+  ] as const) {
+    process.on(signal, () => {
+      // The second one is from somebody who does not want to wait: the watchdogs kill what still runs.
+      if (ending) process.exit(128 + number);
+      print('\nStopping …');
+      void end(options.once ? 128 + number : 0);
+    });
+  }
+
+  try {
+    const step = createProgress(print);
+    print(`Sandbox in ${options.state}`);
+    world = await startWorld(options, step, closers);
+    const { operatorEnded } = world;
+    const lost = operatorEnded.then(how => {
+      if (!ending) throw new Failure(`The operator ended ${how}.`);
+    });
+    lost.catch(() => {});
+    if (options.demo) {
+      print('Demonstration');
+      const demonstration = demonstrate(world, step, print);
+      await Promise.race([demonstration, lost]);
+      shown = await demonstration;
+    }
+    if (options.once) return await end(0);
+    print(nextSteps(world, shown));
+    await lost;
+  } catch (error) {
+    // What fails while it is being stopped did not fail by itself.
+    if (ending) return await ending;
+    console.error(`\nFailed: ${telling(error)}`);
+    const log = world && tail(world.operatorLog);
+    if (log) console.error(`\nThe end of ${world?.operatorLog}:\n${log}`);
+    await end(1);
+  }
+}
+
+const telling = (error: unknown): string =>
+  error instanceof Failure ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error);
+
+/** A cluster outlives the sandbox, and its operator: without one, nobody takes the finalizer off the tenant. */
+async function leaveCluster(world: World, shown: Demonstrated | undefined): Promise<void> {
+  if (shown) {
+    await takeAway(world, shown.name);
+    print(`  ✓ aitenant/${shown.name} is deleted from the cluster`);
+  }
+  const left = await world.kube.list(AI_TENANTS, { limit: 1 });
+  if (left.ok && left.value.items.length > 0) {
+    print('AiTenants are left in the cluster: start again with --kube=current to manage or delete them.');
+  }
+}
+
+try {
+  const options = readOptions(process.argv.slice(2));
+  if (options === 'help') print(usage);
+  else await main(options);
+} catch (error) {
+  if (!(error instanceof UsageError)) throw error;
+  console.error(`sandbox: ${error.message}\nAll options: npm run sandbox -- --help`);
+  process.exit(2);
+}
