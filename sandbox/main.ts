@@ -1,5 +1,5 @@
 import { AI_TENANTS } from '../operator/tenantResource.ts';
-import { type Demonstrated, demonstrate, takeAway } from './demo.ts';
+import { demonstrate, takeAway } from './demo.ts';
 import { nextSteps } from './nextSteps.ts';
 import { tail } from './operatorProcess.ts';
 import { type Options, readOptions, UsageError, usage } from './options.ts';
@@ -16,13 +16,12 @@ const print = (line: string): void => console.log(line);
 async function main(options: Options): Promise<void> {
   const closers: (() => Promise<void> | void)[] = [];
   let world: World | undefined;
-  let shown: Demonstrated | undefined;
   let ending: Promise<never> | undefined;
 
   const end = (code: number): Promise<never> => {
     ending ??= (async () => {
       if (options.kube === 'current' && world)
-        await leaveCluster(world, shown).catch(error => console.error(telling(error)));
+        await leaveCluster(world, options.demo).catch(error => console.error(telling(error)));
       for (const close of closers.reverse()) await close();
       process.exit(code);
     })();
@@ -50,14 +49,15 @@ async function main(options: Options): Promise<void> {
       if (!ending) throw new Failure(`The operator ended ${how}.`);
     });
     lost.catch(() => {});
+    let tenantUrl: string | undefined;
     if (options.demo) {
       print('Demonstration');
       const demonstration = demonstrate(world, step, print);
       await Promise.race([demonstration, lost]);
-      shown = await demonstration;
+      tenantUrl = await demonstration;
     }
     if (options.once) return await end(0);
-    print(nextSteps(world, shown));
+    print(nextSteps(world, tenantUrl));
     await lost;
   } catch (error) {
     // What fails while it is being stopped did not fail by itself.
@@ -72,16 +72,15 @@ async function main(options: Options): Promise<void> {
 const telling = (error: unknown): string =>
   error instanceof Failure ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error);
 
-/** A cluster outlives the sandbox, and its operator: without one, nobody takes the finalizer off the tenant. */
-async function leaveCluster(world: World, shown: Demonstrated | undefined): Promise<void> {
-  if (shown) {
-    await takeAway(world, shown.name);
-    print(`  ✓ aitenant/${shown.name} is deleted from the cluster`);
+/** A cluster outlives the sandbox and its operator: without one, nobody takes the finalizer off a tenant. */
+async function leaveCluster(world: World, hadDemo: boolean): Promise<void> {
+  if (hadDemo) {
+    await Promise.race([takeAway(world), world.operatorEnded]);
   }
-  const left = await world.kube.list(AI_TENANTS, { limit: 1 });
-  if (left.ok && left.value.items.length > 0) {
-    print('AiTenants are left in the cluster: start again with --kube=current to manage or delete them.');
-  }
+  const left = await world.kube.list(AI_TENANTS, {});
+  const names = left.ok ? left.value.items.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`) : [];
+  if (names.length === 0) return;
+  print(`Left in the cluster: ${names.join(', ')}. Start again with --kube=current to manage or delete them.`);
 }
 
 try {

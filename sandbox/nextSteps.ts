@@ -1,8 +1,8 @@
-import type { Demonstrated } from './demo.ts';
+import { TENANT } from './demo.ts';
 import { GOOD_KEY, type World } from './world.ts';
 
-/** What to try, each line as it can be typed. */
-export function nextSteps(world: World, shown: Demonstrated | undefined): string {
+/** What to try, each line as it can be typed; `tenantUrl`: of the demonstration. */
+export function nextSteps(world: World, tenantUrl: string | undefined): string {
   const key = (secret: string, value: string, command: string) =>
     `  printf ${GOOD_KEY}${value} | gcloud secrets ${command} ${secret} --data-file=-`;
   const second = [
@@ -13,14 +13,14 @@ export function nextSteps(world: World, shown: Demonstrated | undefined): string
     '  kubectl apply -f examples/backup-key.yaml',
     '  kubectl get aitenants -o wide -w',
   ];
-  const first = shown && [
+  const first = tenantUrl && [
     'Call the tenant',
-    `  curl -H 'content-type: application/json' -d '{"message":"Hello"}' ${shown.url}/chat`,
+    `  curl -H 'content-type: application/json' -d '{"message":"Hello"}' ${tenantUrl}/chat`,
     'Look at it, then change it',
-    `  kubectl describe aitenant ${shown.name}`,
-    `  kubectl patch aitenant ${shown.name} --type=merge -p '{"spec":{"scaling":{"maxInstances":3}}}'`,
+    `  kubectl describe aitenant ${TENANT}`,
+    `  kubectl patch aitenant ${TENANT} --type=merge -p '{"spec":{"scaling":{"maxInstances":3}}}'`,
     'Give its key a new version: within 10 s a new revision takes over',
-    key(`${shown.name}-openai-key`, 'rotated', 'versions add'),
+    key(`${TENANT}-openai-key`, 'rotated', 'versions add'),
   ];
   return [
     '',

@@ -265,7 +265,9 @@ export function deleting(tenant: Tenant, plan: Plan, outcomes: Outcome[], now: n
 }
 
 function whole(tenant: Tenant, ready: Condition, now: number): TenantStatus {
-  const others = tenant.status.conditions.filter(({ type }) => type !== 'Ready' && type !== 'Stalled');
+  // A pause changes nothing about whether a retry would help.
+  const replaced = ready.reason === 'Suspended' ? ['Ready'] : ['Ready', 'Stalled'];
+  const others = tenant.status.conditions.filter(({ type }) => !replaced.includes(type));
   return {
     ...tenant.status,
     observedGeneration: tenant.generation,

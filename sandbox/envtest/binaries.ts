@@ -19,7 +19,7 @@ export interface FindBinariesOptions {
 const MODULE = fileURLToPath(new URL('../../test/kube', import.meta.url));
 const ETCD = 'go.etcd.io/etcd/server/v3';
 const APISERVER = 'k8s.io/kubernetes/cmd/kube-apiserver';
-const PROGRESS_MS = 10_000;
+const PROGRESS_MS = 30_000;
 
 /** Nothing to run a Kubernetes API with; the message says what to do about it. */
 export class NoBinariesError extends Error {}

@@ -74,7 +74,7 @@ export function createCrdController(parts: ControllerParts): Controller {
         registry.set({ ...def, terminating: true });
         deleteAll(parts, def);
       }
-      crdsToDo.add(crd.metadata.name);
+      todo.add(crd.metadata.name);
       return;
     }
     if (def && store.size(def.storage)) return;

@@ -1,0 +1,199 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { KubeConfig } from '@kubernetes/client-node';
+import { inject } from 'vitest';
+import { parseAllDocuments } from 'yaml';
+import { createKubeApi } from '../../../operator/kube/client.ts';
+import { CUSTOM_RESOURCE_DEFINITIONS, EVENTS, LEASES, NAMESPACES } from '../../../operator/kube/resources.ts';
+import type { JsonObject, KubeApi, KubeObject, KubeResource, KubeResult, Runtime } from '../../../operator/ports.ts';
+import { AI_TENANTS } from '../../../operator/tenantResource.ts';
+import { createKubeCore, startKubeServer } from '../../../sandbox/kube/index.ts';
+
+/** A kube-apiserver of the test run, as `envtest.setup.ts` hands it to the workers: one a worker. */
+export interface SharedServer {
+  url: string;
+  ca: string;
+  adminToken: string;
+  operatorToken: string;
+}
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    /** Absent where tests run on the sandbox's API server. */
+    envtest?: SharedServer[];
+  }
+}
+
+export interface Cluster {
+  url: string;
+  /** The tests' own, an administrator's. */
+  kube: KubeApi;
+  /** What the operator is given: on a real server no more than `manifests/base/rbac.yaml` allows. */
+  operatorKube: KubeApi;
+  close(): Promise<void>;
+}
+
+const shared = (): SharedServer | undefined => inject('envtest')?.[Number(process.env.VITEST_POOL_ID) - 1];
+
+/** Whether these tests run on a real kube-apiserver. */
+export const onRealServer = shared() !== undefined;
+
+/** A Kubernetes API for one test, as good as new: the sandbox's, or in `npm run test:envtest` this worker's real one. */
+export async function openCluster(runtime: Runtime): Promise<Cluster> {
+  const server = shared();
+  if (!server) {
+    const memory = await startKubeServer({ core: createKubeCore({ runtime }) });
+    const kube = createKubeApi({ config: configFor(memory.url), runtime, userAgent: 'test' });
+    const close = async () => {
+      await kube.close();
+      await memory.close();
+    };
+    return { url: memory.url, kube, operatorKube: kube, close };
+  }
+  const kube = createKubeApi({ config: configFor(server.url, server.ca, server.adminToken), runtime, userAgent: 'test' });
+  const operatorKube = createKubeApi({
+    config: configFor(server.url, server.ca, server.operatorToken),
+    runtime,
+    userAgent: 'aitenant-operator/test',
+  });
+  await wipe(kube, server);
+  const close = async () => {
+    await kube.close();
+    await operatorKube.close();
+  };
+  return { url: server.url, kube, operatorKube, close };
+}
+
+export function configFor(url: string, ca?: string, token?: string): KubeConfig {
+  const config = new KubeConfig();
+  const caData = ca && Buffer.from(ca).toString('base64');
+  config.loadFromClusterAndUser({ name: 'test', server: url, caData, skipTLSVerify: false }, { name: 'test', token });
+  return config;
+}
+
+/** Creates a CRD, or finds it there as it should be; resolves when it is served. */
+export async function installCrd(kube: KubeApi, crd: KubeObject): Promise<void> {
+  const created = await kube.create(CUSTOM_RESOURCE_DEFINITIONS, undefined, crd);
+  if (!created.ok && created.status.reason !== 'AlreadyExists') throw new Error(created.status.message);
+  const { group, names, versions } = crd.spec as {
+    group: string;
+    names: { plural: string; kind: string };
+    versions: { name: string }[];
+  };
+  const [version = { name: '' }] = versions;
+  const resource = { group, version: version.name, plural: names.plural, kind: names.kind, namespaced: true };
+  await eventually(async () => (await kube.list(resource, { limit: 1 })).ok, `${names.plural} to be served`);
+}
+
+/** Every object of `manifests/base` that says what the operator may do, created or brought to what the file says. */
+export async function applyRbac(kube: KubeApi): Promise<void> {
+  const folder = new URL('../../../manifests/base/', import.meta.url);
+  const objects = readdirSync(folder)
+    .filter(name => name.endsWith('.yaml'))
+    .flatMap(name => parseAllDocuments(readFileSync(new URL(name, folder), 'utf8')))
+    .map(document => document.toJS() as KubeObject)
+    .flatMap(object => {
+      const resource = ACCESS[object.kind ?? ''];
+      return resource ? [{ object, resource }] : [];
+    });
+  // A namespace comes before what is in it.
+  const order = Object.keys(ACCESS);
+  for (const { object, resource } of objects.sort((a, b) => order.indexOf(a.resource.kind) - order.indexOf(b.resource.kind))) {
+    const { namespace, name } = object.metadata;
+    const created = await kube.create(resource, namespace, object);
+    if (!created.ok && created.status.code === 409) await must(kube.patch(resource, namespace, name, { ...object } as JsonObject));
+    else if (!created.ok) throw new Error(created.status.message);
+  }
+}
+
+const rbac = (kind: string, plural: string, namespaced: boolean): KubeResource => ({
+  group: 'rbac.authorization.k8s.io',
+  version: 'v1',
+  plural,
+  kind,
+  namespaced,
+});
+
+const SERVICE_ACCOUNTS: KubeResource = {
+  group: '',
+  version: 'v1',
+  plural: 'serviceaccounts',
+  kind: 'ServiceAccount',
+  namespaced: true,
+};
+
+const ACCESS: Record<string, KubeResource> = {
+  Namespace: NAMESPACES,
+  ServiceAccount: SERVICE_ACCOUNTS,
+  ClusterRole: rbac('ClusterRole', 'clusterroles', false),
+  ClusterRoleBinding: rbac('ClusterRoleBinding', 'clusterrolebindings', false),
+  Role: rbac('Role', 'roles', true),
+  RoleBinding: rbac('RoleBinding', 'rolebindings', true),
+};
+
+const KEPT_CRD = 'aitenants.ai-platform.dev';
+const KEPT_NAMESPACES = ['default', 'kube-node-lease', 'kube-public', 'kube-system', 'aitenant-system'];
+
+/** Takes away what an earlier test left on the server. The CRD stays, as making one takes the server seconds. */
+async function wipe(kube: KubeApi, server: SharedServer): Promise<void> {
+  await Promise.all([emptied(kube, AI_TENANTS), emptied(kube, EVENTS), emptied(kube, LEASES, 'default')]);
+  for (const crd of await all(kube, CUSTOM_RESOURCE_DEFINITIONS)) {
+    const { name, deletionTimestamp } = crd.metadata;
+    if (name === KEPT_CRD && !deletionTimestamp) continue;
+    await removed(kube, CUSTOM_RESOURCE_DEFINITIONS, crd);
+  }
+  for (const namespace of await all(kube, NAMESPACES)) {
+    const { name, annotations = {} } = namespace.metadata;
+    if (!KEPT_NAMESPACES.includes(name)) await removedNamespace(kube, server, name);
+    else if (Object.keys(annotations).length > 0) {
+      await must(kube.patch(NAMESPACES, undefined, name, { metadata: { annotations: null } }));
+    }
+  }
+}
+
+async function all(kube: KubeApi, resource: KubeResource, namespace?: string): Promise<KubeObject[]> {
+  const listed = await kube.list(resource, { namespace });
+  if (!listed.ok && listed.status.code === 404) return [];
+  return (await must(Promise.resolve(listed))).items;
+}
+
+async function emptied(kube: KubeApi, resource: KubeResource, namespace?: string): Promise<void> {
+  const found = await all(kube, resource, namespace);
+  await Promise.all(found.map(object => removed(kube, resource, object)));
+}
+
+/** Deletes an object, whatever its finalizers wait for; resolves when it is gone. */
+async function removed(kube: KubeApi, resource: KubeResource, { metadata }: KubeObject): Promise<void> {
+  const { name, namespace, finalizers = [], uid } = metadata;
+  // A CRD's own finalizer is the server's.
+  if (finalizers.length > 0 && !finalizers.includes('customresourcecleanup.apiextensions.k8s.io')) {
+    await kube.patch(resource, namespace, name, { metadata: { finalizers: null } });
+  }
+  await kube.delete(resource, namespace, name, { uid });
+  await eventually(async () => {
+    const found = await kube.get(resource, namespace, name);
+    return found.ok ? found.value.metadata.uid !== uid : found.status.code === 404;
+  }, `${resource.plural} ${name} to be gone`);
+}
+
+/** No controller empties and ends a namespace here, so this does. */
+async function removedNamespace(kube: KubeApi, server: SharedServer, name: string): Promise<void> {
+  await kube.delete(NAMESPACES, undefined, name);
+  const admin = new KubeConfigFetch(server);
+  await admin.finalize(name);
+  await eventually(async () => !(await kube.get(NAMESPACES, undefined, name)).ok, `namespace ${name} to be gone`);
+}
+
+async function must<T>(result: Promise<KubeResult<T>>): Promise<T> {
+  const answer = await result;
+  if (!answer.ok) throw new Error(`${answer.status.code} ${answer.status.message}`);
+  return answer.value;
+}
+
+async function eventually(probe: () => Promise<boolean>, what: string): Promise<void> {
+  const deadline = performance.now() + 30_000;
+  while (!(await probe())) {
+    if (performance.now() > deadline) throw new Error(`Waited in vain for ${what}`);
+    await sleep(20);
+  }
+}
