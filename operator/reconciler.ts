@@ -74,7 +74,7 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
       remember(key, now, outcome);
       if (outcome.kind === 'updated') now = outcome.object;
       if (outcome.kind === 'error') {
-        log('warn', 'the API server refused a write', { tenant: key, message: outcome.status.message });
+        log('warn', 'the API server refused a write', { tenant: key, error: outcome.status.message });
       }
       return outcome.kind === 'updated' || outcome.kind === 'unchanged';
     };
@@ -152,7 +152,7 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
       const result = await execute(gcp, step.call);
       const fields = { tenant: keyOf(held.object), verb: step.verb, target: step.target };
       if (!result.ok) {
-        log('warn', 'a call failed', { ...fields, kind: result.failure.kind, message: result.failure.message });
+        log('warn', 'a call failed', { ...fields, kind: result.failure.kind, error: result.failure.message });
         outcomes.push({ step, result: 'failed', failure: result.failure });
         stop = result.failure.kind === 'Conflict';
         continue;
@@ -196,7 +196,7 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     const crd = await kube.get(CUSTOM_RESOURCE_DEFINITIONS, undefined, AI_TENANT_CRD);
     if (!crd.ok) {
       // Whether all tenants are to be abandoned can't be told: nothing is deleted.
-      log('warn', 'cannot read the CRD', { tenant: keyOf(held.object), message: crd.status.message });
+      log('warn', 'cannot read the CRD', { tenant: keyOf(held.object), error: crd.status.message });
       return { kind: 'retry' };
     }
     const crdDeleted = Date.parse(crd.value.metadata.deletionTimestamp ?? '');
@@ -247,6 +247,16 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
   function warn(object: KubeObject, tenant: Tenant, status: TenantStatus): void {
     const ready = status.conditions.find(({ type }) => type === 'Ready');
     const before = tenant.status.conditions.find(({ type }) => type === 'Ready');
+    for (const entry of status.inventory) {
+      const known = tenant.status.inventory.find(({ type, name }) => type === entry.type && name === entry.name);
+      if (entry.retireAt === undefined || known?.retireAt !== undefined) continue;
+      events.record(
+        object,
+        'Normal',
+        'Moved',
+        `Moved to ${status.region}; ${entry.name} and its URL stay until ${entry.retireAt}`,
+      );
+    }
     if (!ready || (before?.reason === ready.reason && before.message === ready.message)) return;
     if (ready.reason === 'UpToDate' && before?.reason !== 'UpToDate') {
       events.record(object, 'Normal', 'UpToDate', status.url ? `Ready at ${status.url}` : 'Ready');

@@ -1,10 +1,10 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { request } from 'node:https';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { stringify } from 'yaml';
+import { type Answer, ask } from './ask.ts';
 import { findBinaries } from './binaries.ts';
 import { type Guarded, startGuarded } from './guarded.ts';
 
@@ -17,12 +17,6 @@ export interface EnvtestOptions {
   progress?: (line: string) => void;
   /** More flags for kube-apiserver. */
   apiServerFlags?: string[];
-}
-
-export interface Answer {
-  code: number;
-  headers: Record<string, string | string[] | undefined>;
-  body: string;
 }
 
 /** A real Kubernetes API: kube-apiserver and etcd, with RBAC on, and nothing else (no controllers, no nodes). */
@@ -111,7 +105,7 @@ async function start(binaries: { etcd: string; kubeApiserver: string }, options:
       writeFileSync(path, kubeconfig(server, ca, userToken, namespace), { mode: 0o600 });
       return path;
     },
-    ask: (method, path, body, contentType) => ask(url, ca, token, method, path, body, contentType),
+    ask: (method, path, body, contentType) => ask({ url, ca, token }, method, path, body, contentType),
 
     async startApiServer() {
       apiServer = startGuarded({
@@ -189,36 +183,6 @@ async function untilFound(envtest: Envtest, namespaces: string[]) {
       await sleep(20);
     }
   }
-}
-
-/** A request's answer, whole. Always a connection of its own, so that none outlives a restart of the server. */
-function ask(
-  url: string,
-  ca: string,
-  token: string,
-  method: string,
-  path: string,
-  body?: unknown,
-  contentType = 'application/json',
-): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const headers = {
-      Authorization: `Bearer ${token}`,
-      Accept: 'application/json',
-      ...(body !== undefined && { 'Content-Type': contentType }),
-    };
-    const sent = request(url + path, { method, ca, headers, agent: false, timeout: READY_MS }, response => {
-      let text = '';
-      response.setEncoding('utf8').on('data', chunk => {
-        text += chunk;
-      });
-      response.on('end', () => resolve({ code: response.statusCode ?? 0, headers: response.headers, body: text }));
-      response.on('error', reject);
-    });
-    sent.on('timeout', () => sent.destroy(new Error('no answer')));
-    sent.on('error', reject);
-    sent.end(body === undefined ? undefined : typeof body === 'string' ? body : JSON.stringify(body));
-  });
 }
 
 function kubeconfig(server: string, ca: string, token: string, namespace: string): string {

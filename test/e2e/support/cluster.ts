@@ -7,6 +7,7 @@ import { createKubeApi } from '../../../operator/kube/client.ts';
 import { CUSTOM_RESOURCE_DEFINITIONS, EVENTS, LEASES, NAMESPACES } from '../../../operator/kube/resources.ts';
 import type { JsonObject, KubeApi, KubeObject, KubeResource, KubeResult, Runtime } from '../../../operator/ports.ts';
 import { AI_TENANTS } from '../../../operator/tenantResource.ts';
+import { ask } from '../../../sandbox/envtest/ask.ts';
 import { createKubeCore, startKubeServer } from '../../../sandbox/kube/index.ts';
 
 /** A kube-apiserver of the test run, as `envtest.setup.ts` hands it to the workers: one a worker. */
@@ -179,8 +180,8 @@ async function removed(kube: KubeApi, resource: KubeResource, { metadata }: Kube
 /** No controller empties and ends a namespace here, so this does. */
 async function removedNamespace(kube: KubeApi, server: SharedServer, name: string): Promise<void> {
   await kube.delete(NAMESPACES, undefined, name);
-  const admin = new KubeConfigFetch(server);
-  await admin.finalize(name);
+  const body = { apiVersion: 'v1', kind: 'Namespace', metadata: { name }, spec: { finalizers: [] } };
+  await ask({ ...server, token: server.adminToken }, 'PUT', `/api/v1/namespaces/${name}/finalize`, body);
   await eventually(async () => !(await kube.get(NAMESPACES, undefined, name)).ok, `namespace ${name} to be gone`);
 }
 

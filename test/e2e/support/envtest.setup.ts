@@ -1,0 +1,44 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestProject } from 'vitest/node';
+import { createKubeApi } from '../../../operator/kube/client.ts';
+import { realRuntime as runtime } from '../../../operator/runtime.ts';
+import { type Envtest, startEnvtest } from '../../../sandbox/envtest/envtest.ts';
+import { applyRbac, configFor, type SharedServer } from './cluster.ts';
+
+/** Starts a real kube-apiserver for each worker before the first test, and ends them all after the last. */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const folder = mkdtempSync(join(tmpdir(), 'aitenant-envtest-'));
+  const running: Envtest[] = [];
+  const teardown = async () => {
+    await Promise.all(running.map(envtest => envtest.stop()));
+    rmSync(folder, { recursive: true, force: true });
+  };
+  try {
+    for (let worker = 1; worker <= project.config.maxWorkers; worker++) {
+      running.push(await startEnvtest({ stateDir: join(folder, String(worker)), progress: console.log }));
+    }
+    project.provide('envtest', await Promise.all(running.map(prepared)));
+    return teardown;
+  } catch (error) {
+    await teardown();
+    throw error;
+  }
+}
+
+async function prepared(envtest: Envtest): Promise<SharedServer> {
+  const { url, ca, token } = envtest;
+  const kube = createKubeApi({ config: configFor(url, ca, token), runtime, userAgent: 'test' });
+  await applyRbac(kube);
+  await kube.close();
+  return { url, ca, adminToken: token, operatorToken: await operatorToken(envtest) };
+}
+
+/** A token of the operator's own service account, as its pod would be given. */
+export async function operatorToken(envtest: Envtest): Promise<string> {
+  const path = '/api/v1/namespaces/aitenant-system/serviceaccounts/aitenant-operator/token';
+  const answer = await envtest.ask('POST', path, { spec: { expirationSeconds: 24 * 3600 } });
+  if (answer.code !== 201) throw new Error(`no token for the operator: ${answer.body}`);
+  return (JSON.parse(answer.body) as { status: { token: string } }).status.token;
+}
