@@ -1,13 +1,15 @@
-import { defineConfig, mergeConfig } from 'vitest/config';
+import { defineConfig } from 'vitest/config';
 import base from './vitest.config.ts';
 
-/** `npm run test:envtest`: what has a Kubernetes API in it, on a real kube-apiserver. */
-export default mergeConfig(
-  base,
-  defineConfig({
-    test: {
-      globalSetup: './test/e2e/support/envtest.setup.ts',
-      testTimeout: 60_000,
-    },
-  }),
-);
+/** `npm run test:envtest`: every end-to-end test that has a Kubernetes API in it, on a real kube-apiserver. */
+export default defineConfig({
+  ...base,
+  test: {
+    ...base.test,
+    include: ['test/e2e/**/*.test.ts'],
+    // These have none.
+    exclude: ['backend', 'gcloud', 'run-instances'].map(name => `test/e2e/${name}.test.ts`),
+    globalSetup: './test/e2e/support/envtest.setup.ts',
+    testTimeout: 60_000,
+  },
+});

@@ -8,7 +8,7 @@ import { CUSTOM_RESOURCE_DEFINITIONS } from './kube/resources.ts';
 import type { ReadonlyStore } from './kube/store.ts';
 import { addFinalizer, patchStatus, removeFinalizer, type WriteOutcome } from './kube/writes.ts';
 import type { GcpCall, JsonObject, KubeApi, KubeObject, Runtime } from './ports.ts';
-import { deletionPolicy, deletionTargets, planAbandon, planDeletion } from './tenant/deletion.ts';
+import { abandonable, deletionPolicy, deletionTargets, planAbandon, planDeletion } from './tenant/deletion.ts';
 import { desiredState } from './tenant/desired.ts';
 import { plan as planFor, targets } from './tenant/plan.ts';
 import { type Again, deleting, type Report, refused, report, suspended } from './tenant/report.ts';
@@ -41,6 +41,11 @@ const RECONCILE_REQUEST = 'ai-platform.dev/reconcile-requested-at';
 const INTERVAL = 'ai-platform.dev/reconcile-interval-in-seconds';
 const CONFLICT: Verdict = { kind: 'retry', atMostMs: 2_000 };
 
+/** After a change Google Cloud is looked at again this soon; each further one in a row beyond a few doubles the wait. */
+const SOON_MS = 250;
+const CALM_STREAK = 6;
+const SLOWEST_MS = 300_000;
+
 export type Reconcile = (key: string) => Promise<Verdict>;
 
 export function createReconciler(options: ReconcilerOptions): Reconcile {
@@ -48,6 +53,9 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
   const reads = createReads(gcp);
   /** What we wrote ourselves and the watch has not shown yet, with the resourceVersions that it supersedes. */
   const written = new Map<string, { object: KubeObject; supersedes: Set<string> }>();
+
+  /** How many reconciles in a row have changed something: a tenant that never comes to rest is slowed down. */
+  const streaks = new Map<string, number>();
 
   /** The newest state known: the watch's, unless our own last write came after that. */
   function current(key: string): KubeObject | undefined {
@@ -94,7 +102,10 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
 
   return async function reconcile(key) {
     const object = current(key);
-    if (!object) return { kind: 'done' };
+    if (!object) {
+      streaks.delete(key);
+      return { kind: 'done' };
+    }
     const tenant = readTenant(object);
     const held = hold(key, object);
     if (tenant.deletionTimestamp !== undefined) {
@@ -169,9 +180,10 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
   }
 
   /** Writes the status if it differs, and says when to look again. */
-  async function conclude(held: Held, tenant: Tenant, { status, again }: Report): Promise<Verdict> {
+  async function conclude(held: Held, tenant: Tenant, { status, again, unread }: Report): Promise<Verdict> {
     const requested = tenant.annotations[RECONCILE_REQUEST];
-    const answered = requested === undefined || tenant.spec.suspend ? {} : { lastHandledReconcileAt: requested };
+    const answered =
+      requested === undefined || tenant.spec.suspend || unread ? {} : { lastHandledReconcileAt: requested };
     const final = { ...status, ...answered };
     warn(held.object, tenant, final);
     if (!(await held.writeStatus(final))) return CONFLICT;
@@ -180,6 +192,12 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
   }
 
   function verdict(tenant: Tenant, again: Again): Verdict {
+    const key = `${tenant.namespace}/${tenant.name}`;
+    const streak = again.kind === 'changed' ? (streaks.get(key) ?? 0) + 1 : 0;
+    streaks.set(key, streak);
+    if (again.kind === 'changed') {
+      return { kind: 'again', afterMs: Math.min(SLOWEST_MS, SOON_MS * 2 ** Math.max(0, streak - CALM_STREAK)) };
+    }
     if (again.kind === 'after') return { kind: 'again', afterMs: again.ms };
     if (again.kind === 'backoff') return { kind: 'retry', atMostMs: again.capMs, atLeastMs: again.atLeastMs };
     const interval = intervalMs(tenant, settings);
@@ -279,8 +297,7 @@ const EVENT_REASONS: Record<Step['verb'], string> = {
 const keyOf = (object: KubeObject): string => `${object.metadata.namespace}/${object.metadata.name}`;
 
 const letGo = (outcome: Outcome): boolean =>
-  outcome.result === 'done' ||
-  (outcome.result === 'failed' && ['PermissionDenied', 'NotFound'].includes(outcome.failure.kind));
+  outcome.result === 'done' || (outcome.result === 'failed' && abandonable(outcome.failure));
 
 /** The account that was just made gets its identity on record before anything is granted to it. */
 function identify(inventory: InventoryEntry[], uniqueId: unknown): InventoryEntry[] {

@@ -30,9 +30,14 @@ export function step(id: string, aspect: Aspect, verb: Step['verb'], target: str
 /** Fresh identities and grants take up to a minute to be seen everywhere; three leave room for a slow day. */
 export const PROPAGATION_MS = 180_000;
 
-/** What a failed read means for the tenant. */
-export function readBlocker(aspect: Aspect, what: string, failure: Failure): Blocker {
-  return failureBlocker(aspect, `Cannot read ${what}`, failure, 0);
+/** What a failed read means for the tenant; `sinceMs`: how long ago what is read was made, as far as that is of interest. */
+export function readBlocker(
+  aspect: Aspect,
+  what: string,
+  failure: Failure,
+  sinceMs = Number.POSITIVE_INFINITY,
+): Blocker {
+  return failureBlocker(aspect, `Cannot read ${what}`, failure, sinceMs);
 }
 
 /**

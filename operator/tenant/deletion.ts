@@ -11,7 +11,7 @@ import {
 import type { Targets } from './plan.ts';
 import { revokeStep } from './planAccess.ts';
 import { targetOf } from './planService.ts';
-import type { Desired, InventoryEntry, Observed, Plan, Settings, Tenant, TenantStatus } from './types.ts';
+import type { Desired, Failure, InventoryEntry, Observed, Plan, Settings, Tenant, TenantStatus } from './types.ts';
 
 /**
  * The way out: the same road with an empty desired state. Only the inventory and the marks in Google Cloud decide what
@@ -99,9 +99,11 @@ export function planDeletion(tenant: Tenant, observed: Observed, settings: Setti
 
   const { account } = observed;
   const email = accounts[0] ? part(accounts[0].name, 'serviceAccounts') : '';
-  if (account.state === 'failed' && account.failure.kind !== 'Propagating') {
+  if (account.state === 'failed') {
+    // A fresh account answers 403 for a while; an old one does for want of rights, and is still there.
+    const since = Math.min(...accounts.map(entry => age(entry, now)));
     out.inventory.push(...grants, ...accounts);
-    out.blockers.push(readBlocker('ServiceAccount', `service account ${email}`, account.failure));
+    out.blockers.push(readBlocker('ServiceAccount', `service account ${email}`, account.failure, since));
     return out;
   }
   const ours = account.state === 'present' && claimByDescription(account.value.description, rules) === 'ours';
@@ -152,13 +154,16 @@ function keepUntilSure(entry: InventoryEntry, out: Plan, now: number, what: stri
   out.waiting.push({ aspect: 'Service', message, retryAfterMs: Math.min(left, 5_000) });
 }
 
+/** 403 and 404 don't hold what is only to be abandoned; 403 is also what looks like an account that is still fresh. */
+export const abandonable = ({ kind }: Failure): boolean =>
+  kind === 'PermissionDenied' || kind === 'Propagating' || kind === 'NotFound';
+
 /** Takes the marks off and leaves everything else as it is. Who may not write, or finds nothing, lets go all the same. */
 export function planAbandon(tenant: Tenant, observed: Observed, settings: Settings): Plan {
   const out = empty();
   const rules = rulesOf(tenant, settings);
-  const letGo = (kind: string) => kind === 'PermissionDenied' || kind === 'NotFound';
   for (const { name, service } of observed.services) {
-    if (service.state === 'failed' && !letGo(service.failure.kind)) {
+    if (service.state === 'failed' && !abandonable(service.failure)) {
       out.blockers.push(readBlocker('Service', targetOf(name), service.failure));
     } else if (service.state === 'present' && claimByLabels(service.value.labels, rules) === 'ours') {
       const { etag, labels } = service.value;
@@ -172,7 +177,7 @@ export function planAbandon(tenant: Tenant, observed: Observed, settings: Settin
     }
   }
   const { account } = observed;
-  if (account.state === 'failed' && !letGo(account.failure.kind)) {
+  if (account.state === 'failed' && !abandonable(account.failure)) {
     out.blockers.push(failureBlocker('ServiceAccount', 'Cannot read the service account', account.failure, 0));
   } else if (account.state === 'present' && claimByDescription(account.value.description, rules) === 'ours') {
     const { name, email, description } = account.value;

@@ -24,6 +24,8 @@ import type {
 
 /** When the tenant is looked at again. `backoff`: longer each time, up to `capMs`. */
 export type Again =
+  /** Something was changed: look whether it took. */
+  | { kind: 'changed' }
   | { kind: 'after'; ms: number }
   | { kind: 'backoff'; capMs: number; atLeastMs?: number }
   | { kind: 'interval' };
@@ -31,6 +33,8 @@ export type Again =
 export interface Report {
   status: TenantStatus;
   again: Again;
+  /** Google Cloud could not be read: what the status says is what was known before. */
+  unread?: true;
 }
 
 /** The worse comes first: it is what Ready tells. */
@@ -66,6 +70,8 @@ export function report(
   now: number,
 ): Report {
   const blockers = [...plan.blockers, ...failures(tenant, outcomes ?? [], now)];
+  if (isBlink(tenant, plan, blockers))
+    return { status: tenant.status, again: again(blockers, plan, outcomes), unread: true };
   const service = shownService(desired, observed);
   const wanted = wantedService(desired, observed);
   const touched = plan.steps.length > 0;
@@ -114,6 +120,18 @@ export function report(
     inventory,
   };
   return { status, again: again(blockers, plan, outcomes) };
+}
+
+/** A tenant that was up to date stays so while Google Cloud merely fails to answer: an outage of an API is none of its service. */
+function isBlink(tenant: Tenant, plan: Plan, blockers: Blocker[]): boolean {
+  const ready = tenant.status.conditions.find(({ type }) => type === 'Ready');
+  return (
+    ready?.status === 'True' &&
+    ready.observedGeneration === tenant.generation &&
+    plan.steps.length + plan.waiting.length === 0 &&
+    blockers.length > 0 &&
+    blockers.every(({ reason }) => reason === 'Updating')
+  );
 }
 
 /** The service that answers: the wanted region's once it has a ready revision, else the one that the tenant is leaving. */
@@ -208,7 +226,7 @@ function again(blockers: Blocker[], plan: Plan, outcomes: Outcome[] | undefined)
   const asked = [...blockers, ...plan.waiting].flatMap(({ retryAfterMs }) => retryAfterMs ?? []);
   const soonest = asked.length > 0 ? Math.min(...asked) : undefined;
   const open = blockers.filter(({ reason }) => !STALLED.includes(reason));
-  if (outcomes?.some(({ result }) => result === 'done')) return { kind: 'after', ms: 250 };
+  if (outcomes?.some(({ result }) => result === 'done')) return { kind: 'changed' };
   if (open.some(({ retryAfterMs }) => retryAfterMs === undefined)) {
     return {
       kind: 'backoff',

@@ -131,7 +131,9 @@ function readCondition(item: Fields): Condition[] {
 
 function readKeyStatus(item: Fields): KeyStatus[] {
   const name = text(item.name);
-  return name ? [{ name, version: scalar(item.version), secret: text(item.secret), granted: item.granted === true }] : [];
+  return name
+    ? [{ name, version: scalar(item.version), secret: text(item.secret), granted: item.granted === true }]
+    : [];
 }
 
 function readEntry(item: Fields): InventoryEntry[] {

@@ -73,13 +73,21 @@ async function build(folder: string, progress: (line: string) => void): Promise<
   const [, gitVersion, major, minor] = version;
   if (!(await hasGo())) throw new NoBinariesError(noGo(/^go (\S+)/m.exec(goMod)?.[1] ?? ''));
 
-  progress(`Building kube-apiserver ${gitVersion} and its etcd with Go into ${folder} (about 7 minutes on 2 cores, once).`);
+  progress(
+    `Building kube-apiserver ${gitVersion} and its etcd with Go into ${folder} (about 7 minutes on 2 cores, once).`,
+  );
   mkdirSync(folder, { recursive: true });
   const variable = (name: string, value = '') => `-X k8s.io/component-base/version.${name}=${value}`;
   const stamp = [variable('gitVersion', gitVersion), variable('gitMajor', major), variable('gitMinor', minor)];
   const binaries = binariesIn(folder);
   await goBuild('etcd', ETCD, binaries.etcd, [], progress);
-  await goBuild('kube-apiserver', APISERVER, binaries.kubeApiserver, ['-ldflags', `-s -w ${stamp.join(' ')}`], progress);
+  await goBuild(
+    'kube-apiserver',
+    APISERVER,
+    binaries.kubeApiserver,
+    ['-ldflags', `-s -w ${stamp.join(' ')}`],
+    progress,
+  );
 }
 
 /** Builds beside `target` and moves it there when whole, so that a build cut short is never taken for one that is done. */
@@ -118,7 +126,11 @@ async function hasGo(): Promise<boolean> {
 /** Resolves with its output; rejects with the end of what it said if it fails or can't be run. */
 function go(args: string[], onLine?: (line: string) => void): Promise<{ stdout: string }> {
   return new Promise((resolve, reject) => {
-    const child = spawn('go', args, { cwd: MODULE, env: { ...process.env, CGO_ENABLED: '0' }, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn('go', args, {
+      cwd: MODULE,
+      env: { ...process.env, CGO_ENABLED: '0' },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     const stop = () => child.kill();
     process.once('exit', stop);
     let stdout = '';
@@ -154,4 +166,3 @@ function noGo(version: string): string {
     'or, where setup-envtest is at hand, use its binaries: export KUBEBUILDER_ASSETS=$(setup-envtest use -p path)',
   ].join('\n');
 }
-

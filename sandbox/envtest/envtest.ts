@@ -71,7 +71,8 @@ async function start(binaries: { etcd: string; kubeApiserver: string }, options:
   const url = `https://127.0.0.1:${port}`;
   const etcdUrl = `http://127.0.0.1:${etcdPort}`;
   const token = randomBytes(24).toString('hex');
-  for (const name of ['etcd', 'certs', 'etcd.log', 'apiserver.log']) rmSync(file(name), { recursive: true, force: true });
+  for (const name of ['etcd', 'certs', 'etcd.log', 'apiserver.log'])
+    rmSync(file(name), { recursive: true, force: true });
   mkdirSync(stateDir, { recursive: true });
   writeFileSync(file('tokens.csv'), `${token},admin,admin,system:masters\n`, { mode: 0o600 });
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
@@ -141,7 +142,8 @@ async function start(binaries: { etcd: string; kubeApiserver: string }, options:
         } catch {
           // Not there yet.
         }
-        if (performance.now() > deadline) throw new Error(`kube-apiserver isn't ready:\n${tail(file('apiserver.log'))}`);
+        if (performance.now() > deadline)
+          throw new Error(`kube-apiserver isn't ready:\n${tail(file('apiserver.log'))}`);
         await sleep(50);
       }
     },

@@ -84,7 +84,7 @@ export function createCrdController(parts: ControllerParts): Controller {
       { type: 'Terminating', status: 'False', reason: 'InstanceDeletionCompleted', message },
     ]);
     if (finalizers.length) store.put(CRDS, next);
-    else store.remove(CRDS, next);
+    else store.remove(CRDS, crd);
   }
 
   return {

@@ -46,7 +46,7 @@ export function createGarbageCollector({ store, registry, verbs }: ControllerPar
     const rest = finalizers.filter(each => each !== 'orphan' && each !== 'foregroundDeletion');
     const next = { ...object, metadata: { ...object.metadata, finalizers: rest } };
     if (rest.length) store.put(storage, next);
-    else store.remove(storage, next);
+    else store.remove(storage, object);
   }
 
   return {

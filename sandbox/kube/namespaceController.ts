@@ -22,7 +22,7 @@ export function createNamespaceController(parts: ControllerParts): Controller {
       }))
       .filter(({ left }) => left.length);
     if (!remaining.length) {
-      if (!object.metadata.finalizers?.length) store.remove(NAMESPACES, { ...object, spec: {} });
+      if (!object.metadata.finalizers?.length) store.remove(NAMESPACES, object);
       else save(store, NAMESPACES, object, { ...object, spec: {} });
       return;
     }

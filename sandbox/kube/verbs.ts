@@ -224,7 +224,8 @@ export function createVerbs(store: Store, runtime: Runtime) {
       !object.metadata.finalizers?.length &&
       !keptByNamespace(def.storage, object)
     ) {
-      store.remove(def.storage, object as StoredObject);
+      // The last thing told of it is what was stored, with the finalizer still on.
+      store.remove(def.storage, old);
       return shown(target, object as StoredObject);
     }
     return shown(target, store.put(def.storage, object));

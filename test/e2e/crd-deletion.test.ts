@@ -50,7 +50,9 @@ describe('kubectl delete crd', () => {
       expect(world.run.route(String(service?.name))).toBeDefined();
       expect(await world.account(name)).not.toHaveProperty('description');
     }
-    const members = ['tenant-a', 'tenant-b'].map(name => `serviceAccount:sa-${name}@${PROJECT}.iam.gserviceaccount.com`);
+    const members = ['tenant-a', 'tenant-b'].map(
+      name => `serviceAccount:sa-${name}@${PROJECT}.iam.gserviceaccount.com`,
+    );
     expect(await world.secretMembers('tenant-a-openai-key')).toEqual(members);
   });
 

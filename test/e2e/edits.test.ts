@@ -125,7 +125,10 @@ describe('an edit of scaling', () => {
     expect(await edited({ scaling: { maxInstances: 3 } })).toEqual({ revisions: 0, writes: [update] });
     expect(await serviceNow()).toMatchObject({ scaling: { minInstanceCount: 1, maxInstanceCount: 3 } });
 
-    expect(await edited({ scaling: { minInstances: 0, maxInstances: 10 } })).toEqual({ revisions: 0, writes: [update] });
+    expect(await edited({ scaling: { minInstances: 0, maxInstances: 10 } })).toEqual({
+      revisions: 0,
+      writes: [update],
+    });
     expect((await serviceNow()).scaling).toEqual({ maxInstanceCount: 10 });
   });
 });

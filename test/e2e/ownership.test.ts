@@ -1,6 +1,18 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { JsonObject } from '../../operator/ports.ts';
-import { createWorld, IAM, NUMBER, namespace, PROJECT, REGION, RUN, SECRETS, spec, type World } from './support/world.ts';
+import {
+  createWorld,
+  IAM,
+  NUMBER,
+  namespace,
+  PROJECT,
+  REGION,
+  RUN,
+  SECRETS,
+  spec,
+  until,
+  type World,
+} from './support/world.ts';
 
 /** Every test has names of its own in one world. */
 let world: World;
@@ -27,6 +39,10 @@ async function makeService(tenant: string, labels: Record<string, string>): Prom
     serviceId: `ai-platform-${tenant}`,
     service: { labels, template: { containers: [{ image: 'gcr.io/acme/theirs' }] } },
   });
+  await until(
+    async () => ((await world.service(tenant))?.reconciling ? undefined : true),
+    () => 'the service to be up',
+  );
 }
 
 const makeAccount = (tenant: string, description: string) =>
@@ -80,7 +96,10 @@ describe('a service that exists already', () => {
     expect(await world.service('clusters')).toEqual(before);
 
     const labels = { 'ai-tenant-namespace': 'default', 'ai-tenant-cluster': 'cluster-1' };
-    await world.must(`${RUN}.UpdateService`, { service: { name: serviceName('clusters'), labels }, updateMask: 'labels' });
+    await world.must(`${RUN}.UpdateService`, {
+      service: { name: serviceName('clusters'), labels },
+      updateMask: 'labels',
+    });
     await world.check('clusters');
     await world.ready('clusters');
     expect(await world.service('clusters')).toMatchObject({
@@ -197,6 +216,7 @@ describe('a secret’s policy', () => {
     await world.must(`${SECRETS}.SetIamPolicy`, {
       resource: `projects/${PROJECT}/secrets/${secret}`,
       policy: { version: 3, bindings, auditConfigs, etag: (await policyOf(secret)).etag },
+      updateMask: 'bindings,etag,auditConfigs',
     });
   }
 
@@ -242,10 +262,18 @@ describe('a secret’s policy', () => {
     rival();
 
     const { bindings = [] } = await policyOf('raced-key');
-    expect(bindings).toContainEqual({ role: ACCESSOR, members: ['user:jane@example.com', `serviceAccount:${email('raced')}`] });
-    expect(bindings).toContainEqual({ role: 'roles/secretmanager.viewer', members: ['group:team@example.com', ...rivals] });
+    expect(bindings).toContainEqual({
+      role: ACCESSOR,
+      members: ['user:jane@example.com', `serviceAccount:${email('raced')}`],
+    });
+    expect(bindings).toContainEqual({
+      role: 'roles/secretmanager.viewer',
+      members: ['group:team@example.com', ...rivals],
+    });
     expect(bindings).toContainEqual(foreign[2]);
-    const refused = world.gcpCore.requestLog.filter(({ resource, code }) => code === 'ABORTED' && resource.includes('raced-key'));
+    const refused = world.gcpCore.requestLog.filter(
+      ({ resource, code }) => code === 'ABORTED' && resource.includes('raced-key'),
+    );
     expect(refused).toHaveLength(2);
   });
 

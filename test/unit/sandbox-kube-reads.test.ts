@@ -141,6 +141,17 @@ describe('watches', () => {
     expect(watch.events.at(-1)?.object.metadata.resourceVersion).toBe(String(it.core.revision()));
   });
 
+  it('tell a deletion with the object as it was last stored', async () => {
+    const it = await shop();
+    await it.ask('POST', WIDGET_PATH, widget('one', { size: 1 }, { finalizers: ['a.b/c'] }));
+    const watch = await it.watch(`${WIDGET_PATH}?watch=1&resourceVersion=${it.core.revision()}`);
+    await it.ask('DELETE', `${WIDGET_PATH}/one`);
+    await it.ask('PATCH', `${WIDGET_PATH}/one`, { metadata: { finalizers: null } }, { 'content-type': MERGE });
+    it.tick();
+    expect(watch.told()).toEqual(['MODIFIED one', 'DELETED one']);
+    expect(watch.events[1]?.object.metadata).toMatchObject({ finalizers: ['a.b/c'], generation: 2 });
+  });
+
   it('begin after a resourceVersion, and follow a selector', async () => {
     const it = await stocked();
     const since = it.core.revision();

@@ -28,6 +28,8 @@ export interface Run {
   route(service: string, tag?: string): string | undefined;
   /** Whether a caller (undefined: nobody in particular) may call a service, by its invoker check and IAM policy. */
   mayInvoke(service: string, email?: string): boolean;
+  /** Every service as it is, to look at only: for whoever checks the cloud without asking its API. */
+  services(): Iterable<Readonly<ServiceState>>;
   /** Stops every container and timer; the state stays as it is. */
   close(): void;
 }
@@ -61,6 +63,7 @@ export function createRun(
       const members = email ? ['allAuthenticatedUsers', `serviceAccount:${email}`, `user:${email}`] : [];
       return ['allUsers', ...members].some(member => cloud.policies.has(name, invoker, member));
     },
+    services: () => store.all(),
     close() {
       for (const service of store.all()) {
         service.cancelTimer?.();

@@ -1,22 +1,12 @@
-import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { KubeConfig } from '@kubernetes/client-node';
 import { inject } from 'vitest';
-import { parseAllDocuments } from 'yaml';
 import { createKubeApi } from '../../../operator/kube/client.ts';
 import { CUSTOM_RESOURCE_DEFINITIONS, EVENTS, LEASES, NAMESPACES } from '../../../operator/kube/resources.ts';
-import type { JsonObject, KubeApi, KubeObject, KubeResource, KubeResult, Runtime } from '../../../operator/ports.ts';
+import type { KubeApi, KubeObject, KubeResource, Runtime } from '../../../operator/ports.ts';
 import { AI_TENANTS } from '../../../operator/tenantResource.ts';
 import { ask } from '../../../sandbox/envtest/ask.ts';
 import { createKubeCore, startKubeServer } from '../../../sandbox/kube/index.ts';
-
-/** A kube-apiserver of the test run, as `envtest.setup.ts` hands it to the workers: one a worker. */
-export interface SharedServer {
-  url: string;
-  ca: string;
-  adminToken: string;
-  operatorToken: string;
-}
+import { configFor, must, type SharedServer } from './access.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -51,7 +41,11 @@ export async function openCluster(runtime: Runtime): Promise<Cluster> {
     };
     return { url: memory.url, kube, operatorKube: kube, close };
   }
-  const kube = createKubeApi({ config: configFor(server.url, server.ca, server.adminToken), runtime, userAgent: 'test' });
+  const kube = createKubeApi({
+    config: configFor(server.url, server.ca, server.adminToken),
+    runtime,
+    userAgent: 'test',
+  });
   const operatorKube = createKubeApi({
     config: configFor(server.url, server.ca, server.operatorToken),
     runtime,
@@ -63,13 +57,6 @@ export async function openCluster(runtime: Runtime): Promise<Cluster> {
     await operatorKube.close();
   };
   return { url: server.url, kube, operatorKube, close };
-}
-
-export function configFor(url: string, ca?: string, token?: string): KubeConfig {
-  const config = new KubeConfig();
-  const caData = ca && Buffer.from(ca).toString('base64');
-  config.loadFromClusterAndUser({ name: 'test', server: url, caData, skipTLSVerify: false }, { name: 'test', token });
-  return config;
 }
 
 /** Creates a CRD, or finds it there as it should be; resolves when it is served. */
@@ -85,52 +72,6 @@ export async function installCrd(kube: KubeApi, crd: KubeObject): Promise<void> 
   const resource = { group, version: version.name, plural: names.plural, kind: names.kind, namespaced: true };
   await eventually(async () => (await kube.list(resource, { limit: 1 })).ok, `${names.plural} to be served`);
 }
-
-/** Every object of `manifests/base` that says what the operator may do, created or brought to what the file says. */
-export async function applyRbac(kube: KubeApi): Promise<void> {
-  const folder = new URL('../../../manifests/base/', import.meta.url);
-  const objects = readdirSync(folder)
-    .filter(name => name.endsWith('.yaml'))
-    .flatMap(name => parseAllDocuments(readFileSync(new URL(name, folder), 'utf8')))
-    .map(document => document.toJS() as KubeObject)
-    .flatMap(object => {
-      const resource = ACCESS[object.kind ?? ''];
-      return resource ? [{ object, resource }] : [];
-    });
-  // A namespace comes before what is in it.
-  const order = Object.keys(ACCESS);
-  for (const { object, resource } of objects.sort((a, b) => order.indexOf(a.resource.kind) - order.indexOf(b.resource.kind))) {
-    const { namespace, name } = object.metadata;
-    const created = await kube.create(resource, namespace, object);
-    if (!created.ok && created.status.code === 409) await must(kube.patch(resource, namespace, name, { ...object } as JsonObject));
-    else if (!created.ok) throw new Error(created.status.message);
-  }
-}
-
-const rbac = (kind: string, plural: string, namespaced: boolean): KubeResource => ({
-  group: 'rbac.authorization.k8s.io',
-  version: 'v1',
-  plural,
-  kind,
-  namespaced,
-});
-
-const SERVICE_ACCOUNTS: KubeResource = {
-  group: '',
-  version: 'v1',
-  plural: 'serviceaccounts',
-  kind: 'ServiceAccount',
-  namespaced: true,
-};
-
-const ACCESS: Record<string, KubeResource> = {
-  Namespace: NAMESPACES,
-  ServiceAccount: SERVICE_ACCOUNTS,
-  ClusterRole: rbac('ClusterRole', 'clusterroles', false),
-  ClusterRoleBinding: rbac('ClusterRoleBinding', 'clusterrolebindings', false),
-  Role: rbac('Role', 'roles', true),
-  RoleBinding: rbac('RoleBinding', 'rolebindings', true),
-};
 
 const KEPT_CRD = 'aitenants.ai-platform.dev';
 const KEPT_NAMESPACES = ['default', 'kube-node-lease', 'kube-public', 'kube-system', 'aitenant-system'];
@@ -183,12 +124,6 @@ async function removedNamespace(kube: KubeApi, server: SharedServer, name: strin
   const body = { apiVersion: 'v1', kind: 'Namespace', metadata: { name }, spec: { finalizers: [] } };
   await ask({ ...server, token: server.adminToken }, 'PUT', `/api/v1/namespaces/${name}/finalize`, body);
   await eventually(async () => !(await kube.get(NAMESPACES, undefined, name)).ok, `namespace ${name} to be gone`);
-}
-
-async function must<T>(result: Promise<KubeResult<T>>): Promise<T> {
-  const answer = await result;
-  if (!answer.ok) throw new Error(`${answer.status.code} ${answer.status.message}`);
-  return answer.value;
 }
 
 async function eventually(probe: () => Promise<boolean>, what: string): Promise<void> {

@@ -5,7 +5,7 @@ import type { TestProject } from 'vitest/node';
 import { createKubeApi } from '../../../operator/kube/client.ts';
 import { realRuntime as runtime } from '../../../operator/runtime.ts';
 import { type Envtest, startEnvtest } from '../../../sandbox/envtest/envtest.ts';
-import { applyRbac, configFor, type SharedServer } from './cluster.ts';
+import { applyRbac, configFor, operatorToken, type SharedServer } from './access.ts';
 
 /** Starts a real kube-apiserver for each worker before the first test, and ends them all after the last. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
@@ -33,12 +33,4 @@ async function prepared(envtest: Envtest): Promise<SharedServer> {
   await applyRbac(kube);
   await kube.close();
   return { url, ca, adminToken: token, operatorToken: await operatorToken(envtest) };
-}
-
-/** A token of the operator's own service account, as its pod would be given. */
-export async function operatorToken(envtest: Envtest): Promise<string> {
-  const path = '/api/v1/namespaces/aitenant-system/serviceaccounts/aitenant-operator/token';
-  const answer = await envtest.ask('POST', path, { spec: { expirationSeconds: 24 * 3600 } });
-  if (answer.code !== 201) throw new Error(`no token for the operator: ${answer.body}`);
-  return (JSON.parse(answer.body) as { status: { token: string } }).status.token;
 }

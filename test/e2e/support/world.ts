@@ -1,11 +1,9 @@
 import { readFileSync } from 'node:fs';
-import { KubeConfig } from '@kubernetes/client-node';
 import { parse } from 'yaml';
 import { createGcpClient } from '../../../operator/gcp/client.ts';
 import { endpointsFrom } from '../../../operator/gcp/endpoints.ts';
-import { createKubeApi } from '../../../operator/kube/client.ts';
 import { createEventRecorder } from '../../../operator/kube/events.ts';
-import { CUSTOM_RESOURCE_DEFINITIONS, EVENTS, NAMESPACES } from '../../../operator/kube/resources.ts';
+import { EVENTS, NAMESPACES } from '../../../operator/kube/resources.ts';
 import { createOperator, type Operator } from '../../../operator/operator.ts';
 import type { GcpCall, JsonObject, KubeApi, KubeObject, KubeResource, Runtime } from '../../../operator/ports.ts';
 import { realRuntime } from '../../../operator/runtime.ts';
@@ -16,7 +14,7 @@ import { createGcpCore, type GcpCore } from '../../../sandbox/gcp/core.ts';
 import { startGcpServer } from '../../../sandbox/gcp/http.ts';
 import type { Containers, StartOutcome } from '../../../sandbox/gcp/run/containers.ts';
 import { createRun, type Run } from '../../../sandbox/gcp/run/run.ts';
-import { createKubeCore, type KubeCore, startKubeServer } from '../../../sandbox/kube/index.ts';
+import { installCrd, openCluster } from './cluster.ts';
 
 /**
  * A whole world for end-to-end tests: Kubernetes API, Google Cloud and operator, over real HTTP; only the containers are
@@ -24,7 +22,6 @@ import { createKubeCore, type KubeCore, startKubeServer } from '../../../sandbox
  */
 export interface World {
   kube: KubeApi;
-  kubeCore: KubeCore;
   gcp: GcpCall;
   gcpCore: GcpCore;
   run: Run;
@@ -122,12 +119,9 @@ export async function createWorld(
       return run.handlers;
     },
   });
-  const kubeCore = createKubeCore({ runtime });
-  const kubeServer = await startKubeServer({ core: kubeCore });
+  const cluster = await openCluster(runtime);
+  const { kube } = cluster;
   const gcpServer = await startGcpServer({ core: gcpCore });
-  const config = new KubeConfig();
-  config.loadFromClusterAndUser({ name: 'test', server: kubeServer.url, skipTLSVerify: false }, { name: 'test' });
-  const kube = createKubeApi({ config, runtime, userAgent: 'test' });
   const google = createGcpClient({
     runtime,
     endpoints: endpointsFrom({
@@ -137,8 +131,8 @@ export async function createWorld(
     }),
   });
   const crd = parse(readFileSync(new URL('../../../crds/aitenants.yaml', import.meta.url), 'utf8')) as KubeObject;
-  await must(kube.create(CUSTOM_RESOURCE_DEFINITIONS, undefined, crd));
-  if (options.connector) await must(kube.create(CUSTOM_RESOURCE_DEFINITIONS, undefined, connectorCrd()));
+  await installCrd(kube, crd);
+  if (options.connector) await installCrd(kube, connectorCrd());
 
   const logs: string[] = [];
   const settings: Settings = {
@@ -154,11 +148,16 @@ export async function createWorld(
   const start = async (over: Partial<Settings> = {}): Promise<Operator> => {
     Object.assign(settings, over);
     const operator = createOperator({
-      kube,
+      kube: cluster.operatorKube,
       gcp: google.call,
       runtime,
       settings,
-      events: createEventRecorder({ api: kube, runtime, component: 'aitenant-operator', instance: 'test' }),
+      events: createEventRecorder({
+        api: cluster.operatorKube,
+        runtime,
+        component: 'aitenant-operator',
+        instance: 'test',
+      }),
       log: (level, message, fields) => logs.push(JSON.stringify({ level, message, ...fields })),
       workers: options.workers ?? 4,
       mayAct: () => true,
@@ -182,7 +181,6 @@ export async function createWorld(
 
   const world: World = {
     kube,
-    kubeCore,
     gcp: google.call,
     gcpCore,
     run: run as Run,
@@ -190,15 +188,14 @@ export async function createWorld(
     settings,
     logs,
     images,
-    kubeUrl: kubeServer.url,
+    kubeUrl: cluster.url,
     gcpUrl: gcpServer.url,
     must: call,
     async close() {
       await world.operator.stop();
       run?.close();
       google.close();
-      await kube.close();
-      await kubeServer.close();
+      await cluster.close();
       await gcpServer.close();
     },
     later(ms) {

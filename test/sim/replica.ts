@@ -1,0 +1,171 @@
+import { createEventRecorder } from '../../operator/kube/events.ts';
+import { type LeaderElection, startLeaderElection } from '../../operator/kube/leases.ts';
+import { createOperator } from '../../operator/operator.ts';
+import type { GcpCall, KubeApi } from '../../operator/ports.ts';
+import type { Log } from '../../operator/log.ts';
+import type { Settings } from '../../operator/tenant/types.ts';
+import { type Clock, createRandom, type ProcessRuntime, type Random } from './clock.ts';
+import type { ArmedFaults } from './faults.ts';
+import { gcpPort, kubePort } from './ports.ts';
+
+/** Shorter steps than in production would only cost events: nothing else depends on these (seconds). */
+const LEASE_TIMES = { leaseDuration: 30, renewDeadline: 20, retryPeriod: 5 };
+const STOP_MS = 25_000;
+const RESTART_MS = { least: 500, most: 5_000 };
+
+export interface ReplicaOptions {
+  id: string;
+  cluster: number;
+  clock: Clock;
+  random: Random;
+  faults: ArmedFaults;
+  latencyMs: number;
+  settings: Settings;
+  kube: KubeApi;
+  gcp: GcpCall;
+  log: Log;
+  note: (text: string) => void;
+  apiDown: () => boolean;
+  lagMs: () => number;
+}
+
+/** One pod: a process of the operator, and the next one after that has died. */
+export interface Replica {
+  /** Hard, as `kill -9`; the next process starts after `forMs`, or soon. */
+  crash(why: string, forMs?: number): void;
+  /** The API server cannot be reached from here until then. */
+  cut(forMs: number): void;
+  skew(ms: number): void;
+  /** Gracefully, and for good. Answers the timers that are left: none should be. */
+  stop(): Promise<number>;
+  isLeader(): boolean;
+}
+
+export function createReplica(options: ReplicaOptions): Replica {
+  const { id, clock, random } = options;
+  let process: Process | undefined;
+  let incarnation = 0;
+  let cutUntil = 0;
+  let skewMs = 0;
+  let stopped = false;
+
+  function start() {
+    if (stopped) return;
+    incarnation++;
+    process = startProcess(options, `${id}.${incarnation}`, {
+      isCut: () => clock.monotonic() < cutUntil,
+      ended: (who, why) => {
+        if (process === who) replace(why);
+      },
+    });
+    process.runtime.skew(skewMs);
+  }
+
+  function replace(why: string, forMs = random.int(RESTART_MS.least, RESTART_MS.most)) {
+    if (!process) return;
+    options.note(`${id}.${incarnation} dies: ${why}`);
+    process.kill();
+    process = undefined;
+    clock.after(forMs, start);
+  }
+
+  start();
+  return {
+    crash: replace,
+    cut(forMs) {
+      cutUntil = clock.monotonic() + forMs;
+    },
+    skew(ms) {
+      skewMs = ms;
+      process?.runtime.skew(ms);
+    },
+    async stop() {
+      stopped = true;
+      const last = process;
+      await last?.stop();
+      return last?.runtime.pending() ?? 0;
+    },
+    isLeader: () => process?.isLeader() ?? false,
+  };
+}
+
+interface Process {
+  runtime: ProcessRuntime;
+  kill(): void;
+  stop(): Promise<void>;
+  isLeader(): boolean;
+}
+
+/** The wiring of operator/main.ts, with the ports of a simulated network. */
+function startProcess(
+  options: ReplicaOptions,
+  identity: string,
+  world: { isCut: () => boolean; ended: (who: Process, why: string) => void },
+): Process {
+  const { clock, cluster, note } = options;
+  const runtime = clock.process(createRandom(options.random.int(0, 2 ** 31)));
+  let alive = true;
+  let stopping: Promise<void> | undefined;
+  let election: LeaderElection | undefined;
+  const around = {
+    clock,
+    random: createRandom(options.random.int(0, 2 ** 31)),
+    runtime,
+    faults: options.faults,
+    cluster,
+    latencyMs: options.latencyMs,
+    alive: () => alive,
+    crash: () => world.ended(self, 'crash'),
+    unreachable: () => options.apiDown() || world.isCut(),
+    lagMs: options.lagMs,
+  };
+  const kube = kubePort(around, options.kube);
+  const events = createEventRecorder({ api: kube, runtime, component: 'aitenant-operator', instance: identity });
+  const operator = createOperator({
+    kube,
+    gcp: gcpPort(around, options.gcp),
+    runtime,
+    settings: options.settings,
+    events,
+    log: options.log,
+    workers: 3,
+    mayAct: () => election?.isLeader() === true,
+  });
+  const stop = () => {
+    stopping ??= (async () => {
+      await operator.stop();
+      await election?.stop();
+      await events.stop(2_000);
+    })();
+    return stopping;
+  };
+  const self: Process = {
+    runtime,
+    kill() {
+      alive = false;
+      runtime.kill();
+    },
+    stop,
+    isLeader: () => alive && election?.isLeader() === true,
+  };
+  void operator.synced.then(() => {
+    if (!alive || stopping) return;
+    election = startLeaderElection({
+      api: kube,
+      runtime,
+      namespace: 'kube-system',
+      name: 'aitenant-operator',
+      identity,
+      times: LEASE_TIMES,
+      onElected: () => {
+        note(`${identity} leads`);
+        operator.start();
+      },
+      onLost: () => {
+        runtime.after(STOP_MS, () => world.ended(self, 'did not stop in time'));
+        void stop().then(() => world.ended(self, 'the lease was lost'));
+      },
+    });
+  });
+  return self;
+}

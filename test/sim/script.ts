@@ -1,0 +1,104 @@
+import type { GcpCode, JsonObject } from '../../operator/ports.ts';
+
+/**
+ * What happens in a run, as plain data: who does what when, and what goes wrong when. A script is all there is to know of
+ * a run, so that it can be printed, replayed and made smaller. Times are virtual milliseconds from the start.
+ */
+export interface Script {
+  seed: number;
+  /** Operator processes of each cluster; the second one, if there is one, wants the same names. */
+  replicas: number[];
+  cloud: {
+    createVisibleMs: number;
+    policyPropagationMs: number;
+    accountPropagationMs: number;
+    deployMs: number;
+  };
+  /** The longest that a call takes, unless a fault makes it longer. */
+  latencyMs: number;
+  /** How far the watches are behind. */
+  watchLagMs: number;
+  /** After this nobody edits and nothing fails any more. */
+  spanMs: number;
+  steps: Step[];
+  faults: Fault[];
+}
+
+export type Step = { at: number } & Action;
+
+export interface TenantRef {
+  cluster: number;
+  namespace: string;
+  name: string;
+}
+
+export type Action =
+  // A person with kubectl, and a GitOps tool: `apply` makes the spec what it says, whatever it is now.
+  | ({ who: 'kubectl' | 'gitops'; do: 'apply'; spec: JsonObject } & TenantRef)
+  | ({ who: 'kubectl' | 'gitops'; do: 'delete' } & TenantRef)
+  | ({ who: 'kubectl'; do: 'patch'; spec: JsonObject } & TenantRef)
+  | ({ who: 'kubectl'; do: 'annotate'; key: string; value: string | null } & TenantRef)
+  | { who: 'admin'; do: 'project'; cluster: number; namespace: string; project: string | null }
+  | { who: 'admin'; do: 'deleteNamespace' | 'createNamespace'; cluster: number; namespace: string }
+  | { who: 'admin'; do: 'deleteCrd' | 'createCrd'; cluster: number }
+  // Who owns the secrets: they come and go, consent does, versions rotate.
+  | { who: 'secrets'; do: 'create' | 'delete'; secret: string }
+  | { who: 'secrets'; do: 'consent'; secret: string; namespace: string | null; cluster?: string }
+  | { who: 'rotation'; do: 'add' | 'disable' | 'enable' | 'destroy'; secret: string; /** From the newest back. */ back: number }
+  // Another tool that writes the same policies.
+  | { who: 'iam'; do: 'toggle'; secret: string; member: string; conditional: boolean }
+  | { who: 'iam'; do: 'ungrant'; secret: string; account: string }
+  // Somebody with the console.
+  | {
+      who: 'console';
+      do: 'variable' | 'image' | 'access' | 'scaling' | 'traffic' | 'label' | 'unmark' | 'delete' | 'invoker' | 'public';
+      tenant: string;
+      region: string;
+    }
+  | { who: 'console'; do: 'deleteAccount' | 'disableAccount' | 'unmarkAccount'; tenant: string };
+
+/** Which calls a fault is about. */
+export interface Aim {
+  cluster: number;
+  port: 'gcp' | 'kube';
+  /** Leases and events aside; absent: both. */
+  kind?: 'read' | 'write';
+  /** The method's last part, or `verb plural` of a call to the cluster. */
+  method?: string;
+  /** So many matching calls pass first. */
+  skip?: number;
+}
+
+export type Fault = { at: number } & (
+  | ({ fault: 'crashBefore' | 'crashAfter' } & Aim)
+  /** The answer is lost: `took` says whether the call has taken effect. */
+  | ({ fault: 'lost'; took: boolean } & Aim)
+  /** Google Cloud's code, or the API server's as a number; `took` as above. */
+  | ({ fault: 'refused'; code: GcpCode | number; took: boolean; times: number } & Aim)
+  /** It takes effect so much later, answers so much later, or both; the client gives up in between. */
+  | ({ fault: 'late'; effectMs: number; answerMs: number } & Aim)
+  | { fault: 'kill'; cluster: number; replica: number; forMs: number }
+  /** The API server is gone, and all watches with it. */
+  | { fault: 'apiDown'; cluster: number; forMs: number }
+  | { fault: 'compact' | 'dropWatches'; cluster: number }
+  /** Open watches say nothing, as dead connections do. */
+  | { fault: 'silence'; cluster: number; forMs: number }
+  /** Watches are so far behind. */
+  | { fault: 'lag'; cluster: number; lagMs: number; forMs: number }
+  /** One replica cannot reach the API server: it loses its lease while it writes. */
+  | { fault: 'cut'; cluster: number; replica: number; forMs: number }
+  | { fault: 'skew'; cluster: number; replica: number; ms: number }
+  | { fault: 'quota'; api: 'run' | 'secretmanager' | 'iam'; writes: number; forMs: number }
+  | { fault: 'deny'; permission: string; forMs: number }
+);
+
+/** One line of a step or fault, for people. */
+export function shown(entry: Step | Fault): string {
+  const { at, ...rest } = entry;
+  const words = Object.entries(rest).map(([key, value]) =>
+    ['who', 'do', 'fault'].includes(key) ? String(value) : `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
+  );
+  return `${time(at)} ${words.join(' ')}`;
+}
+
+export const time = (ms: number): string => `${(ms / 1000).toFixed(3).padStart(9)}s`;
