@@ -66,7 +66,8 @@ export async function installCrd({ kube, url }: Pick<Cluster, 'kube' | 'url'>, c
     throw new Failure(`The Kubernetes API at ${url} can't be used: ${found.status.message}`);
   }
   if (found.ok) {
-    await refuseOthersTenants(kube, url, found.value.metadata.annotations?.[SANDBOX_MARK] === 'true');
+    const isOurs = found.value.metadata.annotations?.[SANDBOX_MARK] === 'true';
+    await takeOver(kube, url, isOurs);
     await must(
       'update the CRD',
       kube.patch(CUSTOM_RESOURCE_DEFINITIONS, undefined, AI_TENANT_CRD, { spec: crd.spec as never }),
@@ -85,8 +86,9 @@ export async function installCrd({ kube, url }: Pick<Cluster, 'kube' | 'url'>, c
   );
 }
 
-async function refuseOthersTenants(kube: KubeApi, url: string, isOurs: boolean): Promise<void> {
-  const tenants = await must('list AiTenants', kube.list(AI_TENANTS, { limit: 1 }));
+/** Refuses what others manage; of the sandbox's own, an earlier run's status tells of a Google Cloud that is gone. */
+async function takeOver(kube: KubeApi, url: string, isOurs: boolean): Promise<void> {
+  const tenants = await must('list AiTenants', kube.list(AI_TENANTS, {}));
   if (tenants.items.length > 0 && !isOurs) {
     throw new Failure(
       `The cluster at ${url} has AiTenants that no sandbox made, and the sandbox's operator would manage them too. ` +
@@ -98,6 +100,13 @@ async function refuseOthersTenants(kube: KubeApi, url: string, isOurs: boolean):
     const { holderIdentity, renewTime = '' } = lease.spec as { holderIdentity?: string; renewTime?: string };
     if (!holderIdentity || Date.now() - Date.parse(renewTime) > 60_000) continue;
     throw new Failure(`The cluster at ${url} has an operator already: ${holderIdentity}. Use another cluster.`);
+  }
+  for (const { metadata } of tenants.items) {
+    const reset = { status: null };
+    await must(
+      `reset the status of aitenant/${metadata.name}`,
+      kube.patch(AI_TENANTS, metadata.namespace, metadata.name, reset, { subresource: 'status' }),
+    );
   }
 }
 

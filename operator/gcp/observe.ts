@@ -6,15 +6,27 @@ import type { Reads } from './reads.ts';
 /** Reads everything that a plan is made from, side by side. Reads only; what fails is part of what was observed. */
 export async function observe(reads: Reads, targets: Targets, options?: GcpCallOptions): Promise<Observed> {
   const { account } = targets;
-  const [accountRead, keys, formerGrants, services] = await Promise.all([
+  const [accountRead, { keys, formerGrants }, services] = await Promise.all([
     account ? reads.account(account.project, account.email, options) : { state: 'absent' as const },
-    Promise.all(targets.keys.map(key => observeKey(reads, key, options))),
-    Promise.all(
-      targets.formerGrants.map(async secret => ({ secret, policy: await reads.secretPolicy(secret, options) })),
-    ),
+    observeSecrets(reads, targets, options),
     Promise.all(targets.services.map(name => observeService(reads, name, targets, options))),
   ]);
   return { account: accountRead, keys, formerGrants, services };
+}
+
+/** The keys first: which grants have left the spec shows only by the names that Google Cloud answers. */
+async function observeSecrets(
+  reads: Reads,
+  targets: Targets,
+  options?: GcpCallOptions,
+): Promise<Pick<Observed, 'keys' | 'formerGrants'>> {
+  const keys = await Promise.all(targets.keys.map(key => observeKey(reads, key, options)));
+  const named = keys.flatMap(({ secret }) => (secret.state === 'present' ? secret.value.name : []));
+  const former = targets.formerGrants.filter(secret => !named.includes(secret));
+  const formerGrants = await Promise.all(
+    former.map(async secret => ({ secret, policy: await reads.secretPolicy(secret, options) })),
+  );
+  return { keys, formerGrants };
 }
 
 async function observeKey(

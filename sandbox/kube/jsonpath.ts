@@ -7,7 +7,8 @@ import { JSONPath } from 'jsonpath-plus';
  */
 export function jsonPath(path: string, object: object): unknown[] {
   try {
-    return JSONPath({ path: translated(path), json: object, eval: 'safe', ignoreEvalErrors: true, wrap: true });
+    const options = { path: translated(path), json: object, eval: 'safe', ignoreEvalErrors: true, wrap: true } as const;
+    return JSONPath(options) as unknown[];
   } catch {
     return [];
   }

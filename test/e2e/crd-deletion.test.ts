@@ -1,9 +1,11 @@
 import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { CUSTOM_RESOURCE_DEFINITIONS } from '../../operator/kube/resources.ts';
 import type { KubeObject } from '../../operator/ports.ts';
 import { AI_TENANT_CRD } from '../../operator/tenantResource.ts';
+import { installCrd } from './support/cluster.ts';
 import { createWorld, must, PROJECT, spec, until, type World } from './support/world.ts';
 
 let world: World;
@@ -23,7 +25,7 @@ const crdGone = () =>
     () => `the CRD to be gone\n${world.logs.slice(-15).join('\n')}`,
   );
 /** Times in the Kubernetes API have whole seconds. */
-const nextSecond = () => world.later(1_000);
+const nextSecond = () => sleep(1_000);
 
 const owner = (name: string) => ({
   'ai-tenant-owner-cluster': 'cluster-1',
@@ -38,7 +40,7 @@ describe('kubectl delete crd', () => {
       await world.ready(name);
     }
     world.forget();
-    nextSecond();
+    await nextSecond();
 
     await deleteCrd();
     await crdGone();
@@ -62,7 +64,7 @@ describe('kubectl delete crd', () => {
     await world.edit('tenant-a', { suspend: true });
     await world.reason('tenant-a', 'Suspended');
     world.forget();
-    nextSecond();
+    await nextSecond();
 
     await deleteCrd();
     await crdGone();
@@ -79,7 +81,7 @@ describe('kubectl delete crd', () => {
     const allow = world.gcpCore.faults.deny({ permission: 'run.services.delete' });
     await world.remove('tenant-a');
     await world.reason('tenant-a', 'DeleteFailed');
-    nextSecond();
+    await nextSecond();
 
     await deleteCrd();
     await world.gone('tenant-b');
@@ -95,7 +97,7 @@ describe('kubectl delete crd', () => {
   test('a deletion policy that would hold a tenant does not hold the CRD', async () => {
     await world.apply('tenant-a', spec(), { annotations: { 'ai-platform.dev/deletion-policy': 'keep' } });
     await world.ready('tenant-a');
-    nextSecond();
+    await nextSecond();
 
     await deleteCrd();
     await crdGone();
@@ -107,10 +109,10 @@ describe('kubectl delete crd', () => {
     await world.apply('tenant-a', spec());
     await world.ready('tenant-a');
     world.forget();
-    const answer = world.kubeCore.faults.inject({
-      verb: 'get',
-      resource: 'customresourcedefinitions',
-      status: { code: 503, message: 'etcd is away' },
+    const answer = world.refuse('get', 'customresourcedefinitions', {
+      code: 503,
+      reason: 'ServiceUnavailable',
+      message: 'etcd is away',
     });
 
     await world.remove('tenant-a');
@@ -128,12 +130,12 @@ describe('kubectl delete crd', () => {
   test('the CRD comes back: the same operator works on, and adopts by consent', async () => {
     await world.apply('tenant-a', spec());
     await world.ready('tenant-a');
-    nextSecond();
+    await nextSecond();
     await deleteCrd();
     await crdGone();
 
     const crd = parse(readFileSync(new URL('../../crds/aitenants.yaml', import.meta.url), 'utf8')) as KubeObject;
-    await must(world.kube.create(CUSTOM_RESOURCE_DEFINITIONS, undefined, crd));
+    await installCrd(world.kube, crd);
     await world.apply('tenant-a', spec());
     await world.apply('tenant-c', spec());
 

@@ -151,3 +151,26 @@ describe('a tenant that is applied', () => {
     expect(world.gcpCore.counters.writes).toBe(0);
   });
 });
+
+describe('what it costs', () => {
+  test('a check of an unchanged tenant reads each thing once', async () => {
+    await world.secret('tenant-a-openai-key');
+    await world.apply('tenant-a', spec());
+    await world.ready('tenant-a');
+    world.gcpCore.counters.reset();
+
+    await world.check('tenant-a');
+
+    const calls = Object.entries(world.gcpCore.counters.calls).map(([method, count]) => [
+      method.split('.').at(-1),
+      count,
+    ]);
+    expect(Object.fromEntries(calls)).toEqual({
+      GetServiceAccount: 1,
+      GetSecret: 1,
+      GetIamPolicy: 1,
+      ListSecretVersions: 1,
+      GetService: 1,
+    });
+  });
+});

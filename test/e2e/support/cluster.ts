@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { inject } from 'vitest';
 import { createKubeApi } from '../../../operator/kube/client.ts';
 import { CUSTOM_RESOURCE_DEFINITIONS, EVENTS, LEASES, NAMESPACES } from '../../../operator/kube/resources.ts';
-import type { KubeApi, KubeObject, KubeResource, Runtime } from '../../../operator/ports.ts';
+import type { KubeApi, KubeObject, KubeResource, KubeResult, KubeStatus, Runtime } from '../../../operator/ports.ts';
 import { AI_TENANTS } from '../../../operator/tenantResource.ts';
 import { ask } from '../../../sandbox/envtest/ask.ts';
 import { createKubeCore, startKubeServer } from '../../../sandbox/kube/index.ts';
@@ -15,12 +15,16 @@ declare module 'vitest' {
   }
 }
 
+type Verb = keyof KubeApi;
+
 export interface Cluster {
   url: string;
   /** The tests' own, an administrator's. */
   kube: KubeApi;
   /** What the operator is given: on a real server no more than `manifests/base/rbac.yaml` allows. */
   operatorKube: KubeApi;
+  /** Has the operator's requests of that kind refused, until what it returns is called. */
+  refuse(verb: Verb, plural: string, status: KubeStatus): () => void;
   close(): Promise<void>;
 }
 
@@ -39,7 +43,7 @@ export async function openCluster(runtime: Runtime): Promise<Cluster> {
       await kube.close();
       await memory.close();
     };
-    return { url: memory.url, kube, operatorKube: kube, close };
+    return { url: memory.url, kube, ...withRefusals(kube), close };
   }
   const kube = createKubeApi({
     config: configFor(server.url, server.ca, server.adminToken),
@@ -56,7 +60,32 @@ export async function openCluster(runtime: Runtime): Promise<Cluster> {
     await kube.close();
     await operatorKube.close();
   };
-  return { url: server.url, kube, operatorKube, close };
+  return { url: server.url, kube, ...withRefusals(operatorKube), close };
+}
+
+function withRefusals(api: KubeApi): Pick<Cluster, 'operatorKube' | 'refuse'> {
+  const refused = new Map<string, KubeStatus>();
+  const guarded =
+    <A extends unknown[], T>(verb: Verb, call: (resource: KubeResource, ...rest: A) => Promise<KubeResult<T>>) =>
+    async (resource: KubeResource, ...rest: A): Promise<KubeResult<T>> => {
+      const status = refused.get(`${verb} ${resource.plural}`);
+      return status ? { ok: false, status } : call(resource, ...rest);
+    };
+  return {
+    operatorKube: {
+      list: guarded('list', api.list),
+      watch: guarded('watch', api.watch),
+      get: guarded('get', api.get),
+      create: guarded('create', api.create),
+      patch: guarded('patch', api.patch),
+      delete: guarded('delete', api.delete),
+    },
+    refuse(verb, plural, status) {
+      const key = `${verb} ${plural}`;
+      refused.set(key, status);
+      return () => refused.delete(key);
+    },
+  };
 }
 
 /** Creates a CRD, or finds it there as it should be; resolves when it is served. */

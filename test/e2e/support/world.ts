@@ -14,7 +14,7 @@ import { createGcpCore, type GcpCore } from '../../../sandbox/gcp/core.ts';
 import { startGcpServer } from '../../../sandbox/gcp/http.ts';
 import type { Containers, StartOutcome } from '../../../sandbox/gcp/run/containers.ts';
 import { createRun, type Run } from '../../../sandbox/gcp/run/run.ts';
-import { installCrd, openCluster } from './cluster.ts';
+import { type Cluster, installCrd, openCluster } from './cluster.ts';
 
 /**
  * A whole world for end-to-end tests: Kubernetes API, Google Cloud and operator, over real HTTP; only the containers are
@@ -22,6 +22,7 @@ import { installCrd, openCluster } from './cluster.ts';
  */
 export interface World {
   kube: KubeApi;
+  refuse: Cluster['refuse'];
   gcp: GcpCall;
   gcpCore: GcpCore;
   run: Run;
@@ -181,6 +182,7 @@ export async function createWorld(
 
   const world: World = {
     kube,
+    refuse: cluster.refuse,
     gcp: google.call,
     gcpCore,
     run: run as Run,
