@@ -1,3 +1,4 @@
+import { fencedCall, fencedWrites } from './fence.ts';
 import type { EventRecorder } from './kube/events.ts';
 import { createQueue, type Queue, type QueueHooks } from './kube/queue.ts';
 import { type Reflector, startReflector } from './kube/reflector.ts';
@@ -18,6 +19,7 @@ export interface OperatorOptions {
   /** Absent: all namespaces. */
   namespace?: string;
   workers: number;
+  /** Whether this process may act now (it leads): asked before each call to Google Cloud and each write to the cluster. */
   mayAct: () => boolean;
   hooks?: QueueHooks;
   onReport?: (tenant: Tenant, status: TenantStatus) => void;
@@ -37,7 +39,9 @@ export interface Operator {
 
 /** The watches, the queue and the reconciler, put together: what runs in production, in tests and in the simulation. */
 export function createOperator(options: OperatorOptions): Operator {
-  const { kube, runtime, namespace, log } = options;
+  const { runtime, namespace, log, mayAct } = options;
+  const kube = fencedWrites(options.kube, mayAct);
+  const gcp = fencedCall(options.gcp, mayAct);
   const problem = (kind: string) => (message: string, status?: KubeStatus) =>
     log('warn', `watching ${kind}: ${message}`, status ? { code: status.code, reason: status.reason } : {});
   const watch = (resource: typeof AI_TENANTS, onChange: Changed, extra: { optional?: boolean } = {}): Reflector =>
@@ -73,7 +77,7 @@ export function createOperator(options: OperatorOptions): Operator {
     { optional: true },
   );
 
-  const reconcile = createReconciler({ ...options, tenants, namespaces, connectorSecrets });
+  const reconcile = createReconciler({ ...options, kube, gcp, tenants, namespaces, connectorSecrets });
   const queue = createQueue({
     runtime,
     workers: options.workers,

@@ -30,9 +30,6 @@ export interface ReconcilerOptions {
   namespaces: ReadonlyStore;
   connectorSecrets: ReadonlyStore;
   events: EventRecorder;
-  /** Whether calls may be made now (the lease is held), asked before each write. */
-  mayAct: () => boolean;
-  /** Ends what is under way when the lease is lost. */
   log: (level: 'info' | 'warn' | 'error' | 'debug', message: string, fields: JsonObject) => void;
   onReport?: (tenant: Tenant, status: TenantStatus) => void;
 }
@@ -156,7 +153,7 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     const done = new Set<string>();
     let stop = false;
     for (const step of plan.steps) {
-      if (stop || !options.mayAct() || !step.needs.every(id => done.has(id))) {
+      if (stop || !step.needs.every(id => done.has(id))) {
         outcomes.push({ step, result: 'skipped' });
         continue;
       }

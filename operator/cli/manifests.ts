@@ -78,7 +78,7 @@ function readDocument(
   });
 }
 
-function tenantSchema(): CompiledVersion {
+export function tenantSchema(): CompiledVersion {
   const text = readFileSync(new URL('../../crds/aitenants.yaml', import.meta.url), 'utf8');
   const compiled = compileCrd(parseAllDocuments(text)[0]?.toJS() as PlainObject);
   const version = compiled.ok ? compiled.crd.versions.find(({ name }) => name === AI_TENANTS.version) : undefined;

@@ -57,9 +57,9 @@ export function failureBlocker(aspect: Aspect, doing: string, failure: Failure, 
             reason: 'Updating',
             message: `${message} (a new identity takes up to a minute to be known everywhere)`,
           }
-        : { aspect, reason: 'PermissionDenied', message: `${message} ${PERMISSION_HINT}` };
+        : { aspect, reason: 'PermissionDenied', message: `${message} ${permissionHint(message)}` };
     case 'PermissionDenied':
-      return { aspect, reason: 'PermissionDenied', message: `${message} ${PERMISSION_HINT}`, ...retry };
+      return { aspect, reason: 'PermissionDenied', message: `${message} ${permissionHint(message)}`, ...retry };
     case 'QuotaExceeded':
       return {
         aspect,
@@ -76,3 +76,9 @@ export function failureBlocker(aspect: Aspect, doing: string, failure: Failure, 
 
 const PERMISSION_HINT =
   '(give the operator’s identity the missing permission in that project; see manifests/gcp; it is tried again by itself)';
+
+/** Cloud Run answers for a region that does not exist as for one that the caller may not see. */
+const permissionHint = (message: string): string =>
+  message.includes("'locations/")
+    ? `(check that spec.region is a Cloud Run region: gcloud run regions list) ${PERMISSION_HINT}`
+    : PERMISSION_HINT;

@@ -1,3 +1,4 @@
+import { readBlocker } from './context.ts';
 import type { Blocker, DesiredKey, KeyStatus, Read, SecretVersion } from './types.ts';
 
 export type Resolved = { ok: true; version: string; number?: string } | { ok: false; blocker: Blocker };
@@ -19,15 +20,9 @@ export function resolveVersion(
   const addVersion = `gcloud secrets versions add ${secret} --data-file=-`;
 
   if (read === undefined || read.state === 'failed') {
-    const why = read?.state === 'failed' ? read.failure : undefined;
-    const message = `Key ${key.name}: cannot read the versions of ${secret}: ${why?.message ?? 'not read yet'}`;
-    const reason =
-      why?.kind === 'PermissionDenied' || why?.kind === 'QuotaExceeded'
-        ? why.kind
-        : why?.kind === 'Invalid'
-          ? 'InvalidSpec'
-          : 'Updating';
-    return { ok: false, blocker: { aspect: 'SecretAccess', reason, message, retryAfterMs: why?.retryAfterMs } };
+    const failure = read?.failure ?? { kind: 'Transient' as const, message: 'not read yet' };
+    const blocker = readBlocker('SecretAccess', `the versions of secret ${secret} of key ${key.name}`, failure);
+    return { ok: false, blocker };
   }
   const pinned = key.version !== 'latest';
   if (read.state === 'absent') {

@@ -226,7 +226,10 @@ function again(blockers: Blocker[], plan: Plan, outcomes: Outcome[] | undefined)
   const asked = [...blockers, ...plan.waiting].flatMap(({ retryAfterMs }) => retryAfterMs ?? []);
   const soonest = asked.length > 0 ? Math.min(...asked) : undefined;
   const open = blockers.filter(({ reason }) => !STALLED.includes(reason));
-  if (outcomes?.some(({ result }) => result === 'done')) return { kind: 'changed' };
+  const throttled = blockers.some(
+    ({ reason, retryAfterMs }) => reason === 'QuotaExceeded' && retryAfterMs !== undefined,
+  );
+  if (!throttled && outcomes?.some(({ result }) => result === 'done')) return { kind: 'changed' };
   if (open.some(({ retryAfterMs }) => retryAfterMs === undefined)) {
     return {
       kind: 'backoff',

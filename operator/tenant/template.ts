@@ -79,15 +79,18 @@ export function servingContainer(template: JsonObject): JsonObject {
 
 export const imageOf = (template: JsonObject): string | undefined => text(servingContainer(template).image);
 
-/** Whether any container or volume of the template reads the secret (by id, whatever project it is written with). */
-export function readsSecret(template: JsonObject, secretId: string): boolean {
-  const named = (value: Json | undefined) => value !== undefined && secretIdOf(text(value) ?? '') === secretId;
-  return (
-    objects(template.containers).some(container =>
-      objects(container.env).some(variable => named(object(object(variable.valueSource).secretKeyRef).secret)),
-    ) || objects(template.volumes).some(volume => named(object(volume.secret).secret))
-  );
+/** Every secret that a container or volume of the template reads, as it is written there. */
+export function secretReferences(template: JsonObject): string[] {
+  const variables = objects(template.containers).flatMap(container => objects(container.env));
+  return [
+    ...variables.map(variable => object(object(variable.valueSource).secretKeyRef).secret),
+    ...objects(template.volumes).map(volume => object(volume.secret).secret),
+  ].flatMap(reference => text(reference) || []);
 }
+
+/** Whether any container or volume of the template reads the secret (by id, whatever project it is written with). */
+export const readsSecret = (template: JsonObject, secretId: string): boolean =>
+  secretReferences(template).some(reference => secretIdOf(reference) === secretId);
 
 /** The version of each secret-backed variable as it stands on the template. */
 export function pinnedVersions(template: JsonObject): Map<string, { secret: string; version: string }> {

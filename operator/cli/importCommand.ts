@@ -1,0 +1,165 @@
+import { parseArgs } from 'node:util';
+import { Document, isMap, visit } from 'yaml';
+import type { PlainObject } from '../../schema/index.ts';
+import { createGcpClient } from '../gcp/client.ts';
+import { endpointsFrom } from '../gcp/endpoints.ts';
+import { UsageError } from '../options.ts';
+import type { JsonObject } from '../ports.ts';
+import { realRuntime as runtime } from '../runtime.ts';
+import { isProjectId, part } from '../tenant/names.ts';
+import { labelledOwner } from '../tenant/ownership.ts';
+import { discover, type FoundTenant } from './discover.ts';
+import { type ImportedTenant, importTenant } from './importedTenant.ts';
+import { tenantSchema } from './manifests.ts';
+
+/** `npm run import`: tenants made by hand → AiTenant manifests. Reads only. Exit codes: 0 done, 1 error. */
+
+const USAGE = `Usage: npm run -s import -- --project P [--region R…] [FLAG…] > tenants.yaml
+
+Finds tenants that were made by hand as in the manual (Cloud Run services called ai-platform-*) and prints an AiTenant
+manifest for each, and the commands by which their owners let the operator take them over. Changes nothing.
+
+      --project ID      the Google Cloud project to look through
+      --region NAME     a region to look in; may be repeated (all)
+      --namespace NAME  the namespace of the manifests (default)
+      --cluster-id ID   the operator's, if consent is to be checked for one cluster
+  -o, --output yaml     the only format
+
+What a manifest can't express stands above it, and on standard error. Next steps:
+  sed -n 's/^#\\$ //p' tenants.yaml | sh -ex      consent, after reading it
+  npm run plan -- -f tenants.yaml                nothing but owner marks is to change
+  kubectl apply -f tenants.yaml`;
+
+export interface ImportOptions {
+  project: string;
+  namespace: string;
+  clusterId?: string;
+}
+
+/** The manifests as YAML, and what somebody should know (`TENANT: …`). */
+export function renderImport(found: FoundTenant[], options: ImportOptions): { yaml: string; warnings: string[] } {
+  const { project, namespace, clusterId } = options;
+  const warnings: string[] = [];
+  const documents: string[] = [namespaceDocument(project, namespace)];
+  const schema = tenantSchema();
+  const seen = new Map<string, FoundTenant>();
+  for (const tenant of found) {
+    const owner = labelledOwner(tenant.service.labels);
+    const first = seen.get(tenant.name);
+    if (owner !== undefined) {
+      warnings.push(`${tenant.name}: ${tenant.service.name} has an owner already (${owner}): left out.`);
+      continue;
+    }
+    if (first) {
+      warnings.push(
+        `${tenant.name}: it is in ${first.service.region} and in ${tenant.service.region}, and a tenant has one region: the service in ${tenant.service.region} is left out.`,
+      );
+      continue;
+    }
+    seen.set(tenant.name, tenant);
+    const rules = {
+      owner: { cluster: clusterId ?? '', namespace, name: tenant.name },
+      policy: 'labelled' as const,
+      anyCluster: clusterId === undefined,
+    };
+    const imported = importTenant(tenant, rules);
+    const defaulted = schema.applyDefaults(imported.manifest as PlainObject);
+    const refused = schema.validate(defaulted).map(({ field, message }) => `${field}: ${message}`);
+    documents.push(tenantDocument(tenant, imported, refused));
+    const told = [...imported.notes, ...refused.map(cause => `can't be an AiTenant as it is: ${cause}`)];
+    warnings.push(...told.map(note => `${tenant.name}: ${oneLine(note)}`));
+  }
+  return { yaml: documents.join('---\n'), warnings };
+}
+
+function namespaceDocument(project: string, namespace: string): string {
+  const document = new Document({
+    apiVersion: 'v1',
+    kind: 'Namespace',
+    metadata: { name: namespace, annotations: { 'ai-platform.dev/project-id': project } },
+  });
+  document.commentBefore = comment([
+    `AiTenants for what was made by hand in project ${project}.`,
+    '',
+    'Lines that begin with "#$" are the consent of those who own the things in Google Cloud; none makes a revision:',
+    "  sed -n 's/^#\\$ //p' FILE | sh -ex",
+    'After that this shows nothing but owner marks to change:',
+    '  npm run plan -- -f FILE',
+    '',
+    'All tenants of this namespace live in that project. Leave this document out where the operator runs with it as --project.',
+  ]);
+  return document.toString();
+}
+
+function tenantDocument({ service }: FoundTenant, imported: ImportedTenant, refused: string[]): string {
+  const { manifest, notes, consent, image } = imported;
+  const document = new Document(manifest);
+  visit(document, {
+    Pair(_, { key, value }) {
+      if (['secretRef', 'scaling', 'resources'].includes(String(key)) && isMap(value)) value.flow = true;
+    },
+  });
+  const head = [
+    `${part(service.name, 'services')} in ${service.region}`,
+    ...(image === undefined
+      ? []
+      : [`Its image, ${image}, is left to whoever deploys it; spec.image would make it the operator's.`]),
+    ...notes.map(note => `NOTE ${note}`),
+    ...refused.map(cause => `REFUSED ${cause}`),
+  ];
+  const lines = [...head.map(line => ` ${oneLine(line)}`), ...consent.map(command => `$ ${oneLine(command)}`)];
+  const text = document.toString({ lineWidth: 0 });
+  // What the API server would refuse is there to be corrected, not to be applied.
+  const body = refused.length === 0 ? text : text.replace(/^(?=.)/gm, '# ');
+  return `${lines.map(line => `#${line}\n`).join('')}${body}`;
+}
+
+const comment = (lines: string[]): string => lines.map(line => (line === '' ? '' : ` ${line}`)).join('\n');
+
+/** Nothing that was typed into Google Cloud ends a comment. */
+const oneLine = (text: string): string => text.replace(/[\p{Cc}\u2028\u2029]+/gu, ' ');
+
+async function main(argv: string[]): Promise<void> {
+  const { values } = parseArgs({
+    args: argv,
+    options: {
+      project: { type: 'string' },
+      region: { type: 'string', multiple: true, default: [] },
+      namespace: { type: 'string', default: 'default' },
+      'cluster-id': { type: 'string' },
+      output: { type: 'string', short: 'o', default: 'yaml' },
+      help: { type: 'boolean', short: 'h' },
+    },
+  });
+  if (values.help) return console.log(USAGE);
+  const { project, namespace, region } = values;
+  if (project === undefined || !isProjectId(project)) {
+    throw new UsageError('name the project by its id: npm run import -- --project my-project');
+  }
+  if (values.output !== 'yaml') throw new UsageError('-o takes yaml.');
+  const google = createGcpClient({ runtime, endpoints: endpointsFrom(process.env) });
+  try {
+    const { tenants, skipped } = await discover(google.call, project, region, runtime);
+    for (const { region: name, message } of skipped) console.error(`Not looked through: ${name}: ${message}`);
+    if (tenants.length === 0) {
+      console.error(`No Cloud Run service called ai-platform-* in project ${project}.`);
+      return;
+    }
+    const options: ImportOptions = { project, namespace, clusterId: values['cluster-id'] };
+    const { yaml, warnings } = renderImport(tenants, options);
+    for (const warning of warnings) console.error(warning);
+    process.stdout.write(yaml);
+  } finally {
+    google.close();
+  }
+}
+
+if (import.meta.main) {
+  try {
+    await main(process.argv.slice(2));
+  } catch (error) {
+    console.error(`import: ${error instanceof Error ? error.message : String(error)}`);
+    if (error instanceof UsageError) console.error('See npm run import -- --help.');
+    process.exitCode = 1;
+  }
+}

@@ -1,0 +1,266 @@
+import { isObject, objects, text } from '../gcp/parse.ts';
+import type { Json, JsonObject } from '../ports.ts';
+import { part } from '../tenant/names.ts';
+import {
+  type ClaimRules,
+  claimByDescription,
+  claimByLabels,
+  consentCommand,
+  describedOwner,
+  labelledOwner,
+  secretConsent,
+} from '../tenant/ownership.ts';
+import { accountMember, hasMember, membersOf, PUBLIC_MEMBERS, RUN_INVOKER, SECRET_ACCESSOR } from '../tenant/policy.ts';
+import { sameQuantity } from '../tenant/quantity.ts';
+import { readTenant } from '../tenant/resource.ts';
+import { applyTraffic, scalingInForce, secretReferences, servingContainer, shownTraffic } from '../tenant/template.ts';
+import { AI_TENANTS } from '../tenantResource.ts';
+import type { FoundSecret, FoundTenant } from './discover.ts';
+
+/** A tenant made by hand, as an AiTenant: the manifest, what it can't say, and what its owners have to allow. */
+export interface ImportedTenant {
+  manifest: JsonObject;
+  /** What somebody should read before the manifest is applied. */
+  notes: string[];
+  /** Shell commands that let the namespace take over what exists; none makes a revision. */
+  consent: string[];
+  /** The image that serves now. */
+  image?: string;
+}
+
+/** The CRD's defaults, as the operator itself reads them. */
+const DEFAULTS = readTenant({ metadata: { name: '' } }).spec;
+/** What serves if neither service nor template names a maximum. Source: Cloud Run documentation, "Maximum instances". */
+const UNSET_MAX_INSTANCES = 100;
+/** Variables whose value belongs in Secret Manager and not in a file. */
+const SECRETIVE = /KEY|TOKEN|SECRET|PASSW|CREDENTIAL|PRIVATE/i;
+
+/**
+ * The shortest manifest that leaves everything as it is. The image is not in it, so that whoever deploys it goes on doing
+ * so; what AiTenant has no field for stays on the service, untouched.
+ */
+export function importTenant(found: FoundTenant, rules: ClaimRules): ImportedTenant {
+  const { service } = found;
+  const notes: string[] = [];
+  const { keys, consent: secretsConsent } = importKeys(found, rules, notes);
+  const env = plainVariables(found, notes);
+  const access = importAccess(found, notes);
+  const spec: JsonObject = {
+    region: service.region,
+    keys,
+    ...(env.length > 0 && { env }),
+    ...differing('scaling', importScaling(found, notes), DEFAULTS.scaling),
+    ...importResources(found),
+    ...importTimeout(found, notes),
+    ...access,
+  };
+  noteTheRest(found, notes);
+  return {
+    manifest: {
+      apiVersion: `${AI_TENANTS.group}/${AI_TENANTS.version}`,
+      kind: AI_TENANTS.kind,
+      metadata: { name: found.name, namespace: rules.owner.namespace },
+      spec,
+    },
+    notes,
+    consent: [...accountConsent(found, rules, notes), ...secretsConsent, ...serviceConsent(found, rules, notes)],
+    image: text(servingContainer(service.template).image) || undefined,
+  };
+}
+
+// ------------------------------------------------------------------------------------------------------------ keys
+
+function importKeys(found: FoundTenant, rules: ClaimRules, notes: string[]): { keys: JsonObject[]; consent: string[] } {
+  const { template } = found.service;
+  const member = accountMember(found.email);
+  const readable = ({ policy }: FoundSecret) => policy !== undefined && hasMember(policy, SECRET_ACCESSOR, member);
+  const keys: JsonObject[] = [];
+  const taken = new Set<string>();
+  const wanted = new Map<string, FoundSecret | undefined>();
+  const add = (external: string, name: string, rest: JsonObject) => {
+    keys.push({ name: unique(name, taken), secretRef: { external }, ...rest });
+    wanted.set(
+      external,
+      found.secrets.find(secret => secret.external === external),
+    );
+  };
+  for (const variable of objects(servingContainer(template).env)) {
+    const { secret, version } = secretKeyRef(variable);
+    if (secret === '') continue;
+    const env = text(variable.name);
+    const pinned = version === '' || version === 'latest' ? { rollout: 'OnRestart' } : { version: Number(version) };
+    add(found.externalOf(secret), env.replace(/_?(API_)?KEY$/i, '') || env, { env, ...pinned });
+  }
+  for (const secret of found.secrets) {
+    if (wanted.has(secret.external) || !readable(secret)) continue;
+    const id = secret.external.split('/').at(-1) ?? '';
+    add(secret.external, id.startsWith(`${found.name}-`) ? id.slice(found.name.length + 1) : id, {});
+  }
+  for (const reference of new Set(secretReferences(template).map(found.externalOf))) {
+    if (!wanted.has(reference)) {
+      notes.push(`Secret ${reference} is read by a volume or sidecar without a grant of its own: that stays as it is.`);
+    }
+  }
+  const consent: string[] = [];
+  for (const [external, secret] of wanted) {
+    const id = external.split('/').at(-1) ?? '';
+    const project = part(external, 'projects') || found.project;
+    if (secret?.secret.state !== 'present') {
+      const why = secret?.secret.state === 'failed' ? `can't be read: ${secret.secret.failure.message}` : 'is gone';
+      notes.push(`Secret ${external} ${why}: the tenant waits until it is there.`);
+      continue;
+    }
+    if (!secret.policy) notes.push(`The IAM policy of secret ${external} can't be read from here.`);
+    else if (!readable(secret)) {
+      notes.push(`${found.email} has no grant on secret ${external} itself: the operator adds one.`);
+    }
+    const { labels } = secret.secret.value;
+    if (secretConsent(labels, rules)) continue;
+    const other = labels['ai-tenant-namespace'];
+    if (other !== undefined)
+      notes.push(`Secret ${external} is allowed to namespace ${other}: the command changes that.`);
+    consent.push(consentCommand.secret(project, id, rules.owner));
+  }
+  return { keys, consent };
+}
+
+/** A list-map key: lower-case letters, digits and dashes, at most 63, none twice. */
+function unique(wish: string, taken: Set<string>): string {
+  const name = wish
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .slice(0, 60)
+    .replace(/^-+|-+$/g, '');
+  for (let i = 1; ; i++) {
+    const candidate = i === 1 ? name || 'key' : `${name || 'key'}-${i}`;
+    if (taken.has(candidate)) continue;
+    taken.add(candidate);
+    return candidate;
+  }
+}
+
+function secretKeyRef(variable: JsonObject): { secret: string; version: string } {
+  const source = isObject(variable.valueSource) ? variable.valueSource : {};
+  const ref = isObject(source.secretKeyRef) ? source.secretKeyRef : {};
+  return { secret: text(ref.secret), version: text(ref.version) };
+}
+
+/** A value that may be a key is not copied into a file. */
+function plainVariables(found: FoundTenant, notes: string[]): JsonObject[] {
+  return objects(servingContainer(found.service.template).env).flatMap(variable => {
+    const name = text(variable.name);
+    if (secretKeyRef(variable).secret !== '') return [];
+    if (!SECRETIVE.test(name)) return [{ name, value: text(variable.value) }];
+    notes.push(
+      `Variable ${name} looks like a key in plain text: it stays on the service and is not copied here. Put it into Secret Manager.`,
+    );
+    return [];
+  });
+}
+
+// ------------------------------------------------------------------------------------------------ everything else
+
+function importScaling({ service }: FoundTenant, notes: string[]): Record<string, number> {
+  const { min, max } = scalingInForce(service.scaling, service.template);
+  if (max === undefined) {
+    notes.push(`The service names no maximum of instances: the operator sets ${UNSET_MAX_INSTANCES}, Cloud Run's own.`);
+  }
+  if (service.scaling.scalingMode === 'MANUAL') {
+    notes.push('The service is scaled by hand (manual scaling): the operator sets it to automatic.');
+  }
+  return {
+    minInstances: min,
+    maxInstances: max ?? UNSET_MAX_INSTANCES,
+    concurrency: Number(service.template.maxInstanceRequestConcurrency ?? DEFAULTS.scaling.concurrency),
+  };
+}
+
+function importResources({ service }: FoundTenant): JsonObject {
+  const { resources } = servingContainer(service.template);
+  const limits = isObject(resources) && isObject(resources.limits) ? resources.limits : {};
+  // What Cloud Run gives where nothing is named.
+  const { cpu = '1', memory = '512Mi' } = limits as { cpu?: string; memory?: string };
+  const own: JsonObject = {};
+  if (!sameQuantity(cpu, DEFAULTS.resources.cpu)) own.cpu = cpu;
+  if (!sameQuantity(memory, DEFAULTS.resources.memory)) own.memory = memory;
+  return Object.keys(own).length > 0 ? { resources: own } : {};
+}
+
+function importTimeout({ service }: FoundTenant, notes: string[]): JsonObject {
+  const seconds = Number.parseFloat(text(service.template.timeout) || `${DEFAULTS.timeoutSeconds}s`);
+  const timeoutSeconds = Math.max(1, Math.ceil(seconds));
+  if (timeoutSeconds !== seconds) notes.push(`The time-out of ${seconds} s becomes ${timeoutSeconds} s.`);
+  return timeoutSeconds === DEFAULTS.timeoutSeconds ? {} : { timeoutSeconds };
+}
+
+/** Access is never widened: where it can't be kept as it is, it becomes narrower. */
+function importAccess({ service, invokers }: FoundTenant, notes: string[]): JsonObject {
+  const [everybody = '', anybodySignedIn = ''] = PUBLIC_MEMBERS;
+  if (service.invokerIamDisabled || hasMember(invokers, RUN_INVOKER, everybody)) return {};
+  const members = [...new Set(membersOf(invokers, RUN_INVOKER))];
+  if (invokers.bindings.some(binding => binding.members.includes(anybodySignedIn))) {
+    notes.push(
+      `${anybodySignedIn} may call the service: the operator takes that off. Write access: Public to open it.`,
+    );
+  }
+  if (invokers.bindings.some(({ role, condition }) => role === RUN_INVOKER && condition !== undefined)) {
+    notes.push('Some may call the service under a condition: that stays as it is.');
+  }
+  const named = members.filter(member => member !== anybodySignedIn && !member.startsWith('deleted:'));
+  return { access: 'Authenticated', ...(named.length > 0 && { invokers: named }) };
+}
+
+/** What AiTenant has no field for, as far as the operator would change it or somebody should know. */
+function noteTheRest(found: FoundTenant, notes: string[]): void {
+  const { service, email } = found;
+  const { template } = service;
+  const runsAs = text(template.serviceAccount);
+  if (runsAs !== email) {
+    notes.push(
+      `The service runs as ${runsAs || 'the default account'}: the operator makes it run as ${email} (a new revision).`,
+    );
+  }
+  if (found.account.state === 'present' && found.account.value.disabled) {
+    notes.push(`${email} is disabled: the operator enables it.`);
+  }
+  if (applyTraffic(service.traffic)) {
+    notes.push(
+      `Traffic is split (${shownTraffic(service.traffic)}): the operator sends all of it to the latest revision.`,
+    );
+  }
+  if (service.terminal.state === 'FAILED') notes.push(`The service is not ready: ${service.terminal.message}`);
+  const containers = objects(template.containers);
+  if (containers.length > 1) {
+    notes.push(`${containers.length - 1} more container(s) beside the one that takes requests: they stay as they are.`);
+  }
+}
+
+/** Only the fields that differ. */
+function differing(field: string, values: Record<string, Json>, defaults: Record<string, unknown>): JsonObject {
+  const rest = Object.entries(values).filter(([name, value]) => value !== defaults[name]);
+  return rest.length > 0 ? { [field]: Object.fromEntries(rest) } : {};
+}
+
+// --------------------------------------------------------------------------------------------------------- consent
+
+function accountConsent({ account, project, email }: FoundTenant, rules: ClaimRules, notes: string[]): string[] {
+  if (account.state !== 'present') {
+    notes.push(`There is no service account ${email}: the operator makes it.`);
+    return [];
+  }
+  const { description } = account.value;
+  const claim = claimByDescription(description, rules);
+  if (claim === 'theirs') notes.push(`${email} belongs to ${describedOwner(description)} already: it is refused.`);
+  return claim === 'unclaimed' ? [consentCommand.account(project, email, description, rules.owner)] : [];
+}
+
+function serviceConsent({ service }: FoundTenant, rules: ClaimRules, notes: string[]): string[] {
+  if (service.labels['managed-by-cnrm'] === 'true') {
+    notes.push(
+      'Config Connector manages this service: it is refused until it is abandoned there (docs/config-connector.md).',
+    );
+  }
+  const claim = claimByLabels(service.labels, rules);
+  if (claim === 'theirs') notes.push(`The service belongs to ${labelledOwner(service.labels)} already: it is refused.`);
+  return claim === 'unclaimed' ? [consentCommand.service(service.name, service.labels, rules.owner)] : [];
+}
