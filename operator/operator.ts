@@ -6,6 +6,7 @@ import { NAMESPACES } from './kube/resources.ts';
 import type { Log } from './log.ts';
 import type { GcpCall, JsonObject, KubeApi, KubeObject, KubeStatus, Runtime } from './ports.ts';
 import { createReconciler } from './reconciler.ts';
+import { FINALIZER } from './tenant/resource.ts';
 import type { Settings, Tenant, TenantStatus } from './tenant/types.ts';
 import { AI_TENANTS, SECRET_MANAGER_SECRETS } from './tenantResource.ts';
 
@@ -109,7 +110,7 @@ type Changed = (key: string, object: KubeObject | undefined, old: KubeObject | u
 
 const keyOf = (object: KubeObject): string => `${object.metadata.namespace}/${object.metadata.name}`;
 
-/** Our own status writes come back through the watch: only what somebody else changed is news. */
+/** Our own writes, of the status and the finalizer, come back through the watch: only what somebody else did is news. */
 function isNews(object: KubeObject, old: KubeObject): boolean {
   const [now, before] = [object.metadata, old.metadata];
   return (
@@ -117,9 +118,11 @@ function isNews(object: KubeObject, old: KubeObject): boolean {
     now.generation !== before.generation ||
     now.deletionTimestamp !== before.deletionTimestamp ||
     !sameText(now.annotations, before.annotations) ||
-    !sameText(now.finalizers, before.finalizers)
+    (isHeld(before) && !isHeld(now))
   );
 }
+
+const isHeld = ({ finalizers = [] }: KubeObject['metadata']): boolean => finalizers.includes(FINALIZER);
 
 const sameText = (a: unknown, b: unknown): boolean => JSON.stringify(a ?? null) === JSON.stringify(b ?? null);
 

@@ -6,6 +6,8 @@ import { CUSTOM_RESOURCE_DEFINITIONS, LEASES } from '../operator/kube/resources.
 import type { KubeApi, KubeObject, KubeResult } from '../operator/ports.ts';
 import { realRuntime } from '../operator/runtime.ts';
 import { AI_TENANT_CRD, AI_TENANTS } from '../operator/tenantResource.ts';
+import { NoBinariesError } from './envtest/binaries.ts';
+import { startEnvtest } from './envtest/envtest.ts';
 import { createKubeCore, startKubeServer, writeKubeconfig } from './kube/index.ts';
 import type { Options } from './options.ts';
 import { Failure, poll } from './progress.ts';
@@ -21,37 +23,54 @@ export interface Cluster {
 
 /** On the CRD: the sandbox installed it, so the tenants of that cluster are the sandbox's to manage. */
 const SANDBOX_MARK = 'ai-platform.dev/sandbox';
-const USER_AGENT = 'aitenant-sandbox';
+/** kube-apiserver and etcd listen on the two ports from `portBase` plus this. */
+const ENVTEST_OFFSET = 6;
 
-/** Starts a Kubernetes API in memory, or takes the current kubeconfig's. Throws `Failure` where neither is to be had. */
-export async function openCluster({ kube: kind, state, portBase }: Options): Promise<Cluster> {
-  if (kind === 'envtest') {
-    throw new Failure(
-      '--kube=envtest comes with npm run test:envtest, which is not available yet. ' +
-        'Use --kube=memory, or --kube=current with a kubeconfig of any cluster, such as one of kind or of envtest.',
-    );
-  }
-  const path = join(state, 'kubeconfig');
+/**
+ * Starts a Kubernetes API, in memory or a real one, or takes the current kubeconfig's. `print` is told what takes long.
+ * Throws `Failure` where there is none to be had.
+ */
+export async function openCluster(
+  { kube: kind, state, portBase }: Options,
+  print: (line: string) => void,
+): Promise<Cluster> {
+  const kubeconfig = join(state, 'kubeconfig');
   if (kind === 'current') {
     // That of an earlier run names a server that is gone.
-    await rm(path, { force: true });
-    const config = loadKubeConfig();
-    const kube = createKubeApi({ config, runtime: realRuntime, userAgent: USER_AGENT });
-    const url = config.getCurrentCluster()?.server ?? '';
-    return { kube, url, kubeconfig: undefined, close: () => kube.close() };
+    await rm(kubeconfig, { force: true });
+    return connect(loadKubeConfig(), undefined, async () => {});
   }
-  const server = await startKubeServer({ core: createKubeCore({ runtime: realRuntime }), port: portBase });
-  await writeKubeconfig(path, server.url);
+  let stop: () => Promise<void>;
+  if (kind === 'envtest') {
+    const envtest = await startEnvtest({
+      stateDir: join(state, 'envtest'),
+      portBase: portBase + ENVTEST_OFFSET,
+      progress: print,
+    }).catch((error: unknown) => {
+      throw error instanceof NoBinariesError ? new Failure(error.message) : error;
+    });
+    envtest.writeKubeconfig(kubeconfig, envtest.token);
+    stop = envtest.stop;
+  } else {
+    const server = await startKubeServer({ core: createKubeCore({ runtime: realRuntime }), port: portBase });
+    await writeKubeconfig(kubeconfig, server.url);
+    stop = server.close;
+  }
   const config = new KubeConfig();
-  config.loadFromFile(path);
-  const kube = createKubeApi({ config, runtime: realRuntime, userAgent: USER_AGENT });
+  config.loadFromFile(kubeconfig);
+  return connect(config, kubeconfig, stop);
+}
+
+function connect(config: KubeConfig, kubeconfig: string | undefined, stop: () => Promise<void>): Cluster {
+  const kube = createKubeApi({ config, runtime: realRuntime, userAgent: 'aitenant-sandbox' });
+  const url = config.getCurrentCluster()?.server ?? '';
   return {
     kube,
-    url: server.url,
-    kubeconfig: path,
+    url,
+    kubeconfig,
     async close() {
       await kube.close();
-      await server.close();
+      await stop();
     },
   };
 }

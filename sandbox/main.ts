@@ -43,7 +43,7 @@ async function main(options: Options): Promise<void> {
   try {
     const step = createProgress(print);
     print(`Sandbox in ${options.state}`);
-    world = await startWorld(options, step, closers);
+    world = await startWorld(options, step, print, closers);
     const { operatorEnded } = world;
     const lost = operatorEnded.then(how => {
       if (!ending) throw new Failure(`The operator ended ${how}.`);

@@ -22,8 +22,8 @@ called. Stays until Ctrl-C.
   --no-demo         start everything, apply nothing
   --kube=memory     a Kubernetes API in memory (the default)
   --kube=current    the cluster of the current kubeconfig: the CRD is installed there, and tenant-a for the demonstration
-  --kube=envtest    a real kube-apiserver and etcd
-  --port-base N     listen on N … N+4, with tenants from N+10 on (${DEFAULT_PORT_BASE})
+  --kube=envtest    a real kube-apiserver and etcd: from KUBEBUILDER_ASSETS, or built once with Go
+  --port-base N     listen on N … N+7, with tenants from N+10 on (${DEFAULT_PORT_BASE})
   --state DIR       folder for kubeconfig, exports and logs (.sandbox)
   --help            this page`;
 

@@ -40,13 +40,24 @@ export interface World {
   operatorEnded: Promise<string>;
 }
 
+const KUBE_IS: Record<Options['kube'], string> = {
+  memory: 'in memory',
+  envtest: 'kube-apiserver and etcd',
+  current: 'of the current kubeconfig',
+};
+
 type Closer = () => Promise<void> | void;
 
 /**
  * Starts everything. What is to be undone goes to `closers` as soon as it is there, so that an interrupted start can be
- * undone too: call them last one first. Throws `Failure`.
+ * undone too: call them last one first. `print` is told what takes long. Throws `Failure`.
  */
-export async function startWorld(options: Options, step: Step, closers: Closer[]): Promise<World> {
+export async function startWorld(
+  options: Options,
+  step: Step,
+  print: (line: string) => void,
+  closers: Closer[],
+): Promise<World> {
   const { portBase } = options;
   const state = resolve(options.state);
   const port = {
@@ -67,8 +78,8 @@ export async function startWorld(options: Options, step: Step, closers: Closer[]
   await checkPorts(options.kube === 'memory' ? port : { ...port, kube: undefined });
 
   const cluster = await step(
-    ({ url }) => `Kubernetes API at ${url}${options.kube === 'memory' ? ', in memory' : ' (the current kubeconfig)'}`,
-    () => openCluster({ ...options, state }),
+    ({ url }) => `Kubernetes API at ${url}, ${KUBE_IS[options.kube]}`,
+    () => openCluster({ ...options, state }, print),
   );
   closers.push(cluster.close);
   await step('CRD aitenants.ai-platform.dev is installed', async () => {

@@ -4,7 +4,6 @@ import type { PlainObject } from '../../schema/index.ts';
 import { createGcpClient } from '../gcp/client.ts';
 import { endpointsFrom } from '../gcp/endpoints.ts';
 import { UsageError } from '../options.ts';
-import type { JsonObject } from '../ports.ts';
 import { realRuntime as runtime } from '../runtime.ts';
 import { isProjectId, part } from '../tenant/names.ts';
 import { labelledOwner } from '../tenant/ownership.ts';

@@ -32,6 +32,8 @@ export interface ImportedTenant {
 const DEFAULTS = readTenant({ metadata: { name: '' } }).spec;
 /** What serves if neither service nor template names a maximum. Source: Cloud Run documentation, "Maximum instances". */
 const UNSET_MAX_INSTANCES = 100;
+/** The names of variables that the CRD takes. */
+const NAMEABLE = /^[A-Za-z_][A-Za-z0-9_]*$/;
 /** Variables whose value belongs in Secret Manager and not in a file. */
 const SECRETIVE = /KEY|TOKEN|SECRET|PASSW|CREDENTIAL|PRIVATE/i;
 
@@ -86,8 +88,8 @@ function importKeys(found: FoundTenant, rules: ClaimRules, notes: string[]): { k
   };
   for (const variable of objects(servingContainer(template).env)) {
     const { secret, version } = secretKeyRef(variable);
-    if (secret === '') continue;
     const env = text(variable.name);
+    if (secret === '' || !NAMEABLE.test(env)) continue;
     const pinned = version === '' || version === 'latest' ? { rollout: 'OnRestart' } : { version: Number(version) };
     add(found.externalOf(secret), env.replace(/_?(API_)?KEY$/i, '') || env, { env, ...pinned });
   }
@@ -149,6 +151,10 @@ function secretKeyRef(variable: JsonObject): { secret: string; version: string }
 function plainVariables(found: FoundTenant, notes: string[]): JsonObject[] {
   return objects(servingContainer(found.service.template).env).flatMap(variable => {
     const name = text(variable.name);
+    if (!NAMEABLE.test(name)) {
+      notes.push(`Variable ${name} has a name that a spec can't hold: it stays on the service.`);
+      return [];
+    }
     if (secretKeyRef(variable).secret !== '') return [];
     if (!SECRETIVE.test(name)) return [{ name, value: text(variable.value) }];
     notes.push(

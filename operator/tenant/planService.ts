@@ -39,10 +39,14 @@ export function isReady(service: ObservedService): boolean {
   );
 }
 
-/** Whether a revision that serves may still read the secret: unless a settled template without it has all the traffic. */
+/**
+ * Whether a revision that serves may still read the secret: unless a settled template without it has all the traffic, or
+ * nothing has ever served (a newly created service that failed has no latest ready revision: service.proto).
+ */
 export function mayRead(service: ObservedService, secretId: string): boolean {
   const settled = isReady(service) && onlyLatestServes(service.trafficStatuses, service.latestCreatedRevision);
-  return !settled || readsSecret(service.template, secretId);
+  const neverServed = !service.reconciling && service.latestReadyRevision === '';
+  return !(settled || neverServed) || readsSecret(service.template, secretId);
 }
 
 /** The service of the wanted region, and those of regions that the tenant is leaving. */
@@ -88,7 +92,7 @@ function planWanted(
       if (entry && !absenceCounts(entry, ctx.now)) out.entries.push(...entries);
       return false;
     }
-    planCreate(ctx, access, seen.name, predecessor, out);
+    planCreate(ctx, access, seen.name, predecessor, held, out);
     return false;
   }
   const found = service.value;
@@ -176,11 +180,14 @@ function planCreate(
   access: AccessPart,
   name: string,
   predecessor: ObservedService | undefined,
+  held: InventoryEntry[],
   out: ServicesPart,
 ): void {
   const { desired, status, settings } = ctx;
   const { spec } = desired;
-  const wanted = wantedTemplate(spec, desired.account.email, access.variables, []);
+  // What the predecessor's template holds of ours goes by the spec; what it holds of others' moves along.
+  const inherited = predecessor ? entriesOf(held, predecessor.name).flatMap(({ variable }) => variable ?? []) : [];
+  const wanted = wantedTemplate(spec, desired.account.email, access.variables, inherited);
   const image = spec.image ?? status.image ?? settings.defaultImage;
   const base = predecessor ? inheritedTemplate(predecessor.template) : { containers: [{ image }] };
   const laid = applyTemplate(base, wanted).template;

@@ -3,13 +3,13 @@ import { closeSync, openSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 export interface Guarded {
-  /** Resolves, with nothing to say, when the program has ended, whoever ended it. */
-  exited: Promise<void>;
+  /** Resolves with its exit code when the program has ended; 1 if by a signal. */
+  exited: Promise<number>;
   hasExited(): boolean;
   /** Of the program itself, once it runs. */
   pid(): number | undefined;
-  /** Ends the program; resolves when it has gone. */
-  stop(): Promise<void>;
+  /** Ends the program; resolves like `exited`. */
+  stop(): Promise<number>;
 }
 
 export interface GuardedOptions {
@@ -17,6 +17,7 @@ export interface GuardedOptions {
   args: string[];
   /** File that its output is added to. */
   log: string;
+  env?: NodeJS.ProcessEnv;
   /** Milliseconds between SIGTERM and SIGKILL; 0: SIGKILL at once. */
   graceMs: number;
 }
@@ -25,11 +26,12 @@ export interface GuardedOptions {
  * Starts a program that never outlives this process, even if this one is killed with SIGKILL: a guard process stands
  * between the two and ends the program when either the guard's parent goes or `stop` is called.
  */
-export function startGuarded({ command, args, log, graceMs }: GuardedOptions): Guarded {
+export function startGuarded({ command, args, log, graceMs, env }: GuardedOptions): Guarded {
   const output = openSync(log, 'a');
   const guard = fork(fileURLToPath(new URL('guard.ts', import.meta.url)), [String(graceMs), command, ...args], {
     detached: true,
     execArgv: [],
+    env,
     stdio: ['ignore', output, output, 'ipc'],
   });
   closeSync(output);
@@ -42,12 +44,12 @@ export function startGuarded({ command, args, log, graceMs }: GuardedOptions): G
   guard.on('message', message => {
     pid = (message as { pid?: number }).pid;
   });
-  const exited = new Promise<void>(resolve => {
+  const exited = new Promise<number>(resolve => {
     const end = () => {
       // Should somebody kill the guard itself.
       if (!over && guard.signalCode === 'SIGKILL' && pid !== undefined) kill(pid);
       over = true;
-      resolve();
+      resolve(guard.exitCode ?? 1);
     };
     guard.on('exit', end);
     guard.on('error', end);

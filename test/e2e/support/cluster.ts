@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inject } from 'vitest';
 import { createKubeApi } from '../../../operator/kube/client.ts';
@@ -25,6 +26,8 @@ export interface Cluster {
   operatorKube: KubeApi;
   /** Has the operator's requests of that kind refused, until what it returns is called. */
   refuse(verb: Verb, plural: string, status: KubeStatus): () => void;
+  /** Writes a kubeconfig of the operator's; `through`: another address for the server. */
+  operatorKubeconfig(path: string, through?: string): void;
   close(): Promise<void>;
 }
 
@@ -39,11 +42,12 @@ export async function openCluster(runtime: Runtime): Promise<Cluster> {
   if (!server) {
     const memory = await startKubeServer({ core: createKubeCore({ runtime }) });
     const kube = createKubeApi({ config: configFor(memory.url), runtime, userAgent: 'test' });
+    await must(kube.create(NAMESPACES, undefined, { metadata: { name: OPERATOR_NAMESPACE } }));
     const close = async () => {
       await kube.close();
       await memory.close();
     };
-    return { url: memory.url, kube, ...withRefusals(kube), close };
+    return { url: memory.url, kube, ...withRefusals(kube), operatorKubeconfig: kubeconfigOf(memory.url), close };
   }
   const kube = createKubeApi({
     config: configFor(server.url, server.ca, server.adminToken),
@@ -60,8 +64,19 @@ export async function openCluster(runtime: Runtime): Promise<Cluster> {
     await kube.close();
     await operatorKube.close();
   };
-  return { url: server.url, kube, ...withRefusals(operatorKube), close };
+  return {
+    url: server.url,
+    kube,
+    ...withRefusals(operatorKube),
+    operatorKubeconfig: kubeconfigOf(server.url, server.ca, server.operatorToken),
+    close,
+  };
 }
+
+const kubeconfigOf =
+  (url: string, ca?: string, token?: string) =>
+  (path: string, through = url) =>
+    writeFileSync(path, configFor(through, ca, token).exportConfig(), { mode: 0o600 });
 
 function withRefusals(api: KubeApi): Pick<Cluster, 'operatorKube' | 'refuse'> {
   const refused = new Map<string, KubeStatus>();
@@ -102,12 +117,14 @@ export async function installCrd(kube: KubeApi, crd: KubeObject): Promise<void> 
   await eventually(async () => (await kube.list(resource, { limit: 1 })).ok, `${names.plural} to be served`);
 }
 
+/** Where `manifests/base` puts the operator, and so its lease. */
+export const OPERATOR_NAMESPACE = 'aitenant-system';
 const KEPT_CRD = 'aitenants.ai-platform.dev';
-const KEPT_NAMESPACES = ['default', 'kube-node-lease', 'kube-public', 'kube-system', 'aitenant-system'];
+const KEPT_NAMESPACES = ['default', 'kube-node-lease', 'kube-public', 'kube-system', OPERATOR_NAMESPACE];
 
 /** Takes away what an earlier test left on the server. The CRD stays, as making one takes the server seconds. */
 async function wipe(kube: KubeApi, server: SharedServer): Promise<void> {
-  await Promise.all([emptied(kube, AI_TENANTS), emptied(kube, EVENTS), emptied(kube, LEASES, 'default')]);
+  await Promise.all([emptied(kube, AI_TENANTS), emptied(kube, EVENTS), emptied(kube, LEASES, OPERATOR_NAMESPACE)]);
   for (const crd of await all(kube, CUSTOM_RESOURCE_DEFINITIONS)) {
     const { name, deletionTimestamp } = crd.metadata;
     if (name === KEPT_CRD && !deletionTimestamp) continue;

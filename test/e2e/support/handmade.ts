@@ -73,12 +73,10 @@ export async function makeByHand(world: World, name: string, openedBy: 'allUsers
 }
 
 /** A shell command's words, quotes taken off. */
-function words(command: string): string[] {
-  const quoted = /'((?:[^']|'\\'')*)'|"([^"]*)"|\S+/g;
-  return [...command.matchAll(/(?:'(?:[^']|'\\'')*'|"[^"]*"|[^\s'"])+/g)].map(([word]) =>
-    word.replace(quoted, (all, single?: string, double?: string) => single?.replaceAll("'\\''", "'") ?? double ?? all),
+const words = (command: string): string[] =>
+  [...command.matchAll(/(?:'[^']*'|"[^"]*"|\\.|[^\s'"\\])+/g)].map(([word]) =>
+    word.replace(/'([^']*)'|"([^"]*)"|\\(.)/g, (_, ...parts: string[]) => parts.slice(0, 3).find(part => part) ?? ''),
   );
-}
 
 /** Does what the command at the end of a message does: curl over real HTTP, gcloud by the API call that it makes. */
 export async function obey(world: World, message: string): Promise<void> {

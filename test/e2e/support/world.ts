@@ -23,6 +23,7 @@ import { type Cluster, installCrd, openCluster } from './cluster.ts';
 export interface World {
   kube: KubeApi;
   refuse: Cluster['refuse'];
+  operatorKubeconfig: Cluster['operatorKubeconfig'];
   gcp: GcpCall;
   gcpCore: GcpCore;
   run: Run;
@@ -183,6 +184,7 @@ export async function createWorld(
   const world: World = {
     kube,
     refuse: cluster.refuse,
+    operatorKubeconfig: cluster.operatorKubeconfig,
     gcp: google.call,
     gcpCore,
     run: run as Run,
