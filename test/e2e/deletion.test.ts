@@ -55,11 +55,13 @@ describe('a deletion', () => {
     const stillThere: boolean[] = [];
     world.gcpCore.faults.add({
       match: ({ method }) => {
-        // Asked of the API at each write: the finalizer holds the tenant until the last of them.
-        if (/Delete|Set/.test(method))
-          void world.tenant('tenant-a').then(tenant => stillThere.push(tenant !== undefined));
-        return false;
+        // Asked of the API while each write waits: the finalizer holds the tenant until the last of them.
+        const writes = /Delete|Set/.test(method);
+        if (writes) void world.tenant('tenant-a').then(tenant => stillThere.push(tenant !== undefined));
+        return writes;
       },
+      delayMs: 200,
+      times: 10,
     });
 
     await world.remove('tenant-a');

@@ -44,14 +44,29 @@ export type Action =
   // Who owns the secrets: they come and go, consent does, versions rotate.
   | { who: 'secrets'; do: 'create' | 'delete'; secret: string }
   | { who: 'secrets'; do: 'consent'; secret: string; namespace: string | null; cluster?: string }
-  | { who: 'rotation'; do: 'add' | 'disable' | 'enable' | 'destroy'; secret: string; /** From the newest back. */ back: number }
+  | {
+      who: 'rotation';
+      do: 'add' | 'disable' | 'enable' | 'destroy';
+      secret: string /** From the newest back. */;
+      back: number;
+    }
   // Another tool that writes the same policies.
   | { who: 'iam'; do: 'toggle'; secret: string; member: string; conditional: boolean }
   | { who: 'iam'; do: 'ungrant'; secret: string; account: string }
   // Somebody with the console.
   | {
       who: 'console';
-      do: 'variable' | 'image' | 'access' | 'scaling' | 'traffic' | 'label' | 'unmark' | 'delete' | 'invoker' | 'public';
+      do:
+        | 'variable'
+        | 'image'
+        | 'access'
+        | 'scaling'
+        | 'traffic'
+        | 'label'
+        | 'unmark'
+        | 'delete'
+        | 'invoker'
+        | 'public';
       tenant: string;
       region: string;
     }
@@ -80,7 +95,8 @@ export type Fault = { at: number } & (
   | { fault: 'kill'; cluster: number; replica: number; forMs: number }
   /** The API server is gone, and all watches with it. */
   | { fault: 'apiDown'; cluster: number; forMs: number }
-  | { fault: 'compact' | 'dropWatches'; cluster: number }
+  | { fault: 'compact'; cluster: number }
+  | { fault: 'dropWatches'; cluster: number }
   /** Open watches say nothing, as dead connections do. */
   | { fault: 'silence'; cluster: number; forMs: number }
   /** Watches are so far behind. */
@@ -96,7 +112,9 @@ export type Fault = { at: number } & (
 export function shown(entry: Step | Fault): string {
   const { at, ...rest } = entry;
   const words = Object.entries(rest).map(([key, value]) =>
-    ['who', 'do', 'fault'].includes(key) ? String(value) : `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
+    ['who', 'do', 'fault'].includes(key)
+      ? String(value)
+      : `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
   );
   return `${time(at)} ${words.join(' ')}`;
 }
