@@ -9,9 +9,9 @@ import {
   withoutOwnerLabels,
 } from './ownership.ts';
 import type { Targets } from './plan.ts';
-import { quoted } from './printable.ts';
 import { revokeStep } from './planAccess.ts';
 import { targetOf } from './planService.ts';
+import { quoted } from './printable.ts';
 import type { Desired, Failure, InventoryEntry, Observed, Plan, Settings, Tenant, TenantStatus } from './types.ts';
 
 /**

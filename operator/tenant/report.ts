@@ -3,6 +3,7 @@ import { age, iso, settleInventory } from './inventory.ts';
 import { serviceName } from './names.ts';
 import type { TenantPlan } from './plan.ts';
 import { isReady } from './planService.ts';
+import { printable } from './printable.ts';
 import { imageOf } from './template.ts';
 import type {
   Aspect,

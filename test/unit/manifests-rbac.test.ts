@@ -34,16 +34,22 @@ function recorded(api: KubeApi): { kube: KubeApi; asked: Set<string> } {
   const asked = new Set<string>();
   const note = (verb: string, { group, plural }: KubeResource, subresource?: string) =>
     asked.add(`${group}/${plural}${subresource ? `/${subresource}` : ''} ${verb}`);
+  const noted =
+    <A extends unknown[], R>(verb: string, call: (resource: KubeResource, ...rest: A) => R) =>
+    (resource: KubeResource, ...rest: A): R => {
+      note(verb, resource);
+      return call(resource, ...rest);
+    };
   const kube: KubeApi = {
-    list: (resource, ...rest) => (note('list', resource), api.list(resource, ...rest)),
-    watch: (resource, ...rest) => (note('watch', resource), api.watch(resource, ...rest)),
-    get: (resource, ...rest) => (note('get', resource), api.get(resource, ...rest)),
-    create: (resource, ...rest) => (note('create', resource), api.create(resource, ...rest)),
-    patch: (resource, namespace, name, patch, options) => {
+    list: noted('list', api.list),
+    watch: noted('watch', api.watch),
+    get: noted('get', api.get),
+    create: noted('create', api.create),
+    patch(resource, namespace, name, patch, options) {
       note('patch', resource, options?.subresource);
       return api.patch(resource, namespace, name, patch, options);
     },
-    delete: (resource, ...rest) => (note('delete', resource), api.delete(resource, ...rest)),
+    delete: noted('delete', api.delete),
   };
   return { kube, asked };
 }
@@ -70,11 +76,21 @@ test('the operator’s roles give the verbs that it uses in a tenant’s life, a
   const { kube, asked } = recorded(core.api);
   await installCrd(core.api, parse(file('crds/aitenants.yaml')) as KubeObject);
   await installCrd(core.api, connectorCrd());
-  await must(core.api.create(NAMESPACES, undefined, { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'aitenant-system' } }));
+  await must(
+    core.api.create(NAMESPACES, undefined, {
+      apiVersion: 'v1',
+      kind: 'Namespace',
+      metadata: { name: 'aitenant-system' },
+    }),
+  );
   const cloud = createGcpCore({ runtime, projects: [{ id: 'demo-project', number: '123456789012' }], limits: {} });
   const secrets = 'google.cloud.secretmanager.v1.SecretManagerService';
   const secret: JsonObject = { replication: { automatic: {} }, labels: { 'ai-tenant-namespace': 'default' } };
-  await cloud.call(`${secrets}.CreateSecret`, { parent: 'projects/demo-project', secretId: 'tenant-a-openai-key', secret });
+  await cloud.call(`${secrets}.CreateSecret`, {
+    parent: 'projects/demo-project',
+    secretId: 'tenant-a-openai-key',
+    secret,
+  });
   await cloud.call(`${secrets}.AddSecretVersion`, {
     parent: 'projects/demo-project/secrets/tenant-a-openai-key',
     payload: { data: 'eA==' },
