@@ -4,13 +4,12 @@ import { observe } from './gcp/observe.ts';
 import { createReads } from './gcp/reads.ts';
 import type { EventRecorder } from './kube/events.ts';
 import type { Verdict } from './kube/queue.ts';
-import { CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES } from './kube/resources.ts';
+import { CUSTOM_RESOURCE_DEFINITIONS } from './kube/resources.ts';
 import type { ReadonlyStore } from './kube/store.ts';
 import { addFinalizer, patchStatus, removeFinalizer, type WriteOutcome } from './kube/writes.ts';
 import type { GcpCall, JsonObject, KubeApi, KubeObject, Runtime } from './ports.ts';
 import { abandonable, deletionPolicy, deletionTargets, planAbandon, planDeletion } from './tenant/deletion.ts';
 import { desiredState } from './tenant/desired.ts';
-import { deletingIdentity } from './tenant/identity.ts';
 import { plan as planFor, targets } from './tenant/plan.ts';
 import { type Again, deleting, type Report, refused, report, suspended } from './tenant/report.ts';
 import { FINALIZER, readTenant } from './tenant/resource.ts';
@@ -98,22 +97,6 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
   }
   type Held = ReturnType<typeof hold>;
 
-  /**
-   * What the tenant's Namespace says. A tenant never leaves the project of its first call, nor is that call to be made as
-   * somebody else than the Namespace names: until then the API server is asked, as the cache may be behind.
-   */
-  async function annotationsFor(tenant: Tenant): Promise<Record<string, string> | undefined> {
-    const cached = tenant.status.inventory.length > 0 ? options.namespaces.get(tenant.namespace) : undefined;
-    if (cached) return cached.metadata.annotations ?? {};
-    const live = await kube.get(NAMESPACES, undefined, tenant.namespace);
-    if (live.ok) return live.value.metadata.annotations ?? {};
-    log('warn', 'cannot read the Namespace', {
-      tenant: `${tenant.namespace}/${tenant.name}`,
-      error: live.status.message,
-    });
-    return undefined;
-  }
-
   return async function reconcile(key) {
     const object = current(key);
     if (!object) {
@@ -127,8 +110,7 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     }
     if (tenant.spec.suspend) return conclude(held, tenant, suspended(tenant, runtime.now()));
 
-    const namespaceAnnotations = await annotationsFor(tenant);
-    if (!namespaceAnnotations) return { kind: 'retry' };
+    const namespaceAnnotations = options.namespaces.get(tenant.namespace)?.metadata.annotations ?? {};
     const wanted = desiredState(tenant, settings, {
       namespaceAnnotations,
       connectorSecret: (name, project) =>
@@ -141,14 +123,14 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     if (!tenant.hasFinalizer && !(await held.addFinalizer())) return CONFLICT;
 
     const { desired } = wanted;
-    const observed = await observe(reads, targets(desired, tenant.status.inventory), { actAs: desired.actAs });
+    const observed = await observe(reads, targets(desired, tenant.status.inventory));
     const now = runtime.now();
     const plan = planFor(tenant, desired, observed, settings, now);
     const before = report(tenant, desired, observed, plan, undefined, now);
     if (plan.steps.length === 0) return conclude(held, tenant, before);
 
     if (!(await held.writeStatus(before.status))) return CONFLICT;
-    const outcomes = await apply(held, plan, before.status, desired.actAs);
+    const outcomes = await apply(held, plan, before.status);
     if (!outcomes) return CONFLICT;
     tell(held.object, outcomes);
     const recorded = readTenant(held.object);
@@ -166,12 +148,7 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
   // ---------------------------------------------------------------------------------------------------- applying
 
   /** The steps in order, one call each. Undefined: a status write found that the resource has changed. */
-  async function apply(
-    held: Held,
-    plan: Plan,
-    recorded: TenantStatus,
-    actAs: string | undefined,
-  ): Promise<Outcome[] | undefined> {
+  async function apply(held: Held, plan: Plan, recorded: TenantStatus): Promise<Outcome[] | undefined> {
     const outcomes: Outcome[] = [];
     const done = new Set<string>();
     let stop = false;
@@ -180,7 +157,7 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
         outcomes.push({ step, result: 'skipped' });
         continue;
       }
-      const result = await execute(gcp, step.call, { actAs });
+      const result = await execute(gcp, step.call);
       const fields = { tenant: keyOf(held.object), verb: step.verb, target: step.target };
       if (!result.ok) {
         log('warn', 'a call failed', { ...fields, kind: result.failure.kind, error: result.failure.message });
@@ -246,13 +223,8 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     const policy = deletionPolicy(tenant);
     if (!policy.ok && !withCrd) return fail(policy.message);
 
-    const actAs = deletingIdentity(
-      tenant,
-      options.namespaces.get(tenant.namespace)?.metadata.annotations ?? {},
-      settings,
-    );
     const abandon = withCrd || (policy.ok && policy.policy === 'abandon');
-    const observed = await observe(reads, deletionTargets(tenant.status), { actAs });
+    const observed = await observe(reads, deletionTargets(tenant.status));
     const now = runtime.now();
     const plan = abandon ? planAbandon(tenant, observed, settings) : planDeletion(tenant, observed, settings, now);
     if (plan.inventory.length === 0 && plan.blockers.length === 0) {
@@ -261,7 +233,7 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     const before = deleting(tenant, plan, [], now);
     if (plan.steps.length === 0) return conclude(held, tenant, before);
     if (!(await held.writeStatus(before.status))) return CONFLICT;
-    const outcomes = await apply(held, plan, before.status, actAs);
+    const outcomes = await apply(held, plan, before.status);
     if (!outcomes) return CONFLICT;
     tell(held.object, outcomes);
     if (abandon && plan.blockers.length === 0 && outcomes.every(letGo)) {

@@ -97,9 +97,7 @@ function planKey(
   }
   const repeated = wanted.has(secret.name);
   wanted.add(secret.name);
-  const entry = held.find(other => other.name === secret.name);
   if (seen.policy?.state !== 'present') {
-    if (entry && !repeated) out.entries.push(entry);
     const failure =
       seen.policy?.state === 'failed'
         ? seen.policy.failure
@@ -109,6 +107,7 @@ function planKey(
   const policy = seen.policy.value;
   const member = accountMember(ours.email);
   const stands = hasMember(policy, SECRET_ACCESSOR, member);
+  const entry = held.find(other => other.name === secret.name);
   if (account.state === 'blocked') {
     if (entry && !repeated) out.entries.push(entry);
     return stands;
@@ -219,9 +218,7 @@ function planFormer(
     }
     const revoke = revokeStep(ctx, account.state === 'ours', policy.value, entry);
     if (!revoke) {
-      // As long as the account can't be told to be ours its member stays, and so does what is known of it.
-      const stands = hasMember(policy.value, SECRET_ACCESSOR, accountMember(ctx.desired.account.email));
-      if (stands || !absenceCounts(entry, ctx.now)) out.entries.push(entry);
+      if (!absenceCounts(entry, ctx.now)) out.entries.push(entry);
       continue;
     }
     out.entries.push(entry);
@@ -255,7 +252,7 @@ export function revokeStep(
     policy: edited,
   });
   revoke.changes = [{ field: SECRET_ACCESSOR, from: accountMember(email), to: undefined }];
-  if (!hasMember(edited, SECRET_ACCESSOR, accountMember(email))) revoke.removes = [`SecretAccess ${entry.name} `];
+  revoke.removes = [`SecretAccess ${entry.name} `];
   return revoke;
 }
 

@@ -36,8 +36,7 @@ export function planInvokers(
     }
   }
 
-  // The API refuses these two; an object that is older than that rule opens nothing all the same.
-  const wanted = isPublic ? [] : spec.invokers.filter(member => !PUBLIC_MEMBERS.includes(member));
+  const wanted = isPublic ? [] : spec.invokers;
   const leaving = former.filter(entry => !wanted.some(member => sameMember(member, entry.member ?? '')));
   const needed = !isPublic || !found.invokerIamDisabled || former.length > 0;
   if (!needed) return out;

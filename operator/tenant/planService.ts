@@ -210,10 +210,7 @@ function planCreate(
   create.drift = ctx.settled;
   create.changes = [{ field: 'image', from: undefined, to: imageOf(service.template as JsonObject) }];
   create.creates = [entry, ...variables].map(entryKey);
-  // It may only be out of sight for a moment: what is on record of its invokers and variables stays there.
-  const made = create.creates;
-  const onRecord = entriesOf(held, name).filter(other => other.type !== 'Service' && !made.includes(entryKey(other)));
-  out.entries = [...out.entries.filter(other => other.name !== name), entry, ...variables, ...onRecord];
+  out.entries = [...out.entries.filter(other => other.name !== name), entry, ...variables];
   out.steps.push(create);
 }
 

@@ -248,6 +248,7 @@ describe('faults', () => {
         'RotateSecret',
         'ListServiceAccountKeys',
         'GetServiceAccountKey',
+        'CreateServiceAccountKey',
         'DeleteServiceAccountKey',
       ]),
     );
