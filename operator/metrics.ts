@@ -4,7 +4,11 @@ import type { Priority, Queue, QueueHooks } from './kube/queue.ts';
 import type { Tenant, TenantStatus } from './tenant/types.ts';
 
 /** Prometheus metrics, with the names that controller-runtime and client-go use where they fit. */
-export function createMetrics(queueStats: () => ReturnType<Queue['stats']>, isLeader: () => boolean) {
+export function createMetrics(
+  queueStats: () => ReturnType<Queue['stats']>,
+  isLeader: () => boolean,
+  now: () => number = Date.now,
+) {
   const registry = new Registry();
   const registers = [registry];
   const name = { name: 'aitenant' };
@@ -76,7 +80,7 @@ export function createMetrics(queueStats: () => ReturnType<Queue['stats']>, isLe
     buckets: [0.01, 0.05, 0.1, 0.5, 1, 5, 15, 30],
     registers,
   });
-  const reasons = new Map<string, string>();
+  const tenants = new Map<string, { reason: string; since: number }>();
   new Gauge({
     name: 'aitenant_tenants',
     help: 'Tenants by the reason of their Ready condition.',
@@ -84,7 +88,22 @@ export function createMetrics(queueStats: () => ReturnType<Queue['stats']>, isLe
     registers,
     collect() {
       this.reset();
-      for (const reason of reasons.values()) this.inc({ reason });
+      for (const { reason } of tenants.values()) this.inc({ reason });
+    },
+  });
+  new Gauge({
+    name: 'aitenant_out_of_sync_seconds',
+    help: 'How long the tenant that has not been Ready for longest has not been, by its reason.',
+    labelNames: ['reason'],
+    registers,
+    collect() {
+      this.reset();
+      const longest = new Map<string, number>();
+      for (const { reason, since } of tenants.values()) {
+        longest.set(reason, Math.max(longest.get(reason) ?? 0, (now() - since) / 1000));
+      }
+      longest.delete('UpToDate');
+      for (const [reason, seconds] of longest) this.set({ reason }, seconds);
     },
   });
 
@@ -108,11 +127,15 @@ export function createMetrics(queueStats: () => ReturnType<Queue['stats']>, isLe
       callTime.observe({ api, method: short }, durationMs / 1000);
     },
     onReport(tenant: Tenant, status: TenantStatus): void {
-      const reason = status.conditions.find(({ type }) => type === 'Ready')?.reason ?? '';
-      reasons.set(`${tenant.namespace}/${tenant.name}`, reason);
+      const ready = status.conditions.find(({ type }) => type === 'Ready');
+      const since = Date.parse(ready?.lastTransitionTime ?? '');
+      tenants.set(`${tenant.namespace}/${tenant.name}`, {
+        reason: ready?.reason ?? '',
+        since: Number.isNaN(since) ? now() : since,
+      });
     },
     onGone(key: string): void {
-      reasons.delete(key);
+      tenants.delete(key);
     },
   };
 }

@@ -56,24 +56,24 @@ export function createOperator(options: OperatorOptions): Operator {
       ...extra,
     });
 
-  const tenants = watch(AI_TENANTS, (key, object, old) => {
+  const tenants: Reflector = watch(AI_TENANTS, (key, object, old) => {
     if (!object) {
       queue.forget(key);
       options.onGone?.(key);
-    } else if (!old) queue.add(key, object.metadata.deletionTimestamp ? 'edit' : 'resync');
+    } else if (!old) queue.add(key, object.metadata.deletionTimestamp ? 'edit' : since(tenants));
     else if (isNews(object, old)) queue.add(key, 'edit');
   });
-  const namespaces = watch(NAMESPACES, (name, object, old) => {
+  const namespaces: Reflector = watch(NAMESPACES, (name, object, old) => {
     if (old && sameText(object?.metadata.annotations, old.metadata.annotations)) return;
-    for (const tenant of tenants.list(name)) queue.add(keyOf(tenant), 'edit');
+    for (const tenant of tenants.list(name)) queue.add(keyOf(tenant), since(namespaces));
   });
-  const connectorSecrets = watch(
+  const connectorSecrets: Reflector = watch(
     SECRET_MANAGER_SECRETS,
     key => {
       const slash = key.indexOf('/');
       const name = key.slice(slash + 1);
       for (const tenant of tenants.list(key.slice(0, slash)))
-        if (refersTo(tenant, name)) queue.add(keyOf(tenant), 'edit');
+        if (refersTo(tenant, name)) queue.add(keyOf(tenant), since(connectorSecrets));
     },
     { optional: true },
   );
@@ -105,6 +105,9 @@ export function createOperator(options: OperatorOptions): Operator {
     stats: () => queue.stats(),
   };
 }
+
+/** What fills the cache at the start was there before; what comes later, somebody did. */
+const since = (reflector: Reflector): 'edit' | 'resync' => (reflector.isSynced() ? 'edit' : 'resync');
 
 type Changed = (key: string, object: KubeObject | undefined, old: KubeObject | undefined) => void;
 

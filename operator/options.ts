@@ -26,6 +26,10 @@ interface Flag {
 const FLAGS: Record<string, Flag> = {
   project: { argument: 'ID', help: 'project of tenants whose Namespace names none' },
   projects: { argument: 'LIST', help: 'projects that may be used, with * as a wildcard, separated by commas (all)' },
+  'impersonation-accounts': {
+    argument: 'LIST',
+    help: 'service accounts that Namespaces may name, with * and NAMESPACE as placeholders (none)',
+  },
   'default-image': {
     argument: 'IMAGE',
     help: 'image of a new service whose tenant names none',
@@ -102,6 +106,7 @@ export function readOptions(argv: string[], env: Record<string, string | undefin
     settings: {
       project,
       projects: list(value('projects')),
+      impersonationAccounts: list(value('impersonation-accounts')),
       defaultImage: required('default-image'),
       claimPolicy: oneOf('claim-policy', required('claim-policy'), ['labelled', 'any'] as const),
       regionMoveGraceMs: duration('region-move-grace', required('region-move-grace'), 0),

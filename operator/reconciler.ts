@@ -1,16 +1,19 @@
 import { readConnectorSecret } from './connectorSecret.ts';
 import { execute } from './gcp/execute.ts';
+import { type Ages, createSharedReads } from './gcp/lists.ts';
 import { observe } from './gcp/observe.ts';
 import { createReads } from './gcp/reads.ts';
 import type { EventRecorder } from './kube/events.ts';
-import type { Verdict } from './kube/queue.ts';
-import { CUSTOM_RESOURCE_DEFINITIONS } from './kube/resources.ts';
+import type { Priority, Verdict } from './kube/queue.ts';
+import { CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES } from './kube/resources.ts';
 import type { ReadonlyStore } from './kube/store.ts';
 import { addFinalizer, patchStatus, removeFinalizer, type WriteOutcome } from './kube/writes.ts';
 import type { GcpCall, JsonObject, KubeApi, KubeObject, Runtime } from './ports.ts';
 import { abandonable, deletionPolicy, deletionTargets, planAbandon, planDeletion } from './tenant/deletion.ts';
 import { desiredState } from './tenant/desired.ts';
+import { deletingIdentity } from './tenant/identity.ts';
 import { plan as planFor, targets } from './tenant/plan.ts';
+import { printable } from './tenant/printable.ts';
 import { type Again, deleting, type Report, refused, report, suspended } from './tenant/report.ts';
 import { FINALIZER, readTenant } from './tenant/resource.ts';
 import type { Change, InventoryEntry, Outcome, Plan, Settings, Step, Tenant, TenantStatus } from './tenant/types.ts';
@@ -42,17 +45,28 @@ const CONFLICT: Verdict = { kind: 'retry', atMostMs: 2_000 };
 const SOON_MS = 250;
 const CALM_STREAK = 6;
 const SLOWEST_MS = 300_000;
+/** An edit of such a tenant waits no longer than this: who edits without end does not use up everybody's quota. */
+const EDIT_WAITS_MS = 5_000;
+const paceMs = (changes: number): number => SOON_MS * 2 ** Math.max(0, changes - CALM_STREAK);
 
-export type Reconcile = (key: string) => Promise<Verdict>;
+/** How old what is seen may be: an edit or a request is answered by a look at what is now. */
+const EDIT_AGES: Ages = { listed: 0, single: 0 };
+/** Who tries again shares lists with all others who do. */
+const RETRY_AGES: Ages = { listed: 1_000, single: 0 };
+/** Who waits for an operation to end waits for nothing that a policy or a version says. */
+const WAIT_AGES: Ages = { listed: 1_000, single: 30_000 };
+
+export type Reconcile = (key: string, run?: { priority: Priority; failures: number }) => Promise<Verdict>;
 
 export function createReconciler(options: ReconcilerOptions): Reconcile {
   const { kube, gcp, runtime, settings, events, log } = options;
   const reads = createReads(gcp);
+  const shared = createSharedReads(gcp, runtime);
   /** What we wrote ourselves and the watch has not shown yet, with the resourceVersions that it supersedes. */
   const written = new Map<string, { object: KubeObject; supersedes: Set<string> }>();
 
   /** How many reconciles in a row have changed something: a tenant that never comes to rest is slowed down. */
-  const streaks = new Map<string, number>();
+  const streaks = new Map<string, { changes: number; generation: number; at: number }>();
 
   /** The newest state known: the watch's, unless our own last write came after that. */
   function current(key: string): KubeObject | undefined {
@@ -97,7 +111,30 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
   }
   type Held = ReturnType<typeof hold>;
 
-  return async function reconcile(key) {
+  /**
+   * What the tenant's Namespace says. A tenant never leaves the project of its first call, nor is that call to be made as
+   * somebody else than the Namespace names: until then the API server is asked, as the cache may be behind.
+   */
+  async function annotationsFor(tenant: Tenant): Promise<Record<string, string> | undefined> {
+    const cached = tenant.status.inventory.length > 0 ? options.namespaces.get(tenant.namespace) : undefined;
+    if (cached) return cached.metadata.annotations ?? {};
+    const live = await kube.get(NAMESPACES, undefined, tenant.namespace);
+    if (live.ok) return live.value.metadata.annotations ?? {};
+    log('warn', 'cannot read the Namespace', {
+      tenant: `${tenant.namespace}/${tenant.name}`,
+      error: live.status.message,
+    });
+    return undefined;
+  }
+
+  /** How long the edit of a tenant that has not come to rest has to wait still. */
+  function restMs(key: string, tenant: Tenant): number {
+    const streak = streaks.get(key);
+    if (!streak || streak.changes <= CALM_STREAK || streak.generation === tenant.generation) return 0;
+    return Math.min(EDIT_WAITS_MS, paceMs(streak.changes)) - (runtime.monotonic() - streak.at);
+  }
+
+  return async function reconcile(key, run = { priority: 'edit', failures: 0 }) {
     const object = current(key);
     if (!object) {
       streaks.delete(key);
@@ -109,8 +146,11 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
       return tenant.hasFinalizer ? remove(held, tenant) : { kind: 'done' };
     }
     if (tenant.spec.suspend) return conclude(held, tenant, suspended(tenant, runtime.now()));
+    const waits = restMs(key, tenant);
+    if (waits > 0) return { kind: 'again', afterMs: waits, priority: 'edit' };
 
-    const namespaceAnnotations = options.namespaces.get(tenant.namespace)?.metadata.annotations ?? {};
+    const namespaceAnnotations = await annotationsFor(tenant);
+    if (!namespaceAnnotations) return { kind: 'retry' };
     const wanted = desiredState(tenant, settings, {
       namespaceAnnotations,
       connectorSecret: (name, project) =>
@@ -123,14 +163,19 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     if (!tenant.hasFinalizer && !(await held.addFinalizer())) return CONFLICT;
 
     const { desired } = wanted;
-    const observed = await observe(reads, targets(desired, tenant.status.inventory));
+    const observed = await observe(shared.at(ages(tenant, run)), targets(desired, tenant.status.inventory), {
+      actAs: desired.actAs,
+    });
     const now = runtime.now();
     const plan = planFor(tenant, desired, observed, settings, now);
+    // Lists may be old where nothing is to do: before a write, or a complaint, what is now is looked at.
+    const matters = plan.steps.length + plan.blockers.length > 0;
+    if (matters && run.priority === 'resync') return reconcile(key, { ...run, priority: 'edit' });
     const before = report(tenant, desired, observed, plan, undefined, now);
     if (plan.steps.length === 0) return conclude(held, tenant, before);
 
     if (!(await held.writeStatus(before.status))) return CONFLICT;
-    const outcomes = await apply(held, plan, before.status);
+    const outcomes = await apply(held, plan, before.status, desired.actAs);
     if (!outcomes) return CONFLICT;
     tell(held.object, outcomes);
     const recorded = readTenant(held.object);
@@ -145,10 +190,24 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     return conclude(held, tenant, after);
   };
 
+  /** Drift is noticed within an interval and a half. */
+  function ages(tenant: Tenant, run: { priority: Priority; failures: number }): Ages {
+    // A new tenant's account and service are not there yet, or their creation is refused.
+    const isNew = tenant.status.conditions.length === 0;
+    if (run.priority === 'resync') return { listed: intervalMs(tenant, settings) / 2, single: 0 };
+    if (run.priority === 'retry') return run.failures === 0 ? WAIT_AGES : RETRY_AGES;
+    return isNew ? RETRY_AGES : EDIT_AGES;
+  }
+
   // ---------------------------------------------------------------------------------------------------- applying
 
   /** The steps in order, one call each. Undefined: a status write found that the resource has changed. */
-  async function apply(held: Held, plan: Plan, recorded: TenantStatus): Promise<Outcome[] | undefined> {
+  async function apply(
+    held: Held,
+    plan: Plan,
+    recorded: TenantStatus,
+    actAs: string | undefined,
+  ): Promise<Outcome[] | undefined> {
     const outcomes: Outcome[] = [];
     const done = new Set<string>();
     let stop = false;
@@ -157,7 +216,8 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
         outcomes.push({ step, result: 'skipped' });
         continue;
       }
-      const result = await execute(gcp, step.call);
+      const result = await execute(gcp, step.call, { actAs });
+      shared.wrote(step.call, result, { actAs });
       const fields = { tenant: keyOf(held.object), verb: step.verb, target: step.target };
       if (!result.ok) {
         log('warn', 'a call failed', { ...fields, kind: result.failure.kind, error: result.failure.message });
@@ -190,11 +250,13 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
 
   function verdict(tenant: Tenant, again: Again): Verdict {
     const key = `${tenant.namespace}/${tenant.name}`;
-    const streak = again.kind === 'changed' ? (streaks.get(key) ?? 0) + 1 : 0;
-    streaks.set(key, streak);
     if (again.kind === 'changed') {
-      return { kind: 'again', afterMs: Math.min(SLOWEST_MS, SOON_MS * 2 ** Math.max(0, streak - CALM_STREAK)) };
+      const { changes = 0, generation } = streaks.get(key) ?? {};
+      streaks.set(key, { changes: changes + 1, generation: tenant.generation, at: runtime.monotonic() });
+      const edited = generation !== tenant.generation;
+      return { kind: 'again', afterMs: Math.min(edited ? EDIT_WAITS_MS : SLOWEST_MS, paceMs(changes + 1)) };
     }
+    streaks.delete(key);
     if (again.kind === 'after') return { kind: 'again', afterMs: again.ms };
     if (again.kind === 'backoff') return { kind: 'retry', atMostMs: again.capMs, atLeastMs: again.atLeastMs };
     const interval = intervalMs(tenant, settings);
@@ -223,8 +285,13 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     const policy = deletionPolicy(tenant);
     if (!policy.ok && !withCrd) return fail(policy.message);
 
+    const actAs = deletingIdentity(
+      tenant,
+      options.namespaces.get(tenant.namespace)?.metadata.annotations ?? {},
+      settings,
+    );
     const abandon = withCrd || (policy.ok && policy.policy === 'abandon');
-    const observed = await observe(reads, deletionTargets(tenant.status));
+    const observed = await observe(reads, deletionTargets(tenant.status), { actAs });
     const now = runtime.now();
     const plan = abandon ? planAbandon(tenant, observed, settings) : planDeletion(tenant, observed, settings, now);
     if (plan.inventory.length === 0 && plan.blockers.length === 0) {
@@ -233,7 +300,7 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     const before = deleting(tenant, plan, [], now);
     if (plan.steps.length === 0) return conclude(held, tenant, before);
     if (!(await held.writeStatus(before.status))) return CONFLICT;
-    const outcomes = await apply(held, plan, before.status);
+    const outcomes = await apply(held, plan, before.status, actAs);
     if (!outcomes) return CONFLICT;
     tell(held.object, outcomes);
     if (abandon && plan.blockers.length === 0 && outcomes.every(letGo)) {
@@ -305,12 +372,13 @@ function identify(inventory: InventoryEntry[], uniqueId: unknown): InventoryEntr
 }
 
 function shown(changes: Change[]): string {
-  return changes
+  const all = changes
     .map(({ field, from, to }) => {
       if (from === undefined) return to === undefined ? field : `${field} = ${to}`;
       return to === undefined ? `${field} ${from} removed` : `${field}: ${from} → ${to}`;
     })
     .join(', ');
+  return printable(all);
 }
 
 /** 0: only on change. */

@@ -68,7 +68,7 @@ function compileVersion(version: PlainObject, schema: Schema): CompiledVersion {
     },
     prune: object => objectOf(prune(object, schema, true)),
     applyDefaults: object => objectOf(applyDefaults(object, schema)),
-    validate: (object, old) => validate(schema, rules, object, old),
+    validate: (object, old, wrong) => validate(schema, rules, object, old, wrong),
   };
 }
 
@@ -90,12 +90,18 @@ const BLOCKING = new Set([
   'FieldValueTypeInvalid',
 ]);
 
-function validate(schema: Schema, rules: RuleTree | undefined, object: PlainObject, old?: PlainObject): FieldCause[] {
+function validate(
+  schema: Schema,
+  rules: RuleTree | undefined,
+  object: PlainObject,
+  old?: PlainObject,
+  wrong: FieldCause[] = [],
+): FieldCause[] {
   const before = old && { value: old };
   const causes = validateValue(schema, object, '', before);
   if (!old || validateLists(schema, old, '').length === 0) causes.push(...validateLists(schema, object, ''));
   if (!rules) return causes;
-  if (causes.some(cause => BLOCKING.has(cause.reason))) {
+  if ([...wrong, ...causes].some(cause => BLOCKING.has(cause.reason))) {
     const words =
       'some validation rules were not checked because the object was invalid; correct the existing errors to complete validation';
     return [...causes, invalid('', null, words)];

@@ -35,8 +35,11 @@ export interface CompiledVersion {
   unknownFields(object: PlainObject): string[];
   prune(object: PlainObject): PlainObject;
   applyDefaults(object: PlainObject): PlainObject;
-  /** Structural validation, list-map and set rules, then CEL (with `oldSelf` where `old` is given). Empty: valid. */
-  validate(object: PlainObject, old?: PlainObject): FieldCause[];
+  /**
+   * Structural validation, list-map and set rules, then CEL (with `oldSelf` where `old` is given), unless something is wrong
+   * already, here or in the metadata (`wrong`), that kube-apiserver stops at. Empty: valid.
+   */
+  validate(object: PlainObject, old?: PlainObject, wrong?: FieldCause[]): FieldCause[];
 }
 
 export interface CompiledCrd {

@@ -65,7 +65,9 @@ export async function planTenant(
   }
   const base = { namespace, name, project: wanted.desired.project };
   if (tenant.spec.suspend) return { ...base, steps: [], blocked: [], notes: ['Suspended: nothing would be touched.'] };
-  const observed = await observe(reads, targets(wanted.desired, tenant.status.inventory));
+  const observed = await observe(reads, targets(wanted.desired, tenant.status.inventory), {
+    actAs: wanted.desired.actAs,
+  });
   const desired = settings.clusterId === undefined ? withMarkedCluster(wanted.desired, observed) : wanted.desired;
   return { ...base, ...foreseen(tenant, desired, observed, known, now, settings.clusterId === undefined) };
 }

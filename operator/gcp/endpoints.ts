@@ -20,14 +20,14 @@ const DEFAULTS: Record<Api, string> = {
  * and `_IAM` say. Throws on one that is no http(s) URL, or that carries a user, a query or a fragment.
  */
 export function endpointsFrom(env: Record<string, string | undefined>): Endpoints {
-  const endpoint = (api: Api): Endpoint => {
-    const variable = `CLOUDSDK_API_ENDPOINT_OVERRIDES_${api.toUpperCase()}`;
-    return parseEndpoint(env[variable]?.trim() || DEFAULTS[api], variable);
-  };
+  const endpoint = (api: Api): Endpoint => endpointOf(api, DEFAULTS[api], env);
   return { run: endpoint('run'), secretmanager: endpoint('secretmanager'), iam: endpoint('iam') };
 }
 
-function parseEndpoint(address: string, variable: string): Endpoint {
+/** Where one API is. `api` as gcloud writes it in its variables, in any case. */
+export function endpointOf(api: string, otherwise: string, env: Record<string, string | undefined>): Endpoint {
+  const variable = `CLOUDSDK_API_ENDPOINT_OVERRIDES_${api.toUpperCase()}`;
+  const address = env[variable]?.trim() || otherwise;
   const url = URL.parse(address);
   const plain = url?.protocol === 'http:';
   if (!url || (!plain && url.protocol !== 'https:') || url.username || url.password || url.search || url.hash) {

@@ -84,7 +84,9 @@ export function startLeaderElection(options: LeaderElectionOptions): LeaderElect
   }
 
   function record(previous: Spec): JsonObject {
-    const renewTime = microTime(runtime.now());
+    const now = runtime.now();
+    // A clock that stands still or was set back must not make a renewal that changes nothing: the others wouldn't see it.
+    const renewTime = microTime(microTime(now) === previous.renewTime ? now + 1 : now);
     const ours = previous.holderIdentity === identity;
     return {
       holderIdentity: identity,
@@ -177,16 +179,19 @@ interface Spec {
   holderIdentity?: string;
   leaseDurationSeconds?: number;
   acquireTime?: string;
+  renewTime?: string;
   leaseTransitions?: number;
 }
 
 /** Only what has the right type; a lease may have been written by anybody. */
 function specOf(lease: KubeObject): Spec {
-  const { holderIdentity, leaseDurationSeconds, acquireTime, leaseTransitions } = (lease.spec ?? {}) as JsonObject;
+  const { holderIdentity, leaseDurationSeconds, acquireTime, renewTime, leaseTransitions } = (lease.spec ??
+    {}) as JsonObject;
   return {
     ...(typeof holderIdentity === 'string' && { holderIdentity }),
     ...(typeof leaseDurationSeconds === 'number' && { leaseDurationSeconds }),
     ...(typeof acquireTime === 'string' && { acquireTime }),
+    ...(typeof renewTime === 'string' && { renewTime }),
     ...(typeof leaseTransitions === 'number' && { leaseTransitions }),
   };
 }

@@ -69,13 +69,26 @@ interface Item extends Queueable, Timed {
   timer: { priority: Priority; fromVerdict: boolean };
 }
 
+interface Run {
+  /** Monotonic milliseconds. */
+  startedAt: number;
+  priority: Priority;
+  /** It takes so long that its place went to another. */
+  slow: boolean;
+}
+
 const BACKOFF_MS: BackoffLimits = { base: 1_000, max: 60_000 };
 /** No-op runs never leave the microtask queue; after so many, timers and sockets get their turn. */
 const BURST = 64;
+/** A run that takes longer than this waits for somebody who does not answer: another takes its place meanwhile. */
+const SLOW_MS = 2_000;
+/** With the slow ones, so many times `workers` run at most. */
+const MOST_TIMES = 4;
 
 /**
  * A work queue of keys: one key never runs twice at once, nothing added is lost, many adds are one run. Resyncs leave a
- * quarter of the workers free, so that an edit finds one however slow they are.
+ * quarter of the workers free, so that an edit finds one however slow they are; and whoever waits for a project that does
+ * not answer lends its place, so that others are not slowed down.
  */
 export function createQueue(options: QueueOptions): Queue {
   const { runtime, workers, process, hooks = {}, backoffMs = BACKOFF_MS } = options;
@@ -84,9 +97,12 @@ export function createQueue(options: QueueOptions): Queue {
   const items = new Map<string, Item>();
   const ready = createFairQueue<Item>();
   const timers = createTimerHeap<Item>(runtime, item => enqueue(item, item.timer.priority));
-  /** With the monotonic time at which each began. */
-  const running = new Map<Item, number>();
+  /** In the order in which they began. */
+  const running = new Map<Item, Run>();
+  /** Those that hold a place, and how many of them are resyncs. */
+  let active = 0;
   let resyncs = 0;
+  let cancelLending: (() => void) | undefined;
   let burst = 0;
   let state: 'collecting' | 'open' | 'stopped' = 'collecting';
   let pumping = false;
@@ -149,9 +165,10 @@ export function createQueue(options: QueueOptions): Queue {
 
   function pump() {
     pumping = false;
-    while (state === 'open' && running.size < workers && cancelPause === undefined) {
-      const next = ready.pop(allowed);
-      if (!next) return;
+    while (state === 'open' && cancelPause === undefined) {
+      const room = active < workers && running.size < workers * MOST_TIMES;
+      const next = room ? ready.pop(allowed) : undefined;
+      if (!next) return lendLater();
       void run(next.item, next.priority);
       if (++burst < BURST) continue;
       cancelPause = runtime.after(0, () => {
@@ -162,10 +179,39 @@ export function createQueue(options: QueueOptions): Queue {
     }
   }
 
+  /** If somebody waits for a place: when the oldest run that holds one has become slow. */
+  function lendLater() {
+    if (cancelLending || PRIORITIES.every(priority => ready.depth(priority) === 0)) return;
+    for (const { slow, startedAt } of running.values()) {
+      if (slow) continue;
+      cancelLending = runtime.after(Math.max(0, startedAt + SLOW_MS - runtime.monotonic()), lend);
+      return;
+    }
+  }
+
+  function lend() {
+    cancelLending = undefined;
+    const now = runtime.monotonic();
+    for (const run of running.values()) {
+      if (run.slow) continue;
+      if (now - run.startedAt < SLOW_MS) break;
+      run.slow = true;
+      leave(run);
+    }
+    pump();
+  }
+
+  function leave({ priority }: Run) {
+    active--;
+    if (priority === 'resync') resyncs--;
+  }
+
   async function run(item: Item, priority: Priority) {
     const { key, failures } = item;
     const startedAt = runtime.monotonic();
-    running.set(item, startedAt);
+    const current: Run = { startedAt, priority, slow: false };
+    running.set(item, current);
+    active++;
     if (priority === 'resync') resyncs++;
     // What the last run asked for is what this one now does.
     if (item.timer.fromVerdict) timers.remove(item);
@@ -180,7 +226,7 @@ export function createQueue(options: QueueOptions): Queue {
     }
 
     running.delete(item);
-    if (priority === 'resync') resyncs--;
+    if (!current.slow) leave(current);
     hooks.onEnd?.(key, verdict, runtime.monotonic() - startedAt);
     if (state === 'stopped') {
       if (running.size === 0) idle.resolve();
@@ -232,6 +278,7 @@ export function createQueue(options: QueueOptions): Queue {
     stop() {
       state = 'stopped';
       cancelPause?.();
+      cancelLending?.();
       timers.clear();
       ready.clear();
       if (running.size === 0) idle.resolve();
@@ -240,7 +287,7 @@ export function createQueue(options: QueueOptions): Queue {
     stats() {
       const now = runtime.monotonic();
       let longestRunMs = 0;
-      for (const startedAt of running.values()) longestRunMs = Math.max(longestRunMs, now - startedAt);
+      for (const { startedAt } of running.values()) longestRunMs = Math.max(longestRunMs, now - startedAt);
       const depth = { edit: ready.depth('edit'), retry: ready.depth('retry'), resync: ready.depth('resync') };
       return { depth, running: running.size, scheduled: timers.size, longestRunMs };
     },

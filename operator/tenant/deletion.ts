@@ -11,6 +11,7 @@ import {
 import type { Targets } from './plan.ts';
 import { revokeStep } from './planAccess.ts';
 import { targetOf } from './planService.ts';
+import { quoted } from './printable.ts';
 import type { Desired, Failure, InventoryEntry, Observed, Plan, Settings, Tenant, TenantStatus } from './types.ts';
 
 /**
@@ -30,7 +31,7 @@ export function deletionPolicy(tenant: Tenant): { ok: true; policy: DeletionPoli
   return {
     ok: false,
     message:
-      `The annotation ${key} is "${value}": nothing is deleted until it is delete or abandon. ` +
+      `The annotation ${key} is ${quoted(value ?? '')}: nothing is deleted until it is delete or abandon. ` +
       `kubectl annotate aitenant ${tenant.name} -n ${tenant.namespace} ${key}=abandon --overwrite`,
   };
 }
@@ -104,6 +105,13 @@ export function planDeletion(tenant: Tenant, observed: Observed, settings: Setti
     const since = Math.min(...accounts.map(entry => age(entry, now)));
     out.inventory.push(...grants, ...accounts);
     out.blockers.push(readBlocker('ServiceAccount', `service account ${email}`, account.failure, since));
+    return out;
+  }
+  const fresh = accounts.find(entry => !absenceCounts(entry, now));
+  if (account.state !== 'present' && fresh) {
+    // A fresh account may be out of sight: its grants are taken away as soon as it can be seen to be ours.
+    out.inventory.push(...grants, ...accounts.filter(entry => entry !== fresh));
+    keepUntilSure(fresh, out, now, `service account ${email}`);
     return out;
   }
   const ours = account.state === 'present' && claimByDescription(account.value.description, rules) === 'ours';

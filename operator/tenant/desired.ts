@@ -1,4 +1,6 @@
+import { chosenIdentity } from './identity.ts';
 import * as names from './names.ts';
+import { quoted } from './printable.ts';
 import type { Blocker, Desired, DesiredKey, InventoryEntry, KeySpec, Settings, Tenant } from './types.ts';
 
 /** What a Config Connector SecretManagerSecret says; `secret` is `projects/P/secrets/S`. */
@@ -22,6 +24,8 @@ const PROJECT_ANNOTATIONS = ['ai-platform.dev/project-id', 'cnrm.cloud.google.co
 export function desiredState(tenant: Tenant, settings: Settings, around: Surroundings): DesiredResult {
   const project = chosenProject(tenant, settings, around);
   if (!project.ok) return project;
+  const identity = chosenIdentity(tenant.namespace, around.namespaceAnnotations, settings);
+  if (!identity.ok) return identity;
   const { namespace, name, spec } = tenant;
   const id = names.serviceAccountId(name);
   const email = names.serviceAccountEmail(id, project.id);
@@ -30,6 +34,7 @@ export function desiredState(tenant: Tenant, settings: Settings, around: Surroun
     desired: {
       owner: { cluster: settings.clusterId, namespace, name },
       project: project.id,
+      actAs: identity.actAs,
       account: { id, email, name: names.accountName(project.id, email), displayName: `AI tenant ${name}` },
       keys: spec.keys.map(key => desiredKey(key, project.id, tenant, around)),
       region: spec.region,
@@ -54,7 +59,7 @@ function chosenProject(
     };
   }
   if (!names.isProjectId(id)) {
-    return { ok: false, message: `"${id}" is not a project id (a project number will not do): ${annotate}` };
+    return { ok: false, message: `${quoted(id)} is not a project id (a project number will not do): ${annotate}` };
   }
   if (!names.matchesAny(id, settings.projects)) {
     return {

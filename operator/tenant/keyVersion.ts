@@ -10,6 +10,7 @@ export type Resolved = { ok: true; version: string; number?: string } | { ok: fa
 export function resolveVersion(
   key: DesiredKey,
   secret: string,
+  project: string,
   read: Read<SecretVersion> | undefined,
   live: KeyStatus | undefined,
 ): Resolved {
@@ -17,7 +18,7 @@ export function resolveVersion(
     ok: false,
     blocker: { aspect: 'SecretAccess', reason, message: `Key ${key.name}: ${message}` },
   });
-  const addVersion = `gcloud secrets versions add ${secret} --data-file=-`;
+  const addVersion = `gcloud secrets versions add ${secret} --project=${project} --data-file=-`;
 
   if (read === undefined || read.state === 'failed') {
     const failure = read?.failure ?? { kind: 'Transient' as const, message: 'not read yet' };
@@ -46,7 +47,7 @@ export function resolveVersion(
   if (state !== 'ENABLED') {
     return blocked(
       'DependencyNotReady',
-      `version ${version} of ${secret} is ${state.toLowerCase()}: enable it (gcloud secrets versions enable ${version} --secret=${secret}) or name another one.`,
+      `version ${version} of ${secret} is ${state.toLowerCase()}: enable it (gcloud secrets versions enable ${version} --secret=${secret} --project=${project}) or name another one.`,
     );
   }
   const number = String(version);

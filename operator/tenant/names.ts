@@ -42,6 +42,10 @@ export function isProjectId(text: string): boolean {
   return PROJECT.test(text);
 }
 
+/** Whether this is the e-mail of a service account, and nothing else. */
+export const isServiceAccount = (text: string): boolean =>
+  /^[a-z0-9][-a-z0-9]{0,62}@[a-z0-9]+(?:[.-][a-z0-9]+)*\.gserviceaccount\.com$/.test(text);
+
 /** Whether `text` matches one of the patterns, in which `*` stands for any characters. No patterns: everything matches. */
 export function matchesAny(text: string, patterns: string[]): boolean {
   if (patterns.length === 0) return true;

@@ -97,7 +97,9 @@ function planKey(
   }
   const repeated = wanted.has(secret.name);
   wanted.add(secret.name);
+  const entry = held.find(other => other.name === secret.name);
   if (seen.policy?.state !== 'present') {
+    if (entry && !repeated) out.entries.push(entry);
     const failure =
       seen.policy?.state === 'failed'
         ? seen.policy.failure
@@ -107,7 +109,6 @@ function planKey(
   const policy = seen.policy.value;
   const member = accountMember(ours.email);
   const stands = hasMember(policy, SECRET_ACCESSOR, member);
-  const entry = held.find(other => other.name === secret.name);
   if (account.state === 'blocked') {
     if (entry && !repeated) out.entries.push(entry);
     return stands;
@@ -161,7 +162,7 @@ function planVersion(
   const asked = key.secret ?? '';
   const id = part(asked, 'secrets');
   const sameSecret = live?.secret === undefined || live.secret === seen.secret.value.name;
-  const resolved = resolveVersion(key, id, seen.version, sameSecret ? live : undefined);
+  const resolved = resolveVersion(key, id, part(asked, 'projects'), seen.version, sameSecret ? live : undefined);
   if (!resolved.ok) {
     out.blockers.push(resolved.blocker);
     out.holdTemplate = true;
@@ -218,7 +219,9 @@ function planFormer(
     }
     const revoke = revokeStep(ctx, account.state === 'ours', policy.value, entry);
     if (!revoke) {
-      if (!absenceCounts(entry, ctx.now)) out.entries.push(entry);
+      // As long as the account can't be told to be ours its member stays, and so does what is known of it.
+      const stands = hasMember(policy.value, SECRET_ACCESSOR, accountMember(ctx.desired.account.email));
+      if (stands || !absenceCounts(entry, ctx.now)) out.entries.push(entry);
       continue;
     }
     out.entries.push(entry);
@@ -252,7 +255,7 @@ export function revokeStep(
     policy: edited,
   });
   revoke.changes = [{ field: SECRET_ACCESSOR, from: accountMember(email), to: undefined }];
-  revoke.removes = [`SecretAccess ${entry.name} `];
+  if (!hasMember(edited, SECRET_ACCESSOR, accountMember(email))) revoke.removes = [`SecretAccess ${entry.name} `];
   return revoke;
 }
 

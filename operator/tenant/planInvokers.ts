@@ -36,7 +36,8 @@ export function planInvokers(
     }
   }
 
-  const wanted = isPublic ? [] : spec.invokers;
+  // The API refuses these two; an object that is older than that rule opens nothing all the same.
+  const wanted = isPublic ? [] : spec.invokers.filter(member => !PUBLIC_MEMBERS.includes(member));
   const leaving = former.filter(entry => !wanted.some(member => sameMember(member, entry.member ?? '')));
   const needed = !isPublic || !found.invokerIamDisabled || former.length > 0;
   if (!needed) return out;

@@ -49,6 +49,11 @@ export function mayRead(service: ObservedService, secretId: string): boolean {
   return !(settled || neverServed) || readsSecret(service.template, secretId);
 }
 
+/** How soon it is looked whether Cloud Run has done with deleting a service. */
+const DELETING_MS = 2_000;
+/** With so many former services, each with all its invokers and variables, the inventory still fits into the status. */
+const MOST_FORMER = 6;
+
 /** The service of the wanted region, and those of regions that the tenant is leaving. */
 export function planServices(
   ctx: Context,
@@ -65,8 +70,18 @@ export function planServices(
   const others = observed.services.filter(({ name }) => name !== wantedName);
   const predecessor = others.map(mine).find(service => service !== undefined);
   let arrived = false;
-  if (wanted) arrived = planWanted(ctx, access, wanted, predecessor, held, out);
-  for (const other of others) planLeaving(ctx, access, other, held, arrived, out);
+  // One of them is where the tenant is now.
+  const former = others.filter(mine).length - 1;
+  const full = wanted?.service.state === 'absent' && former >= MOST_FORMER;
+  if (full) {
+    out.entries.push(...entriesOf(held, wantedName));
+    const message = `The move to ${ctx.desired.region} waits until one of the ${former} former regions' services has gone.`;
+    const goes = others.some(({ service }) => service.state === 'present' && service.value.deleteTime !== undefined);
+    out.waiting.push({ aspect: 'Service', message, retryAfterMs: goes ? DELETING_MS : 60_000 });
+  } else if (wanted) {
+    arrived = planWanted(ctx, access, wanted, predecessor, held, out);
+  }
+  for (const other of others) planLeaving(ctx, access, other, held, { arrived, full }, out);
   return out;
 }
 
@@ -99,7 +114,7 @@ function planWanted(
   if (found.deleteTime !== undefined) {
     out.entries.push(...entries);
     const message = `Cloud Run is still deleting the former ${targetOf(found.name)}.`;
-    out.waiting.push({ aspect: 'Service', message, retryAfterMs: 2_000 });
+    out.waiting.push({ aspect: 'Service', message, retryAfterMs: DELETING_MS });
     return false;
   }
   const conflict = conflictOf(ctx, found);
@@ -124,7 +139,7 @@ function planLeaving(
   access: AccessPart,
   seen: Seen,
   held: InventoryEntry[],
-  arrived: boolean,
+  move: { arrived: boolean; full: boolean },
   out: ServicesPart,
 ): void {
   const entries = entriesOf(held, seen.name);
@@ -143,9 +158,12 @@ function planLeaving(
   if (claimOf(ctx, found) !== 'ours') return;
   if (found.deleteTime !== undefined) {
     out.entries.push(...entries);
+    out.recheckAfterMs = Math.min(out.recheckAfterMs ?? DELETING_MS, DELETING_MS);
     return;
   }
-  if (!arrived || !entry) {
+  // What an earlier move has replaced already makes room for the next one.
+  const replaced = move.arrived || (move.full && entry?.retireAt !== undefined);
+  if (!replaced || !entry) {
     planPresent(ctx, access, seen, found, entries, out);
     return;
   }
@@ -210,7 +228,10 @@ function planCreate(
   create.drift = ctx.settled;
   create.changes = [{ field: 'image', from: undefined, to: imageOf(service.template as JsonObject) }];
   create.creates = [entry, ...variables].map(entryKey);
-  out.entries = [...out.entries.filter(other => other.name !== name), entry, ...variables];
+  // It may only be out of sight for a moment: what is on record of its invokers and variables stays there.
+  const made = create.creates;
+  const onRecord = entriesOf(held, name).filter(other => other.type !== 'Service' && !made.includes(entryKey(other)));
+  out.entries = [...out.entries.filter(other => other.name !== name), entry, ...variables, ...onRecord];
   out.steps.push(create);
 }
 

@@ -3,6 +3,7 @@ import { age, iso, settleInventory } from './inventory.ts';
 import { serviceName } from './names.ts';
 import type { TenantPlan } from './plan.ts';
 import { isReady } from './planService.ts';
+import { printable } from './printable.ts';
 import { imageOf } from './template.ts';
 import type {
   Aspect,
@@ -112,6 +113,7 @@ export function report(
     conditions: withStalled([ready, ...aspects], tenant, now),
     url: service?.latestReadyRevision ? service.uri || service.urls[0] : tenant.status.url,
     serviceAccountEmail: desired.account.email,
+    impersonatedServiceAccount: desired.actAs,
     latestReadyRevision: service?.latestReadyRevision.split('/').at(-1) || tenant.status.latestReadyRevision,
     projectId: desired.project,
     region: service?.latestReadyRevision ? service.region : (tenant.status.region ?? desired.region),
@@ -191,7 +193,7 @@ const worst = (blockers: Blocker[]): Reason =>
 /** The worst first, each once. */
 function messageOf(blockers: Blocker[]): string {
   const ordered = SEVERITY.flatMap(reason => blockers.filter(blocker => blocker.reason === reason));
-  return [...new Set(ordered.map(({ message }) => message))].join(' ');
+  return [...new Set(ordered.map(({ message }) => message))].join(' · ');
 }
 
 /** A condition whose time changes only when its status does. */
@@ -206,7 +208,8 @@ function condition(
   const before = tenant.status.conditions.find(other => other.type === type);
   const lastTransitionTime =
     before?.status === status && before.lastTransitionTime ? before.lastTransitionTime : seconds(now);
-  const short = message.length > MESSAGE_LENGTH ? `${message.slice(0, MESSAGE_LENGTH - 1)}…` : message;
+  const fit = printable(message);
+  const short = fit.length > MESSAGE_LENGTH ? `${fit.slice(0, MESSAGE_LENGTH - 1)}…` : fit;
   return { type, status, reason, message: short, lastTransitionTime, observedGeneration: tenant.generation };
 }
 

@@ -104,6 +104,7 @@ function readStatus(value: unknown): TenantStatus {
     conditions: list(status.conditions).map(fields).flatMap(readCondition),
     url: text(status.url),
     serviceAccountEmail: text(status.serviceAccountEmail),
+    impersonatedServiceAccount: text(status.impersonatedServiceAccount),
     latestReadyRevision: text(status.latestReadyRevision),
     projectId: text(status.projectId),
     region: text(status.region),

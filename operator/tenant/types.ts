@@ -83,6 +83,8 @@ export interface TenantStatus {
   conditions: Condition[];
   url?: string;
   serviceAccountEmail?: string;
+  /** As whom the operator acted last; absent: as itself. */
+  impersonatedServiceAccount?: string;
   latestReadyRevision?: string;
   projectId?: string;
   region?: string;
@@ -131,6 +133,8 @@ export interface Settings {
   project?: string;
   /** `--projects`: patterns with `*`; empty: all. */
   projects: string[];
+  /** `--impersonation-accounts`: patterns with `*` and NAMESPACE; absent or empty: nobody is impersonated. */
+  impersonationAccounts?: string[];
   defaultImage: string;
   claimPolicy: 'labelled' | 'any';
   clusterId: string;
@@ -156,6 +160,8 @@ export interface DesiredKey extends Omit<KeySpec, 'secretRef'> {
 export interface Desired {
   owner: Owner;
   project: string;
+  /** The service account to act as; absent: the operator itself. */
+  actAs?: string;
   account: { id: string; email: string; name: string; displayName: string };
   keys: DesiredKey[];
   region: string;

@@ -1,6 +1,7 @@
 import type { GcpCall, GcpResult, GcpStatus, JsonObject, Runtime } from '../../operator/ports.ts';
 import { sleep } from '../../operator/runtime.ts';
 import { type Caller, type CloudSettings, createCloud, type Handlers, type LocalCloud, type Project } from './cloud.ts';
+import { createDenyPolicies } from './denyPolicies.ts';
 import { denied, GcpError, unimplemented } from './errors.ts';
 import { createFaults, type Faults } from './faults.ts';
 import { iamHandlers } from './iam.ts';
@@ -8,6 +9,7 @@ import { permissionFor, resourceNamed } from './permissions.ts';
 import { formatMessage, parseMessage } from './protoJson.ts';
 import { type Method, protoRegistry } from './protos.ts';
 import { createQuotas, type Limits, PUBLISHED_LIMITS, type Quotas } from './quotas.ts';
+import { resourceManagerHandlers } from './resourceManager.ts';
 import type { Containers } from './run/containers.ts';
 import { createRun, type Run, type Urls } from './run/run.ts';
 import { scriptedContainers } from './run/scriptedContainers.ts';
@@ -78,6 +80,9 @@ export interface GcpCoreOptions {
   handlers?: (cloud: LocalCloud) => Handlers;
 }
 
+/** A deny policy's name holds its project's escaped. */
+const PROJECT_AND_REGION =
+  /^(?:policies\/cloudresourcemanager\.googleapis\.com%2F)?projects(?:\/|%2F)([^/]+)(\/locations\/([^/]+))?/i;
 const WAIT = 'google.longrunning.Operations.WaitOperation';
 /** How long WaitOperation waits at most, milliseconds, whatever its time-out says. */
 const MAX_WAIT_MS = 30_000;
@@ -91,8 +96,10 @@ export function createGcpCore(options: GcpCoreOptions): GcpCore {
   const cloud = createCloud(runtime, {
     projects: options.projects,
     settings: options.settings,
-    permitted: (permission, resource, caller) => !faults.denies(permission, resource, caller),
+    permitted: (permission, resource, caller) =>
+      !faults.denies(permission, resource, caller) && !denyPolicies.denies(permission, resource, caller),
   });
+  const denyPolicies = createDenyPolicies(cloud);
   cloud.accounts.limit = options.accountsPerProject ?? 100;
   const run = createRun(cloud, options.containers ?? scriptedContainers(runtime), {
     urls: options.urls,
@@ -101,6 +108,8 @@ export function createGcpCore(options: GcpCoreOptions): GcpCore {
   const handlers: Handlers = {
     ...secretManagerHandlers(cloud),
     ...iamHandlers(cloud),
+    ...denyPolicies.handlers,
+    ...resourceManagerHandlers(cloud),
     ...cloud.operationStore.handlers,
     ...run.handlers,
     ...options.handlers?.(cloud),
@@ -144,7 +153,7 @@ export function createGcpCore(options: GcpCoreOptions): GcpCore {
     if (fault?.error) return failure(fault.error);
     let result: GcpResult;
     try {
-      const [, project = '-', , region = ''] = resource.match(/^projects\/([^/]+)(\/locations\/([^/]+))?/) ?? [];
+      const [, project = '-', , region = ''] = resource.match(PROJECT_AND_REGION) ?? [];
       quotas.take(method.api, method.kind, idOf.get(project) ?? project, region);
       const request = parseMessage(method.request, raw, { fromQuery, keep: method.routeFields, lookup });
       const permission = permissionFor(method.name);

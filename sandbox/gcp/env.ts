@@ -15,6 +15,7 @@ export function envText(options: { url: string; project: string; stateDir: strin
     CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN: endpoint,
     CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER: endpoint,
     CLOUDSDK_API_ENDPOINT_OVERRIDES_IAM: endpoint,
+    CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDRESOURCEMANAGER: endpoint,
     CLOUDSDK_PROXY_TYPE: 'http',
     CLOUDSDK_PROXY_ADDRESS: hostname,
     CLOUDSDK_PROXY_PORT: port,

@@ -32,6 +32,7 @@ export const CODES: Record<GcpCode, { number: number; http: number }> = {
 export const notFound = (message: string) => new GcpError({ code: 'NOT_FOUND', message });
 export const alreadyExists = (message: string) => new GcpError({ code: 'ALREADY_EXISTS', message });
 export const failedPrecondition = (message: string) => new GcpError({ code: 'FAILED_PRECONDITION', message });
+export const aborted = (message: string) => new GcpError({ code: 'ABORTED', message });
 export const exhausted = (message: string) => new GcpError({ code: 'RESOURCE_EXHAUSTED', message });
 export const unimplemented = (message: string) => new GcpError({ code: 'UNIMPLEMENTED', message });
 

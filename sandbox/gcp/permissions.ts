@@ -34,7 +34,16 @@ const PERMISSIONS: Record<string, Record<string, string>> = {
     DisableServiceAccount: 'iam.serviceAccounts.disable',
     GetIamPolicy: 'iam.serviceAccounts.getIamPolicy',
     SetIamPolicy: 'iam.serviceAccounts.setIamPolicy',
+    CreateServiceAccountKey: 'iam.serviceAccountKeys.create',
   },
+  'google.iam.v2.Policies': {
+    ListPolicies: 'iam.denypolicies.list',
+    GetPolicy: 'iam.denypolicies.get',
+    CreatePolicy: 'iam.denypolicies.create',
+    UpdatePolicy: 'iam.denypolicies.update',
+    DeletePolicy: 'iam.denypolicies.delete',
+  },
+  'google.cloud.resourcemanager.v3.Projects': { GetProject: 'resourcemanager.projects.get' },
   'google.cloud.run.v2.Services': {
     CreateService: 'run.services.create',
     GetService: 'run.services.get',
@@ -65,7 +74,7 @@ export function permissionFor(method: string): string | undefined {
 
 /** The name of the resource that a request is about: itself, or the parent to list or create in. */
 export function resourceNamed(request: JsonObject): string {
-  const nested = [request.service, request.secret, request.serviceAccount].map(
+  const nested = [request.service, request.secret, request.serviceAccount, request.policy].map(
     child => (child as JsonObject | undefined)?.name,
   );
   return String(request.resource ?? request.name ?? request.parent ?? nested.find(Boolean) ?? '');

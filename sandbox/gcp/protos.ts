@@ -3,6 +3,8 @@ import { createRequire } from 'node:module';
 import protobuf from 'protobufjs/light.js';
 import { iamProtos } from './iamProtos.ts';
 import type { TypeLookup } from './protoJson.ts';
+import type { Api } from './quotas.ts';
+import { resourceManagerProtos } from './resourceManager.ts';
 
 /**
  * Every method of the APIs and its REST routes, read from the `google.api.http` annotations of the protos that the client
@@ -22,7 +24,7 @@ export interface HttpBinding {
 export interface Method {
   /** The full name, such as `google.cloud.run.v2.Services.GetService`. */
   name: string;
-  api: 'run' | 'secretmanager' | 'iam';
+  api: Api;
   /** What it counts as against quotas and counters. */
   kind: 'read' | 'write' | 'access';
   request: protobuf.Type;
@@ -44,11 +46,16 @@ const SERVICES: Record<string, Method['api']> = {
   'google.longrunning.Operations': 'run',
   'google.cloud.secretmanager.v1.SecretManagerService': 'secretmanager',
   'google.iam.admin.v1.IAM': 'iam',
+  'google.iam.v2.Policies': 'denypolicies',
+  'google.cloud.resourcemanager.v3.Projects': 'cloudresourcemanager',
 };
 
-/** Cloud Run's own routes for the mixed-in google.longrunning.Operations (as `@google-cloud/run` passes to google-gax). */
-const OPERATION_ROUTES: Record<string, Record<string, string>> = {
-  GetOperation: { get: '/v2/{name=projects/*/locations/*/operations/*}' },
+/** The APIs' own routes for the mixed-in google.longrunning.Operations (as their packages pass them to google-gax). */
+const OPERATION_ROUTES: Record<string, HttpRule> = {
+  GetOperation: {
+    get: '/v2/{name=projects/*/locations/*/operations/*}',
+    additional_bindings: { get: '/v2/{name=policies/*/*/*/operations/*}' },
+  },
   ListOperations: { get: '/v2/{name=projects/*/locations/*}/operations' },
   DeleteOperation: { delete: '/v2/{name=projects/*/locations/*/operations/*}' },
   WaitOperation: { post: '/v2/{name=projects/*/locations/*/operations/*}:wait', body: '*' },
@@ -71,9 +78,16 @@ function load(): Registry {
   const require = createRequire(import.meta.url);
   const shipped = (pkg: string): NamespaceJson =>
     JSON.parse(readFileSync(require.resolve(`${pkg}/build/protos/protos.json`), 'utf8'));
-  const iam = { nested: { google: { nested: { iam: { nested: { admin: { nested: { v1: iamProtos } } } } } } } };
+  const below = (path: string, protos: object): NamespaceJson =>
+    path.split('.').reduceRight<object>((inner, name) => ({ nested: { [name]: inner } }), protos);
   const root = protobuf.Root.fromJSON(
-    [shipped('@google-cloud/run'), shipped('@google-cloud/secret-manager'), iam as NamespaceJson].reduce(merge),
+    [
+      shipped('@google-cloud/run'),
+      shipped('@google-cloud/secret-manager'),
+      shipped('@google-cloud/iam'),
+      below('google.iam.admin.v1', iamProtos),
+      below('google.cloud.resourcemanager.v3', resourceManagerProtos),
+    ].reduce(merge),
   ).resolveAll();
 
   const methods = new Map<string, Method>();

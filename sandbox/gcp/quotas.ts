@@ -1,7 +1,7 @@
 import type { Runtime } from '../../operator/ports.ts';
 import { GcpError } from './errors.ts';
 
-export type Api = 'run' | 'secretmanager' | 'iam';
+export type Api = 'run' | 'secretmanager' | 'iam' | 'denypolicies' | 'cloudresourcemanager';
 export type Kind = 'read' | 'write' | 'access';
 
 /** Calls a minute, by API and kind of call; absent: no limit. */
@@ -11,6 +11,7 @@ export type Limits = Partial<Record<Api, Partial<Record<Kind, number>>>>;
 export const PUBLISHED_LIMITS: Limits = {
   secretmanager: { read: 600, write: 600, access: 90_000 },
   iam: { read: 6_000, write: 600 },
+  denypolicies: { read: 5, write: 5 },
   run: { write: 180 },
 };
 

@@ -41,12 +41,14 @@ export interface KubeCore {
 
 const INITIAL_NAMESPACES = ['default', 'kube-node-lease', 'kube-public', 'kube-system'];
 
+/** Pure and slow, so clusters share what it has found. */
+const compile = remembered(compileCrd);
+
 /**
  * A Kubernetes API in memory: state and rules, with time and chance from `runtime` only. It serves any CRD.
  * `startKubeServer` puts a socket before it.
  */
 export function createKubeCore({ runtime, historyLimit, watchDelayMs = () => 0 }: KubeCoreOptions): KubeCore {
-  const compile = remembered(compileCrd);
   const store = createStore({ historyLimit });
   const registry = createRegistry([...builtIns, crdResource(compile)]);
   const verbs = createVerbs(store, runtime);

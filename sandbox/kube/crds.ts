@@ -1,7 +1,7 @@
 import type { CompileCrd, CompiledCrd, CompiledVersion, FieldCause, PlainObject } from '../../schema/types.ts';
 import { builtIn } from './builtins.ts';
 import { jsonPath } from './jsonpath.ts';
-import { unknownMetaFields } from './meta.ts';
+import { invalidValue, unknownMetaFields } from './meta.ts';
 import { JSON_PATCH, MERGE_PATCH } from './patch.ts';
 import { column, creationDescription, nameColumn, printerCell } from './table.ts';
 import type { DraftObject, ResourceDef, ResourceVersion, StoredObject } from './types.ts';
@@ -105,6 +105,20 @@ export function markedForCleanup(crd: CrdObject, now: string): CrdObject {
   ]);
 }
 
+/** What objects are stored under can't change, nor, once it is served, what clients know it by. */
+function crdUpdateErrors({ spec }: CrdObject, old: CrdObject): FieldCause[] {
+  const fixed: [field: string, now: unknown, before: unknown][] = [
+    ['spec.group', spec.group, old.spec.group],
+    ['spec.names.plural', spec.names.plural, old.spec.names.plural],
+  ];
+  if (hasCondition(old, 'Established')) {
+    fixed.push(['spec.scope', spec.scope, old.spec.scope], ['spec.names.kind', spec.names.kind, old.spec.names.kind]);
+  }
+  return fixed
+    .filter(([, now, before]) => now !== before)
+    .map(([field, now]) => invalidValue(field, now, 'field is immutable'));
+}
+
 /** CustomResourceDefinitions themselves. */
 export function crdResource(compile: CompileCrd): ResourceDef {
   return builtIn({
@@ -129,9 +143,12 @@ export function crdResource(compile: CompileCrd): ResourceDef {
         column('Established', 'boolean', 'Established status', 1),
       ],
       cells: object => crdCells(object as CrdObject),
-      validate(object): FieldCause[] {
+      validate(object, old): FieldCause[] {
         const result = compile(object);
-        return result.ok ? [] : result.causes;
+        return [
+          ...(result.ok ? [] : result.causes),
+          ...(old ? crdUpdateErrors(object as CrdObject, old as CrdObject) : []),
+        ];
       },
     },
     def: { categories: ['api-extensions'], allowUnconditionalUpdate: false, hasGeneration: true },
@@ -219,7 +236,7 @@ function customVersion(group: string, compiled: CompiledVersion, storedAs: strin
         (path, index, all) => all.indexOf(path) === index,
       ),
     admit: object => compiled.applyDefaults(compiled.prune(object)) as DraftObject,
-    validate: (object, old) => compiled.validate(object, old),
+    validate: (object, old, wrong) => compiled.validate(object, old, wrong),
     openAPI: compiled.openAPIV3Schema,
     patchMergeKeys: {},
   };

@@ -16,7 +16,9 @@ export function decode(target: Target, body: PlainObject, options: WriteOptions,
   if (body.kind !== def.kind) {
     if (!def.custom) throw badRequest(`${handled}: converting (${body.kind}) to (${def.kind}): unknown conversion`);
     const name = String((body.metadata as PlainObject | undefined)?.name ?? '');
-    throw invalid(def, name, [invalidValue('kind', body.kind, `must be ${def.kind}`)]);
+    throw invalid({ group: def.group, kind: String(body.kind) }, name, [
+      invalidValue('kind', body.kind, `must be ${def.kind}`),
+    ]);
   }
   const raw = (body.metadata ?? {}) as PlainObject;
   const typeError = metaTypeError(raw, def.custom ? '' : 'metadata.') ?? version.typeError(body);

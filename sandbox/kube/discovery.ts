@@ -88,7 +88,7 @@ export function aggregated(registry: Registry, legacy: boolean, groupVersion: st
     apiVersion: groupVersion,
     metadata: {},
     items: groups.map(([name, { versions, defs }]) => ({
-      metadata: { name: name || undefined, creationTimestamp: null },
+      metadata: { name: name || undefined },
       versions: [...versions].map(version => ({
         version,
         freshness: 'Current',

@@ -73,7 +73,10 @@ export function createHandler({ registry, verbs, reads, run, runtime }: Parts) {
     wanted: Wanted,
     warnings: string[],
   ): KubeResponse & object {
-    const body = () => decodeBody(request, target.def.kind);
+    const { group, kind, custom } = target.def;
+    const version = target.version.name;
+    const apiVersion = group ? `${group}/${version}` : version;
+    const body = () => decodeBody(request, kind, custom ? undefined : apiVersion);
     const show = (object: StoredObject, code = 200) => answer(code, render(target, query, wanted, object), wanted);
     switch (verb) {
       case 'get':
@@ -216,7 +219,10 @@ function answer(code: number, body: object, wanted?: Wanted): KubeAnswer {
   return {
     code,
     headers: { 'Content-Type': yaml ? 'application/yaml' : 'application/json', 'Cache-Control': 'no-cache, private' },
-    body: yaml ? stringify(body) : `${JSON.stringify(body)}\n`,
+    // As kube-apiserver writes it: keys in order, and whatever YAML 1.1 might take for something else in quotes.
+    body: yaml
+      ? stringify(body, { version: '1.1', sortMapEntries: true, indentSeq: false, lineWidth: 0 })
+      : `${JSON.stringify(body)}\n`,
   };
 }
 

@@ -1,4 +1,4 @@
-import { applyPatch, type Operation } from 'rfc6902';
+import { applyPatch, type Operation, Pointer } from 'rfc6902';
 import { badRequest, type StatusError, unprocessable, unsupportedMediaType } from './status.ts';
 
 type Plain = Record<string, unknown>;
@@ -19,7 +19,12 @@ export function unsupportedPatch(types: string[], type: string): StatusError {
 /** Applies `patch` of media type `type`; the arguments stay as they are. Throws a 400 or 422 Status. */
 export function patched(object: Plain, type: string, patch: unknown, mergeKeys: Record<string, string>): Plain {
   if (type === JSON_PATCH) return jsonPatch(object, patch);
-  if (!isPlain(patch)) throw badRequest('error decoding patch: the patch must be an object');
+  if (!isPlain(patch)) {
+    const found = Array.isArray(patch) ? 'array' : typeof patch;
+    throw badRequest(
+      `error decoding patch: json: cannot unmarshal ${found} into Go value of type map[string]interface {}`,
+    );
+  }
   const result = type === STRATEGIC_PATCH ? strategicMerge(object, patch, '', mergeKeys) : mergePatch(object, patch);
   return result as Plain;
 }
@@ -31,10 +36,19 @@ function jsonPatch(object: Plain, patch: unknown): Plain {
     );
   }
   const copy = structuredClone(object);
-  const error = applyPatch(copy, patch as Operation[]).find(each => each !== null);
+  // The library that kube-apiserver uses takes the replacing of a field that isn't there for adding it.
+  const operations = patch.map(each =>
+    each?.op === 'replace' && !isInList(object, each.path) ? { ...each, op: 'add' } : each,
+  );
+  const error = applyPatch(copy, operations as Operation[]).find(each => each !== null);
   // One failed operation undoes all: the copy is thrown away.
   if (error) throw unprocessable();
   return copy;
+}
+
+/** Whether the last step of a JSON pointer goes into a list, where adding would not be replacing. */
+function isInList(object: Plain, pointer: unknown): boolean {
+  return Array.isArray(Pointer.fromJSON(String(pointer)).evaluate(object).parent);
 }
 
 /** RFC 7396. */

@@ -231,5 +231,5 @@ function decodeToken(text: string): { revision: number; after: string } {
       return { revision: rv, after: start.slice(0, -1) };
     }
   } catch {}
-  throw badRequest('invalid continue token: continue key is not valid: illegal base64 data');
+  throw badRequest('invalid continue token: continue key is not valid: illegal base64 data at input byte 0');
 }

@@ -65,8 +65,11 @@ export function negotiate(header: string | undefined): Wanted {
   throw notAcceptable(MEDIA_TYPES);
 }
 
-/** The body as an object of `kind`; JSON where the client names no type. Throws a 400 or 415 Status. */
-export function decodeBody(request: KubeRequest, kind: string): PlainObject {
+/**
+ * The body as an object of `kind`; JSON where the client names no type. What is built in is taken for what belongs there
+ * where it does not say itself what it is: then `apiVersion` is given. Throws a 400 or 415 Status.
+ */
+export function decodeBody(request: KubeRequest, kind: string, apiVersion?: string): PlainObject {
   const type = (request.headers?.['content-type'] ?? 'application/json').split(';')[0]?.trim() ?? '';
   const body = request.body ?? '';
   if (type === 'application/vnd.kubernetes.protobuf' && typeof body !== 'string') {
@@ -83,14 +86,19 @@ export function decodeBody(request: KubeRequest, kind: string): PlainObject {
     else throw unsupportedMediaType(MEDIA_TYPES);
   } catch (error) {
     if (isStatusError(error)) throw error;
-    throw unrecognized(
-      `couldn't get version/kind; json parse error: ${error instanceof Error ? error.message : error}`,
-    );
+    const why = error instanceof Error ? error.message : String(error);
+    throw unrecognized(`couldn't get version/kind; json parse error: ${why.replace('Unexpected', 'unexpected')}`);
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw unrecognized("couldn't get version/kind; json parse error: the body is not an object");
+    const goType =
+      'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }';
+    const found = Array.isArray(value) ? 'array' : typeof value;
+    throw unrecognized(
+      `couldn't get version/kind; json parse error: json: cannot unmarshal ${found} into Go value of type ${goType}`,
+    );
   }
   const object = value as PlainObject;
+  if (apiVersion) return { ...object, apiVersion: object.apiVersion || apiVersion, kind: object.kind || kind };
   const missing = object.kind ? (object.apiVersion ? undefined : 'apiVersion') : 'Kind';
   if (missing && kind !== 'DeleteOptions') throw unrecognized(`Object '${missing}' is missing in '${text}'`);
   return object;

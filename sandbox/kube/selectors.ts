@@ -39,7 +39,8 @@ export function labelSelector(text: string | undefined): Matcher {
     }
     const absent = term.startsWith('!');
     const bare = absent ? term.slice(1).trim() : term;
-    const [, stray] = bare.split(/\s+/);
+    const [, stray, next = ''] = bare.split(/\s+/);
+    if (stray === 'in' || stray === 'notin') throw unable(`found '${next}' expected: '('`);
     if (stray) throw unable(`found '${stray}', expected: in, notin, =, ==, !=, gt, lt`);
     checkKey(bare);
     return labels => (labels[bare] === undefined) === absent;

@@ -64,11 +64,11 @@ const about = (resource: Named, name: string) => ({
 export const notFound = (resource: Named, name: string) =>
   failure(404, 'NotFound', `${qualified(resource.group, resource.plural)} "${name}" not found`, about(resource, name));
 
-export const alreadyExists = (resource: Named, name: string) =>
+export const alreadyExists = (resource: Named, name: string, going = false) =>
   failure(
     409,
     'AlreadyExists',
-    `${qualified(resource.group, resource.plural)} "${name}" already exists`,
+    `${going ? 'object is being deleted: ' : ''}${qualified(resource.group, resource.plural)} "${name}" already exists`,
     about(resource, name),
   );
 

@@ -47,8 +47,8 @@ export interface ResourceVersion {
   unknownFields(object: DraftObject): string[];
   /** Drops what is unknown and fills in defaults. */
   admit(object: DraftObject): DraftObject;
-  /** Why the object, already admitted, is refused; `old` on an update. */
-  validate(object: DraftObject, old?: StoredObject): FieldCause[];
+  /** Why the object, already admitted, is refused; `old` on an update, `wrong` what its metadata is refused for. */
+  validate(object: DraftObject, old?: StoredObject, wrong?: FieldCause[]): FieldCause[];
   /** A custom resource's openAPIV3Schema; for a built-in kind a reference to its model. */
   openAPI: PlainObject;
   /** Where strategic merge patch merges lists: path to key, `''` for lists of plain values. */

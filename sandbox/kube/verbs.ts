@@ -107,10 +107,12 @@ export function createVerbs(store: Store, runtime: Runtime) {
     }
     if (def.kind === 'CustomResourceDefinition') draft = { ...draft, status: newCrdStatus(draft) };
     const object = version.toStored(clean(draft));
-    const causes = [...metadataErrors(def, object), ...version.validate(def.custom ? draft : object)];
+    const wrong = metadataErrors(def, object);
+    const causes = [...wrong, ...version.validate(def.custom ? draft : object, undefined, wrong)];
     if (causes.length) throw invalid(def, meta.name ?? '', causes);
     if (def.custom) options.warnings.push(...finalizerWarnings(draft));
-    if (store.get(def.storage, namespace, meta.name)) throw alreadyExists(def, meta.name);
+    const there = store.get(def.storage, namespace, meta.name);
+    if (there) throw alreadyExists(def, meta.name, there.metadata.deletionTimestamp !== undefined);
     if (options.dryRun) return shown(target, object as StoredObject);
     return shown(target, store.put(def.storage, object));
   }
@@ -123,12 +125,13 @@ export function createVerbs(store: Store, runtime: Runtime) {
   ): { object: StoredObject; created: boolean } {
     const { def, name = '', namespace, subresource } = target;
     const draft = decode(target, body, options);
+    checkNamespace(target, draft);
     const named = draft.metadata.name ?? '';
     if (named !== name) {
       throw badRequest(
         named
           ? `the name of the object (${named}) does not match the name on the URL (${name})`
-          : 'name must be provided',
+          : `the name of the object (${name} based on URL) was undeterminable: name must be provided`,
       );
     }
     if (!store.get(def.storage, namespace, name)) {
@@ -196,7 +199,7 @@ export function createVerbs(store: Store, runtime: Runtime) {
       ...next.metadata,
       uid: meta.uid || old.metadata.uid,
       creationTimestamp: old.metadata.creationTimestamp,
-      deletionTimestamp: old.metadata.deletionTimestamp,
+      deletionTimestamp: meta.deletionTimestamp ?? old.metadata.deletionTimestamp,
       deletionGracePeriodSeconds: old.metadata.deletionGracePeriodSeconds,
       resourceVersion: old.metadata.resourceVersion,
       generation: old.metadata.generation,
@@ -207,13 +210,13 @@ export function createVerbs(store: Store, runtime: Runtime) {
       object.metadata = { ...object.metadata, generation: (old.metadata.generation ?? 0) + 1 };
       next.metadata = object.metadata;
     }
-    const causes = [
+    const wrong = [
       ...metadataErrors(def, object),
       ...metadataUpdateErrors(object.metadata, old.metadata),
       // kube-apiserver looks twice and says so twice.
       ...metadataUpdateErrors(object.metadata, old.metadata),
-      ...version.validate(def.custom ? next : object, def.custom ? oldShown : old),
     ];
+    const causes = [...wrong, ...version.validate(def.custom ? next : object, def.custom ? oldShown : old, wrong)];
     if (causes.length) throw invalid(def, name, causes);
     if (def.custom) options.warnings.push(...finalizerWarnings(next, old));
     // An update that changes nothing is not written: the resourceVersion stays.

@@ -109,7 +109,7 @@ describe('kubectl delete crd', () => {
     await world.apply('tenant-a', spec());
     await world.ready('tenant-a');
     world.forget();
-    const answer = world.refuse('get', 'customresourcedefinitions', {
+    const answer = world.cluster.refuse('get', 'customresourcedefinitions', {
       code: 503,
       reason: 'ServiceUnavailable',
       message: 'etcd is away',

@@ -20,7 +20,7 @@ beforeEach(async () => {
   world = await createWorld({ noOperator: true, cloud: { deployMs: 400 } });
   folder = mkdtempSync(join(tmpdir(), 'aitenant-leader-'));
   const kubeconfig = join(folder, 'kubeconfig');
-  world.operatorKubeconfig(kubeconfig);
+  world.cluster.operatorKubeconfig(kubeconfig);
   const start = (name: string) => startReplica({ name, folder, gcpCore: world.gcpCore, kubeconfig });
   leader = await start('first');
   await until(

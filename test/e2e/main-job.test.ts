@@ -166,11 +166,11 @@ describe('what it costs', () => {
       count,
     ]);
     expect(Object.fromEntries(calls)).toEqual({
-      GetServiceAccount: 1,
-      GetSecret: 1,
+      ListServiceAccounts: 1,
+      ListSecrets: 1,
       GetIamPolicy: 1,
       ListSecretVersions: 1,
-      GetService: 1,
+      ListServices: 1,
     });
   });
 });

@@ -9,6 +9,7 @@ import { createWorld, PROJECT, spec, type World } from './support/world.ts';
 
 let world: World;
 let folder: string;
+let colours = false;
 beforeEach(async () => {
   world = await createWorld();
   folder = mkdtempSync(join(tmpdir(), 'plan-'));
@@ -31,8 +32,8 @@ function file(name: string, ...documents: object[]): string {
 function plan(...args: string[]): Promise<{ code: number | null; out: string; err: string }> {
   const env = {
     ...process.env,
-    NO_COLOR: '1',
-    FORCE_COLOR: undefined,
+    NO_COLOR: colours ? undefined : '1',
+    FORCE_COLOR: colours ? '1' : undefined,
     CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN: world.gcpUrl,
     CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER: world.gcpUrl,
     CLOUDSDK_API_ENDPOINT_OVERRIDES_IAM: world.gcpUrl,
@@ -104,6 +105,36 @@ describe('npm run plan', () => {
     expect(JSON.parse(out).tenants[0].steps).toEqual([
       expect.objectContaining({ action: 'Revoke', target: 'secret backup' }),
     ]);
+  });
+
+  test('shows a move as it will go: the new service first, the old one deleted once its time has come', async () => {
+    await world.restart({ regionMoveGraceMs: 0 });
+    await world.secret('tenant-a-openai-key');
+    await world.apply('tenant-a', spec());
+    await world.ready('tenant-a');
+    const live = (await world.tenant('tenant-a')) as unknown as JsonObject;
+    const moving = { ...live, spec: spec({ region: 'europe-west1' }) };
+
+    const later = await plan('-f', file('later.yaml', moving), '--project', PROJECT);
+    const { out } = await plan('-f', file('now.yaml', moving), '--project', PROJECT, '--region-move-grace', '0s');
+
+    expect(later.out).toContain('+ Create Cloud Run service ai-platform-tenant-a in europe-west1');
+    expect(later.out).toMatch(/The former Cloud Run service ai-platform-tenant-a in asia-northeast1 .* stay until/);
+    expect(out).toMatch(
+      /\+ Create Cloud Run service .* in europe-west1.*- Delete Cloud Run service .* in asia-northeast1/s,
+    );
+    expect(out).toContain('Plan: 1 to add, 0 to change, 1 to remove.');
+  });
+
+  test('has colours where they are asked for, as a terminal does, and none in a file', async () => {
+    await world.secret('tenant-a-openai-key');
+    const path = file('a.yaml', manifest('tenant-a'));
+    const plain = await plan('-f', path, '--project', PROJECT);
+    colours = true;
+    const coloured = await plan('-f', path, '--project', PROJECT);
+    colours = false;
+    expect(plain.out).not.toContain('\u001b[');
+    expect(coloured.out).toContain('\u001b[32m  + Create service account');
   });
 
   test('reads the project from a Namespace document, skips other kinds, and says what blocks', async () => {

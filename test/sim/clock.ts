@@ -24,9 +24,8 @@ export function createRandom(seed: number): Random {
     int: (least, most) => least + Math.floor(next() * (most - least + 1)),
     chance: probability => next() < probability,
     pick(items) {
-      const item = items[Math.floor(next() * items.length)];
-      if (item === undefined) throw new Error('nothing to pick from');
-      return item;
+      if (items.length === 0) throw new Error('nothing to pick from');
+      return items[Math.floor(next() * items.length)] as (typeof items)[number];
     },
   };
 }

@@ -17,14 +17,15 @@ export interface ArmedFaults {
   clear(): void;
 }
 
-/** Faults that wait for the call that they are about; the first one armed goes first. */
-export function createFaults(): ArmedFaults {
+/** Faults that wait for the call that they are about; the first one armed goes first, the next one counts from there. */
+export function createFaults(onCall: (call: CallInfo) => void): ArmedFaults {
   let armed: { fault: Aimed; skip: number; left: number }[] = [];
   return {
     arm(fault) {
       armed.push({ fault, skip: fault.skip ?? 0, left: fault.fault === 'refused' ? fault.times : 1 });
     },
     take(call) {
+      if (!HOUSEKEEPING.test(call.method)) onCall(call);
       const entry = armed.find(({ fault }) => matches(fault, call));
       if (!entry || entry.skip-- > 0) return undefined;
       if (--entry.left <= 0) armed = armed.filter(other => other !== entry);

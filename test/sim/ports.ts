@@ -3,6 +3,7 @@ import type {
   GcpCall,
   GcpResult,
   GcpStatus,
+  JsonObject,
   KubeApi,
   KubeResource,
   KubeResult,
@@ -25,6 +26,8 @@ export interface Surroundings {
   crash(): void;
   /** The API server cannot be reached: by nobody, or by this replica. */
   unreachable(): boolean;
+  /** A call to Google Cloud starts. */
+  onSend(method: string): void;
   /** How far watches are behind now, milliseconds. */
   lagMs(): number;
 }
@@ -82,15 +85,20 @@ function overTheNetwork<T>(
 const latency = (random: Random, most: number): number =>
   random.chance(0.9) ? random.int(1, Math.max(1, Math.floor(most / 10))) : random.int(1, most);
 
-export function gcpPort(around: Surroundings, core: GcpCall): GcpCall {
-  return (method, request, options) => {
+/** Makes a call take effect in Google Cloud. `sentAt`: when it left its client, monotonic. */
+export type GcpEffect = (method: string, request: JsonObject, sentAt: number) => Promise<GcpResult>;
+
+export function gcpPort(around: Surroundings, core: GcpEffect): GcpCall {
+  return (method, request) => {
     const known = METHODS.get(method);
     if (!known) throw new Error(`${method} is not a method that the operator may call`);
     const kind = known.write ? 'write' : 'read';
     const call: CallInfo = { cluster: around.cluster, port: 'gcp', kind, method: method.split('.').at(-1) ?? '' };
     const patience = known.write ? PATIENCE.gcpWrite : PATIENCE.gcpRead;
-    const body = JSON.parse(JSON.stringify(request)) as typeof request;
-    return overTheNetwork<GcpResult>(around, call, patience, () => core(method, body, options), {
+    const body = JSON.parse(JSON.stringify(request)) as JsonObject;
+    const sentAt = around.clock.monotonic();
+    around.onSend(method);
+    return overTheNetwork<GcpResult>(around, call, patience, () => core(method, body, sentAt), {
       timedOut: { ok: false, status: TIMED_OUT },
       hungUp: { ok: false, status: HUNG_UP },
       refused: code => ({ ok: false, status: { code: code as GcpStatus['code'], message: `injected ${code}` } }),
@@ -146,21 +154,21 @@ async function watch(
   options: Parameters<KubeApi['watch']>[1],
   onEvent: (event: KubeWatchEvent) => void,
 ): Promise<KubeResult<undefined>> {
-  const { runtime } = around;
-  const pause = (ms: number) => new Promise<void>(resolve => void runtime.after(ms, resolve));
+  const { clock } = around;
+  const pause = (ms: number) => new Promise<void>(resolve => void clock.after(ms, resolve));
   await pause(latency(around.random, around.latencyMs));
   if (around.unreachable()) return { ok: false, status: NO_ANSWER };
   let due = 0;
   let left = 0;
   const result = await core.watch(resource, options, event => {
-    due = Math.max(due, runtime.monotonic() + around.lagMs());
+    due = Math.max(due, clock.monotonic() + around.lagMs());
     left++;
-    runtime.after(due - runtime.monotonic(), () => {
+    clock.after(due - clock.monotonic(), () => {
       left--;
-      if (!options.signal.aborted) onEvent(event);
+      if (around.alive() && !options.signal.aborted) onEvent(event);
     });
   });
   // A closed connection delivers what had been sent before.
-  if (left > 0 && !options.signal.aborted) await pause(Math.max(0, due - runtime.monotonic()) + 1);
+  if (left > 0 && !options.signal.aborted) await pause(Math.max(0, due - clock.monotonic()) + 1);
   return around.unreachable() ? { ok: false, status: NO_ANSWER } : result;
 }

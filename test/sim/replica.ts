@@ -2,11 +2,11 @@ import { createEventRecorder } from '../../operator/kube/events.ts';
 import { type LeaderElection, startLeaderElection } from '../../operator/kube/leases.ts';
 import type { Log } from '../../operator/log.ts';
 import { createOperator } from '../../operator/operator.ts';
-import type { GcpCall, KubeApi } from '../../operator/ports.ts';
+import type { KubeApi } from '../../operator/ports.ts';
 import type { Settings } from '../../operator/tenant/types.ts';
 import { type Clock, createRandom, type ProcessRuntime, type Random } from './clock.ts';
 import type { ArmedFaults } from './faults.ts';
-import { gcpPort, kubePort } from './ports.ts';
+import { type GcpEffect, gcpPort, kubePort } from './ports.ts';
 
 /** Shorter steps than in production would only cost events: nothing else depends on these (seconds). */
 const LEASE_TIMES = { leaseDuration: 30, renewDeadline: 20, retryPeriod: 5 };
@@ -22,7 +22,7 @@ export interface ReplicaOptions {
   latencyMs: number;
   settings: Settings;
   kube: KubeApi;
-  gcp: GcpCall;
+  gcp: GcpEffect;
   log: Log;
   note: (text: string) => void;
   apiDown: () => boolean;
@@ -118,6 +118,9 @@ function startProcess(
     crash: () => world.ended(self, 'crash'),
     unreachable: () => options.apiDown() || world.isCut(),
     lagMs: options.lagMs,
+    onSend(method: string) {
+      if (election?.isLeader() !== true) options.log('error', 'a call without the lease', { method });
+    },
   };
   const kube = kubePort(around, options.kube);
   const events = createEventRecorder({ api: kube, runtime, component: 'aitenant-operator', instance: identity });

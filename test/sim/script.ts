@@ -95,7 +95,8 @@ export type Fault = { at: number } & (
   | { fault: 'kill'; cluster: number; replica: number; forMs: number }
   /** The API server is gone, and all watches with it. */
   | { fault: 'apiDown'; cluster: number; forMs: number }
-  | { fault: 'compact' | 'dropWatches'; cluster: number }
+  | { fault: 'compact'; cluster: number }
+  | { fault: 'dropWatches'; cluster: number }
   /** Open watches say nothing, as dead connections do. */
   | { fault: 'silence'; cluster: number; forMs: number }
   /** Watches are so far behind. */

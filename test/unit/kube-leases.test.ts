@@ -96,6 +96,17 @@ describe('a single replica', () => {
     await a.stop();
   });
 
+  test('renews so that others see it, even if its clock stands still', async () => {
+    const kube = fakeKube();
+    const runtime = fakeRuntime();
+    const a = contender(kube, { ...runtime, now: () => 0 }, 'a');
+    const b = contender(kube, runtime, 'b');
+    await runtime.advance(60_000);
+    expect([a.isLeader(), b.isLeader()]).toEqual([true, false]);
+    expect(b.history).toEqual([]);
+    await Promise.all([a.stop(), b.stop()]);
+  });
+
   test('is not led astray by a lease that somebody filled with nonsense', async () => {
     const kube = fakeKube();
     kube.put(LEASES, {
@@ -315,12 +326,10 @@ describe('whatever happens', () => {
           for (let left = ms; left > 0; left -= 500) {
             const by = Math.min(left, 500);
             time += by;
-            for (const replica of replicas) {
-              const { runtime } = replica;
-              if (time < replica.frozenUntil) continue;
-              const behind = time - by - runtime.monotonic();
-              if (behind > 0) runtime.freeze(behind);
-              // Looked at before anything of it has run again.
+            const awake = replicas.filter(({ frozenUntil }) => time >= frozenUntil);
+            // A clock that was not looked at for long has gone on all the same: all of them, before anybody is asked.
+            for (const { runtime } of awake) runtime.freeze(Math.max(0, time - by - runtime.monotonic()));
+            for (const { runtime } of awake) {
               expect(leaders().length).toBeLessThanOrEqual(1);
               await runtime.advance(by);
             }
@@ -350,8 +359,7 @@ describe('whatever happens', () => {
           expect(runtime.pending()).toBe(0);
         }
       }),
-      // A fixed seed: an open finding (two leaders for a moment) is told in the notes, not by chance.
-      { numRuns: 60, seed: 1 },
+      { numRuns: 60 },
     );
   });
 });

@@ -248,7 +248,6 @@ describe('faults', () => {
         'RotateSecret',
         'ListServiceAccountKeys',
         'GetServiceAccountKey',
-        'CreateServiceAccountKey',
         'DeleteServiceAccountKey',
       ]),
     );

@@ -81,7 +81,7 @@ describe('Ready', () => {
       NOW,
     );
     const [ready] = status.conditions;
-    expect(ready).toMatchObject({ reason: 'SecretNotAllowed', message: 'not allowed denied' });
+    expect(ready).toMatchObject({ reason: 'SecretNotAllowed', message: 'not allowed · denied' });
     expect(status.conditions.find(({ type }) => type === 'Stalled')).toMatchObject({
       status: 'True',
       reason: 'SecretNotAllowed',

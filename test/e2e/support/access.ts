@@ -1,9 +1,15 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { KubeConfig } from '@kubernetes/client-node';
 import { parseAllDocuments } from 'yaml';
+import { createKubeApi } from '../../../operator/kube/client.ts';
 import { NAMESPACES } from '../../../operator/kube/resources.ts';
 import type { JsonObject, KubeApi, KubeObject, KubeResource, KubeResult } from '../../../operator/ports.ts';
+import { realRuntime as runtime } from '../../../operator/runtime.ts';
 import { ask, type Server } from '../../../sandbox/envtest/ask.ts';
+
+/** Where `manifests/base` puts the operator, and so its lease. */
+export const OPERATOR_NAMESPACE = 'aitenant-system';
 
 /** A kube-apiserver of the test run, as `envtest.setup.ts` hands it to the workers: one a worker. */
 export interface SharedServer {
@@ -20,8 +26,17 @@ export function configFor(url: string, ca?: string, token?: string): KubeConfig 
   return config;
 }
 
+/** Gives a fresh server what `manifests/base` says of the operator's rights, and the operator a token. */
+export async function prepared(server: Server): Promise<SharedServer> {
+  const { url, ca, token } = server;
+  const kube = createKubeApi({ config: configFor(url, ca, token), runtime, userAgent: 'test' });
+  await applyRbac(kube);
+  await kube.close();
+  return { url, ca, adminToken: token, operatorToken: await operatorToken(server) };
+}
+
 /** Every object of `manifests/base` that says what the operator may do, created or brought to what the file says. */
-export async function applyRbac(kube: KubeApi): Promise<void> {
+async function applyRbac(kube: KubeApi): Promise<void> {
   const folder = new URL('../../../manifests/base/', import.meta.url);
   const objects = readdirSync(folder)
     .filter(name => name.endsWith('.yaml'))
@@ -70,7 +85,7 @@ const ACCESS: Record<string, KubeResource> = {
 };
 
 /** A token of the operator's own service account, as its pod would be given. */
-export async function operatorToken(server: Server): Promise<string> {
+async function operatorToken(server: Server): Promise<string> {
   const path = '/api/v1/namespaces/aitenant-system/serviceaccounts/aitenant-operator/token';
   const answer = await ask(server, 'POST', path, { spec: { expirationSeconds: 24 * 3600 } });
   if (answer.code !== 201) throw new Error(`no token for the operator: ${answer.body}`);
@@ -82,4 +97,13 @@ export async function must<T>(result: Promise<KubeResult<T>>): Promise<T> {
   const answer = await result;
   if (!answer.ok) throw new Error(`${answer.status.code} ${answer.status.message}`);
   return answer.value;
+}
+
+/** Rejects if it has not come true within 30 s. */
+export async function eventually(probe: () => Promise<boolean>, what: string): Promise<void> {
+  const deadline = performance.now() + 30_000;
+  while (!(await probe())) {
+    if (performance.now() > deadline) throw new Error(`Waited in vain for ${what}`);
+    await sleep(20);
+  }
 }

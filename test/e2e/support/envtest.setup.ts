@@ -2,10 +2,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
-import { createKubeApi } from '../../../operator/kube/client.ts';
-import { realRuntime as runtime } from '../../../operator/runtime.ts';
 import { type Envtest, startEnvtest } from '../../../sandbox/envtest/envtest.ts';
-import { applyRbac, configFor, operatorToken, type SharedServer } from './access.ts';
+import { prepared } from './access.ts';
 
 /** Starts a real kube-apiserver for each worker before the first test, and ends them all after the last. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
@@ -25,12 +23,4 @@ export default async function setup(project: TestProject): Promise<() => Promise
     await teardown();
     throw error;
   }
-}
-
-async function prepared(envtest: Envtest): Promise<SharedServer> {
-  const { url, ca, token } = envtest;
-  const kube = createKubeApi({ config: configFor(url, ca, token), runtime, userAgent: 'test' });
-  await applyRbac(kube);
-  await kube.close();
-  return { url, ca, adminToken: token, operatorToken: await operatorToken(envtest) };
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { startGuarded } from '../../../sandbox/envtest/guarded.ts';
 import type { GcpCore } from '../../../sandbox/gcp/core.ts';
 import { startGcpServer } from '../../../sandbox/gcp/http.ts';
-import { OPERATOR_NAMESPACE } from './cluster.ts';
+import { OPERATOR_NAMESPACE } from './access.ts';
 import { PROJECT } from './world.ts';
 
 /** `operator/main.ts` as a process of its own, with a door to Google Cloud of its own: what comes through it is its doing. */

@@ -12,6 +12,7 @@ import { AI_TENANTS, SECRET_MANAGER_SECRETS } from '../../../operator/tenantReso
 import type { CloudSettings } from '../../../sandbox/gcp/cloud.ts';
 import { createGcpCore, type GcpCore } from '../../../sandbox/gcp/core.ts';
 import { startGcpServer } from '../../../sandbox/gcp/http.ts';
+import type { Instances } from '../../../sandbox/gcp/instances/instances.ts';
 import type { Containers, StartOutcome } from '../../../sandbox/gcp/run/containers.ts';
 import { createRun, type Run } from '../../../sandbox/gcp/run/run.ts';
 import { type Cluster, installCrd, openCluster } from './cluster.ts';
@@ -22,8 +23,7 @@ import { type Cluster, installCrd, openCluster } from './cluster.ts';
  */
 export interface World {
   kube: KubeApi;
-  refuse: Cluster['refuse'];
-  operatorKubeconfig: Cluster['operatorKubeconfig'];
+  cluster: Cluster;
   gcp: GcpCall;
   gcpCore: GcpCore;
   run: Run;
@@ -97,10 +97,18 @@ export async function createWorld(
     settings?: Partial<Settings>;
     cloud?: Partial<CloudSettings>;
     noOperator?: boolean;
+    /** Another than `openCluster` would give. */
+    cluster?: Cluster;
     workers?: number;
     accountsPerProject?: number;
     /** Config Connector's SecretManagerSecret is installed. */
     connector?: boolean;
+    /** What runs the services, in place of the script. */
+    instances?: Pick<Instances, 'containers' | 'urls' | 'logUri' | 'attach'>;
+    /** What the operator calls, in place of Google Cloud over HTTP: `core` is the same cloud without the wire. */
+    operatorGcp?: (core: GcpCall) => GcpCall;
+    /** False: the operator is as good as dead. */
+    mayAct?: () => boolean;
   } = {},
 ): Promise<World> {
   let ahead = 0;
@@ -117,11 +125,13 @@ export async function createWorld(
     limits: {},
     accountsPerProject: options.accountsPerProject,
     handlers: cloud => {
-      run = createRun(cloud, scripted(images));
+      const { instances } = options;
+      run = createRun(cloud, instances?.containers ?? scripted(images), instances);
+      instances?.attach(run);
       return run.handlers;
     },
   });
-  const cluster = await openCluster(runtime);
+  const cluster = options.cluster ?? (await openCluster(runtime));
   const { kube } = cluster;
   const gcpServer = await startGcpServer({ core: gcpCore });
   const google = createGcpClient({
@@ -151,7 +161,7 @@ export async function createWorld(
     Object.assign(settings, over);
     const operator = createOperator({
       kube: cluster.operatorKube,
-      gcp: google.call,
+      gcp: options.operatorGcp?.(gcpCore.call) ?? google.call,
       runtime,
       settings,
       events: createEventRecorder({
@@ -162,7 +172,7 @@ export async function createWorld(
       }),
       log: (level, message, fields) => logs.push(JSON.stringify({ level, message, ...fields })),
       workers: options.workers ?? 4,
-      mayAct: () => true,
+      mayAct: options.mayAct ?? (() => true),
     });
     await operator.synced;
     if (!options.noOperator) operator.start();
@@ -183,8 +193,7 @@ export async function createWorld(
 
   const world: World = {
     kube,
-    refuse: cluster.refuse,
-    operatorKubeconfig: cluster.operatorKubeconfig,
+    cluster,
     gcp: google.call,
     gcpCore,
     run: run as Run,

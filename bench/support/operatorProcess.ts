@@ -1,0 +1,63 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { startGcpServer } from '../../sandbox/gcp/http.ts';
+import { startKubeServer, writeKubeconfig } from '../../sandbox/kube/index.ts';
+import { freePort, memoryOf } from './processes.ts';
+import type { World } from './world.ts';
+
+const MAIN = fileURLToPath(new URL('../../operator/main.ts', import.meta.url));
+
+/** The real operator process over HTTP on the world as it stands: until it is ready, and what it takes in memory then. */
+export async function measureProcess(world: World): Promise<{ readyMs: number; residentMiB: number }> {
+  const folder = mkdtempSync(join(tmpdir(), 'aitenant-bench-'));
+  const kube = await startKubeServer({ core: world.kubeCore });
+  const gcp = await startGcpServer({ core: world.google });
+  const kubeconfig = join(folder, 'kubeconfig');
+  await writeKubeconfig(kubeconfig, kube.url);
+  const [health, metrics] = [await freePort(), await freePort()];
+  const flags = [
+    '--cluster-id=bench',
+    `--health-address=127.0.0.1:${health}`,
+    `--metrics-address=127.0.0.1:${metrics}`,
+  ];
+  const start = performance.now();
+  const child = spawn(process.execPath, [MAIN, ...flags], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+    env: {
+      PATH: process.env.PATH,
+      KUBECONFIG: kubeconfig,
+      AITENANT_LEADER_ELECT: 'false',
+      CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN: gcp.url,
+      CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER: gcp.url,
+      CLOUDSDK_API_ENDPOINT_OVERRIDES_IAM: gcp.url,
+    },
+  });
+  try {
+    while (!(await answers(`http://127.0.0.1:${health}/readyz`))) {
+      if (child.exitCode !== null) throw new Error('the operator ended by itself');
+      if (performance.now() - start > 120_000) throw new Error('the operator did not become ready');
+      await sleep(5);
+    }
+    const readyMs = performance.now() - start;
+    // Until it has looked at all of them and rests.
+    for (let calls = -1; calls !== total(world); await sleep(1_500)) calls = total(world);
+    return { readyMs, residentMiB: memoryOf(child.pid ?? 0).now };
+  } finally {
+    child.kill('SIGKILL');
+    await kube.close();
+    await gcp.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+const total = ({ google }: World): number => google.counters.reads + google.counters.writes;
+
+async function answers(url: string): Promise<boolean> {
+  const answer = await fetch(url).catch(() => undefined);
+  await answer?.body?.cancel();
+  return answer?.ok === true;
+}

@@ -1,0 +1,78 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { arch, cpus, platform, totalmem } from 'node:os';
+import { bars } from './svg.ts';
+
+export interface Figure {
+  /** What was measured, in people's words, with its unit. */
+  what: string;
+  value: number;
+  /** What issue or manual ask for: `≤ 6`, `≥ 0.7`. */
+  target?: string;
+  /** Part of the plot. */
+  plot?: boolean;
+}
+
+/** What one benchmark found: figures in the order in which they are to be read. */
+export interface Result {
+  name: string;
+  title: string;
+  figures: Figure[];
+  notes: string[];
+}
+
+/** Prints the table for people and writes `bench/results/NAME.json` and `NAME.svg`. */
+export function publish({ name, title, figures, notes }: Result): void {
+  const rows = figures.map(({ what, value, target }) => [what, shown(value), target ?? '', verdict(value, target)]);
+  console.log(`\n${title}\n${table(['figure', 'measured', 'target', ''], rows)}`);
+  for (const note of notes) console.log(`  ${note}`);
+
+  const folder = new URL('../results/', import.meta.url);
+  mkdirSync(folder, { recursive: true });
+  const [cpu] = cpus();
+  const machine = {
+    cpu: cpu?.model.trim(),
+    cores: cpus().length,
+    memoryMiB: Math.round(totalmem() / 2 ** 20),
+    system: `${platform()} ${arch()}`,
+    node: process.version,
+  };
+  const written = { name, title, at: new Date().toISOString(), machine, figures, notes };
+  writeFileSync(new URL(`${name}.json`, folder), `${JSON.stringify(written, null, 2)}\n`);
+  const plotted = figures.filter(({ plot }) => plot);
+  writeFileSync(new URL(`${name}.svg`, folder), bars(title, plotted));
+}
+
+/** Three significant digits, so that no figure looks more exact than it is. */
+export function shown(value: number): string {
+  if (!Number.isFinite(value)) return '–';
+  return Number(value.toPrecision(3)).toLocaleString('en-US', { maximumFractionDigits: 4 });
+}
+
+function verdict(value: number, target: string | undefined): string {
+  const [, sign, limit] = /^([≤≥]) ([\d,.]+)$/.exec(target ?? '') ?? [];
+  if (!sign || !limit || !Number.isFinite(value)) return '';
+  const bound = Number(limit.replaceAll(',', ''));
+  return (sign === '≤' ? value <= bound : value >= bound) ? 'met' : 'missed';
+}
+
+function table(head: string[], rows: string[][]): string {
+  const widths = head.map((cell, column) => Math.max(cell.length, ...rows.map(row => (row[column] ?? '').length)));
+  const line = (cells: string[]) =>
+    `  ${cells.map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))).join('  ')}`.trimEnd();
+  return [line(head), line(widths.map(width => '─'.repeat(width))), ...rows.map(line)].join('\n');
+}
+
+/** The value below which a share (0 to 1) of the sorted or unsorted values lies; NaN if there are none. */
+export function quantile(values: number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN;
+}
+
+export const mib = (bytes: number): number => bytes / 2 ** 20;
+
+/** Heap in use after a collection, MiB. Needs `--expose-gc`. */
+export function heapMiB(): number {
+  globalThis.gc?.();
+  globalThis.gc?.();
+  return mib(process.memoryUsage().heapUsed);
+}

@@ -1,0 +1,183 @@
+import type { Operator } from '../operator/operator.ts';
+import { AI_TENANTS } from '../operator/tenantResource.ts';
+import { measureProcess } from './support/operatorProcess.ts';
+import { type Figure, heapMiB, publish, quantile, shown } from './support/report.ts';
+import { createWorld, INTERVAL_MS, tenantKey, tenantName, until, type World } from './support/world.ts';
+
+/**
+ * One tenant, a hundred, a thousand (with `--full` ten thousand): until all are Ready, through an interval with nothing
+ * to do, through a restart, and edits while everything is looked at anew. Calls to Google Cloud are counted; times are
+ * set against what the stand-ins alone take for the same calls in the same run.
+ */
+
+const CREATION_MS = 1_000;
+const EDITS = 60;
+/** An interval passes in so many steps: its slots come one after the other, as they do in real time. */
+const STEPS = 40;
+
+const full = process.argv.includes('--full');
+const asked = process.argv.find(argument => argument.startsWith('--n='))?.slice(4);
+const sizes = asked ? asked.split(',').map(Number) : full ? [1, 100, 1_000, 10_000] : [1, 100, 1_000];
+
+const figures: Figure[] = [];
+const costs: number[] = [];
+for (const count of sizes) {
+  const cost = await run(count);
+  costs.push(cost);
+}
+const [before = Number.NaN, last = Number.NaN] = costs.slice(-2);
+const [small = 0, large = 0] = sizes.slice(-2);
+if (sizes.length > 1 && small >= 1_000) {
+  figures.push({ what: `operator's time per tenant, ${large} ÷ ${small}`, value: last / before, target: '≤ 1.1' });
+}
+publish({
+  name: full ? 'tenants-full' : 'tenants',
+  title: 'Tenants',
+  figures,
+  notes: [
+    'Over 10 projects, one region; cluster and Google Cloud in the same process, without sockets or quotas; 16 workers.',
+    'Shared lists are pages of ListServices, ListServiceAccounts and ListSecrets; all other calls count for a tenant.',
+    '× the limit: time until all are Ready ÷ (1 s creation + what the local Google Cloud alone takes for the same calls).',
+  ],
+});
+process.exit(0);
+
+/** Answers how long the operator itself was at work per new tenant, milliseconds. */
+async function run(count: number): Promise<number> {
+  const world = await createWorld({ creationMs: CREATION_MS });
+  const { traffic, busy } = world;
+  const figure = (what: string, value: number, target?: string, plot = false) => {
+    figures.push({ what: `${count.toLocaleString('en-US')}: ${what}`, value, target, plot });
+    // A run may take minutes: it says how far it is.
+    console.error(`  ${count}: ${what}: ${shown(value)}`);
+  };
+  await world.prepare(count);
+  const idleHeap = heapMiB();
+
+  // ------------------------------------------------------------------------------------------------------- fresh
+  let operator = await world.start();
+  let deepest = 0;
+  const depth = setInterval(() => {
+    deepest = Math.max(deepest, queued(operator));
+  }, 20);
+  busy.gcpMs = busy.kubeMs = 0;
+  traffic.reset();
+  const creating = performance.now();
+  await world.createTenants(count);
+  await until(() => world.ready.size === count, `${count} tenants are Ready`);
+  const tookMs = performance.now() - creating;
+  clearInterval(depth);
+  const ownMs = Math.max(0, tookMs - CREATION_MS - busy.gcpMs - busy.kubeMs);
+  figure('until all are Ready, s', tookMs / 1000, undefined, true);
+  const limit = count === 1_000 ? '≤ 3' : undefined;
+  figure('until all are Ready, × the limit', tookMs / (CREATION_MS + busy.gcpMs), limit);
+  figure('the same, × the limit with the local cluster in it', tookMs / (CREATION_MS + busy.gcpMs + busy.kubeMs));
+  figure('of it the local cluster, s', busy.kubeMs / 1000);
+  figure('of it the local Google Cloud, s', busy.gcpMs / 1000);
+  figure('calls a new tenant', traffic.others / count, '≤ 6', true);
+  figure('shared list pages a new tenant', traffic.lists / count);
+  figure('of them writes', traffic.writes / count);
+  figure('deepest queue', deepest);
+
+  // ---------------------------------------------------------------------------------------------------- interval
+  await settled(operator);
+  // Once round, so that each tenant has its slot.
+  await pass(world, operator);
+  traffic.reset();
+  await pass(world, operator);
+  const target = count === 1_000 ? '≤ 2.1' : undefined;
+  figure('calls a tenant and interval, lists too', (traffic.lists + traffic.others) / count, target, true);
+  figure('of them shared list pages', traffic.lists / count);
+  figure('writes in that interval', traffic.writes, '≤ 0');
+
+  // ----------------------------------------------------------------------------------------------------- restart
+  await operator.stop();
+  traffic.reset();
+  world.ready.clear();
+  const restarting = performance.now();
+  operator = await world.start();
+  figure('restart: until the cache is filled, s', (performance.now() - restarting) / 1000);
+  await settled(operator);
+  figure('restart: calls a tenant', (traffic.lists + traffic.others) / count, count >= 1_000 ? '≤ 0.05' : undefined);
+  figure('restart: until the queue is empty, s', (performance.now() - restarting) / 1000);
+  figure('heap of the whole process, stand-ins too, MiB', heapMiB() - idleHeap);
+
+  // ------------------------------------------------------------------------------------- edits amid a resync of all
+  if (count >= 100) {
+    const waits = await edits(world, operator, count);
+    figure('edit → first write amid a resync of all, p50 ms', quantile(waits, 0.5));
+    figure(
+      'edit → first write amid a resync of all, p99 ms',
+      quantile(waits, 0.99),
+      count >= 10_000 ? '≤ 250' : undefined,
+      true,
+    );
+  }
+  await until(() => world.ready.size === count, 'what was edited is Ready again');
+  await operator.stop();
+
+  // ----------------------------------------------------------------------------- the operator as a process of its own
+  if (count === 1 || count >= 1_000) {
+    const own = await measureProcess(world);
+    figure('operator process: start → ready, s', own.readyMs / 1000, count >= 10_000 ? '≤ 3' : undefined, true);
+    const most = count === 1 ? '≤ 130' : count >= 10_000 ? '≤ 240' : undefined;
+    figure('operator process: resident, MiB', own.residentMiB, most, true);
+  }
+  return ownMs / count;
+}
+
+function queued(operator: Operator): number {
+  const { depth, running } = operator.stats();
+  return depth.edit + depth.retry + depth.resync + running;
+}
+
+/** The queue is empty and stays so. */
+async function settled(operator: Operator): Promise<void> {
+  for (let quiet = 0; quiet < 3; quiet++) {
+    await until(() => queued(operator) === 0, 'the queue is empty');
+    await new Promise(resolve => setTimeout(resolve, 5));
+    if (queued(operator) > 0) quiet = -1;
+  }
+}
+
+/** Lets one interval pass. */
+async function pass(world: World, operator: Operator): Promise<void> {
+  for (let step = 0; step < STEPS; step++) {
+    world.time.skip(INTERVAL_MS / STEPS);
+    await settled(operator);
+  }
+}
+
+/** Edits one tenant after the other while all are looked at; answers the milliseconds until each one's first write. */
+async function edits(world: World, operator: Operator, count: number): Promise<number[]> {
+  const waits: number[] = [];
+  const began = new Map<string, number>();
+  world.traffic.onWrite = (_method, request) => {
+    const text = JSON.stringify(request);
+    for (const [name, at] of began) {
+      if (!text.includes(name)) continue;
+      waits.push(performance.now() - at);
+      began.delete(name);
+    }
+  };
+  for (let i = 0; i < EDITS; i++) {
+    // Without a resync under way there is nothing to get past.
+    if (operator.stats().depth.resync === 0) {
+      world.time.skip(INTERVAL_MS * 1.1);
+      // The timers fire, and the queue fills.
+      await new Promise(resolve => setTimeout(resolve, 1));
+    }
+    const index = Math.floor((i * count) / EDITS);
+    const name = tenantName(index);
+    const [namespace] = tenantKey(index).split('/');
+    began.set(name, performance.now());
+    const patch = { spec: { scaling: { minInstances: 0, maxInstances: 11 + (i % 5) } } };
+    const answer = await world.kube.patch(AI_TENANTS, namespace, name, patch);
+    if (!answer.ok) throw new Error(answer.status.message);
+    await new Promise(resolve => setTimeout(resolve, 5));
+  }
+  await until(() => began.size === 0, 'all edits are written');
+  world.traffic.onWrite = () => {};
+  await settled(operator);
+  return waits;
+}

@@ -1,0 +1,281 @@
+import { createInterface } from 'node:readline/promises';
+import { parseArgs, styleText } from 'node:util';
+import { protobuf } from 'google-gax/fallback';
+import { type Credentials, createCredentials } from '../gcp/credentials.ts';
+import { type Endpoint, endpointOf } from '../gcp/endpoints.ts';
+import { isAccount } from '../gcp/names.ts';
+import { isObject, json, text } from '../gcp/parse.ts';
+import { createStub, type Stub } from '../gcp/restStub.ts';
+import { CallError, createTransport, type Send } from '../gcp/transport.ts';
+import { UsageError } from '../options.ts';
+import type { JsonObject } from '../ports.ts';
+import { realRuntime as runtime, sleep } from '../runtime.ts';
+import { isProjectId } from '../tenant/names.ts';
+
+/**
+ * `npm run guardrail`: one IAM deny policy on a tenants' project, so that nobody makes keys for its service accounts or
+ * acts as them. Run by whoever administers the organization: the operator has, and must have, no right to do this.
+ * Exit codes: 0 in place (or gone), 2 it differs (`--check`), 1 error.
+ */
+
+const POLICY_ID = 'aitenant-guardrail';
+
+const USAGE = `Usage: npm run guardrail -- --project P [--operator MEMBER] [--except MEMBER…] [--check | --remove]
+
+Puts one IAM deny policy, ${POLICY_ID}, on project P: nobody makes long-lived keys for service accounts there or
+impersonates them. It holds for EVERY service account of the project, not only the tenants'. Acting as an account in
+a deployment (actAs) stays possible. Shows the change, makes it, and changes nothing where it stands already.
+
+      --project ID        the project the tenants live in
+      --operator MEMBER   the operator's identity (serviceAccount:aitenant-operator@P.iam.gserviceaccount.com)
+      --except MEMBER     who else is left out; may be repeated: user:…, group:…, serviceAccount:…, principal://…,
+                          principalSet://…. What is not named again goes.
+      --check             only show the change; exit code 2 if there is one
+      --remove            take the policy away
+Google's own service agents of the project are always left out: Cloud Run is one of them.
+
+Needs roles/iam.denyAdmin, which is granted on the organization, and resourcemanager.projects.get on the project.`;
+
+/** IAM documentation, "Permissions supported in deny policies". `serviceAccountKeys.create` is also what an upload needs. */
+const DENIED = [
+  'serviceAccountKeys.create',
+  'serviceAccounts.getAccessToken',
+  'serviceAccounts.getOpenIdToken',
+  'serviceAccounts.implicitDelegation',
+  'serviceAccounts.signBlob',
+  'serviceAccounts.signJwt',
+].map(permission => `iam.googleapis.com/${permission}`);
+const EVERYBODY = 'principalSet://goog/public:all';
+
+/** An IAM member as deny policies write it (IAM documentation, "Principal identifiers"). Throws `UsageError`. */
+export function principalOf(member: string): string {
+  const [, kind = '', id = ''] = /^(user|group|serviceAccount):([^\s/]+)$/.exec(member) ?? [];
+  if (kind === 'user' && id.includes('@')) return `principal://goog/subject/${id.toLowerCase()}`;
+  if (kind === 'group' && id.includes('@')) return `principalSet://goog/group/${id.toLowerCase()}`;
+  if (kind === 'serviceAccount' && isAccount(id))
+    return `principal://iam.googleapis.com/projects/-/serviceAccounts/${id}`;
+  if (/^principal(Set)?:\/\/[\x21-\x7e]+$/.test(member) && member !== EVERYBODY) return member;
+  throw new UsageError(
+    `${JSON.stringify(member)} cannot be left out: write user:EMAIL, group:EMAIL, serviceAccount:EMAIL, principal://… or principalSet://…`,
+  );
+}
+
+export const guardrailRules = (number: string, exceptions: string[]): JsonObject[] => [
+  {
+    description: 'No keys for service accounts, no impersonation of them',
+    denyRule: {
+      deniedPrincipals: [EVERYBODY],
+      deniedPermissions: DENIED,
+      exceptionPrincipals: [
+        ...new Set([
+          `principalSet://cloudresourcemanager.googleapis.com/projects/${number}/type/ServiceAgent`,
+          ...exceptions,
+        ]),
+      ],
+    },
+  },
+];
+
+/** What a policy's rules say, a line each; two policies that say the same have the same lines. */
+function told(rules: unknown): string[] {
+  const each = (Array.isArray(rules) ? rules : []) as JsonObject[];
+  return each.flatMap(({ denyRule }, index) => {
+    const rule = isObject(denyRule) ? denyRule : {};
+    const lines = (field: string, words: string) =>
+      (Array.isArray(rule[field]) ? (rule[field] as string[]) : []).map(value => `${words} ${value}`);
+    const said = [
+      ...lines('deniedPermissions', 'deny'),
+      ...lines('exceptionPermissions', 'but not'),
+      ...lines('deniedPrincipals', 'to'),
+      ...lines('exceptionPrincipals', 'except for'),
+      ...(rule.denialCondition ? [`only if ${JSON.stringify(rule.denialCondition)}`] : []),
+    ];
+    return index === 0 ? said : said.map(line => `rule ${index + 1}: ${line}`);
+  });
+}
+
+const difference = (from: string[], to: string[]) => ({
+  gone: from.filter(line => !to.includes(line)),
+  added: to.filter(line => !from.includes(line)),
+});
+
+// ------------------------------------------------------------------------------------------------------ Google Cloud
+
+interface Deny {
+  call: Stub;
+  /** Resolves when the operation that a change answered has ended; throws what it failed with. */
+  settled(operation: JsonObject): Promise<void>;
+}
+
+const WAIT_MS = 120_000;
+
+async function denyApi(endpoint: Endpoint, send: Send, signal: AbortSignal): Promise<Deny> {
+  const shipped = await import('@google-cloud/iam/build/protos/protos.json', { with: { type: 'json' } });
+  const root = protobuf.Root.fromJSON(shipped.default as protobuf.INamespace);
+  root.resolveAll();
+  const { GetOperation } = root.lookupService('google.longrunning.Operations').methods;
+  if (GetOperation) {
+    // As the package's own client has it (v2/policies_client.js).
+    GetOperation.parsedOptions = [{ '(google.api.http)': { get: '/v2/{name=policies/*/*/*/operations/*}' } }];
+  }
+  // A policy's name holds an escaped slash: it is in the URL as it is, not escaped once more.
+  const once: Send = request => send({ ...request, url: request.url.replaceAll('%252F', '%2F') });
+  const call = await createStub(root, 'google.iam.v2.Policies', once);
+  const operations = await createStub(root, 'google.longrunning.Operations', once);
+  return {
+    call,
+    async settled(started) {
+      const until = runtime.monotonic() + WAIT_MS;
+      let operation = started;
+      while (operation.done !== true) {
+        if (runtime.monotonic() > until)
+          throw new Error(`${text(operation.name)} has not ended yet: look with --check.`);
+        await sleep(runtime, endpoint.credentials ? 3_000 : 20);
+        operation = await operations('GetOperation', { name: text(operation.name) }, signal);
+      }
+      if (isObject(operation.error)) throw new Error(text(operation.error.message));
+    },
+  };
+}
+
+async function projectNumber(project: string, send: Send): Promise<string> {
+  const url = `https://cloudresourcemanager.googleapis.com/v3/projects/${encodeURIComponent(project)}`;
+  const answer = json(await send({ url, method: 'GET' }));
+  const [, number] = /^projects\/(\d+)$/.exec(isObject(answer) ? text(answer.name) : '') ?? [];
+  if (!number) throw new Error(`Resource Manager did not answer with the number of project ${project}.`);
+  return number;
+}
+
+// ----------------------------------------------------------------------------------------------------------- command
+
+async function main(argv: string[], credentials: Credentials = createCredentials()): Promise<number> {
+  const options = readGuardrailOptions(argv);
+  if (options === 'help') {
+    console.log(USAGE);
+    return 0;
+  }
+  const { project, mode } = options;
+  const transport = createTransport(credentials, runtime.now);
+  const { signal } = new AbortController();
+  const iam = endpointOf('iam', 'https://iam.googleapis.com', process.env);
+  const resources = endpointOf('cloudresourcemanager', 'https://cloudresourcemanager.googleapis.com', process.env);
+  try {
+    const { call, settled } = await denyApi(iam, transport.send(iam, ''), signal);
+    const parent = `policies/cloudresourcemanager.googleapis.com%2Fprojects%2F${encodeURIComponent(project)}/denypolicies`;
+    const name = `${parent}/${POLICY_ID}`;
+    const found = await call('GetPolicy', { name }, signal).catch(absent);
+    const rules =
+      mode === 'remove'
+        ? []
+        : guardrailRules(await projectNumber(project, transport.send(resources, '')), options.exceptions);
+    const { gone, added } = difference(told(found?.rules), told(rules));
+
+    if (mode === 'remove' ? found === undefined : found !== undefined && gone.length + added.length === 0) {
+      console.log(`Deny policy ${POLICY_ID} of project ${project}: nothing to change.`);
+      return 0;
+    }
+    const verb = mode === 'remove' ? 'Remove' : found ? 'Change' : 'Create';
+    console.log(styleText('bold', `${verb} deny policy ${POLICY_ID} of project ${project}:`));
+    for (const line of gone) console.log(styleText('red', `  - ${line}`));
+    for (const line of added) console.log(styleText('green', `  + ${line}`));
+    if (mode !== 'remove') console.log(warning(project));
+    if (mode === 'check') return 2;
+    if (!(await confirmed())) {
+      console.log('Nothing was changed.');
+      return 1;
+    }
+    const { etag } = found ?? {};
+    const policy = { displayName: 'No service account keys, no impersonation', rules };
+    if (mode === 'remove') await settled(await call('DeletePolicy', { name, etag }, signal));
+    else if (!found) await settled(await call('CreatePolicy', { parent, policyId: POLICY_ID, policy }, signal));
+    else {
+      const { annotations } = found;
+      await settled(await call('UpdatePolicy', { policy: { ...policy, name, etag, annotations } }, signal));
+    }
+    console.log('Done. It takes a few minutes until it holds everywhere.');
+    return 0;
+  } finally {
+    transport.close();
+  }
+}
+
+const warning = (project: string): string => `
+This holds for EVERY service account of project ${project}, not only for the tenants': whoever makes keys for one or
+impersonates one (a CI system, Terraform, a signer of URLs, pods with Workload Identity) is refused unless left out.
+An operator whose own account lives in this project and is used by Workload Identity needs
+  --except principal://iam.googleapis.com/projects/NUMBER/locations/global/workloadIdentityPools/CLUSTER_PROJECT.svc.id.goog/subject/ns/aitenant-system/sa/aitenant-operator
+`;
+
+function absent(error: unknown): undefined {
+  if (error instanceof CallError && error.status.code === 'NOT_FOUND') return undefined;
+  throw error;
+}
+
+/** Asked only where somebody is there to answer. */
+async function confirmed(): Promise<boolean> {
+  if (!process.stdin.isTTY || !process.stdout.isTTY) return true;
+  const terminal = createInterface({ input: process.stdin, output: process.stdout });
+  const answer = await terminal.question('Make this change? [y/N] ');
+  terminal.close();
+  return /^y(es)?$/i.test(answer.trim());
+}
+
+interface GuardrailOptions {
+  project: string;
+  exceptions: string[];
+  mode: 'apply' | 'check' | 'remove';
+}
+
+/** Throws `UsageError`. */
+export function readGuardrailOptions(argv: string[]): GuardrailOptions | 'help' {
+  const values = parsed(argv);
+  if (values.help) return 'help';
+  const { project = '', except = [] } = values;
+  if (!isProjectId(project)) throw new UsageError('name the project by its id: --project my-project');
+  if (values.check && values.remove) throw new UsageError('--check and --remove exclude each other');
+  const operator = values.operator ?? `serviceAccount:aitenant-operator@${project}.iam.gserviceaccount.com`;
+  return {
+    project,
+    exceptions: [operator, ...except].map(principalOf),
+    mode: values.check ? 'check' : values.remove ? 'remove' : 'apply',
+  };
+}
+
+function parsed(argv: string[]) {
+  try {
+    return parseArgs({
+      args: argv,
+      options: {
+        project: { type: 'string' },
+        operator: { type: 'string' },
+        except: { type: 'string', multiple: true },
+        check: { type: 'boolean' },
+        remove: { type: 'boolean' },
+        help: { type: 'boolean', short: 'h' },
+      },
+    }).values;
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+/** Google's words, and what to do about the two refusals that are to be expected. */
+function explained(error: unknown): string {
+  if (!(error instanceof CallError)) return error instanceof Error ? error.message : String(error);
+  const { code, message } = error.status;
+  if (code === 'PERMISSION_DENIED') return `${message}\nIt takes roles/iam.denyAdmin, granted on the organization.`;
+  if (code === 'ABORTED' || code === 'ALREADY_EXISTS') {
+    return `${message}\nSomebody else changed the policy meanwhile: run this again.`;
+  }
+  return message;
+}
+
+if (import.meta.main) {
+  try {
+    process.exitCode = await main(process.argv.slice(2));
+  } catch (error) {
+    console.error(`guardrail: ${explained(error)}`);
+    if (error instanceof UsageError) console.error('See npm run guardrail -- --help.');
+    process.exitCode = 1;
+  }
+}

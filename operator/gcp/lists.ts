@@ -1,0 +1,208 @@
+import type { GcpCall, GcpCallOptions, JsonObject, Runtime } from '../ports.ts';
+import type { Call, ObservedAccount, ObservedSecret, ObservedService, Read } from '../tenant/types.ts';
+import type { Executed } from './execute.ts';
+import { rpc } from './methods.ts';
+import { partsOf } from './names.ts';
+import { listAll } from './pages.ts';
+import { parsePolicy } from './policy.ts';
+import { createReads, type Reads } from './reads.ts';
+import { parseService } from './runService.ts';
+import { parseSecret } from './secretAccess.ts';
+import { parseAccount } from './serviceAccount.ts';
+import { createSharedList, type SharedList } from './sharedList.ts';
+
+/** How old an answer may be, milliseconds from when its call began. */
+export interface Ages {
+  /** Of what is listed, if it is there; that it is not is believed for a second at most. */
+  listed: number;
+  /** Of what is read one by one: policies and versions. What is not there is always looked for again. */
+  single: number;
+}
+
+/** Reads that all tenants share; each identity that the operator acts as has its own. */
+export interface SharedReads {
+  /** For a reader who needs answers no older than that. Nothing older than a write of ours is answered at all. */
+  at(ages: Ages): Reads;
+  /** A step's call has ended, whichever way. */
+  wrote(call: Call, outcome: Executed, options?: GcpCallOptions): void;
+}
+
+/** The most that ListServiceAccounts gives (iam.googleapis.com, v1 discovery document); the others take more. */
+const ACCOUNTS_PAGE = 100;
+const PAGE = 1_000;
+/** Ours to make, and making what is there already is refused: a stale look does no harm. */
+const OURS_ABSENT_MS = 1_000;
+/** People make secrets, and wait for what comes of it. */
+const THEIRS_ABSENT_MS = 0;
+/** What was read one by one is kept so long at most: for those who wait for an operation to end. */
+const SINGLES_MS = 60_000;
+
+/**
+ * Services by ListServices for each project and region, accounts and secrets' metadata by one list for each project;
+ * policies and versions, which no list has, one by one.
+ */
+export function createSharedReads(call: GcpCall, runtime: Runtime): SharedReads {
+  const alone = createReads(call);
+  const identities = new Map<string, Known>();
+
+  function knownTo(options: GcpCallOptions | undefined): Known {
+    const actAs = options?.actAs;
+    const known = identities.get(actAs ?? '');
+    if (known) return known;
+    // A list is nobody's own: no single reader's signal ends it.
+    const made = createKnown((method, request) => call(method, request, { actAs }), runtime);
+    identities.set(actAs ?? '', made);
+    return made;
+  }
+
+  return {
+    at: ({ listed, single }) => ({
+      account(project, email, options) {
+        const get = () => alone.account(project, email, options);
+        if (!partsOf('account', `projects/${project}/serviceAccounts/${email}`)) return get();
+        return knownTo(options).accounts(`projects/${project}`).read(email, listed, get);
+      },
+      secret(name, options) {
+        const get = () => alone.secret(name, options);
+        const [project, id] = partsOf('secret', name) ?? [];
+        if (!project || !id) return get();
+        return knownTo(options).secrets(`projects/${project}`).read(id, listed, get);
+      },
+      service(name, options) {
+        const get = () => alone.service(name, options);
+        const [project, region, id] = partsOf('service', name) ?? [];
+        if (!project || !region || !id) return get();
+        return knownTo(options).services(`projects/${project}/locations/${region}`).read(id, listed, get);
+      },
+      secretPolicy: (name, options) =>
+        knownTo(options).singles.read(`policy ${name}`, single, () => alone.secretPolicy(name, options)),
+      servicePolicy: (name, options) =>
+        knownTo(options).singles.read(`policy ${name}`, single, () => alone.servicePolicy(name, options)),
+      secretVersion: (secret, want, options) =>
+        knownTo(options).singles.read(`version ${secret} ${want}`, single, () =>
+          alone.secretVersion(secret, want, options),
+        ),
+    }),
+    wrote: (step, outcome, options) => changed(knownTo(options), step, outcome),
+  };
+}
+
+/** What one identity has seen. */
+interface Known {
+  services(parent: string): SharedList<ObservedService>;
+  accounts(parent: string): SharedList<ObservedAccount>;
+  secrets(parent: string): SharedList<ObservedSecret>;
+  singles: ReturnType<typeof createSingles>;
+}
+
+function createKnown(call: GcpCall, runtime: Runtime): Known {
+  return {
+    services: createShelves(
+      runtime,
+      parent =>
+        listAll(call, rpc.listServices, { parent, pageSize: PAGE }, 'services', keyed(parseService, serviceKey)),
+      OURS_ABSENT_MS,
+    ),
+    accounts: createShelves(
+      runtime,
+      name =>
+        listAll(call, rpc.listAccounts, { name, pageSize: ACCOUNTS_PAGE }, 'accounts', keyed(parseAccount, accountKey)),
+      OURS_ABSENT_MS,
+    ),
+    secrets: createShelves(
+      runtime,
+      parent => listAll(call, rpc.listSecrets, { parent, pageSize: PAGE }, 'secrets', keyed(parseSecret, secretKey)),
+      THEIRS_ABSENT_MS,
+    ),
+    singles: createSingles(runtime),
+  };
+}
+
+function changed({ services, accounts, singles }: Known, step: Call, outcome: Executed): void {
+  switch (step.kind) {
+    case 'createAccount':
+      accounts(`projects/${step.project}`).wrote(step.email, outcome.ok);
+      break;
+    case 'updateAccount':
+    case 'enableAccount':
+    case 'deleteAccount': {
+      const [project = '', account = ''] = partsOf('account', step.name) ?? [];
+      const list = accounts(`projects/${project}`);
+      const emails = account.includes('@') ? [account] : list.keysOf(({ uniqueId }) => uniqueId === account);
+      for (const email of emails) list.wrote(email, outcome.ok);
+      break;
+    }
+    case 'createService':
+      services(step.parent).wrote(step.serviceId, outcome.ok);
+      break;
+    case 'updateService':
+    case 'deleteService': {
+      const name = step.kind === 'updateService' ? String(step.service.name) : step.name;
+      const [project, region, id] = partsOf('service', name) ?? [];
+      if (project && region && id) services(`projects/${project}/locations/${region}`).wrote(id, outcome.ok);
+      break;
+    }
+    case 'setSecretPolicy':
+    case 'setServicePolicy': {
+      // The answer to setIamPolicy is the policy as it now is (google/iam/v1/iam_policy.proto).
+      const value = outcome.ok ? parsePolicy(outcome.response) : undefined;
+      singles.put(`policy ${step.kind === 'setSecretPolicy' ? step.secret : step.service}`, value);
+      break;
+    }
+  }
+}
+
+/** One list a parent, made when it is first asked for. */
+function createShelves<T>(runtime: Runtime, list: (parent: string) => ReturnType<typeof listAll<T>>, absentMs: number) {
+  const shelves = new Map<string, SharedList<T>>();
+  return (parent: string): SharedList<T> => {
+    const known = shelves.get(parent);
+    if (known) return known;
+    const shelf = createSharedList(runtime, () => list(parent), absentMs);
+    shelves.set(parent, shelf);
+    return shelf;
+  };
+}
+
+/** What is read one by one, for as long as somebody may take it for fresh. */
+function createSingles(runtime: Runtime) {
+  const answers = new Map<string, { value: unknown; asOf: number }>();
+
+  /** `undefined`: what was known no longer holds. */
+  function put(key: string, value: unknown, asOf = runtime.monotonic()): void {
+    if ((answers.get(key)?.asOf ?? asOf) > asOf) return;
+    answers.delete(key);
+    if (value !== undefined) answers.set(key, { value, asOf });
+    // The first is the oldest.
+    for (const [oldest, answer] of answers) {
+      if (runtime.monotonic() - answer.asOf < SINGLES_MS) return;
+      answers.delete(oldest);
+    }
+  }
+
+  return {
+    put,
+    async read<T>(key: string, maxAgeMs: number, get: () => Promise<Read<T>>): Promise<Read<T>> {
+      const asOf = runtime.monotonic();
+      const known = answers.get(key);
+      // A key names one method and resource: what stands there is what the same `get` has answered.
+      if (known && maxAgeMs > 0 && asOf - known.asOf <= maxAgeMs) return { state: 'present', value: known.value as T };
+      const read = await get();
+      put(key, read.state === 'present' ? read.value : undefined, asOf);
+      return read;
+    },
+  };
+}
+
+const last = (name: string): string => name.slice(name.lastIndexOf('/') + 1);
+const serviceKey = ({ name }: ObservedService): string => last(name);
+const accountKey = ({ email }: ObservedAccount): string => email;
+/** A secret is asked for by its project's id and answered with the number: within one project its own id will do. */
+const secretKey = ({ name }: ObservedSecret): string => last(name);
+
+const keyed =
+  <T>(parse: (item: JsonObject) => T | undefined, key: (value: T) => string) =>
+  (item: JsonObject): [string, T] | undefined => {
+    const value = parse(item);
+    return value && [key(value), value];
+  };

@@ -1,0 +1,152 @@
+import type { Runtime } from '../ports.ts';
+import type { Failure, Read } from '../tenant/types.ts';
+
+/** A list of everything of one kind in one place, as one round of pages. */
+export interface Listing<T> {
+  items: Map<string, T>;
+  pages: number;
+  /** Something in it could not be understood or reached: what is not in it may be there all the same. */
+  partial: boolean;
+}
+
+export type Listed<T> = { ok: true; listing: Listing<T> } | { ok: false; failure: Failure };
+
+/** One kind in one project (and region), answered from lists that all readers share. */
+export interface SharedList<T> {
+  /** `get` reads this one alone. */
+  read(key: string, maxAgeMs: number, get: () => Promise<Read<T>>): Promise<Read<T>>;
+  /** A call of ours that may have changed it has ended: answers of calls begun before that no longer count. */
+  wrote(key: string, succeeded: boolean): void;
+  /** Keys of what was there when last looked at, however long ago. */
+  keysOf(is: (value: T) => boolean): string[];
+}
+
+/** A list that is refused is asked for again after this; until then each is read alone. */
+const REFUSED_MS = 300_000;
+/** So many items of a list take about as long as one more call. */
+const ITEMS_A_CALL = 100;
+
+/** When a call began: its place in the order of calls and writes here, and monotonic milliseconds. */
+interface Begun {
+  turn: number;
+  at: number;
+}
+
+const NEVER: Begun = { turn: -1, at: Number.NEGATIVE_INFINITY };
+
+interface Entry<T> {
+  read: Read<T>;
+  begun: Begun;
+}
+
+/**
+ * Who needs something fresher than is known waits for one list that all share: at most one runs, and one more is waiting
+ * for it to end. Where a list is dear (many pages), the first few read alone, until that has cost as much as a list would
+ * have: never more than twice the least, whatever comes (the ski rental problem).
+ * `absentMs`: for how long it is believed that something is not there.
+ */
+export function createSharedList<T>(runtime: Runtime, list: () => Promise<Listed<T>>, absentMs: number): SharedList<T> {
+  let entries = new Map<string, Entry<T>>();
+  let listed = NEVER;
+  let partial = false;
+  /** Calls that a list costs, and those that were made one by one since the last. */
+  let price = 1;
+  let spent = 0;
+  let refusedUntil = Number.NEGATIVE_INFINITY;
+  let turns = 0;
+  /** The turn at which a call of ours that may have changed it ended. */
+  const written = new Map<string, number>();
+  /** In the list before the last and not in the last; and what a write of ours was refused for: its own GET decides. */
+  let vanished = new Set<string>();
+  const refused = new Set<string>();
+  let running: { begun: Begun; ended: Promise<Failure | undefined> } | undefined;
+  let next: Promise<Failure | undefined> | undefined;
+
+  const begin = (): Begun => ({ turn: ++turns, at: runtime.monotonic() });
+  const lookUp = (key: string): Entry<T> => entries.get(key) ?? { read: { state: 'absent' }, begun: listed };
+
+  async function refresh(begun: Begun): Promise<Failure | undefined> {
+    const result = await list();
+    if (!result.ok) {
+      const { kind } = result.failure;
+      if (kind !== 'PermissionDenied' && kind !== 'NotFound' && kind !== 'Invalid') return result.failure;
+      refusedUntil = runtime.monotonic() + REFUSED_MS;
+      return undefined;
+    }
+    const { items, pages } = result.listing;
+    const fresh = new Map<string, Entry<T>>();
+    for (const [key, value] of items) fresh.set(key, { read: { state: 'present', value }, begun });
+    vanished = new Set();
+    for (const [key, entry] of entries) {
+      if (entry.begun.turn > begun.turn) fresh.set(key, entry);
+      else if (entry.read.state === 'present' && !items.has(key)) vanished.add(key);
+    }
+    for (const [key, turn] of written) if (turn < begun.turn) written.delete(key);
+    entries = fresh;
+    listed = begun;
+    partial = result.listing.partial;
+    price = Math.max(pages, Math.ceil(items.size / ITEMS_A_CALL));
+    spent = 0;
+    return undefined;
+  }
+
+  function start(): Promise<Failure | undefined> {
+    const begun = begin();
+    const ended = refresh(begun).finally(() => {
+      running = undefined;
+    });
+    running = { begun, ended };
+    return ended;
+  }
+
+  /** The list that runs if it will do, or one that begins from now on. */
+  function listFor(enough: (begun: Begun) => boolean): Promise<Failure | undefined> {
+    if (!running) return start();
+    if (enough(running.begun)) return running.ended;
+    next ??= running.ended.then(() => {
+      next = undefined;
+      return running?.ended ?? start();
+    });
+    return next;
+  }
+
+  async function alone(key: string, get: () => Promise<Read<T>>): Promise<Read<T>> {
+    const begun = begin();
+    spent++;
+    const read = await get();
+    if (read.state === 'failed') return read;
+    vanished.delete(key);
+    refused.delete(key);
+    if (begun.turn > lookUp(key).begun.turn) entries.set(key, { read, begun });
+    return read;
+  }
+
+  return {
+    async read(key, maxAgeMs, get) {
+      const now = runtime.monotonic();
+      const known = lookUp(key);
+      const isAbsent = known.read.state === 'absent' && known.begun !== NEVER;
+      const ageMs = isAbsent ? Math.min(maxAgeMs, absentMs) : maxAgeMs;
+      const after = ageMs > 0 ? (written.get(key) ?? -1) : turns;
+      const enough = ({ turn, at }: Begun): boolean => turn > after && (ageMs === 0 || at >= now - ageMs);
+      const doubted = () => vanished.has(key) || refused.has(key);
+      const sure = ({ read, begun }: Entry<T>) =>
+        !doubted() && (read.state === 'present' || begun.turn > listed.turn || !partial);
+
+      if (enough(known.begun) && sure(known)) return known.read;
+      const joins = running !== undefined && enough(running.begun);
+      if (now < refusedUntil || doubted() || (!joins && spent + 1 < price)) return alone(key, get);
+      const failure = await listFor(enough);
+      if (failure) return { state: 'failed', failure };
+      const found = lookUp(key);
+      return runtime.monotonic() >= refusedUntil && sure(found) ? found.read : alone(key, get);
+    },
+    wrote(key, succeeded) {
+      written.set(key, ++turns);
+      if (!succeeded) refused.add(key);
+    },
+    keysOf(is) {
+      return [...entries].flatMap(([key, { read }]) => (read.state === 'present' && is(read.value) ? [key] : []));
+    },
+  };
+}

@@ -1,0 +1,131 @@
+import { accessSync, constants, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { realRuntime as runtime } from '../../operator/runtime.ts';
+import { type Envtest, startEnvtest } from '../../sandbox/envtest/envtest.ts';
+import { createKubeCore, type KubeServer, startKubeServer, writeKubeconfig } from '../../sandbox/kube/index.ts';
+import { CRD_PATH, widgetCrd } from '../unit/sandbox-kube.support.ts';
+import { type Difference, differences } from './conformance/compare.ts';
+import { KNOWN } from './conformance/differences.ts';
+import { asAUser } from './conformance/kubectlScenarios.ts';
+import { SCENARIOS } from './conformance/scenarios.ts';
+import { openSession, type Session, type Target } from './conformance/session.ts';
+
+/**
+ * The sandbox's Kubernetes API is asked the same as a real kube-apiserver, and must answer the same, but for what
+ * `conformance/differences.ts` lists.
+ */
+
+const folder = mkdtempSync(join(tmpdir(), 'aitenant-conformance-'));
+let envtest: Envtest;
+let memory: KubeServer;
+let targets: { sandbox: Target; real: Target };
+/** Which of the known differences have shown. */
+const shown = new Set<(typeof KNOWN)[number]>();
+
+beforeAll(async () => {
+  memory = await startKubeServer({ core: createKubeCore({ runtime }) });
+  envtest = await startEnvtest({ stateDir: join(folder, 'envtest') });
+  await writeKubeconfig(join(folder, 'sandbox.kubeconfig'), memory.url);
+  targets = {
+    sandbox: { url: memory.url, kubeconfig: join(folder, 'sandbox.kubeconfig'), folder: join(folder, 'sandbox') },
+    real: { ...envtest, kubeconfig: envtest.kubeconfigPath, folder: join(folder, 'real') },
+  };
+  const tenants = parse(readFileSync(new URL('../../crds/aitenants.yaml', import.meta.url), 'utf8')) as object;
+  for (const target of Object.values(targets)) {
+    mkdirSync(target.folder);
+    const session = openSession(target);
+    for (const body of [tenants, widgetCrd]) await session.ask('POST', CRD_PATH, { body });
+    for (const path of ['/apis/ai-platform.dev/v1alpha1/aitenants', '/apis/shop.example/v1/widgets']) {
+      await session.until(path, ({ code }) => code === 200);
+    }
+    await session.close();
+  }
+});
+afterAll(async () => {
+  await envtest?.stop();
+  await memory?.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** Plays on both servers; answers what they differ in and nobody has listed. */
+async function unlisted(
+  name: string,
+  play: (session: Session) => Promise<void>,
+  kubectl?: string,
+): Promise<Difference[]> {
+  const [sandbox, real] = await Promise.all(
+    [targets.sandbox, targets.real].map(async target => {
+      const session = openSession(target, kubectl);
+      try {
+        await play(session);
+      } finally {
+        await session.close();
+      }
+      return session.transcript;
+    }),
+  );
+  return Object.keys({ ...sandbox, ...real })
+    .flatMap(step => differences(`${name} › ${step}: `, sandbox?.[step], real?.[step]))
+    .filter(({ at }) => {
+      const listed = KNOWN.filter(known => known.at.test(at));
+      for (const known of listed) shown.add(known);
+      return listed.length === 0;
+    });
+}
+
+const inNamespace = async (session: Session, namespace: string) => {
+  const { code } = await session.ask('POST', '/api/v1/namespaces', {
+    body: { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } },
+  });
+  expect(code).toBe(201);
+};
+
+describe('the sandbox’s Kubernetes API answers as kube-apiserver does', () => {
+  test.each(Object.entries(SCENARIOS))('%s', async (name, scenario) => {
+    const namespace = `conf-${Object.keys(SCENARIOS).indexOf(name)}`;
+    const found = await unlisted(name, async session => {
+      await inNamespace(session, namespace);
+      await scenario(session, `/apis/shop.example/v1/namespaces/${namespace}/widgets`, namespace);
+    });
+    expect(found).toEqual([]);
+  });
+});
+
+/** The Google Cloud CLI ships these beside gcloud. */
+const FOLDERS = [...(process.env.PATH ?? '').split(delimiter), '/usr/lib/google-cloud-sdk/bin'];
+const kubectls = ['1.27', '1.30', '1.33'].flatMap(version => {
+  const path = FOLDERS.map(each => join(each, `kubectl.${version}`)).find(isProgram);
+  if (!path) console.log(`kubectl.${version} is not on this machine: NOT compared`);
+  return path ? [{ version, path }] : [];
+});
+
+function isProgram(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+describe.each(kubectls)('kubectl $version sees no difference', ({ version, path }) => {
+  test('in what a user of the operator does', { timeout: 180_000 }, async () => {
+    const namespace = `kubectl-${version.replace('.', '-')}`;
+    const found = await unlisted(
+      `kubectl ${version}`,
+      async session => {
+        await inNamespace(session, namespace);
+        await asAUser(session, namespace);
+      },
+      path,
+    );
+    expect(found).toEqual([]);
+  });
+});
+
+test('every listed difference is still there', () => {
+  expect(KNOWN.filter(known => !shown.has(known))).toEqual([]);
+});

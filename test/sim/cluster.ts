@@ -1,0 +1,240 @@
+import { METHODS } from '../../operator/gcp/methods.ts';
+import { CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES } from '../../operator/kube/resources.ts';
+import type { JsonObject, KubeApi, KubeObject } from '../../operator/ports.ts';
+import type { Settings } from '../../operator/tenant/types.ts';
+import { AI_TENANTS } from '../../operator/tenantResource.ts';
+import type { GcpCore } from '../../sandbox/gcp/core.ts';
+import { createKubeCore, type KubeCore } from '../../sandbox/kube/index.ts';
+import { SECRET_VALUE } from './actors.ts';
+import { type Clock, createRandom, type Random } from './clock.ts';
+import type { Facts } from './cloudFacts.ts';
+import type { ArmedFaults } from './faults.ts';
+import { checkGone, checkWrite, type Knowledge } from './invariants.ts';
+import type { GcpEffect } from './ports.ts';
+import { createReplica, type Replica } from './replica.ts';
+import type { Script } from './script.ts';
+
+/** A Kubernetes cluster with its operators; every write of theirs is judged as it takes effect. */
+export interface Cluster {
+  id: string;
+  core: KubeCore;
+  settings: Settings;
+  replicas: Replica[];
+  /** The tenants as they are stored, as of the last `look`. */
+  tenants(): KubeObject[];
+  /** Since when the CRD is being deleted. */
+  crdDeleted(): Promise<string | undefined>;
+  /** Takes note of what has changed in the store. To be called after whatever may have changed something. */
+  look(): Promise<void>;
+  /** The API server is gone for so long, and all watches with it. */
+  down(forMs: number): void;
+  lag(ms: number, forMs: number): void;
+  heal(): void;
+}
+
+/** A call to Google Cloud that changes something, as it took effect. */
+export interface Write {
+  at: number;
+  cluster: string;
+  method: string;
+  resource: string;
+  code: string;
+  request: JsonObject;
+}
+
+export interface ClusterOptions {
+  id: string;
+  index: number;
+  script: Script;
+  clock: Clock;
+  chance: Random;
+  gcp: GcpCore;
+  facts: Facts;
+  faults: ArmedFaults;
+  crd: KubeObject;
+  note(text: string): void;
+  breakRule(text: string): void;
+  touched(resource: string): boolean;
+  excused(tenant: string): boolean;
+  onWrite(write: Write): void;
+}
+
+/** A call that took longer than this from client to effect was computed from a world that may be gone. */
+const LATE_MS = 3_000;
+const ENCODED_VALUE = Buffer.from(SECRET_VALUE).toString('base64');
+
+export async function createCluster(options: ClusterOptions): Promise<Cluster> {
+  const { id, index, script, clock, chance, gcp, facts, note, breakRule } = options;
+  const core = createKubeCore({ runtime: clock });
+  await must(core.api.create(CUSTOM_RESOURCE_DEFINITIONS, undefined, options.crd));
+  const team = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'team-a' } };
+  await must(core.api.create(NAMESPACES, undefined, team));
+  const settings: Settings = {
+    project: 'demo-project',
+    projects: [],
+    defaultImage: 'gcr.io/cloudrun/hello',
+    claimPolicy: 'labelled',
+    clusterId: id,
+    regionMoveGraceMs: 60_000,
+    syncIntervalMs: 180_000,
+  };
+  let stored = new Map<string, KubeObject>();
+  const ever = new Set<string>();
+  let downUntil = 0;
+  let lagging = { until: 0, ms: 0 };
+
+  const knowledge = (isLate: boolean): Knowledge => ({
+    facts,
+    clusterId: id,
+    tenant: (namespace, name) => stored.get(`${namespace}/${name}`),
+    known: (namespace, name) => ever.has(`${namespace}/${name}`),
+    touched: options.touched,
+    abandoned: options.excused,
+    isLate,
+  });
+
+  async function look(): Promise<void> {
+    const listed = await core.api.list(AI_TENANTS, {});
+    const items = listed.ok ? listed.value.items : [];
+    const now = new Map(items.map(item => [`${item.metadata.namespace}/${item.metadata.name}`, item]));
+    for (const [key, old] of stored) {
+      if (now.get(key)?.metadata.uid === old.metadata.uid) continue;
+      note(`${id}: ${key} is gone`);
+      for (const text of checkGone(knowledge(false), old)) breakRule(text);
+    }
+    for (const key of now.keys()) ever.add(key);
+    stored = now;
+  }
+
+  const keepsSecrets = (what: string, value: unknown) => {
+    const text = JSON.stringify(value) ?? '';
+    if (text.includes(SECRET_VALUE) || text.includes(ENCODED_VALUE)) breakRule(`rule 4: ${what} holds a key's value`);
+  };
+
+  const kube: KubeApi = {
+    ...core.api,
+    async patch(resource, namespace, name, patch, how) {
+      keepsSecrets(`a patch of ${resource.plural}`, patch);
+      const result = await core.api.patch(resource, namespace, name, patch, how);
+      if (resource.plural === AI_TENANTS.plural) {
+        const what = how?.subresource
+          ? summary(patch)
+          : `finalizers ${JSON.stringify((patch.metadata as JsonObject).finalizers)}`;
+        note(`${id} writes ${namespace}/${name}: ${what} → ${result.ok ? 'ok' : `${result.status.code}`}`);
+        await look();
+      }
+      return result;
+    },
+    async create(resource, namespace, object) {
+      keepsSecrets(`a new one of ${resource.plural}`, object);
+      return core.api.create(resource, namespace, object);
+    },
+  };
+
+  const effect =
+    (number: number): GcpEffect =>
+    async (method, request, sentAt) => {
+      const caller = { email: `operator@${id}.example` };
+      if (!METHODS.get(method)?.write) return gcp.invoke(method, request, { caller });
+      const isLate = clock.monotonic() - sentAt > LATE_MS || replicas[number]?.isLeader() !== true;
+      const check = checkWrite(knowledge(isLate), method, request);
+      const result = await gcp.invoke(method, request, { caller });
+      const write = {
+        at: clock.monotonic(),
+        cluster: id,
+        method,
+        resource: resourceOf(request),
+        code: result.ok ? 'OK' : result.status.code,
+        request,
+      };
+      options.onWrite(write);
+      for (const text of check.after(result)) breakRule(text);
+      return result;
+    };
+
+  const replicas: Replica[] = [];
+  for (let number = 0; number < (script.replicas[index] ?? 0); number++) {
+    replicas.push(
+      createReplica({
+        id: `${id}-${number}`,
+        cluster: index,
+        clock,
+        random: createRandom(chance.int(0, 2 ** 31)),
+        faults: options.faults,
+        latencyMs: script.latencyMs,
+        settings,
+        kube,
+        gcp: effect(number),
+        log(level, message, fields) {
+          keepsSecrets('a log', fields);
+          if (level === 'error') breakRule(`${message}: ${JSON.stringify(fields)}`);
+        },
+        note,
+        apiDown: () => clock.monotonic() < downUntil,
+        lagMs: () => (clock.monotonic() < lagging.until ? lagging.ms : script.watchLagMs),
+      }),
+    );
+  }
+  await look();
+  return {
+    id,
+    core,
+    settings,
+    replicas,
+    tenants: () => [...stored.values()],
+    look,
+    async crdDeleted() {
+      const crd = await core.api.get(CUSTOM_RESOURCE_DEFINITIONS, undefined, options.crd.metadata.name);
+      return crd.ok ? crd.value.metadata.deletionTimestamp : undefined;
+    },
+    down(forMs) {
+      downUntil = clock.monotonic() + forMs;
+      core.dropWatches();
+    },
+    lag(ms, forMs) {
+      lagging = { until: clock.monotonic() + forMs, ms };
+    },
+    heal() {
+      downUntil = 0;
+      lagging = { until: 0, ms: 0 };
+      for (const replica of replicas) {
+        replica.cut(0);
+        replica.skew(0);
+      }
+    },
+  };
+}
+
+function resourceOf(request: JsonObject): string {
+  const { parent, serviceId, accountId, name, resource } = request;
+  if (serviceId !== undefined) return `${parent}/services/${serviceId}`;
+  if (accountId !== undefined) return `${name}/serviceAccounts/${accountId}`;
+  const nested = (request.service ?? request.serviceAccount) as JsonObject | undefined;
+  return String(resource ?? name ?? nested?.name);
+}
+
+/** A status patch in a few words. */
+function summary(patch: JsonObject): string {
+  const status = (patch.status ?? {}) as {
+    conditions?: { type: string; reason: string; message: string }[];
+    inventory?: JsonObject[] | null;
+  };
+  const ready = status.conditions?.find(({ type }) => type === 'Ready');
+  const inventory = status.inventory?.map(({ type, name, retireAt, deletedAt }) =>
+    [type, String(name).split('/').slice(-3).join('/'), retireAt && 'retiring', deletedAt && 'deleted']
+      .filter(Boolean)
+      .join(' '),
+  );
+  return [
+    ready && `${ready.reason}: ${ready.message.slice(0, 160)}`,
+    status.inventory !== undefined && `inventory [${inventory?.join(', ') ?? ''}]`,
+    `(${Object.keys(status).join(', ')})`,
+  ]
+    .filter(Boolean)
+    .join('; ');
+}
+
+async function must(result: ReturnType<KubeApi['create']>): Promise<void> {
+  const answer = await result;
+  if (!answer.ok) throw new Error(answer.status.message);
+}

@@ -1,0 +1,291 @@
+import type { GcpCode, JsonObject } from '../../operator/ports.ts';
+import { createRandom, type Random } from './clock.ts';
+import type { Action, Aim, Fault, Script, Step, TenantRef } from './script.ts';
+
+/** A script from a seed: valid specs, everyday edits, and every kind of fault. */
+
+const NAMES = ['alpha', 'alpha-two', 'bravo'];
+const NAMESPACES = ['default', 'team-a'];
+const REGIONS = ['asia-northeast1', 'us-central1'];
+const SECRETS = ['key-1', 'key-2', 'key-3', 'other-key'];
+const IMAGES = [
+  undefined,
+  undefined,
+  'registry.example/app:1',
+  'registry.example/app:2',
+  'registry.example/slow:1',
+  'registry.example/broken:1',
+  'registry.example/missing:1',
+];
+const CODES: GcpCode[] = [
+  'UNAVAILABLE',
+  'INTERNAL',
+  'DEADLINE_EXCEEDED',
+  'ABORTED',
+  'RESOURCE_EXHAUSTED',
+  'PERMISSION_DENIED',
+  'UNKNOWN',
+  'CANCELLED',
+  'ALREADY_EXISTS',
+  'NOT_FOUND',
+  'INVALID_ARGUMENT',
+  'FAILED_PRECONDITION',
+];
+
+export function generate(seed: number): Script {
+  const random = createRandom(seed);
+  const second = random.chance(0.25);
+  const spanMs = random.pick([60_000, 120_000, 300_000]);
+  const slow = random.chance(0.4);
+  const replicas = [random.pick([1, 1, 2, 3]), ...(second ? [1] : [])];
+  const tenants = chosenTenants(random, second);
+  const steps: Step[] = [];
+  const at = () => random.int(0, spanMs);
+  const add = (when: number, action: Action) => void steps.push({ at: when, ...action });
+
+  for (const secret of SECRETS) {
+    add(0, { who: 'secrets', do: 'create', secret });
+    add(0, { who: 'rotation', do: 'add', secret, back: 0 });
+    if (random.chance(0.9))
+      add(0, {
+        who: 'secrets',
+        do: 'consent',
+        secret,
+        namespace: random.chance(0.8) ? (tenants[0]?.namespace ?? 'default') : random.pick(NAMESPACES),
+      });
+    if (random.chance(0.3))
+      add(0, { who: 'iam', do: 'toggle', secret, member: 'group:ops@example.com', conditional: random.chance(0.5) });
+  }
+  for (const tenant of tenants) {
+    const who = random.pick(['kubectl', 'gitops'] as const);
+    add(random.int(1, spanMs / 4), { who, do: 'apply', spec: spec(random), ...tenant });
+  }
+  for (let left = random.int(0, 16); left > 0; left--) add(at(), edit(random, tenants, second));
+  const faults: Fault[] = [];
+  for (let left = random.int(0, 12); left > 0; left--) faults.push({ at: at(), ...fault(random, replicas) });
+  return {
+    seed,
+    replicas,
+    cloud: {
+      createVisibleMs: slow ? random.int(0, 60_000) : 100,
+      policyPropagationMs: slow ? random.int(0, 60_000) : 200,
+      accountPropagationMs: slow ? random.int(0, 60_000) : 300,
+      deployMs: slow ? random.int(300, 20_000) : 300,
+    },
+    latencyMs: random.pick([20, 200, 2_000]),
+    watchLagMs: random.pick([0, 5, 5, 1_000, 10_000]),
+    spanMs,
+    steps: steps.sort((a, b) => a.at - b.at),
+    faults: faults.sort((a, b) => a.at - b.at),
+  };
+}
+
+function chosenTenants(random: Random, second: boolean): TenantRef[] {
+  const all = NAMES.flatMap(name => NAMESPACES.map(namespace => ({ cluster: 0, namespace, name })));
+  const count = random.pick([1, 1, 1, 2, 2, 3, 6]);
+  const chosen: TenantRef[] = [];
+  while (chosen.length < count) {
+    const tenant = random.chance(0.7)
+      ? all.find(({ namespace }, i) => namespace === 'default' && !chosen.includes(all[i] as TenantRef))
+      : undefined;
+    const next = tenant ?? random.pick(all);
+    if (!chosen.includes(next)) chosen.push(next);
+  }
+  const [first] = chosen;
+  return second && first ? [...chosen, { ...first, cluster: 1 }] : chosen;
+}
+
+function spec(random: Random): JsonObject {
+  const access = random.pick(['Public', 'Public', 'Authenticated']);
+  const image = random.pick(IMAGES);
+  const [cpu, memory] = random.pick([
+    ['1', '1Gi'],
+    [1, '1024Mi'],
+    ['2', '2Gi'],
+    ['500m', '512Mi'],
+  ]) as [string, string];
+  return {
+    region: random.chance(0.8) ? (REGIONS[0] ?? '') : random.pick(REGIONS),
+    keys: keys(random),
+    ...(image !== undefined && { image }),
+    ...(random.chance(0.3) && { env: [{ name: 'MODE', value: random.pick(['a', 'b']) }] }),
+    scaling: {
+      minInstances: random.int(0, 2),
+      maxInstances: random.int(3, 12),
+      concurrency: cpu === '500m' ? 1 : random.pick([80, 80, 40]),
+    },
+    resources: { cpu, memory },
+    timeoutSeconds: random.pick([300, 300, 60]),
+    access,
+    ...(access === 'Authenticated' && {
+      invokers: random.pick([[], ['user:a@example.com'], ['user:a@example.com', 'group:b@example.com']]),
+    }),
+    ...(random.chance(0.03) && { suspend: true }),
+  };
+}
+
+function keys(random: Random): JsonObject[] {
+  const count = random.pick([1, 1, 2, 3]);
+  const names = ['openai', 'backup', 'third'].slice(0, count);
+  return names.map((name, index) => {
+    const id = random.chance(0.6) ? (SECRETS[index] ?? 'key-1') : random.pick(SECRETS);
+    const version = random.chance(0.15) ? random.int(1, 3) : 'latest';
+    return {
+      name,
+      secretRef: {
+        external:
+          id === 'other-key'
+            ? 'projects/other-project/secrets/other-key'
+            : random.chance(0.2)
+              ? `projects/demo-project/secrets/${id}`
+              : id,
+      },
+      ...((index === 0 || random.chance(0.4)) && { env: `KEY_${index}` }),
+      ...(version !== 'latest' && { version }),
+      ...(random.chance(0.2) && { rollout: 'OnRestart' }),
+    };
+  });
+}
+
+function edit(random: Random, tenants: TenantRef[], second: boolean): Action {
+  const tenant = random.pick(tenants);
+  const { name, cluster, namespace } = tenant;
+  const secret = random.pick(SECRETS);
+  const region = random.chance(0.7) ? (REGIONS[0] ?? '') : random.pick(REGIONS);
+  const dice = random.next();
+  if (dice < 0.22)
+    return { who: random.pick(['kubectl', 'gitops'] as const), do: 'apply', spec: spec(random), ...tenant };
+  if (dice < 0.3) return { who: random.pick(['kubectl', 'gitops'] as const), do: 'delete', ...tenant };
+  if (dice < 0.35)
+    return {
+      who: 'kubectl',
+      do: 'patch',
+      spec: random.pick([{ suspend: true }, { suspend: false }, { region }, { keys: keys(random) }]),
+      ...tenant,
+    };
+  if (dice < 0.4) {
+    const [key, value] = random.pick([
+      ['ai-platform.dev/deletion-policy', 'abandon'],
+      ['ai-platform.dev/deletion-policy', null],
+      ['ai-platform.dev/deletion-policy', 'keep'],
+      ['ai-platform.dev/reconcile-requested-at', 'now'],
+    ] as const);
+    return { who: 'kubectl', do: 'annotate', key, value, ...tenant };
+  }
+  if (dice < 0.52)
+    return {
+      who: 'rotation',
+      do: random.pick(['add', 'add', 'add', 'disable', 'enable', 'destroy'] as const),
+      secret,
+      back: random.pick([0, 0, 1]),
+    };
+  if (dice < 0.58)
+    return {
+      who: 'secrets',
+      do: 'consent',
+      secret,
+      namespace: random.pick([null, namespace, namespace, 'team-a']),
+      ...(random.chance(0.2) && { cluster: 'cluster-1' }),
+    };
+  if (dice < 0.6) return { who: 'secrets', do: random.pick(['delete', 'create'] as const), secret };
+  if (dice < 0.66)
+    return {
+      who: 'iam',
+      do: 'toggle',
+      secret,
+      member: random.pick(['user:x@example.com', 'group:ops@example.com']),
+      conditional: random.chance(0.5),
+    };
+  if (dice < 0.7) return { who: 'iam', do: 'ungrant', secret, account: name };
+  if (dice < 0.88) {
+    const what = random.pick([
+      'variable',
+      'image',
+      'access',
+      'scaling',
+      'traffic',
+      'label',
+      'unmark',
+      'delete',
+      'invoker',
+      'public',
+    ] as const);
+    return { who: 'console', do: what, tenant: name, region };
+  }
+  if (dice < 0.92)
+    return { who: 'console', do: random.pick(['deleteAccount', 'disableAccount'] as const), tenant: name };
+  if (dice < 0.94)
+    return {
+      who: 'admin',
+      do: random.pick(['deleteNamespace', 'createNamespace'] as const),
+      cluster,
+      namespace: 'team-a',
+    };
+  if (dice < 0.96)
+    return { who: 'admin', do: 'project', cluster, namespace, project: random.pick(['other-project', null]) };
+  return { who: 'admin', do: random.pick(['deleteCrd', 'createCrd'] as const), cluster: second ? random.int(0, 1) : 0 };
+}
+
+/** A call that is answered with one of these may have taken effect; any other code says that it has not. */
+const OPEN: readonly (GcpCode | number)[] = [
+  'UNAVAILABLE',
+  'INTERNAL',
+  'DEADLINE_EXCEEDED',
+  'ABORTED',
+  'UNKNOWN',
+  'CANCELLED',
+  0,
+  500,
+  503,
+  504,
+];
+
+type Untimed<T> = T extends { at: number } ? Omit<T, 'at'> : never;
+
+function fault(random: Random, replicas: number[]): Untimed<Fault> {
+  const cluster = replicas.length > 1 && random.chance(0.2) ? 1 : 0;
+  const replica = random.int(0, (replicas[cluster] ?? 1) - 1);
+  const forMs = random.int(1_000, 60_000);
+  const port = random.pick(['gcp', 'gcp', 'kube'] as const);
+  const aim: Aim = { cluster, port, kind: random.pick(['write', 'write', 'read'] as const), skip: random.int(0, 3) };
+  const dice = random.next();
+  if (dice < 0.15) return { fault: 'crashBefore', ...aim };
+  if (dice < 0.3) return { fault: 'crashAfter', ...aim };
+  if (dice < 0.42) return { fault: 'lost', took: random.chance(0.6), ...aim };
+  if (dice < 0.57) {
+    const code = port === 'gcp' ? random.pick(CODES) : random.pick([0, 409, 429, 500, 503, 504]);
+    return {
+      fault: 'refused',
+      code,
+      took: OPEN.includes(code) && random.chance(0.4),
+      times: random.pick([1, 1, 2, 5]),
+      ...aim,
+    };
+  }
+  if (dice < 0.67) return { fault: 'late', effectMs: random.int(0, 40_000), answerMs: random.int(0, 20_000), ...aim };
+  if (dice < 0.74) return { fault: 'kill', cluster, replica, forMs };
+  if (dice < 0.79) return { fault: 'apiDown', cluster, forMs };
+  if (dice < 0.83) return random.chance(0.5) ? { fault: 'compact', cluster } : { fault: 'dropWatches', cluster };
+  if (dice < 0.86) return { fault: 'silence', cluster, forMs };
+  if (dice < 0.9) return { fault: 'lag', cluster, lagMs: random.int(1_000, 30_000), forMs };
+  if (dice < 0.94) return { fault: 'cut', cluster, replica, forMs };
+  if (dice < 0.96) return { fault: 'skew', cluster, replica, ms: random.int(-60_000, 60_000) };
+  if (dice < 0.98)
+    return {
+      fault: 'quota',
+      api: random.pick(['run', 'secretmanager', 'iam'] as const),
+      writes: random.int(0, 3),
+      forMs,
+    };
+  return {
+    fault: 'deny',
+    permission: random.pick([
+      'run.services.update',
+      'iam.serviceAccounts.actAs',
+      'secretmanager.secrets.setIamPolicy',
+      'run.services.get',
+      'iam.serviceAccounts.delete',
+    ]),
+    forMs,
+  };
+}

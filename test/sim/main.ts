@@ -1,0 +1,120 @@
+import { availableParallelism } from 'node:os';
+import { parseArgs } from 'node:util';
+import { crashPoints, crashTask } from './crashPoints.ts';
+import { generate } from './generate.ts';
+import { type Outcome, runAll, type Task } from './pool.ts';
+import regressions from './regressions.json' with { type: 'json' };
+import { run } from './run.ts';
+import { type Script, shown, time } from './script.ts';
+import { shrink } from './shrink.ts';
+
+/**
+ * `npm run test:sim -- --seeds N --from S`: that many runs, and the scripts that failed in the past. `--crashes` and `--pairs`
+ * strike at every single call of the scenarios instead, once and twice. Exit code 1 if a run fails: each kind of failure is
+ * told with the command that replays it, the first ones also with a script as small as can be and what happened in it.
+ */
+
+/** So many kinds of failure are shown in full. */
+const MOST_SHOWN = 3;
+const SHRINKING_RUNS = 120;
+
+const { values: options } = parseArgs({
+  options: {
+    seeds: { type: 'string', default: '200' },
+    from: { type: 'string', default: '1' },
+    /** No new run is begun after so many seconds. */
+    seconds: { type: 'string' },
+    workers: { type: 'string', default: String(availableParallelism()) },
+    crashes: { type: 'boolean', default: false },
+    pairs: { type: 'boolean', default: false },
+    /** One crash point or regression, by the name that is printed. */
+    run: { type: 'string' },
+    /** Tells everything that happens in a single run. */
+    verbose: { type: 'boolean', default: false },
+    /** Begins nothing more once a run has failed. */
+    bail: { type: 'boolean', default: false },
+    /** Only which ones failed. */
+    brief: { type: 'boolean', default: false },
+  },
+});
+
+const startedAt = performance.now();
+const workers = Number(options.workers);
+const until = options.seconds === undefined ? undefined : startedAt + Number(options.seconds) * 1000;
+let toldAt = startedAt;
+
+const runTasks = (tasks: Task[]): Promise<Outcome[]> =>
+  runAll(tasks, {
+    workers,
+    until,
+    bail: options.bail,
+    onProgress(done) {
+      if (performance.now() - toldAt < 10_000) return;
+      toldAt = performance.now();
+      console.log(
+        `${done.length} of ${tasks.length}; failed: ${done.filter(({ problems }) => problems.length > 0).length}`,
+      );
+    },
+  });
+
+/** Scripts that showed a bug once, as small as they could be made: they outlive every change of the generator. */
+const past: Task[] = regressions.map(({ name, script }) => ({ name, script: script as Script }));
+const taskNamed = (name: string): Task | undefined => past.find(task => task.name === name) ?? crashTask(name);
+const scriptOf = (name: string): Script => taskNamed(name)?.script ?? generate(Number(name));
+const replay = (name: string): string =>
+  `npm run test:sim -- ${taskNamed(name) ? `--run '${name}'` : `--seeds 1 --from ${name}`} --verbose`;
+
+async function outcomesOf(): Promise<Outcome[]> {
+  if (options.run !== undefined) {
+    const task = taskNamed(options.run);
+    if (!task) throw new Error(`There is no run called ${options.run}.`);
+    return runTasks([task]);
+  }
+  if (options.crashes || options.pairs) return crashPoints(options.pairs, runTasks);
+  const count = Number(options.seeds);
+  const fresh = Array.from({ length: count }, (_, index) => Number(options.from) + index);
+  const seeds = fresh.map(seed => ({ name: String(seed), script: generate(seed) }));
+  return runTasks(count === 1 ? seeds : [...past, ...seeds]);
+}
+
+/** The failure again, made as small as can be, step by step. */
+async function explain(name: string): Promise<void> {
+  const found = await shrink(await run(scriptOf(name)), SHRINKING_RUNS);
+  const { steps, faults, replicas } = found.script;
+  console.log(`  made smaller: ${replicas.join('+')} replicas, ${steps.length} steps, ${faults.length} faults`);
+  for (const entry of [...steps, ...faults].sort((a, b) => a.at - b.at)) console.log(`    ${shown(entry)}`);
+  console.log('  what happened:');
+  for (const { at, text } of found.timeline.slice(0, 80)) console.log(`    ${time(at)} ${text.slice(0, 300)}`);
+  for (const problem of found.problems) console.log(`  → ${problem}`);
+  console.log(`  for regressions.json: ${JSON.stringify(found.script)}`);
+}
+
+const outcomes = await outcomesOf();
+const failed = outcomes.filter(({ problems }) => problems.length > 0);
+const kinds = [...Map.groupBy(failed, ({ kind, problems }) => kind ?? problems[0]).values()];
+for (const [index, alike] of kinds.entries()) {
+  const [first, ...others] = alike;
+  if (!first) continue;
+  console.log(`\n${first.name}: ${first.problems.slice(0, 3).join('\n  ').slice(0, 1_500)}`);
+  console.log(`  replay: ${replay(first.name)}`);
+  if (others.length > 0)
+    console.log(
+      `  ${others.length} more alike: ${others
+        .slice(0, 20)
+        .map(({ name }) => name)
+        .join(', ')}`,
+    );
+  if (index < MOST_SHOWN && !options.brief && !options.verbose) await explain(first.name);
+}
+if (options.verbose && outcomes.length === 1 && outcomes[0]) {
+  const { timeline } = await run(scriptOf(outcomes[0].name));
+  for (const { at, text } of timeline) console.log(`${time(at)} ${text.slice(0, 400)}`);
+}
+const seconds = (performance.now() - startedAt) / 1000;
+const sum = (of: (outcome: Outcome) => number) => outcomes.reduce((total, outcome) => total + of(outcome), 0);
+console.log(
+  `\n${outcomes.length} runs in ${seconds.toFixed(1)} s: ${sum(({ writes }) => writes)} writes of the operator judged; ` +
+    `the slowest settled ${(Math.max(0, ...outcomes.map(({ settledMs }) => settledMs)) / 60_000).toFixed(0)} virtual minutes after the last fault`,
+);
+console.log(`${outcomes.length - failed.length} passed, ${failed.length} failed`);
+process.exitCode = failed.length > 0 ? 1 : 0;

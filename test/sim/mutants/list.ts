@@ -1,0 +1,312 @@
+/** Classic bugs of controllers, each one line of the operator changed: the simulation has to catch every one. */
+export interface Mutant {
+  name: string;
+  /** Below `operator/`. */
+  file: string;
+  /** Must be there exactly once. */
+  find: string;
+  replace: string;
+}
+
+export const MUTANTS: readonly Mutant[] = [
+  // ------------------------------------------------------------------------------------- policies of somebody's
+  {
+    name: 'drop the etag when a policy is written',
+    file: 'gcp/policy.ts',
+    find: '    version: 3,\n    etag: policy.etag,',
+    replace: '    version: 3,',
+  },
+  {
+    name: 'forget policy version 3 when writing',
+    file: 'gcp/policy.ts',
+    find: '    version: 3,\n',
+    replace: '    version: 1,\n',
+  },
+  {
+    name: 'forget policy version 3 when reading',
+    file: 'gcp/reads.ts',
+    find: 'requestedPolicyVersion: 3',
+    replace: 'requestedPolicyVersion: 1',
+  },
+  {
+    name: 'add the member to a conditional binding',
+    file: 'tenant/policy.ts',
+    find: '  binding.role === role && binding.condition === undefined;',
+    replace: '  binding.role === role;',
+  },
+  {
+    name: 'match members by prefix',
+    file: 'tenant/policy.ts',
+    find: '  return folded(a) === folded(b);',
+    replace: "  return folded(a).startsWith(folded(b).split('@')[0] ?? '');",
+  },
+  {
+    name: 'leave the deleted member when granting anew',
+    file: 'tenant/planAccess.ts',
+    find: 'add: [member], remove: stale });',
+    replace: 'add: [member], remove: [] });',
+  },
+  // -------------------------------------------------------------------------------------------------- whose it is
+  {
+    name: 'adopt another owner’s service',
+    file: 'tenant/ownership.ts',
+    find: "    return fits ? 'ours' : 'theirs';",
+    replace: "    return fits ? 'ours' : 'ours';",
+  },
+  {
+    name: 'adopt another owner’s account',
+    file: 'tenant/ownership.ts',
+    find: "    return owner === ownerText(rules.owner) ? 'ours' : 'theirs';",
+    replace: "    return owner === ownerText(rules.owner) ? 'ours' : 'ours';",
+  },
+  {
+    name: 'use a secret without consent',
+    file: 'tenant/ownership.ts',
+    find: '  if (namespace !== rules.owner.namespace) return false;',
+    replace: '  if (namespace === "") return false;',
+  },
+  {
+    name: 'replace all labels of a service',
+    file: 'tenant/planService.ts',
+    find: 'fields.labels = { ...found.labels, ...ownerLabels(desired.owner) };',
+    replace: 'fields.labels = ownerLabels(desired.owner);',
+  },
+  {
+    name: 'drop variables that the spec never named',
+    file: 'tenant/template.ts',
+    find: '    if (want === undefined || sameVariable(variable, want)) variables.push(variable);',
+    replace:
+      '    if (want !== undefined && sameVariable(variable, want)) variables.push(variable);\n    else if (want === undefined) continue;',
+  },
+  // ---------------------------------------------------------------------------------------------------- inventory
+  {
+    name: 'make first, record later',
+    file: 'reconciler.ts',
+    find: '    if (!(await held.writeStatus(before.status))) return CONFLICT;\n    const outcomes = await apply(held, plan, before.status, desired.actAs);',
+    replace: '    const outcomes = await apply(held, plan, before.status, desired.actAs);',
+  },
+  {
+    name: 'forget a create whose answer was lost',
+    file: 'tenant/inventory.ts',
+    find: "const ambiguous = (failure: Failure): boolean => failure.kind === 'Transient' || failure.kind === 'Conflict';",
+    replace: "const ambiguous = (failure: Failure): boolean => failure.kind === 'Conflict';",
+  },
+  {
+    name: 'take a 404 for gone at once',
+    file: 'tenant/inventory.ts',
+    find: '  return entry.deletedAt !== undefined || age(entry, now) >= SETTLE_MS;',
+    replace: '  return entry.deletedAt !== undefined || age(entry, now) >= 0;',
+  },
+  {
+    name: 'forget former identities of an account',
+    file: 'tenant/planAccount.ts',
+    find: '  return [...held.filter(entry => entry.uniqueId !== undefined && entry.uniqueId !== uniqueId), current];',
+    replace: '  return [current];',
+  },
+  {
+    name: 'forget a grant whose policy cannot be read',
+    file: 'tenant/planAccess.ts',
+    find: "  if (seen.policy?.state !== 'present') {\n    if (entry && !repeated) out.entries.push(entry);",
+    replace: "  if (seen.policy?.state !== 'present') {",
+  },
+  {
+    name: 'forget a former grant while the account cannot be read',
+    file: 'tenant/planAccess.ts',
+    find: '      if (stands || !absenceCounts(entry, ctx.now)) out.entries.push(entry);',
+    replace: '      if (!absenceCounts(entry, ctx.now)) out.entries.push(entry);',
+  },
+  {
+    name: 'forget a grant on the way out while a fresh account is out of sight',
+    file: 'tenant/deletion.ts',
+    find: "  if (account.state !== 'present' && fresh) {",
+    replace: "  if (account.state === 'failed' && account.state !== 'failed' && fresh) {",
+  },
+  {
+    name: 'forget the invokers of a service that is out of sight for a moment',
+    file: 'tenant/planService.ts',
+    find: '  out.entries = [...out.entries.filter(other => other.name !== name), entry, ...variables, ...onRecord];',
+    replace: '  out.entries = [...out.entries.filter(other => other.name !== name), entry, ...variables];',
+  },
+  // ----------------------------------------------------------------------------------------------------- deletion
+  {
+    name: 'remove the finalizer first',
+    file: 'reconciler.ts',
+    find: '    if (plan.inventory.length === 0 && plan.blockers.length === 0) {',
+    replace: '    if (plan.blockers.length === 0) {',
+  },
+  {
+    name: 'no finalizer at all',
+    file: 'reconciler.ts',
+    find: '    if (!tenant.hasFinalizer && !(await held.addFinalizer())) return CONFLICT;\n',
+    replace: '',
+  },
+  {
+    name: 'delete the account before its grants',
+    file: 'tenant/deletion.ts',
+    find: '    remove.needs = out.steps.map(({ id }) => id);\n    remove.removes = accounts.map(entryKey);\n    out.steps.push(remove);',
+    replace: '    remove.removes = accounts.map(entryKey);\n    out.steps.unshift(remove);',
+  },
+  {
+    name: 'delete grants and account before the service is gone',
+    file: 'tenant/deletion.ts',
+    find: '  if (out.inventory.length > 0) {\n    out.inventory.push(...grants, ...accounts);\n    return out;\n  }',
+    replace: '',
+  },
+  {
+    name: 'delete what is to be abandoned',
+    file: 'reconciler.ts',
+    find: "    const abandon = withCrd || (policy.ok && policy.policy === 'abandon');",
+    replace: '    const abandon = withCrd;',
+  },
+  {
+    name: 'go on while suspended',
+    file: 'reconciler.ts',
+    find: '    if (tenant.spec.suspend) return conclude(held, tenant, suspended(tenant, runtime.now()));\n',
+    replace: '',
+  },
+  // ------------------------------------------------------------------------------------- nothing working goes down
+  {
+    name: 'revoke a key while a revision still serves with it',
+    file: 'tenant/planAccess.ts',
+    find: '    if (!consentLost && inUse(entry.name)) {',
+    replace: '    if (!consentLost && inUse(entry.name) && ctx.now < 0) {',
+  },
+  {
+    name: 'delete the old region before the new one serves',
+    file: 'tenant/planService.ts',
+    find: '  for (const other of others) planLeaving(ctx, access, other, held, { arrived, full }, out);',
+    replace:
+      '  for (const other of others) planLeaving(ctx, access, other, held, { arrived: true, full: false }, out);',
+  },
+  {
+    name: 'never delete the old region',
+    file: 'tenant/planService.ts',
+    find: '  if (!(left > 0)) {',
+    replace: '  if (left < -1e15) {',
+  },
+  {
+    name: 'bring an older key version back',
+    file: 'tenant/keyVersion.ts',
+    find: "  if (!pinned && key.rollout === 'OnNewVersion' && version < highest) {",
+    replace: "  if (!pinned && key.rollout === 'OnNewVersion' && version < 0) {",
+  },
+  {
+    name: 'use a version that is disabled',
+    file: 'tenant/keyVersion.ts',
+    find: "  if (state !== 'ENABLED') {",
+    replace: "  if (state === 'UNKNOWN') {",
+  },
+  {
+    name: 'send the revision’s name back',
+    file: 'tenant/template.ts',
+    find: '  const { revision: _named, ...template } = current;',
+    replace: '  const template = { ...current };',
+  },
+  // ----------------------------------------------------------------------------------------------- what has left
+  {
+    name: 'leave variables that have left the spec',
+    file: 'tenant/template.ts',
+    find: '    dropVariables: ourVariables.filter(name => !variables.some(variable => variable.name === name)),',
+    replace: '    dropVariables: [],',
+  },
+  {
+    name: 'carry variables that have left the spec to the new region',
+    file: 'tenant/planService.ts',
+    find: 'wantedTemplate(spec, desired.account.email, access.variables, inherited);',
+    replace: 'wantedTemplate(spec, desired.account.email, access.variables, inherited.slice(inherited.length));',
+  },
+  {
+    name: 'leave invokers that have left the spec',
+    file: 'tenant/planInvokers.ts',
+    find: '    remove: leaving.flatMap(({ member }) => member ?? []),',
+    replace: '    remove: [],',
+  },
+  {
+    name: 'leave the public on a service that is closed',
+    file: 'tenant/planInvokers.ts',
+    find: '    removeEverywhere: isPublic ? [] : PUBLIC_MEMBERS,',
+    replace: '    removeEverywhere: [],',
+  },
+  // --------------------------------------------------------------------------------------------------------- drift
+  {
+    name: 'leave traffic where somebody put it',
+    file: 'tenant/template.ts',
+    find: '  if (traffic.length === 0 || latest === 100) return undefined;',
+    replace: '  if (traffic.length >= 0 || latest === 100) return undefined;',
+  },
+  {
+    name: 'leave an account disabled',
+    file: 'tenant/planAccount.ts',
+    find: '  if (found.disabled) {',
+    replace: "  if (found.disabled && found.email === '') {",
+  },
+  {
+    name: 'see a difference where there is none',
+    file: 'tenant/template.ts',
+    find: '  if (seconds(template.timeout) !== wanted.timeoutSeconds) {',
+    replace: '  if (seconds(template.timeout) !== undefined) {',
+  },
+  {
+    name: 'try a failed revision again at once',
+    file: 'tenant/planService.ts',
+    find: '  const left = Number.isNaN(failedAt) ? 0 : failedAt + delay - ctx.now;',
+    replace: '  const left = Number.isNaN(failedAt) ? 0 : failedAt + Math.min(delay, 0) - ctx.now;',
+  },
+  // --------------------------------------------------------------------------------------- queue, watch, status
+  {
+    name: 'lose the requeue',
+    file: 'kube/queue.ts',
+    find: "    if (verdict.kind === 'again') {\n",
+    replace: "    if (verdict.kind === 'again' && verdict.afterMs < 0) {\n",
+  },
+  {
+    name: 'never retry',
+    file: 'kube/queue.ts',
+    find: "    } else if (verdict.kind === 'retry') {\n",
+    replace: "    } else if (verdict.kind === 'retry' && verdict.atMostMs === -1) {\n",
+  },
+  {
+    name: 'lose an edit that comes while its tenant is being worked on',
+    file: 'kube/queue.ts',
+    find: '    if (dirty) enqueue(item, dirty);\n',
+    replace: '',
+  },
+  {
+    name: 'go on after a 410 as if nothing was missed',
+    file: 'kube/reflector.ts',
+    find: '  return [400, 404, 410].includes(status.code) ||',
+    replace: '  return [400, 404].includes(status.code) || status.code === 409 ||',
+  },
+  {
+    name: 'keep what a relist no longer shows',
+    file: 'kube/reflector.ts',
+    find: '    for (const key of [...store.keys()]) if (!found.has(key)) change(key, undefined);\n',
+    replace: '',
+  },
+  {
+    name: 'write the status without its resourceVersion',
+    file: 'kube/writes.ts',
+    find: '  const body = { ...patch, metadata: { ...metadata, resourceVersion } };',
+    replace: '  const body = { ...patch, metadata: { ...metadata } };',
+  },
+  {
+    name: 'write the status at every look',
+    file: 'tenant/report.ts',
+    find: '    before?.status === status && before.lastTransitionTime ? before.lastTransitionTime : seconds(now);',
+    replace:
+      '    before?.status === status && before.lastTransitionTime && now < 0 ? before.lastTransitionTime : seconds(now);',
+  },
+  {
+    name: 'forget which generation was observed',
+    file: 'tenant/report.ts',
+    find: '    ...tenant.status,\n    observedGeneration: tenant.generation,\n    conditions: withStalled([ready, ...aspects]',
+    replace:
+      '    ...tenant.status,\n    observedGeneration: tenant.status.observedGeneration ?? tenant.generation,\n    conditions: withStalled([ready, ...aspects]',
+  },
+  {
+    name: 'act without the lease',
+    file: 'fence.ts',
+    find: '    mayAct() ? call(method, request, options) :',
+    replace: '    mayAct() || method ? call(method, request, options) :',
+  },
+];

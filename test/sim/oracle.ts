@@ -1,0 +1,379 @@
+import type { KubeObject } from '../../operator/ports.ts';
+import type { ServiceState } from '../../sandbox/gcp/run/types.ts';
+import {
+  ACCESSOR,
+  canonicalSecret,
+  consents,
+  describedOwner,
+  emailOf,
+  type Facts,
+  INVOKER,
+  labelledOwner,
+  labelsOf,
+  memberOf,
+  type OwnerMark,
+  sameOwner,
+  serviceNameOf,
+  servingRevisions,
+  type Variable,
+  variablesOf,
+} from './cloudFacts.ts';
+
+/**
+ * What Google Cloud and a tenant's status must look like once everybody has left them alone, worked out from the spec and
+ * the contract alone. It shares no code with the operator.
+ */
+
+export interface KeySpec {
+  name: string;
+  secretRef: { external?: string };
+  env?: string;
+  version?: string | number;
+  rollout?: string;
+}
+
+export interface Spec {
+  region: string;
+  keys: KeySpec[];
+  image?: string;
+  env?: { name: string; value: string }[];
+  scaling: { minInstances: number; maxInstances: number; concurrency: number };
+  resources: { cpu: string | number; memory: string | number };
+  timeoutSeconds: number;
+  access: 'Public' | 'Authenticated';
+  invokers?: string[];
+  suspend: boolean;
+}
+
+interface Status {
+  observedGeneration?: number;
+  conditions?: { type: string; status: string; reason: string; message: string; observedGeneration?: number }[];
+  url?: string;
+  latestReadyRevision?: string;
+  serviceAccountEmail?: string;
+  region?: string;
+  keys?: { name: string; version?: string; secret?: string; granted?: boolean }[];
+  inventory?: { type: string; name: string; member?: string; variable?: string; uniqueId?: string }[];
+}
+
+export interface Judged {
+  /** What is not as it must be. */
+  problems: string[];
+  /** Services that are tried again and again, as they must be. */
+  retried: string[];
+}
+
+/** The default image and the images that never come up. */
+const STALLED = ['SecretNotAllowed', 'ManagementConflict', 'InvalidSpec'];
+
+export function judgeTenant(
+  facts: Facts,
+  where: { clusterId: string; project: string; crdDeleted?: string },
+  tenant: KubeObject,
+): Judged {
+  const { clusterId, project } = where;
+  const spec = tenant.spec as unknown as Spec;
+  const status = (tenant.status ?? {}) as Status;
+  const { name, namespace = '' } = tenant.metadata;
+  const problems: string[] = [];
+  const retried: string[] = [];
+  const owner: OwnerMark = { cluster: clusterId, namespace, name };
+  const say = (text: string) => problems.push(`${clusterId}/${namespace}/${name}: ${text}`);
+  const ready = status.conditions?.find(({ type }) => type === 'Ready');
+  const done = () => ({ problems, retried });
+
+  if (status.observedGeneration !== tenant.metadata.generation)
+    say(`observedGeneration is ${status.observedGeneration}, not ${tenant.metadata.generation}`);
+  if (tenant.metadata.deletionTimestamp) {
+    const deletedAt = tenant.metadata.deletionTimestamp;
+    if (where.crdDeleted !== undefined && deletedAt >= where.crdDeleted)
+      say(`is still there although the CRD is being deleted: ${ready?.reason}`);
+    else if (spec.suspend) expectReason(ready, ['Suspended'], say);
+    else if (!['delete', 'abandon', undefined].includes(policyOf(tenant))) expectReason(ready, ['DeleteFailed'], say);
+    else say(`is still being deleted: ${ready?.reason}: ${ready?.message}`);
+    return done();
+  }
+  if (spec.suspend) {
+    expectReason(ready, ['Suspended'], say);
+    return done();
+  }
+  const lives = status.inventory
+    ?.find(({ type }) => type === 'ServiceAccount' || type === 'Service')
+    ?.name.split('/')[1];
+  if (lives !== undefined && lives !== project) {
+    expectReason(ready, ['InvalidSpec'], say);
+    return done();
+  }
+
+  const reasons = new Set<string>();
+  const email = emailOf(name, project);
+  const account = facts.account(email);
+  const mark = describedOwner(account?.description ?? '');
+  const foreignAccount = account !== undefined && !sameOwner(mark, owner);
+  if (!account) say(`there is no account ${email}`);
+  else if (foreignAccount) reasons.add('ManagementConflict');
+  else if (account.disabled) say(`${email} is disabled`);
+
+  // The keys: what may be read, and which version of it.
+  let held = foreignAccount || account === undefined;
+  const wanted: Variable[] = (spec.env ?? []).map(({ name, value }) => ({ name, value }));
+  const granted = new Set<string>();
+  const missing: string[] = [];
+  for (const key of spec.keys) {
+    const resource = canonicalSecret(key.secretRef.external ?? '', project);
+    const secret = facts.secret(resource);
+    const told = status.keys?.find(other => other.name === key.name);
+    const hold = (reason: string, always = false) => {
+      reasons.add(reason);
+      if (always || key.env !== undefined) held = true;
+    };
+    if (!secret) {
+      hold('DependencyNotFound');
+      missing.push(resource.split('/').at(-1) ?? '');
+      continue;
+    }
+    if (!consents(labelsOf(secret), owner)) {
+      hold('SecretNotAllowed', true);
+      continue;
+    }
+    granted.add(resource);
+    const stands = facts.members(resource, ACCESSOR).includes(memberOf(email));
+    if (!foreignAccount && !stands) say(`key ${key.name}: no grant on ${resource}`);
+    if (told?.granted !== stands) say(`key ${key.name}: granted is ${told?.granted} in the status`);
+    if (key.env === undefined) continue;
+    const asked = key.version === undefined ? 'latest' : String(key.version);
+    const enabled = secret.versions.filter(({ state }) => state === 'ENABLED').map(({ sequence }) => sequence);
+    const floor = told?.secret === undefined || told.secret === resource ? Number(told?.version ?? 0) : 0;
+    if (asked !== 'latest') {
+      const version = secret.versions.find(({ sequence }) => String(sequence) === asked);
+      if (!version) hold('DependencyNotFound');
+      else if (version.state !== 'ENABLED') hold('DependencyNotReady');
+      wanted.push({ name: key.env, secret: resource, version: asked });
+    } else if (key.rollout === 'OnRestart') {
+      const latest = secret.versions.at(-1);
+      if (!latest) hold('DependencyNotFound');
+      else if (latest.state !== 'ENABLED') hold('DependencyNotReady');
+      wanted.push({ name: key.env, secret: resource, version: 'latest' });
+    } else {
+      const newest = Math.max(0, ...enabled);
+      if (newest === 0) hold('DependencyNotFound');
+      else if (newest < floor) hold('DependencyNotReady');
+      wanted.push({ name: key.env, secret: resource, version: String(newest) });
+    }
+  }
+
+  const ours = facts.services().filter(({ id, project: p }) => id === `ai-platform-${name}` && p.id === project);
+  const mine = ours.filter(service => sameOwner(labelledOwner(service.desired.labels), owner));
+  const here = ours.find(({ location }) => location === spec.region);
+  const elsewhere = mine.filter(({ location }) => location !== spec.region);
+  if (!foreignAccount) leftoverGrants(facts, email, { recorded: identitiesOf(tenant), granted, missing, mine }, say);
+
+  let serving = false;
+  if (here && !mine.includes(here)) reasons.add('ManagementConflict');
+  else if (!here) {
+    if (!held) say(`there is no service in ${spec.region}`);
+  } else {
+    const failed = checkService(facts, here, spec, email, owner, held ? undefined : wanted, say);
+    if (failed) {
+      reasons.add('UpdateFailed');
+      retried.push(serviceNameOf(here));
+    }
+    serving = !failed && !held;
+    if (here.uri !== status.url && servingRevisions(here).length > 0) say(`url is ${status.url}, not ${here.uri}`);
+    if (here.latestReady && status.latestReadyRevision !== here.latestReady.id)
+      say(`latestReadyRevision is ${status.latestReadyRevision}, not ${here.latestReady.id}`);
+  }
+  for (const service of elsewhere) {
+    if (service.terminalCondition.state !== 'CONDITION_FAILED') continue;
+    reasons.add('UpdateFailed');
+    retried.push(serviceNameOf(service));
+  }
+  if (serving && elsewhere.length > 0)
+    say(`it has moved, and ${elsewhere.map(serviceNameOf).join(', ')} is still there`);
+
+  const expected = reasons.size === 0 ? ['UpToDate'] : [...reasons];
+  // Held by a key whose grant or version is missing, and with no service yet, nothing more is wrong than that.
+  expectReason(ready, expected, say);
+  if (ready && (ready.status === 'True') !== (reasons.size === 0))
+    say(`Ready is ${ready.status} although ${expected.join(', ')}`);
+  const stalled = status.conditions?.find(({ type }) => type === 'Stalled');
+  if ((stalled !== undefined) !== STALLED.includes(ready?.reason ?? ''))
+    say(`Stalled is ${stalled?.status} with ${ready?.reason}`);
+  if (reasons.size === 0) inventory(status, spec, project, email, granted, say);
+  return done();
+}
+
+const policyOf = (tenant: KubeObject): string | undefined =>
+  tenant.metadata.annotations?.['ai-platform.dev/deletion-policy'] ??
+  tenant.metadata.annotations?.['cnrm.cloud.google.com/deletion-policy'];
+
+function expectReason(
+  ready: { reason: string; message: string } | undefined,
+  expected: string[],
+  say: (text: string) => void,
+): void {
+  if (!ready || !expected.includes(ready.reason))
+    say(`Ready is ${ready?.reason} (${ready?.message}), not ${expected.join(' or ')}`);
+}
+
+/**
+ * Nothing that has left the spec is granted any more, unless a revision that serves may still read it: which ones serve
+ * can't be told of a service whose newest revision was refused.
+ */
+function leftoverGrants(
+  facts: Facts,
+  email: string,
+  known: { recorded: string[]; granted: Set<string>; missing: string[]; mine: ServiceState[] },
+  say: (text: string) => void,
+): void {
+  const { recorded, granted, missing, mine } = known;
+  for (const secret of facts.secrets()) {
+    // A reference to a secret that is not there may be the same one in other words: its project's number is unknown.
+    if (missing.includes(secret.name.split('/').at(-1) ?? '')) continue;
+    const read = mine.some(
+      service =>
+        (service.terminalCondition.state === 'CONDITION_FAILED' && service.latestReady !== undefined) ||
+        [...servingRevisions(service), service.latestCreated].some(revision =>
+          variablesOf(service, revision?.template).some(variable => variable.secret === secret.name),
+        ),
+    );
+    const members = facts.members(secret.name, ACCESSOR);
+    const deleted = members.some(member =>
+      recorded.some(uid => member === `deleted:serviceAccount:${email}?uid=${uid}`),
+    );
+    if (deleted && (granted.has(secret.name) || !read)) say(`a deleted member of ${email} is left on ${secret.name}`);
+    if (granted.has(secret.name) || read || !members.includes(memberOf(email))) continue;
+    say(`a grant on ${secret.name} is left over`);
+  }
+}
+
+/** Answers whether its newest revision was refused. */
+function checkService(
+  facts: Facts,
+  service: ServiceState,
+  spec: Spec,
+  email: string,
+  owner: OwnerMark,
+  wanted: Variable[] | undefined,
+  say: (text: string) => void,
+): boolean {
+  const { desired } = service;
+  const name = serviceNameOf(service);
+  const differs = (field: string, is: unknown, should: unknown) => {
+    if (is !== should) say(`${field} of ${name} is ${JSON.stringify(is)}, not ${JSON.stringify(should)}`);
+  };
+  if (service.deleteTime !== undefined) say(`${name} is being deleted`);
+  if (service.reconciling) say(`${name} is being brought up`);
+  const labels = desired.labels ?? {};
+  differs(
+    'owner',
+    `${labels['ai-tenant-owner-cluster']}/${labels['ai-tenant-owner-namespace']}/${labels['ai-tenant-owner-name']}`,
+    `${owner.cluster}/${owner.namespace}/${owner.name}`,
+  );
+
+  const members = facts.members(name, INVOKER);
+  const isPublic = desired.invokerIamDisabled === true || members.includes('allUsers');
+  differs('public access', isPublic, spec.access === 'Public');
+  const named = members.filter(member => !member.includes('foreign') && member !== 'allUsers').sort();
+  differs('invokers', named.join(), (spec.access === 'Public' ? [] : (spec.invokers ?? [])).toSorted().join());
+
+  const traffic = (desired.traffic ?? []).filter(({ percent = 0 }) => percent > 0);
+  differs('traffic', traffic.map(({ type, percent }) => `${type?.split('_').at(-1)} ${percent}`).join(), 'LATEST 100');
+  const failed = service.terminalCondition.state === 'CONDITION_FAILED';
+
+  if (wanted !== undefined) {
+    const template = desired.template ?? {};
+    const container = template.containers?.[0] ?? {};
+    differs('service account', template.serviceAccount, email);
+    differs('timeout', template.timeout, `${spec.timeoutSeconds}s`);
+    differs('concurrency', template.maxInstanceRequestConcurrency, spec.scaling.concurrency);
+    if (spec.image !== undefined) differs('image', container.image, spec.image);
+    differs('cpu', amount(container.resources?.limits?.cpu), amount(spec.resources.cpu));
+    differs('memory', amount(container.resources?.limits?.memory), amount(spec.resources.memory));
+    const inForce = (pick: (...values: number[]) => number, field: 'minInstanceCount' | 'maxInstanceCount') => {
+      const values = [desired.scaling?.[field] ?? 0, template.scaling?.[field] ?? 0].filter(value => value > 0);
+      return values.length > 0 ? pick(...values) : 0;
+    };
+    differs('minInstances', inForce(Math.max, 'minInstanceCount'), spec.scaling.minInstances);
+    differs('maxInstances', inForce(Math.min, 'maxInstanceCount'), spec.scaling.maxInstances);
+    const shown = (variables: Variable[]) =>
+      variables
+        .filter(variable => !variable.name.startsWith('FOREIGN'))
+        .map(({ name, value, secret, version }) => `${name}=${value ?? `${secret}:${version}`}`)
+        .sort()
+        .join(' ');
+    differs('variables', shown(variablesOf(service, template)), shown(wanted));
+  }
+  if (!failed && service.latestReady !== service.latestCreated) say(`the newest revision of ${name} does not serve`);
+  return failed;
+}
+
+/** A quantity by its value: `1000m` is `1`, `1Gi` is `1024Mi`. */
+function amount(quantity: string | number | undefined): number {
+  const [, number = '0', unit = ''] = /^([\d.]+)(\w*)$/.exec(String(quantity)) ?? [];
+  const factors: Record<string, number> = { m: 0.001, Mi: 2 ** 20, Gi: 2 ** 30 };
+  return Number(number) * (factors[unit] ?? 1);
+}
+
+/** Once all is well the inventory names just what there is. */
+function inventory(
+  status: Status,
+  spec: Spec,
+  project: string,
+  email: string,
+  granted: Set<string>,
+  say: (text: string) => void,
+): void {
+  const found = (status.inventory ?? []).map(({ type, name, member, variable }) =>
+    [type, name, member ?? variable].filter(Boolean).join(' '),
+  );
+  const service = `projects/${project}/locations/${spec.region}/services/ai-platform-${email.split('@')[0]?.slice(3)}`;
+  const expected = [
+    `ServiceAccount projects/${project}/serviceAccounts/${email}`,
+    ...[...granted].map(secret => `SecretAccess ${secret}`),
+    `Service ${service}`,
+    ...(spec.access === 'Authenticated' ? (spec.invokers ?? []) : []).map(member => `Invoker ${service} ${member}`),
+    ...[...(spec.env ?? []).map(({ name }) => name), ...spec.keys.flatMap(({ env }) => env ?? [])].map(
+      variable => `Variable ${service} ${variable}`,
+    ),
+  ];
+  const missing = expected.filter(entry => !found.includes(entry));
+  const extra = found.filter(entry => !expected.includes(entry));
+  if (missing.length > 0) say(`the inventory lacks ${missing.join(', ')}`);
+  if (extra.length > 0) say(`the inventory still has ${extra.join(', ')}`);
+  if (new Set(found).size < found.length) say(`the inventory names something twice: ${found.join(', ')}`);
+}
+
+/** Every identity that the tenant's account is known to have had. */
+export const identitiesOf = (tenant: KubeObject): string[] =>
+  ((tenant.status as Status | undefined)?.inventory ?? []).flatMap(({ uniqueId }) => uniqueId ?? []);
+
+/** Things that bear the marks of tenants that are no more. */
+export function leaks(
+  facts: Facts,
+  living: { has(owner: OwnerMark): boolean; identities: string[]; excused(tenant: string): boolean },
+): string[] {
+  const found: string[] = [];
+  const check = (owner: OwnerMark | undefined, what: string) => {
+    if (!owner || living.has(owner) || living.excused(owner.name)) return;
+    found.push(`leak: ${what} of ${owner.cluster}/${owner.namespace}/${owner.name}`);
+  };
+  for (const service of facts.services()) {
+    const owner = labelledOwner(service.desired.labels);
+    // Somebody may have taken a part of the marks off.
+    check(owner && { ...owner, name: owner.name || service.id.replace('ai-platform-', '') }, serviceNameOf(service));
+  }
+  for (const account of facts.accounts()) check(describedOwner(account.description), account.email);
+  for (const secret of facts.secrets()) {
+    for (const member of facts.members(secret.name, ACCESSOR)) {
+      const [, deleted, email = '', tenant = '', uid = ''] =
+        /^(deleted:)?serviceAccount:(sa-([^@]+)@[^?]+)(?:\?uid=(.*))?/.exec(member) ?? [];
+      if (tenant === '' || living.excused(tenant)) continue;
+      const account = facts.account(email);
+      const owner = describedOwner(account?.description ?? '');
+      const leaked = deleted ? !living.identities.includes(uid) : !account || (owner && !living.has(owner));
+      if (leaked) found.push(`leak: ${member} on ${secret.name}`);
+    }
+  }
+  return found;
+}

@@ -1,0 +1,94 @@
+import type { JsonObject } from '../../operator/ports.ts';
+import type { Action, Script, Step, TenantRef } from './script.ts';
+
+/** The roads that every tenant goes, one at a time, with nothing going wrong: crashes are then put at each of their calls. */
+export interface Scenario {
+  name: string;
+  /** When what the scenario is about begins; before, the tenant is made. */
+  from: number;
+  script: Script;
+  /** Two crashes are tried as well. */
+  pairs: boolean;
+}
+
+const TENANT: TenantRef = { cluster: 0, namespace: 'default', name: 'alpha' };
+const FROM = 30_000;
+
+const spec = (over: JsonObject = {}): JsonObject => ({
+  region: 'asia-northeast1',
+  keys: [
+    { name: 'openai', secretRef: { external: 'key-1' }, env: 'OPENAI_API_KEY' },
+    { name: 'standby', secretRef: { external: 'key-2' } },
+  ],
+  env: [{ name: 'MODE', value: 'a' }],
+  ...over,
+});
+
+const apply = (over?: JsonObject): Action => ({ who: 'kubectl', do: 'apply', spec: spec(over), ...TENANT });
+
+function scenario(
+  name: string,
+  actions: Action[],
+  options: { pairs?: boolean; first?: JsonObject | null } = {},
+): Scenario {
+  const steps: Step[] = [];
+  for (const secret of ['key-1', 'key-2']) {
+    steps.push(
+      { at: 0, who: 'secrets', do: 'create', secret },
+      { at: 0, who: 'rotation', do: 'add', secret, back: 0 },
+      { at: 0, who: 'secrets', do: 'consent', secret, namespace: 'default' },
+      { at: 0, who: 'iam', do: 'toggle', secret, member: 'group:ops@example.com', conditional: true },
+    );
+  }
+  if (options.first !== null) steps.push({ at: 1_000, ...apply(options.first) });
+  for (const action of actions) steps.push({ at: FROM, ...action });
+  return {
+    name,
+    from: FROM,
+    pairs: options.pairs ?? false,
+    script: {
+      seed: 1,
+      replicas: [1],
+      cloud: { createVisibleMs: 0, policyPropagationMs: 0, accountPropagationMs: 0, deployMs: 300 },
+      latencyMs: 10,
+      watchLagMs: 5,
+      spanMs: FROM + 60_000,
+      steps,
+      faults: [],
+    },
+  };
+}
+
+export const SCENARIOS: readonly Scenario[] = [
+  scenario('create', [apply()], { pairs: true, first: null }),
+  scenario(
+    'rotate',
+    [
+      { who: 'rotation', do: 'add', secret: 'key-1', back: 0 },
+      { who: 'kubectl', do: 'annotate', key: 'ai-platform.dev/reconcile-requested-at', value: 'now', ...TENANT },
+    ],
+    { pairs: true },
+  ),
+  scenario('move', [apply({ region: 'us-central1' })], { pairs: true }),
+  scenario('delete', [{ who: 'kubectl', do: 'delete', ...TENANT }], { pairs: true }),
+  scenario('key switch', [
+    apply({
+      keys: [
+        { name: 'openai', secretRef: { external: 'key-1' } },
+        { name: 'standby', secretRef: { external: 'key-2' }, env: 'OPENAI_API_KEY' },
+      ],
+    }),
+  ]),
+  scenario('key leaves', [
+    apply({ keys: [{ name: 'standby', secretRef: { external: 'key-2' }, env: 'OPENAI_API_KEY' }] }),
+  ]),
+  scenario('callers', [apply({ access: 'Authenticated', invokers: ['user:a@example.com'] })]),
+  scenario('callers leave', [apply()], { first: { access: 'Authenticated', invokers: ['user:a@example.com'] } }),
+  scenario('abandon', [
+    { who: 'kubectl', do: 'annotate', key: 'ai-platform.dev/deletion-policy', value: 'abandon', ...TENANT },
+    { who: 'kubectl', do: 'delete', ...TENANT },
+  ]),
+  scenario('account deleted by hand', [{ who: 'console', do: 'deleteAccount', tenant: 'alpha' }]),
+  scenario('service deleted by hand', [{ who: 'console', do: 'delete', tenant: 'alpha', region: 'asia-northeast1' }]),
+  scenario('CRD deleted', [{ who: 'admin', do: 'deleteCrd', cluster: 0 }]),
+];

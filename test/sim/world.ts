@@ -1,0 +1,177 @@
+import { readFileSync } from 'node:fs';
+import { parse } from 'yaml';
+import type { KubeObject } from '../../operator/ports.ts';
+import { createGcpCore, type GcpCore } from '../../sandbox/gcp/core.ts';
+import { type Script as ImageScript, scriptedContainers } from '../../sandbox/gcp/run/scriptedContainers.ts';
+import { act, type Stage } from './actors.ts';
+import { type Clock, createClock, createRandom } from './clock.ts';
+import { cloudFacts, type Facts, PROJECTS } from './cloudFacts.ts';
+import { type Cluster, createCluster, type Write } from './cluster.ts';
+import { type CallInfo, createFaults } from './faults.ts';
+import { type Fault, type Script, type Step, shown } from './script.ts';
+
+/** Everything that a run consists of: clusters with their operators, one Google Cloud, and what was seen to go wrong. */
+export interface World {
+  clock: Clock;
+  clusters: Cluster[];
+  gcp: GcpCore;
+  facts: Facts;
+  /** What was broken so far. */
+  broken: string[];
+  /** What everybody did and what the operators wrote, in order. */
+  timeline: Line[];
+  /** Tenants, by name, whose marks somebody took away or left behind on purpose. */
+  excused: Set<string>;
+  writes: Write[];
+  /** Every call of the operators that a crash may befall. */
+  calls: Call[];
+  /** The project that a namespace's tenants belong in. */
+  projectOf(cluster: string, namespace: string): string;
+  /** Sets the steps and faults of the script on their times. */
+  begin(): void;
+  /** Ends every fault that is going on. */
+  heal(): void;
+}
+
+export interface Line {
+  at: number;
+  text: string;
+}
+
+export type Call = CallInfo & { at: number };
+
+/** An operator that has looked since then knows of whatever is older, milliseconds. */
+const NEWS_MS = 180_000;
+const LONGEST_TIMELINE = 5_000;
+
+const CRD = parse(readFileSync(new URL('../../crds/aitenants.yaml', import.meta.url), 'utf8')) as KubeObject;
+const IMAGES = new Map<string, ImageScript>([
+  ['registry.example/broken:1', 'never'],
+  ['registry.example/missing:1', 'missing'],
+  ['registry.example/slow:1', { listensAfterMs: 8_000 }],
+]);
+
+export async function createWorld(script: Script): Promise<World> {
+  const chance = createRandom(script.seed);
+  const clock = createClock(createRandom(chance.int(0, 2 ** 31)));
+  const gcp = createGcpCore({
+    runtime: clock,
+    projects: PROJECTS,
+    settings: { ...script.cloud, startupTimeoutMs: 10_000, idleMs: 60_000 },
+    limits: {},
+    logSize: 1,
+    containers: scriptedContainers(clock, IMAGES),
+  });
+  const facts = cloudFacts(gcp);
+  const calls: Call[] = [];
+  const faults = createFaults(call => calls.push({ at: clock.monotonic(), ...call }));
+  const timeline: Line[] = [];
+  const broken: string[] = [];
+  const writes: Write[] = [];
+  const excused = new Set<string>();
+  const touched = new Map<string, number>();
+  const note = (text: string) => {
+    if (timeline.length < LONGEST_TIMELINE) timeline.push({ at: clock.monotonic(), text });
+  };
+  const breakRule = (text: string) => {
+    broken.push(text);
+    note(`BROKEN: ${text}`);
+  };
+
+  const clusters: Cluster[] = [];
+  for (const index of script.replicas.keys()) {
+    const cluster = await createCluster({
+      id: `cluster-${index + 1}`,
+      index,
+      script,
+      clock,
+      chance,
+      gcp,
+      facts,
+      faults,
+      crd: CRD,
+      note,
+      breakRule,
+      touched: resource => clock.monotonic() - (touched.get(resource) ?? Number.NEGATIVE_INFINITY) < NEWS_MS,
+      excused: tenant => excused.has(tenant),
+      onWrite(write) {
+        writes.push(write);
+        note(`${write.cluster} ${write.method.split('.').slice(-2).join('.')} ${write.resource} → ${write.code}`);
+      },
+    });
+    clusters.push(cluster);
+  }
+
+  const stage: Stage = {
+    gcp,
+    facts,
+    kube: clusters.map(({ core }) => core.api),
+    crd: CRD,
+    touch: resource => void touched.set(resource, clock.monotonic()),
+    excuse: tenant => void excused.add(tenant),
+  };
+
+  const projects = new Map<string, string>();
+  async function perform(step: Step): Promise<void> {
+    const said = await act(stage, step);
+    if (step.who === 'admin' && step.do === 'project' && said === 'done') {
+      projects.set(`cluster-${step.cluster + 1}/${step.namespace}`, step.project ?? 'demo-project');
+    }
+    note(`${shown(step).slice(10)} → ${said}`);
+    for (const cluster of clusters) await cluster.look();
+  }
+
+  function inflict(fault: Fault): void {
+    note(`FAULT ${shown(fault).slice(10)}`);
+    if ('port' in fault) {
+      faults.arm(fault);
+      return;
+    }
+    if (fault.fault === 'quota') {
+      gcp.quotas.limits = { ...gcp.quotas.limits, [fault.api]: { write: fault.writes } };
+      clock.after(fault.forMs, () => {
+        gcp.quotas.limits = {};
+      });
+      return;
+    }
+    if (fault.fault === 'deny') {
+      const allow = gcp.faults.deny({ permission: fault.permission });
+      clock.after(fault.forMs, allow);
+      return;
+    }
+    const cluster = clusters[fault.cluster];
+    if (!cluster) return;
+    const replica = 'replica' in fault ? cluster.replicas[fault.replica] : undefined;
+    if (fault.fault === 'kill') replica?.crash('killed', fault.forMs);
+    else if (fault.fault === 'cut') replica?.cut(fault.forMs);
+    else if (fault.fault === 'skew') replica?.skew(fault.ms);
+    else if (fault.fault === 'apiDown') cluster.down(fault.forMs);
+    else if (fault.fault === 'lag') cluster.lag(fault.lagMs, fault.forMs);
+    else if (fault.fault === 'compact') cluster.core.compact();
+    else if (fault.fault === 'dropWatches') cluster.core.dropWatches();
+    else clock.after(fault.forMs, cluster.core.pauseWatches());
+  }
+
+  return {
+    clock,
+    clusters,
+    gcp,
+    facts,
+    broken,
+    timeline,
+    excused,
+    writes,
+    calls,
+    projectOf: (cluster, namespace) => projects.get(`${cluster}/${namespace}`) ?? 'demo-project',
+    begin() {
+      for (const step of script.steps) clock.after(step.at, () => void perform(step));
+      for (const fault of script.faults) clock.after(fault.at, () => inflict(fault));
+    },
+    heal() {
+      faults.clear();
+      gcp.faults.clear();
+      gcp.quotas.limits = {};
+      for (const cluster of clusters) cluster.heal();
+    },
+  };
+}

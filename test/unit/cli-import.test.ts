@@ -1,0 +1,215 @@
+import { describe, expect, test } from 'vitest';
+import { parseAllDocuments } from 'yaml';
+import type { FoundTenant } from '../../operator/cli/discover.ts';
+import { renderImport } from '../../operator/cli/importCommand.ts';
+import { parseService } from '../../operator/gcp/runService.ts';
+import type { JsonObject } from '../../operator/ports.ts';
+import type { Policy } from '../../operator/tenant/types.ts';
+
+/** Shapes of a service that no local Cloud Run runs, or that must not be widened by mistake. */
+
+const EMAIL = 'sa-tenant-a@my-project.iam.gserviceaccount.com';
+const accessor = (...members: string[]): Policy => ({
+  bindings: [{ role: 'roles/secretmanager.secretAccessor', members }],
+});
+const secret = (id: string, policy = accessor(`serviceAccount:${EMAIL}`), labels: Record<string, string> = {}) => ({
+  external: id,
+  secret: { state: 'present' as const, value: { name: `projects/1/secrets/${id}`, labels } },
+  policy,
+});
+const env = [{ name: 'OPENAI_API_KEY', valueSource: { secretKeyRef: { secret: 'key', version: 'latest' } } }];
+
+function found(
+  over: { service?: JsonObject; template?: JsonObject; container?: JsonObject } & Partial<
+    Omit<FoundTenant, 'service'>
+  > = {},
+) {
+  const { service: fields, template, container, ...rest } = over;
+  const service = parseService({
+    name: 'projects/my-project/locations/asia-northeast1/services/ai-platform-tenant-a',
+    etag: 'e',
+    invokerIamDisabled: true,
+    terminalCondition: { state: 'CONDITION_SUCCEEDED' },
+    scaling: { maxInstanceCount: 10 },
+    template: {
+      serviceAccount: EMAIL,
+      timeout: '300s',
+      maxInstanceRequestConcurrency: 80,
+      containers: [{ image: 'app', resources: { limits: { cpu: '1000m', memory: '1024Mi' } }, env, ...container }],
+      ...template,
+    },
+    ...fields,
+  });
+  if (!service) throw new Error('no service');
+  const tenant: FoundTenant = {
+    name: 'tenant-a',
+    project: 'my-project',
+    service,
+    invokers: { bindings: [] },
+    email: EMAIL,
+    account: {
+      state: 'present',
+      value: {
+        name: `projects/my-project/serviceAccounts/${EMAIL}`,
+        email: EMAIL,
+        uniqueId: '7',
+        description: '',
+        disabled: false,
+      },
+    },
+    secrets: [secret('key')],
+    externalOf: reference => reference,
+    ...rest,
+  };
+  return tenant;
+}
+
+const render = (tenant: FoundTenant, clusterId?: string) => {
+  const { yaml, warnings } = renderImport([tenant], { project: 'my-project', namespace: 'team', clusterId });
+  const documents = parseAllDocuments(yaml);
+  expect(documents.flatMap(({ errors }) => errors)).toEqual([]);
+  const manifest = documents[1]?.toJS() as { spec: JsonObject } | null;
+  return { yaml, warnings, spec: manifest?.spec };
+};
+const KEYS = [{ name: 'openai', secretRef: { external: 'key' }, env: 'OPENAI_API_KEY', rollout: 'OnRestart' }];
+
+describe('the shortest manifest', () => {
+  test('of the manual’s tenant has a region and its key; equal quantities are equal however they are written', () => {
+    const { spec, warnings } = render(found());
+    expect(spec).toEqual({ region: 'asia-northeast1', keys: KEYS });
+    expect(warnings).toEqual([]);
+  });
+
+  test('counts minimum and maximum where they are in force, on service or template', () => {
+    const scaling = { minInstanceCount: 1, maxInstanceCount: 4 };
+    expect(render(found({ service: { scaling: {} }, template: { scaling } })).spec).toMatchObject({
+      scaling: { minInstances: 1, maxInstances: 4 },
+    });
+  });
+});
+
+describe('what a manifest cannot say', () => {
+  test.each<[string, Parameters<typeof found>[0], RegExp]>([
+    ['no maximum', { service: { scaling: {} } }, /names no maximum/],
+    ['manual scaling', { service: { scaling: { scalingMode: 'MANUAL', maxInstanceCount: 10 } } }, /scaled by hand/],
+    [
+      'a traffic split',
+      { service: { traffic: [{ type: 'TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION', revision: 'r1', percent: 100 }] } },
+      /Traffic is split \(r1=100%\)/,
+    ],
+    [
+      'Config Connector',
+      { service: { labels: { 'managed-by-cnrm': 'true' } } },
+      /Config Connector manages this service/,
+    ],
+    [
+      'a service that is not ready',
+      { service: { terminalCondition: { state: 'CONDITION_FAILED', message: 'why' } } },
+      /not ready: why/,
+    ],
+    [
+      'a grant that is not the secret’s own',
+      { secrets: [secret('key', { bindings: [] })] },
+      /has no grant on secret key itself/,
+    ],
+    ['a secret that is gone', { secrets: [] }, /Secret key is gone/],
+    [
+      'consent for another namespace',
+      { secrets: [secret('key', undefined, { 'ai-tenant-namespace': 'other' })] },
+      /allowed to namespace other/,
+    ],
+    [
+      'fractions of a second',
+      { template: { timeout: '1.5s', serviceAccount: EMAIL, containers: [{ image: 'app', env }] } },
+      /1\.5 s becomes 2 s/,
+    ],
+  ])('%s is told, above the manifest and as a warning', (_, over, words) => {
+    const { yaml, warnings } = render(found(over));
+    expect(warnings.filter(warning => words.test(warning))).toHaveLength(1);
+    expect(yaml).toMatch(new RegExp(`^# NOTE .*${words.source}`, 'm'));
+  });
+
+  test('a sidecar’s and a volume’s secrets are standby keys where they are granted, and else stay as they are', () => {
+    const side = { name: 'SIDE', valueSource: { secretKeyRef: { secret: 'side', version: '1' } } };
+    const { spec, warnings } = render(
+      found({
+        template: {
+          serviceAccount: EMAIL,
+          containers: [
+            { image: 'proxy', env: [side] },
+            { image: 'app', ports: [{ containerPort: 8080 }], resources: { limits: { cpu: '1', memory: '1Gi' } }, env },
+          ],
+          volumes: [
+            { name: 'v', secret: { secret: 'mounted' } },
+            { name: 'w', secret: { secret: 'by-role' } },
+          ],
+        },
+        secrets: [secret('key'), secret('side'), secret('mounted'), secret('by-role', { bindings: [] })],
+      }),
+    );
+    expect(spec?.keys).toEqual([
+      ...KEYS,
+      { name: 'side', secretRef: { external: 'side' } },
+      { name: 'mounted', secretRef: { external: 'mounted' } },
+    ]);
+    expect(warnings.join()).toContain('Secret by-role is read by a volume or sidecar without a grant of its own');
+    expect(warnings.join()).toContain('1 more container(s)');
+  });
+
+  test('what the API would refuse is printed as a comment, with the CRD’s own message', () => {
+    const { yaml, spec, warnings } = render(
+      found({
+        template: { serviceAccount: EMAIL, scaling: { minInstanceCount: 20 }, containers: [{ image: 'app', env }] },
+      }),
+    );
+    expect(spec).toBeUndefined();
+    expect(yaml).toContain('# REFUSED spec.scaling.minInstances: ');
+    expect(yaml).toMatch(/^# kind: AiTenant$/m);
+    expect(warnings.join()).toContain('minInstances 20 is more than maxInstances 10');
+  });
+});
+
+describe('access', () => {
+  const invoker = (members: string[], condition?: JsonObject): Policy => ({
+    bindings: [{ role: 'roles/run.invoker', members, ...(condition && { condition }) }],
+  });
+  const closed = (invokers: Policy) => render(found({ service: { invokerIamDisabled: false }, invokers }));
+
+  test('is never widened: allUsers alone is public', () => {
+    expect(closed(invoker(['allUsers'])).spec?.access).toBeUndefined();
+    const { spec, warnings } = closed(invoker(['allAuthenticatedUsers', 'user:jane@example.com']));
+    expect(spec).toMatchObject({ access: 'Authenticated', invokers: ['user:jane@example.com'] });
+    expect(warnings.join()).toContain('allAuthenticatedUsers may call the service');
+    expect(closed(invoker(['allUsers'], { title: 'until', expression: 'false' })).spec?.access).toBe('Authenticated');
+  });
+
+  test('of accounts that are deleted is left out', () => {
+    const { spec } = closed(invoker(['deleted:serviceAccount:x@p.iam.gserviceaccount.com?uid=1']));
+    expect(spec).toMatchObject({ access: 'Authenticated' });
+    expect(spec?.invokers).toBeUndefined();
+  });
+});
+
+describe('consent', () => {
+  const commands = (tenant: FoundTenant, clusterId?: string) =>
+    render(tenant, clusterId).yaml.match(/^#\$ .*$/gm) ?? [];
+
+  test('is asked for where it is missing, and only there', () => {
+    expect(commands(found()).map(line => line.split(' ')[1])).toEqual(['gcloud', 'gcloud', 'curl']);
+    const given = { 'ai-tenant-namespace': 'team', 'ai-tenant-cluster': 'prod' };
+    const account = found().account;
+    if (account.state === 'present') account.value.description = 'ai-tenant-namespace=team';
+    const all = found({ service: { labels: given }, secrets: [secret('key', undefined, given)], account });
+    expect(commands(all)).toEqual([]);
+    expect(commands(all, 'prod')).toEqual([]);
+    expect(commands(all, 'test')).toHaveLength(2);
+  });
+
+  test('nothing that was typed into Google Cloud leaves its comment', () => {
+    const account = found().account;
+    if (account.state === 'present') account.value.description = "it's\nkind: Evil\r\u2028$(reboot)\u0085";
+    const { yaml } = render(found({ account, container: { image: 'app\nkind: Evil' } }));
+    expect(yaml).not.toMatch(/^kind: Evil/m);
+    expect(yaml).toContain(`--description='it'\\''s kind: Evil $(reboot)`);
+  });
+});

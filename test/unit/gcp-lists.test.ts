@@ -1,0 +1,316 @@
+import { describe, expect, test } from 'vitest';
+import { createSharedReads } from '../../operator/gcp/lists.ts';
+import type { GcpCall, JsonObject, Runtime } from '../../operator/ports.ts';
+import { createGcpCore } from '../../sandbox/gcp/core.ts';
+import { scriptedContainers } from '../../sandbox/gcp/run/scriptedContainers.ts';
+
+const PROJECT = 'demo-project';
+const NUMBER = '123456789012';
+const PARENT = `projects/${PROJECT}/locations/asia-northeast1`;
+const RUN = 'google.cloud.run.v2.Services';
+const SECRETS = 'google.cloud.secretmanager.v1.SecretManagerService';
+const IAM = 'google.iam.admin.v1.IAM';
+const FRESH = { listed: 0, single: 0 };
+const SOON = { listed: 1_000, single: 30_000 };
+const RESYNC = { listed: 300_000, single: 0 };
+
+/** A clock that only `pass` moves. */
+function givenTime(): Runtime & { pass(ms: number): void } {
+  let time = 0;
+  const timers: { at: number; fn: () => void }[] = [];
+  return {
+    now: () => Date.UTC(2030, 0, 1) + time,
+    monotonic: () => time,
+    random: () => 0.5,
+    after(ms, fn) {
+      const timer = { at: time + ms, fn };
+      timers.push(timer);
+      return () => {
+        timer.at = Number.POSITIVE_INFINITY;
+      };
+    },
+    pass(ms) {
+      time += ms;
+      for (const timer of timers.filter(({ at }) => at <= time)) {
+        timer.at = Number.POSITIVE_INFINITY;
+        timer.fn();
+      }
+    },
+  };
+}
+
+function givenCloud() {
+  const time = givenTime();
+  const core = createGcpCore({
+    runtime: time,
+    projects: [{ id: PROJECT, number: NUMBER }],
+    settings: { createVisibleMs: 0, policyPropagationMs: 0, accountPropagationMs: 0, deployMs: 0 },
+    limits: {},
+    accountsPerProject: 10_000,
+    containers: scriptedContainers(time, new Map(), 0),
+  });
+  const must = async (method: string, request: JsonObject): Promise<JsonObject> => {
+    const result = await core.call(method, request);
+    if (!result.ok) throw new Error(`${method}: ${result.status.message}`);
+    return result.response;
+  };
+  const calls: string[] = [];
+  const call: GcpCall = (method, request, options) => {
+    calls.push(method.split('.').at(-1) ?? '');
+    return core.call(method, request, options);
+  };
+  return {
+    time,
+    core,
+    calls,
+    reads: createSharedReads(call, time),
+    secret: async (id: string, labels: Record<string, string> = {}) => {
+      const secret = { replication: { automatic: {} }, labels };
+      await must(`${SECRETS}.CreateSecret`, { parent: `projects/${PROJECT}`, secretId: id, secret });
+      const payload = { data: Buffer.from('sk').toString('base64') };
+      await must(`${SECRETS}.AddSecretVersion`, { parent: `projects/${PROJECT}/secrets/${id}`, payload });
+    },
+    account: (id: string) => must(`${IAM}.CreateServiceAccount`, { name: `projects/${PROJECT}`, accountId: id }),
+    service: async (id: string) => {
+      const service = { template: { containers: [{ image: 'gcr.io/cloudrun/hello' }] } };
+      await must(`${RUN}.CreateService`, { parent: PARENT, serviceId: id, service });
+      time.pass(0);
+      time.pass(0);
+    },
+    must,
+  };
+}
+
+const emailOf = (id: string) => `${id}@${PROJECT}.iam.gserviceaccount.com`;
+const secretName = (id: string) => `projects/${PROJECT}/secrets/${id}`;
+const serviceName = (id: string) => `${PARENT}/services/${id}`;
+const count = (calls: string[]) => {
+  const counted: Record<string, number> = {};
+  for (const call of calls) counted[call] = (counted[call] ?? 0) + 1;
+  return counted;
+};
+
+describe('many readers at once', () => {
+  test('300 of them cost the pages of three lists, and two calls each for what no list has', async () => {
+    const { reads, calls, ...cloud } = givenCloud();
+    const ids = Array.from({ length: 300 }, (_, i) => `tenant-${String(i).padStart(4, '0')}`);
+    for (const id of ids) {
+      await cloud.secret(id);
+      await cloud.account(`sa-${id}`);
+      await cloud.service(id);
+    }
+    const seen = reads.at(RESYNC);
+    const answers = await Promise.all(
+      ids.map(async id => [
+        await seen.account(PROJECT, emailOf(`sa-${id}`)),
+        await seen.secret(secretName(id)),
+        await seen.service(serviceName(id)),
+        await seen.secretPolicy(secretName(id)),
+        await seen.secretVersion(secretName(id), 'newestEnabled'),
+      ]),
+    );
+    expect(answers.flat().every(({ state }) => state === 'present')).toBe(true);
+    // 301 accounts, with the project's own default one, at 100 a page.
+    expect(count(calls)).toEqual({
+      ListServiceAccounts: 4,
+      ListSecrets: 1,
+      ListServices: 1,
+      GetIamPolicy: 300,
+      ListSecretVersions: 300,
+    });
+  });
+
+  test('an answer from a list is what a GET of it answers', async () => {
+    const { reads, core, ...cloud } = givenCloud();
+    await cloud.secret('key', { team: 'a' });
+    await cloud.account('sa-tenant-a');
+    await cloud.service('ai-platform-a');
+    const seen = reads.at(FRESH);
+    expect(await seen.secret(secretName('key'))).toEqual({
+      state: 'present',
+      value: { name: `projects/${NUMBER}/secrets/key`, labels: { team: 'a' } },
+    });
+    expect(await seen.account(PROJECT, emailOf('sa-tenant-a'))).toMatchObject({
+      state: 'present',
+      value: { email: emailOf('sa-tenant-a') },
+    });
+    const service = await seen.service(serviceName('ai-platform-a'));
+    const single = await cloud.must(`${RUN}.GetService`, { name: serviceName('ai-platform-a') });
+    expect(service).toMatchObject({ state: 'present', value: { name: single.name, etag: single.etag } });
+  });
+
+  test('those who come while a list runs share one more, which begins after they asked', async () => {
+    const { reads, calls, core, ...cloud } = givenCloud();
+    await cloud.secret('first');
+    core.faults.add({ method: 'ListSecrets', delayMs: 1_000 });
+    const early = reads.at(FRESH).secret(secretName('first'));
+    await Promise.resolve();
+    cloud.time.pass(10);
+    await cloud.secret('second');
+    const late = [1, 2, 3].map(() => reads.at(FRESH).secret(secretName('second')));
+    cloud.time.pass(1_000);
+    expect((await early).state).toBe('present');
+    expect((await Promise.all(late)).map(({ state }) => state)).toEqual(['present', 'present', 'present']);
+    expect(count(calls)).toEqual({ ListSecrets: 2 });
+  });
+});
+
+describe('how fresh an answer is', () => {
+  test('a resync takes what is known, an edit does not', async () => {
+    const { reads, calls, ...cloud } = givenCloud();
+    await cloud.secret('key');
+    await reads.at(RESYNC).secret(secretName('key'));
+    cloud.time.pass(60_000);
+    await cloud.must(`${SECRETS}.UpdateSecret`, {
+      secret: { name: secretName('key'), labels: { team: 'b' } },
+      updateMask: 'labels',
+    });
+    expect(await reads.at(RESYNC).secret(secretName('key'))).toMatchObject({ value: { labels: {} } });
+    expect(calls).toHaveLength(1);
+    expect(await reads.at(FRESH).secret(secretName('key'))).toMatchObject({ value: { labels: { team: 'b' } } });
+    expect(calls).toHaveLength(2);
+  });
+
+  test('a secret that is not there is looked for again whoever asks, and what we make ourselves after a second', async () => {
+    const { reads, calls, ...cloud } = givenCloud();
+    const seen = reads.at(RESYNC);
+    expect((await seen.secret(secretName('key'))).state).toBe('absent');
+    expect((await seen.account(PROJECT, emailOf('sa-tenant-a'))).state).toBe('absent');
+    await cloud.secret('key');
+    await cloud.account('sa-tenant-a');
+    expect((await seen.secret(secretName('key'))).state).toBe('present');
+    expect((await seen.account(PROJECT, emailOf('sa-tenant-a'))).state).toBe('absent');
+    cloud.time.pass(1_001);
+    expect((await seen.account(PROJECT, emailOf('sa-tenant-a'))).state).toBe('present');
+    expect(count(calls)).toEqual({ ListSecrets: 2, ListServiceAccounts: 2 });
+  });
+
+  test('who waits for an operation shares the lists of the last second, and reads no policy twice', async () => {
+    const { reads, calls, ...cloud } = givenCloud();
+    await cloud.secret('key');
+    await cloud.service('ai-platform-a');
+    for (let poll = 0; poll < 10; poll++) {
+      await reads.at(SOON).service(serviceName('ai-platform-a'));
+      await reads.at(SOON).secretPolicy(secretName('key'));
+      cloud.time.pass(250);
+    }
+    expect(count(calls)).toEqual({ ListServices: 2, GetIamPolicy: 1 });
+  });
+
+  test('in a large project a lone reader asks for one thing, and many for a list', async () => {
+    const { reads, calls, ...cloud } = givenCloud();
+    for (let i = 0; i < 500; i++) await cloud.secret(`key-${i}`);
+    await reads.at(FRESH).secret(secretName('key-0'));
+    cloud.time.pass(10);
+    await reads.at(FRESH).secret(secretName('key-1'));
+    expect(calls).toEqual(['ListSecrets', 'GetSecret']);
+    for (let i = 2; i < 100; i++) {
+      cloud.time.pass(10);
+      await reads.at(FRESH).secret(secretName(`key-${i}`));
+    }
+    // Five GETs cost what a list does: no more than four come between two.
+    expect(count(calls)).toEqual({ ListSecrets: 20, GetSecret: 80 });
+  });
+});
+
+describe('our own writes', () => {
+  test('are seen at once, however old an answer may be', async () => {
+    const { reads, ...cloud } = givenCloud();
+    const seen = reads.at(RESYNC);
+    expect((await seen.service(serviceName('ai-platform-a'))).state).toBe('absent');
+    await cloud.service('ai-platform-a');
+    const created = { kind: 'createService', parent: PARENT, serviceId: 'ai-platform-a', service: {} } as const;
+    reads.wrote(created, { ok: true, response: {} });
+    expect((await seen.service(serviceName('ai-platform-a'))).state).toBe('present');
+  });
+
+  test('a policy as setIamPolicy answered it is the one that is known', async () => {
+    const { reads, calls, ...cloud } = givenCloud();
+    await cloud.secret('key');
+    const before = await reads.at(SOON).secretPolicy(secretName('key'));
+    expect(before.state).toBe('present');
+    const bindings = [{ role: 'roles/viewer', members: ['allUsers'] }];
+    const response = await cloud.must(`${SECRETS}.SetIamPolicy`, {
+      resource: secretName('key'),
+      policy: { version: 3, bindings },
+    });
+    const step = { kind: 'setSecretPolicy', secret: secretName('key'), policy: { bindings } } as const;
+    reads.wrote({ ...step, policy: { bindings } }, { ok: true, response });
+    expect(await reads.at(SOON).secretPolicy(secretName('key'))).toMatchObject({
+      state: 'present',
+      value: { bindings, etag: response.etag },
+    });
+    expect(count(calls)).toEqual({ GetIamPolicy: 1 });
+  });
+
+  test('after one that was refused the thing itself is asked for, not a list', async () => {
+    const { reads, calls, ...cloud } = givenCloud();
+    await cloud.account('sa-tenant-a');
+    await reads.at(RESYNC).account(PROJECT, emailOf('sa-tenant-a'));
+    const name = `projects/${PROJECT}/serviceAccounts/${emailOf('sa-tenant-a')}`;
+    reads.wrote(
+      { kind: 'updateAccount', name, description: 'x' },
+      { ok: false, failure: { kind: 'Conflict', message: 'stale' } },
+    );
+    await reads.at(RESYNC).account(PROJECT, emailOf('sa-tenant-a'));
+    expect(calls).toEqual(['ListServiceAccounts', 'GetServiceAccount']);
+  });
+
+  test('a deletion by unique id is one of that e-mail', async () => {
+    const { reads, ...cloud } = givenCloud();
+    const { uniqueId } = await cloud.account('sa-tenant-a');
+    await reads.at(RESYNC).account(PROJECT, emailOf('sa-tenant-a'));
+    const name = `projects/${PROJECT}/serviceAccounts/${uniqueId}`;
+    await cloud.must(`${IAM}.DeleteServiceAccount`, { name });
+    reads.wrote({ kind: 'deleteAccount', name }, { ok: true, response: {} });
+    expect((await reads.at(RESYNC).account(PROJECT, emailOf('sa-tenant-a'))).state).toBe('absent');
+  });
+});
+
+describe('a list that does not tell', () => {
+  test('one that is refused is made up for by reading each alone', async () => {
+    const { reads, calls, core, ...cloud } = givenCloud();
+    await cloud.secret('key');
+    core.faults.deny({ permission: 'secretmanager.secrets.list' });
+    for (let i = 0; i < 3; i++) expect((await reads.at(FRESH).secret(secretName('key'))).state).toBe('present');
+    expect(count(calls)).toEqual({ ListSecrets: 1, GetSecret: 3 });
+  });
+
+  test('one that fails is a failure, not an absence', async () => {
+    const { reads, core, ...cloud } = givenCloud();
+    await cloud.secret('key');
+    core.faults.add({ method: 'ListSecrets', error: { code: 'UNAVAILABLE', message: 'try again' } });
+    expect(await reads.at(FRESH).secret(secretName('key'))).toEqual({
+      state: 'failed',
+      failure: { kind: 'Transient', message: 'try again' },
+    });
+    expect((await reads.at(FRESH).secret(secretName('key'))).state).toBe('present');
+  });
+
+  test('what was in the list before and is not in this one is asked for by its name', async () => {
+    const { core, ...cloud } = givenCloud();
+    await cloud.secret('key');
+    let hidden = false;
+    const calls: string[] = [];
+    const reads = createSharedReads((method, request) => {
+      calls.push(method.split('.').at(-1) ?? '');
+      if (hidden && method.endsWith('ListSecrets')) return Promise.resolve({ ok: true, response: { secrets: [] } });
+      return core.call(method, request);
+    }, cloud.time);
+    await reads.at(FRESH).secret(secretName('key'));
+    cloud.time.pass(10);
+    hidden = true;
+    expect((await reads.at(FRESH).secret(secretName('key'))).state).toBe('present');
+    expect(calls).toEqual(['ListSecrets', 'ListSecrets', 'GetSecret']);
+  });
+
+  test('a region that could not be reached has not lost its services', async () => {
+    const { core, ...cloud } = givenCloud();
+    await cloud.service('ai-platform-a');
+    const reads = createSharedReads((method, request) => {
+      if (!method.endsWith('ListServices')) return core.call(method, request);
+      return Promise.resolve({ ok: true, response: { services: [], unreachable: [PARENT] } });
+    }, cloud.time);
+    expect((await reads.at(FRESH).service(serviceName('ai-platform-a'))).state).toBe('present');
+  });
+});

@@ -1,0 +1,99 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { parse, parseAllDocuments, stringify } from 'yaml';
+import { HEALTH_SCRIPT, healthOf } from './support/argocdHealth.ts';
+
+const manifests = new URL('../../manifests/', import.meta.url);
+const read = (path: string) => parse(readFileSync(new URL(path, manifests), 'utf8'));
+const hasKubectl = spawnSync('kubectl', ['version', '--client']).status === 0;
+
+describe('the health check', () => {
+  test('asks Argo CD for no more of Lua than it gives', () => {
+    expect(Object.keys(read('argocd/argocd-cm.yaml').data)).toEqual([
+      'resource.customizations.health.ai-platform.dev_AiTenant',
+    ]);
+    expect(HEALTH_SCRIPT).not.toMatch(/\b(string|math|io|debug)\./);
+  });
+
+  test.each([
+    ['nothing but a name', { metadata: { name: 'a', generation: 1 } }],
+    ['an empty status', { metadata: { generation: 1 }, status: {} }],
+    ['conditions without Ready', { metadata: { generation: 1 }, status: { observedGeneration: 1, conditions: [] } }],
+    ['a deletion that nobody has seen', { metadata: { generation: 2, deletionTimestamp: '2030-01-01T00:00:00Z' } }],
+    [
+      'a reason that it does not know',
+      {
+        metadata: { generation: 1 },
+        status: {
+          observedGeneration: 1,
+          conditions: [{ type: 'Ready', status: 'False', reason: 'Odd', message: 'm', lastTransitionTime: '' }],
+        },
+      },
+    ],
+  ])('makes %s Progressing', async (_what, object) => {
+    expect(await healthOf(object)).toMatchObject({ status: 'Progressing', message: expect.stringMatching(/./) });
+  });
+});
+
+describe.skipIf(!hasKubectl)('the Application of the operator', () => {
+  /** What Argo CD would send: it puts what the Application says into the folder's kustomization and builds that. */
+  function rendered(): string {
+    const { source } = read('argocd/operator.yaml').spec;
+    const copy = mkdtempSync(join(tmpdir(), 'argocd-'));
+    try {
+      cpSync(`${new URL('..', manifests).pathname}crds`, join(copy, 'crds'), { recursive: true });
+      cpSync(manifests.pathname, join(copy, 'manifests'), { recursive: true });
+      const path = join(copy, source.path, 'kustomization.yaml');
+      const kustomization = parse(readFileSync(path, 'utf8'));
+      const [name, image] = source.kustomize.images[0].split('=');
+      const [newName, newTag] = image.split(':');
+      kustomization.images = [{ name, newName, newTag }];
+      kustomization.components = source.kustomize.components;
+      kustomization.patches = [...kustomization.patches, ...source.kustomize.patches];
+      writeFileSync(path, stringify(kustomization));
+      return execFileSync('kubectl', ['kustomize', join(copy, source.path)], { encoding: 'utf8' });
+    } finally {
+      rmSync(copy, { recursive: true });
+    }
+  }
+
+  test('puts the CRD first and never prunes it, and every PROJECT has its place', () => {
+    const all = parseAllDocuments(rendered()).map(document => document.toJS());
+    const crd = all.find(({ kind }) => kind === 'CustomResourceDefinition');
+    expect(crd.metadata.annotations).toEqual({
+      'argocd.argoproj.io/sync-wave': '-1',
+      'argocd.argoproj.io/sync-options': 'Prune=false,Delete=false',
+    });
+    const waves = all.filter(object => object !== crd).flatMap(({ metadata }) => metadata.annotations ?? []);
+    expect(JSON.stringify(waves)).not.toContain('sync-wave');
+    const [container] = all.find(({ kind }) => kind === 'Deployment').spec.template.spec.containers;
+    expect(container.image).toBe('asia-northeast1-docker.pkg.dev/PROJECT/platform/aitenant-operator:0.1.0');
+    expect(container.args).toContain('--project=PROJECT');
+  });
+});
+
+describe('the ApplicationSet of the tenants', () => {
+  const { spec } = read('argocd/tenants.yaml');
+
+  test('comes after the operator, and compares as the API server would default', () => {
+    const wave = (path: string) => Number(read(path).metadata.annotations['argocd.argoproj.io/sync-wave']);
+    expect(wave('argocd/operator.yaml')).toBeLessThan(wave('argocd/tenants.yaml'));
+    for (const { metadata } of [spec.template, read('argocd/operator.yaml')]) {
+      expect(metadata.annotations).toMatchObject({ 'argocd.argoproj.io/compare-options': 'ServerSideDiff=true' });
+    }
+    expect(spec.template.spec.syncPolicy.syncOptions).toContain('ServerSideApply=true');
+  });
+
+  test('takes each file by itself, into the namespace that its folder names', () => {
+    const { path } = spec.generators[0].git.files[0];
+    expect(path).toBe('tenants/*/tenant-*.yaml');
+    expect(spec.template.spec.source).toMatchObject({
+      path: '{{ .path.path }}',
+      directory: { include: '{{ .path.filename }}' },
+    });
+    expect(spec.template.spec.destination.namespace).toBe('{{ .path.basename }}');
+  });
+});

@@ -1,0 +1,113 @@
+import { spawnSync } from 'node:child_process';
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { METHODS, rpc } from '../../operator/gcp/methods.ts';
+import { permissionFor } from '../../sandbox/gcp/permissions.ts';
+
+const file = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
+
+/** Asked for beside a method's own: who deploys a service that runs as an account acts as that account. */
+const BESIDE: Partial<Record<keyof typeof rpc, string>> = {
+  createService: 'iam.serviceAccounts.actAs',
+  updateService: 'iam.serviceAccounts.actAs',
+};
+
+/** What names a method without calling it: the table itself, what its errors mean, how it is put on the wire; and the tools of people. */
+const NO_CALL = /^(gcp\/(methods|errors|iamStub|restStub|client)\.ts|cli\/)/;
+
+/** The methods that the operator's sources call. */
+function called(): (keyof typeof rpc)[] {
+  const sources = readdirSync(new URL('../../operator/', import.meta.url), { recursive: true, encoding: 'utf8' })
+    .filter(path => path.endsWith('.ts') && !NO_CALL.test(path))
+    .map(path => file(`operator/${path}`));
+  const names = Object.keys(rpc) as (keyof typeof rpc)[];
+  return names.filter(name => sources.some(text => new RegExp(`\\brpc\\.${name}\\b`).test(text)));
+}
+
+describe('the custom role', () => {
+  const { includedPermissions } = parse(file('manifests/gcp/role.yaml')) as { includedPermissions: string[] };
+
+  test('holds the permissions of the calls that the operator makes, and no other', () => {
+    const needed = called().flatMap(name =>
+      [permissionFor(rpc[name]) ?? `none known for ${name}`, BESIDE[name] ?? []].flat(),
+    );
+    expect(includedPermissions).toEqual([...new Set(needed)].sort());
+  });
+
+  test('lets nobody read a key, make a secret or a service account’s key, or become an account', () => {
+    const never =
+      /versions\.access|secrets\.(create|delete)|serviceAccountKeys|getAccessToken|signBlob|signJwt|setIamPolicy$/;
+    expect(includedPermissions.filter(name => never.test(name))).toEqual([
+      // Rule 1 of the contract holds what these write to one member; IAM can't be asked for less.
+      'run.services.setIamPolicy',
+      'secretmanager.secrets.setIamPolicy',
+    ]);
+  });
+
+  test('is the same in Terraform', () => {
+    const [, list = ''] = /permissions = \[([^\]]*)\]/.exec(file('manifests/gcp/terraform/main.tf')) ?? [];
+    expect([...list.matchAll(/"([^"]+)"/g)].map(([, name]) => name)).toEqual(includedPermissions);
+  });
+
+  test('every method that may leave the process is one of the three APIs that setup.sh enables', () => {
+    const enabled = /services enable ([^-]*)--/.exec(file('manifests/gcp/setup.sh'))?.[1]?.trim().split(/\s+/);
+    const used = new Set([...METHODS.values()].map(({ api }) => `${api}.googleapis.com`));
+    expect(new Set(enabled)).toEqual(used);
+  });
+});
+
+describe('setup.sh', () => {
+  /** The commands that it gives gcloud; `there`: what it looks for is there already. */
+  function run(args: string[], there: boolean, env: Record<string, string> = {}) {
+    const folder = mkdtempSync(join(tmpdir(), 'setup-'));
+    const gcloud = join(folder, 'gcloud');
+    writeFileSync(
+      gcloud,
+      `#!/bin/sh\necho "$*" >> "${folder}/log"\ncase "$*" in *" describe "*) exit ${there ? 0 : 1} ;; esac\n`,
+    );
+    chmodSync(gcloud, 0o755);
+    writeFileSync(join(folder, 'log'), '');
+    const script = new URL('../../manifests/gcp/setup.sh', import.meta.url).pathname;
+    const PATH = `${folder}${delimiter}${process.env.PATH}`;
+    const { status, stderr } = spawnSync(script, args, { env: { PATH, ...env }, encoding: 'utf8' });
+    const commands = readFileSync(join(folder, 'log'), 'utf8').trim().split('\n');
+    rmSync(folder, { recursive: true });
+    return { status, stderr, writes: commands.filter(command => !command.includes(' describe ')) };
+  }
+  const short = (writes: string[]) => writes.map(command => command.split(' --')[0]?.split(' ').slice(0, 4).join(' '));
+
+  test('makes account, role and bindings, the role in every project', () => {
+    const { status, writes } = run(['ops', 'tenants-1'], false);
+    expect(status).toBe(0);
+    expect(writes.filter(command => command.startsWith('iam roles create'))).toEqual([
+      expect.stringContaining('--project=ops --file='),
+      expect.stringContaining('--project=tenants-1 --file='),
+    ]);
+    expect(writes).toContainEqual(
+      'projects add-iam-policy-binding tenants-1 --condition=None --format=none ' +
+        '--member=serviceAccount:aitenant-operator@ops.iam.gserviceaccount.com --role=projects/tenants-1/roles/aitenantOperator',
+    );
+    expect(writes.at(-1)).toContain('--member=serviceAccount:ops.svc.id.goog[aitenant-system/aitenant-operator]');
+  });
+
+  test('run again, creates nothing and brings the role up to date', () => {
+    const { status, writes } = run(['ops'], true, { WORKLOAD_POOL: 'other.svc.id.goog' });
+    expect(status).toBe(0);
+    expect(short(writes)).toEqual([
+      'services enable run.googleapis.com secretmanager.googleapis.com',
+      'iam roles update aitenantOperator',
+      'projects add-iam-policy-binding ops',
+      'iam service-accounts add-iam-policy-binding aitenant-operator@ops.iam.gserviceaccount.com',
+    ]);
+    expect(writes.at(-1)).toContain('serviceAccount:other.svc.id.goog[');
+  });
+
+  test('without a project says how it is used', () => {
+    const { status, stderr, writes } = run([], false);
+    expect([status, writes]).toEqual([2, ['']]);
+    expect(stderr).toContain('setup.sh PROJECT');
+  });
+});

@@ -1,0 +1,282 @@
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import { type AddressInfo, createServer as createTcp } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { parse, stringify } from 'yaml';
+import { createMetrics } from '../../operator/metrics.ts';
+import { readTenant } from '../../operator/tenant/resource.ts';
+import { until } from '../e2e/support/world.ts';
+
+const file = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
+
+interface Rule {
+  alert: string;
+  expr: string;
+  for: string;
+  labels: { severity: string };
+  annotations: { summary: string; description: string; runbook_url: string };
+}
+const { spec } = parse(file('manifests/monitoring/rules.yaml')) as {
+  spec: { groups: { name: string; rules: Rule[] }[] };
+};
+const rules = spec.groups.flatMap(group => group.rules);
+const dashboard = JSON.parse(file('manifests/monitoring/dashboard.json')) as {
+  panels: { id: number; title: string; targets: { expr: string }[]; gridPos: Record<'x' | 'y' | 'w' | 'h', number> }[];
+};
+const queries = dashboard.panels.flatMap(({ title, targets }) =>
+  targets.map(({ expr }, n) => ({
+    name: n === 0 ? title : `${title} (${n + 1})`,
+    expr: expr.replaceAll('$job', '.*'),
+  })),
+);
+const has = (command: string) => spawnSync('sh', ['-c', `command -v ${command}`]).status === 0;
+
+const NOW = Date.UTC(2030, 0, 1);
+const REASONS = ['UpToDate', 'UpdateFailed', 'PermissionDenied', 'Suspended'];
+
+/** The operator's own metrics after some work. */
+function someMetrics() {
+  const stats = { depth: { edit: 1, retry: 2, resync: 3 }, running: 1, scheduled: 4, longestRunMs: 1500 };
+  const metrics = createMetrics(
+    () => stats as ReturnType<Parameters<typeof createMetrics>[0]>,
+    () => true,
+    () => NOW,
+  );
+  REASONS.forEach((reason, n) => {
+    const lastTransitionTime = new Date(NOW - n * 60_000).toISOString();
+    const conditions = [{ type: 'Ready', status: 'False', reason, message: 'm', lastTransitionTime }];
+    const tenant = readTenant({ metadata: { name: `tenant-${n}`, namespace: 'n' }, status: { conditions } });
+    metrics.onReport(tenant, tenant.status);
+  });
+  const method = 'google.cloud.run.v2.Services.GetService';
+  for (const code of ['OK', 'NOT_FOUND'] as const) {
+    metrics.onCall({ api: 'run', method, code, durationMs: 20 } as Parameters<typeof metrics.onCall>[0]);
+  }
+  metrics.queueHooks.onAdd?.('edit');
+  metrics.queueHooks.onStart?.('n/a', 'edit', 5);
+  metrics.queueHooks.onEnd?.('n/a', { kind: 'done' }, 30);
+  metrics.queueHooks.onRetry?.('n/a', 1, 100);
+  return metrics;
+}
+
+describe('the metrics', () => {
+  test('tell by reason how long the worst tenant has been out of sync', async () => {
+    const text = await someMetrics().registry.metrics();
+    expect(text).toContain('aitenant_out_of_sync_seconds{reason="UpdateFailed"} 60');
+    expect(text).not.toContain('aitenant_out_of_sync_seconds{reason="UpToDate"}');
+  });
+
+  test('have no more series with more tenants', async () => {
+    const metrics = someMetrics();
+    const series = async () =>
+      (await metrics.registry.metrics()).split('\n').filter(line => line.startsWith('aitenant_tenants'));
+    const before = (await series()).length;
+    for (let n = 0; n < 100; n++) {
+      const tenant = readTenant({ metadata: { name: `more-${n}`, namespace: `n-${n}` } });
+      const condition = {
+        type: 'Ready',
+        status: 'True',
+        reason: 'UpToDate',
+        message: '',
+        lastTransitionTime: '',
+      } as const;
+      metrics.onReport(tenant, { ...tenant.status, conditions: [{ ...condition, observedGeneration: 1 }] });
+    }
+    expect(await series()).toHaveLength(before);
+  });
+});
+
+describe('the alerts', () => {
+  const runbook = file('docs/runbook.md');
+
+  test.each(rules.map(rule => [rule.alert, rule] as const))(
+    '%s has words, a severity and its place in the runbook',
+    (alert, rule) => {
+      expect(rule.annotations.summary).not.toBe('');
+      expect(['page', 'ticket']).toContain(rule.labels.severity);
+      expect(rule.annotations.runbook_url.split('docs/runbook.md#')[1]).toBe(alert.toLowerCase());
+      expect(runbook).toMatch(new RegExp(`^#+ ${alert}$`, 'm'));
+    },
+  );
+
+  test('wake somebody for two things only', () => {
+    expect(rules.filter(({ labels }) => labels.severity === 'page').map(({ alert }) => alert)).toEqual([
+      'AiTenantNoLeader',
+      'AiTenantManyNotReady',
+    ]);
+  });
+});
+
+test('Alerts and dashboard name metrics that the operator has', async () => {
+  const known = new Set(
+    (await someMetrics().registry.getMetricsAsJSON()).flatMap(({ name, type }) =>
+      String(type) === 'histogram' ? [`${name}_bucket`, `${name}_sum`, `${name}_count`] : [name],
+    ),
+  );
+  const named = [...rules.map(({ expr }) => expr), ...queries.map(({ expr }) => expr)].flatMap(
+    expr => expr.match(/\b(aitenant|workqueue|controller_runtime|leader_election)_\w+/g) ?? [],
+  );
+  expect(named.filter(name => !known.has(name))).toEqual([]);
+});
+
+test('The panels of the dashboard do not overlap', () => {
+  const taken = new Map<string, string>();
+  for (const { title, gridPos } of dashboard.panels) {
+    expect(gridPos.x + gridPos.w).toBeLessThanOrEqual(24);
+    for (let x = gridPos.x; x < gridPos.x + gridPos.w; x++) {
+      for (let y = gridPos.y; y < gridPos.y + gridPos.h; y++) {
+        expect(taken.get(`${x},${y}`), title).toBeUndefined();
+        taken.set(`${x},${y}`, title);
+      }
+    }
+  }
+});
+
+if (!has('promtool') || !has('prometheus')) console.warn('Prometheus is not installed: nothing was asked of it');
+
+describe.skipIf(!has('promtool'))('promtool', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'promtool-'));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  const fires = (alert: string, series: Record<string, string>) => ({
+    interval: '1m',
+    input_series: Object.entries(series).map(([name, values]) => ({ series: name, values })),
+    promql_expr_test: [
+      {
+        expr: `count(ALERTS{alertname="${alert}", alertstate="firing"})`,
+        eval_time: '2h',
+        exp_samples: [{ labels: '{}', value: 1 }],
+      },
+    ],
+  });
+  const quiet = (series: Record<string, string>) => ({
+    interval: '1m',
+    input_series: Object.entries(series).map(([name, values]) => ({ series: name, values })),
+    promql_expr_test: [{ expr: 'count(ALERTS)', eval_time: '2h', exp_samples: [] }],
+  });
+  const leader = { 'leader_election_master_status{name="aitenant"}': '1x200' };
+  const tenants = (reason: string) => `aitenant_tenants{reason="${reason}"}`;
+  const calls = (code: string) => `aitenant_gcp_calls_total{api="run",method="GetService",code="${code}"}`;
+
+  test('finds every rule well formed; each fires when it should, and none on a good day', () => {
+    writeFileSync(join(folder, 'rules.yaml'), stringify(spec));
+    const tests = [
+      quiet({
+        ...leader,
+        [tenants('UpToDate')]: '100x200',
+        [tenants('Suspended')]: '30x200',
+        [calls('OK')]: '0+60x200',
+      }),
+      fires('AiTenantNoLeader', {}),
+      fires('AiTenantNoLeader', { 'leader_election_master_status{name="aitenant"}': '0x200' }),
+      fires('AiTenantManyNotReady', {
+        ...leader,
+        [tenants('UpToDate')]: '10x200',
+        [tenants('DependencyNotFound')]: '6x200',
+      }),
+      fires('AiTenantPermissionDenied', { ...leader, [tenants('PermissionDenied')]: '1x200' }),
+      fires('AiTenantQuotaExceeded', { ...leader, [tenants('QuotaExceeded')]: '1x200' }),
+      fires('AiTenantStalled', { ...leader, [tenants('InvalidSpec')]: '1x200' }),
+      fires('AiTenantUpdateFailed', { ...leader, [tenants('UpdateFailed')]: '1x200' }),
+      fires('AiTenantDeleteFailed', { ...leader, [tenants('DeleteFailed')]: '1x200' }),
+      fires('AiTenantOutOfSync', { ...leader, 'aitenant_out_of_sync_seconds{reason="Updating"}': '0+60x200' }),
+      fires('AiTenantReconcileStuck', {
+        ...leader,
+        'workqueue_longest_running_processor_seconds{name="aitenant"}': '0+60x200',
+      }),
+      fires('AiTenantEditsWait', { ...leader, 'workqueue_depth{name="aitenant",priority="edit"}': '3x200' }),
+      fires('AiTenantGoogleErrors', { ...leader, [calls('OK')]: '0+60x200', [calls('UNAVAILABLE')]: '0+60x200' }),
+    ];
+    const fired = tests.flatMap(one =>
+      one.promql_expr_test.flatMap(({ expr }) => /alertname="(\w+)"/.exec(expr)?.[1] ?? []),
+    );
+    expect(new Set(fired)).toEqual(new Set(rules.map(({ alert }) => alert)));
+    writeFileSync(
+      join(folder, 'tests.yaml'),
+      stringify({ rule_files: ['rules.yaml'], evaluation_interval: '1m', tests }),
+    );
+    const out = spawnSync('promtool', ['test', 'rules', 'tests.yaml'], { cwd: folder, encoding: 'utf8' });
+    expect(out.stdout + out.stderr).toContain('SUCCESS');
+    expect(out.status).toBe(0);
+    expect(execFileSync('promtool', ['check', 'rules', 'rules.yaml'], { cwd: folder, encoding: 'utf8' })).toContain(
+      `SUCCESS: ${rules.length} rules found`,
+    );
+  });
+});
+
+describe.skipIf(!has('prometheus'))('a real Prometheus that scrapes the operator’s metrics', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'prometheus-'));
+  let metrics: Server;
+  let prometheus: ChildProcess;
+  let url = '';
+
+  beforeAll(async () => {
+    const { registry } = someMetrics();
+    metrics = createServer(async (_request, response) => {
+      response.setHeader('content-type', registry.contentType).end(await registry.metrics());
+    });
+    await new Promise<void>(resolve => metrics.listen(0, '127.0.0.1', resolve));
+    const target = `127.0.0.1:${(metrics.address() as AddressInfo).port}`;
+    writeFileSync(
+      join(folder, 'prometheus.yml'),
+      stringify({
+        global: { scrape_interval: '1s', evaluation_interval: '1s' },
+        rule_files: ['rules.yaml'],
+        scrape_configs: [{ job_name: 'aitenant-operator', static_configs: [{ targets: [target] }] }],
+      }),
+    );
+    writeFileSync(join(folder, 'rules.yaml'), stringify(spec));
+    const port = await freePort();
+    url = `http://127.0.0.1:${port}`;
+    const flags = [
+      '--config.file=prometheus.yml',
+      '--storage.tsdb.path=data',
+      `--web.listen-address=127.0.0.1:${port}`,
+    ];
+    prometheus = spawn('prometheus', flags, { cwd: folder, stdio: 'ignore' });
+    await until(
+      async () => (((await ask('count_over_time(aitenant_tenants[1m]) > 2')) ?? []).length > 0 ? true : undefined),
+      () => 'Prometheus to have scraped three times',
+      30_000,
+    );
+  }, 40_000);
+  afterAll(async () => {
+    prometheus?.kill('SIGKILL');
+    await new Promise(resolve => metrics?.close(resolve));
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  });
+
+  /** The samples that a query comes to; undefined if it can't be asked yet. */
+  async function ask(query: string): Promise<unknown[] | undefined> {
+    const response = await fetch(`${url}/api/v1/query?query=${encodeURIComponent(query)}`).catch(() => undefined);
+    if (response === undefined || response.status === 503) return undefined;
+    const answer = (await response.json()) as { status: string; error?: string; data?: { result: unknown[] } };
+    if (answer.status !== 'success') throw new Error(answer.error);
+    return answer.data?.result;
+  }
+
+  test.each(queries)('answers the dashboard’s “$name”', async ({ expr }) => {
+    expect(await ask(expr)).not.toHaveLength(0);
+  });
+
+  test('has taken every alert', async () => {
+    const response = await fetch(`${url}/api/v1/rules`);
+    const { data } = (await response.json()) as {
+      data: { groups: { rules: { name: string; lastError?: string }[] }[] };
+    };
+    const taken = data.groups.flatMap(group => group.rules);
+    expect(taken.map(({ name }) => name)).toEqual(rules.map(({ alert }) => alert));
+    expect(taken.flatMap(({ lastError }) => lastError ?? [])).toEqual([]);
+  });
+});
+
+async function freePort(): Promise<number> {
+  const probe = createTcp();
+  await new Promise<void>(resolve => probe.listen(0, '127.0.0.1', resolve));
+  const { port } = probe.address() as AddressInfo;
+  await new Promise(resolve => probe.close(resolve));
+  return port;
+}

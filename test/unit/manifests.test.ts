@@ -1,0 +1,135 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { parse, parseAllDocuments } from 'yaml';
+
+const ROOT = new URL('../../', import.meta.url).pathname;
+const folder = (path: string) => `${ROOT}manifests/${path}`;
+
+interface Manifest {
+  kind: string;
+  metadata: { name: string; namespace?: string; labels?: Record<string, string>; annotations?: Record<string, string> };
+  // biome-ignore lint/suspicious/noExplicitAny: checked where it is used, by what the test expects
+  [field: string]: any;
+}
+
+const documents = (text: string): Manifest[] => parseAllDocuments(text).map(document => document.toJS() as Manifest);
+
+/** As `kubectl apply -k` would send them; without kubectl the files as they are written, which holds for the base alone. */
+const hasKubectl = spawnSync('kubectl', ['version', '--client']).status === 0;
+function built(path: string): Manifest[] {
+  if (hasKubectl) return documents(execFileSync('kubectl', ['kustomize', folder(path)], { encoding: 'utf8' }));
+  if (path !== 'base') throw new Error(`kubectl, which builds ${path}, is not on this machine`);
+  return filesOf('base').flatMap(name => documents(readFileSync(`${folder('base')}/${name}`, 'utf8')));
+}
+const filesOf = (path: string) =>
+  readdirSync(folder(path)).filter(name => name.endsWith('.yaml') && name !== 'kustomization.yaml');
+
+const one = (all: Manifest[], kind: string, name?: string): Manifest => {
+  const found = all.filter(object => object.kind === kind && (name === undefined || object.metadata.name === name));
+  expect(
+    found.map(({ metadata }) => metadata.name),
+    kind,
+  ).toHaveLength(1);
+  return found[0] as Manifest;
+};
+
+describe('manifests/base', () => {
+  test('is all that its folder holds', () => {
+    const { resources } = parse(readFileSync(`${folder('base')}/kustomization.yaml`, 'utf8')) as {
+      resources: string[];
+    };
+    expect([...resources].sort()).toEqual(['../../crds', ...filesOf('base')].sort());
+  });
+
+  test('names one namespace, and that has the restricted pod security', () => {
+    const all = built('base');
+    const namespace = one(all, 'Namespace');
+    expect(namespace.metadata.labels).toMatchObject({ 'pod-security.kubernetes.io/enforce': 'restricted' });
+    const named = all.flatMap(({ metadata }) => metadata.namespace ?? []);
+    expect(new Set(named)).toEqual(new Set([namespace.metadata.name]));
+  });
+
+  test('has its Service, disruption budget and network policy at the pods of the Deployment', () => {
+    const all = built('base');
+    const { spec } = one(all, 'Deployment');
+    const labels = spec.template.metadata.labels;
+    expect(labels).toMatchObject(spec.selector.matchLabels);
+    expect(labels).toMatchObject(one(all, 'PodDisruptionBudget').spec.selector.matchLabels);
+    expect(labels).toMatchObject(one(all, 'NetworkPolicy').spec.podSelector.matchLabels);
+    const service = one(all, 'Service');
+    expect(labels).toMatchObject(service.spec.selector);
+    const ports = spec.template.spec.containers[0].ports.map(({ name }: { name: string }) => name);
+    expect(ports).toContain(service.spec.ports[0].targetPort);
+    expect(spec.replicas).toBeGreaterThan(one(all, 'PodDisruptionBudget').spec.maxUnavailable);
+  });
+
+  test('lets those who view or edit a namespace do so with its tenants, and the status alone', () => {
+    const all = built('base');
+    const verbs = (role: 'view' | 'edit' | 'admin', resource: string) =>
+      all
+        .filter(({ metadata }) => metadata.labels?.[`rbac.authorization.k8s.io/aggregate-to-${role}`] === 'true')
+        .flatMap(({ rules }) => rules as { resources: string[]; verbs: string[] }[])
+        .flatMap(rule => (rule.resources.includes(resource) ? rule.verbs : []))
+        .sort();
+    const reads = ['get', 'list', 'watch'];
+    const writes = ['create', 'delete', 'deletecollection', 'patch', 'update'];
+    expect(verbs('view', 'aitenants')).toEqual(reads);
+    for (const role of ['edit', 'admin'] as const) {
+      expect(verbs(role, 'aitenants')).toEqual([...reads, ...writes].sort());
+      expect(verbs(role, 'aitenants/status')).toEqual(reads);
+    }
+  });
+});
+
+const OVERLAYS = ['base', 'overlays/gke', 'overlays/kind'].filter(path => hasKubectl || path === 'base');
+if (!hasKubectl) console.warn('kubectl is not installed: the overlays are not built');
+
+describe.each(OVERLAYS)('the pods of manifests/%s', path => {
+  // https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
+  test('pass pod security restricted, read-only', () => {
+    const pod = one(built(path), 'Deployment').spec.template.spec;
+    const volumes = (pod.volumes ?? []) as Record<string, unknown>[];
+    const allowed = ['configMap', 'csi', 'downwardAPI', 'emptyDir', 'persistentVolumeClaim', 'projected', 'secret'];
+    for (const { name: _, ...source } of volumes) expect(allowed).toEqual(expect.arrayContaining(Object.keys(source)));
+    expect([pod.hostNetwork, pod.hostPID, pod.hostIPC]).toEqual([undefined, undefined, undefined]);
+    expect(pod.securityContext).toMatchObject({ runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } });
+    expect(pod.securityContext.runAsUser).not.toBe(0);
+    const containers = [...pod.containers, ...(pod.initContainers ?? [])];
+    for (const { securityContext, ports = [] } of containers) {
+      expect(securityContext).toEqual({
+        allowPrivilegeEscalation: false,
+        readOnlyRootFilesystem: true,
+        capabilities: { drop: ['ALL'] },
+      });
+      expect(ports.every(({ hostPort }: { hostPort?: number }) => hostPort === undefined)).toBe(true);
+    }
+  });
+
+  test('run as the account that the role is bound to, and elect a leader', () => {
+    const all = built(path);
+    const { serviceAccountName, containers } = one(all, 'Deployment').spec.template.spec;
+    const { subjects } = one(all, 'ClusterRoleBinding');
+    expect(subjects).toEqual([{ kind: 'ServiceAccount', name: serviceAccountName, namespace: 'aitenant-system' }]);
+    expect(containers[0].args).toContain('--leader-elect');
+  });
+});
+
+describe.skipIf(!hasKubectl)('what an overlay adds', () => {
+  test('gke: the account to act as, and the way to the metadata server', () => {
+    const all = built('overlays/gke');
+    expect(one(all, 'ServiceAccount').metadata.annotations).toEqual({
+      'iam.gke.io/gcp-service-account': 'aitenant-operator@PROJECT.iam.gserviceaccount.com',
+    });
+    const { egress } = one(all, 'NetworkPolicy').spec;
+    expect(JSON.stringify(egress)).toContain('169.254.169.254/32');
+  });
+
+  test('kind: the image as it was loaded, and credentials from a Secret', () => {
+    const { spec } = one(built('overlays/kind'), 'Deployment');
+    const [{ image, imagePullPolicy, env }] = spec.template.spec.containers;
+    expect([image, imagePullPolicy, spec.replicas]).toEqual(['aitenant-operator:dev', 'Never', 1]);
+    const path = env.find(({ name }: { name: string }) => name === 'GOOGLE_APPLICATION_CREDENTIALS').value;
+    expect(path).toBe(`${spec.template.spec.containers[0].volumeMounts[0].mountPath}/credentials.json`);
+  });
+});
