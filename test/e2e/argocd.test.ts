@@ -182,6 +182,7 @@ const RECORDED = new URL('../gitops/recorded.json', import.meta.url);
 type Recorded = Record<string, { object: unknown; kstatus: string; argocd: string }>;
 
 /** What of a tenant kstatus and the health check look at, without what differs from run to run. */
+const LOOKED_AT = ['Ready', 'Stalled'];
 function essence(state: string, { metadata, status }: Tenant): unknown {
   const minutes = / for (\d+) minutes$/.exec(state)?.[1] ?? '0';
   const { generation, deletionTimestamp } = metadata;
@@ -192,14 +193,16 @@ function essence(state: string, { metadata, status }: Tenant): unknown {
     ...(status && {
       status: {
         observedGeneration: status.observedGeneration,
-        conditions: status.conditions.map(({ type, status, reason, observedGeneration }) => ({
-          type,
-          status,
-          reason,
-          message: reason,
-          observedGeneration,
-          lastTransitionTime: `${minutes}m`,
-        })),
+        conditions: status.conditions
+          .filter(({ type }) => LOOKED_AT.includes(type))
+          .map(({ type, status, reason, observedGeneration }) => ({
+            type,
+            status,
+            reason,
+            message: reason,
+            observedGeneration,
+            lastTransitionTime: `${minutes}m`,
+          })),
       },
     }),
   };
