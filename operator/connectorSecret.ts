@@ -3,11 +3,17 @@ import type { ConnectorSecret } from './tenant/desired.ts';
 
 const PROJECT_ANNOTATION = 'cnrm.cloud.google.com/project-id';
 
+type Annotations = Record<string, string>;
+
 /**
  * What a SecretManagerSecret of Config Connector stands for. Its id is `spec.resourceID`, else its name; its project its
- * own annotation, else the tenant's. Source: Config Connector reference, SecretManagerSecret.
+ * own annotation, else its Namespace's, else the tenant's. Source: Config Connector reference, SecretManagerSecret.
  */
-export function readConnectorSecret(object: KubeObject | undefined, project: string): ConnectorSecret {
+export function readConnectorSecret(
+  object: KubeObject | undefined,
+  namespaceAnnotations: Annotations,
+  project: string,
+): ConnectorSecret {
   if (!object) return { state: 'absent' };
   const status = fields(object.status);
   const ready = (Array.isArray(status.conditions) ? status.conditions : [])
@@ -19,7 +25,8 @@ export function readConnectorSecret(object: KubeObject | undefined, project: str
   }
   const resourceId = fields(object.spec).resourceID;
   const id = typeof resourceId === 'string' && resourceId !== '' ? resourceId : object.metadata.name;
-  const owner = object.metadata.annotations?.[PROJECT_ANNOTATION] ?? project;
+  const own: Annotations = object.metadata.annotations ?? {};
+  const owner = own[PROJECT_ANNOTATION] ?? namespaceAnnotations[PROJECT_ANNOTATION] ?? project;
   return { state: 'ready', secret: `projects/${owner}/secrets/${id}` };
 }
 

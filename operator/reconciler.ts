@@ -156,7 +156,8 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
       connectorSecret: (name, project) =>
         readConnectorSecret(
           options.connectorSecrets.get(`${tenant.namespace}/${name}`),
-          namespaceAnnotations['cnrm.cloud.google.com/project-id'] ?? project,
+          namespaceAnnotations,
+          project,
         ),
     });
     if (!wanted.ok) return conclude(held, tenant, refused(tenant, wanted.message, runtime.now()));

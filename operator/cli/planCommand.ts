@@ -53,10 +53,13 @@ export async function planTenant(
 ): Promise<TenantResult> {
   const tenant = readTenant(object);
   const { namespace, name } = tenant;
+  const namespaceAnnotations = manifests.namespaces.get(namespace)?.metadata.annotations ?? {};
   const around = {
-    namespaceAnnotations: manifests.namespaces.get(namespace)?.metadata.annotations ?? {},
-    connectorSecret: (ref: string, project: string) =>
-      readConnectorSecret(manifests.connectorSecrets.get(`${namespace}/${ref}`), project),
+    namespaceAnnotations,
+    connectorSecret: (ref: string, project: string) => {
+      const object = manifests.connectorSecrets.get(`${namespace}/${ref}`);
+      return readConnectorSecret(object && asApplied(object), namespaceAnnotations, project);
+    },
   };
   const known = { ...settings, clusterId: settings.clusterId ?? UNKNOWN_CLUSTER };
   const wanted = desiredState(tenant, known, around);
@@ -71,6 +74,10 @@ export async function planTenant(
   const desired = settings.clusterId === undefined ? withMarkedCluster(wanted.desired, observed) : wanted.desired;
   return { ...base, ...foreseen(tenant, desired, observed, known, now, settings.clusterId === undefined) };
 }
+
+/** A manifest says nothing of whether Config Connector has done its work: whether the secret is there, Google Cloud says. */
+const asApplied = (object: KubeObject): KubeObject =>
+  object.status === undefined ? { ...object, status: { conditions: [{ type: 'Ready', status: 'True' }] } } : object;
 
 function foreseen(
   start: Tenant,

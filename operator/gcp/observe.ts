@@ -1,6 +1,8 @@
 import type { GcpCallOptions } from '../ports.ts';
+import { part, secretName } from '../tenant/names.ts';
 import type { Targets } from '../tenant/plan.ts';
-import type { Observed } from '../tenant/types.ts';
+import { secretReferences } from '../tenant/template.ts';
+import type { Observed, ObservedKey } from '../tenant/types.ts';
 import type { Reads } from './reads.ts';
 
 /** Reads everything that a plan is made from, side by side. Reads only; what fails is part of what was observed. */
@@ -11,7 +13,39 @@ export async function observe(reads: Reads, targets: Targets, options?: GcpCallO
     observeSecrets(reads, targets, options),
     Promise.all(targets.services.map(name => observeService(reads, name, targets, options))),
   ]);
-  return { account: accountRead, keys, formerGrants, services };
+  const written = services.flatMap(({ service }) =>
+    service.state === 'present' ? secretReferences(service.value.template) : [],
+  );
+  const spelled = keys.map((key, at) =>
+    observeSpelling(reads, key, targets.keys[at]?.secret ?? '', new Set(written), account?.project ?? '', options),
+  );
+  return { account: accountRead, keys: await Promise.all(spelled), formerGrants, services };
+}
+
+/**
+ * One secret can be written with its project's id or its number, and nothing tells that two of them are one project but
+ * Google Cloud's own name for what is found there.
+ */
+async function observeSpelling(
+  reads: Reads,
+  key: ObservedKey,
+  asked: string,
+  written: Set<string>,
+  ownProject: string,
+  options?: GcpCallOptions,
+): Promise<ObservedKey> {
+  if (key.secret.state !== 'present') return key;
+  const { name } = key.secret.value;
+  const others = [...written]
+    .map(reference => ({ project: part(reference, 'projects'), full: secretName(reference, ownProject) }))
+    .filter(({ full }) => part(full, 'secrets') === part(name, 'secrets') && full !== asked && full !== name);
+  if (others.length === 0) return key;
+  const found = await Promise.all(others.map(({ full }) => reads.secret(full, options)));
+  const alsoIn = others.flatMap(({ project }, at) => {
+    const other = found[at];
+    return other?.state === 'present' && other.value.name === name ? [project] : [];
+  });
+  return { ...key, alsoIn };
 }
 
 /** The keys first: which grants have left the spec shows only by the names that Google Cloud answers. */

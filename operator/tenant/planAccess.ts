@@ -171,12 +171,13 @@ function planVersion(
   if (resolved.number !== undefined) out.versions.set(key.name, resolved.number);
   const askedProject = part(asked, 'projects');
   const number = part(seen.secret.value.name, 'projects');
-  const own = askedProject === ctx.desired.project;
+  const alsoIn = seen.alsoIn ?? [];
+  const own = askedProject === ctx.desired.project || alsoIn.includes('');
   out.variables.push({
     name: key.env,
     key: {
       secret: own ? id : asked,
-      projects: own ? ['', askedProject, number] : [askedProject, number],
+      projects: [...(own ? ['', ctx.desired.project] : []), askedProject, number, ...alsoIn],
       version: resolved.version,
     },
   });

@@ -262,6 +262,8 @@ export interface ObservedKey {
    * `absent`: there is none.
    */
   version?: Read<SecretVersion>;
+  /** Projects that a reference on a service names this very secret with, the spec's own spelling aside; '': its own. */
+  alsoIn?: string[];
 }
 
 export interface Observed {

@@ -230,9 +230,13 @@ describe('an edit of the keys', () => {
     expect(keys).toEqual([{ name: 'openai', version: '2', secret, granted: true }]);
   });
 
-  test('a secret’s full name means the same as its id', async () => {
-    const external = `projects/${PROJECT}/secrets/openai`;
+  test.each([
+    ['with the project’s id', PROJECT],
+    ['with the project’s number', NUMBER],
+  ])('a secret’s full name %s means the same as its id', async (_, project) => {
+    const external = `projects/${project}/secrets/openai`;
     expect(await edited({ keys: [used('openai', { secretRef: { external } })] })).toEqual({ revisions: 0, writes: [] });
+    expect(await edited({ keys: [used('openai')] })).toEqual({ revisions: 0, writes: [] });
   });
 
   test('version: an older one on purpose, then latest again', async () => {
