@@ -154,11 +154,7 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     const wanted = desiredState(tenant, settings, {
       namespaceAnnotations,
       connectorSecret: (name, project) =>
-        readConnectorSecret(
-          options.connectorSecrets.get(`${tenant.namespace}/${name}`),
-          namespaceAnnotations,
-          project,
-        ),
+        readConnectorSecret(options.connectorSecrets.get(`${tenant.namespace}/${name}`), namespaceAnnotations, project),
     });
     if (!wanted.ok) return conclude(held, tenant, refused(tenant, wanted.message, runtime.now()));
     if (!tenant.hasFinalizer && !(await held.addFinalizer())) return CONFLICT;

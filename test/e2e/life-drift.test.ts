@@ -48,6 +48,25 @@ describe('drift', () => {
       /DriftCorrected .*env\.OPENAI_API_KEY/,
     ],
     [
+      'labels',
+      async () =>
+        update({ labels: { 'ai-tenant-owner-cluster': 'cluster-1', 'ai-tenant-owner-namespace': 'default' } }),
+      async () => expect((await service()).labels).toMatchObject({ 'ai-tenant-owner-name': 'tenant-a' }),
+      /DriftCorrected .*labels\.ai-tenant-owner-name/,
+    ],
+    [
+      'access',
+      () => update({ invokerIamDisabled: false }),
+      async () => expect((await service()).invokerIamDisabled).toBe(true),
+      /DriftCorrected .*access/,
+    ],
+    [
+      'scaling',
+      () => update({ scaling: { maxInstanceCount: 99 } }),
+      async () => expect((await service()).scaling).toMatchObject({ maxInstanceCount: 10 }),
+      /DriftCorrected .*scaling\.maxInstances: 99 → 10/,
+    ],
+    [
       'an account disabled',
       () => world.must(`${IAM}.DisableServiceAccount`, { name: ACCOUNT }),
       async () => expect((await world.account('tenant-a'))?.disabled).toBeUndefined(),
@@ -72,9 +91,17 @@ describe('drift', () => {
     [
       'a service deleted',
       async () => {
-        await world.must(`${RUN}.DeleteService`, { name: (await service()).name });
+        const { name, template } = await service();
+        const containers = [{ ...template.containers[0], image: 'gcr.io/acme/app:3' }];
+        await update({ template: { ...template, containers } });
+        await until(
+          async () => ((await world.tenant('tenant-a'))?.status?.image === 'gcr.io/acme/app:3' ? true : undefined),
+          () => 'the image to be seen',
+        );
+        await world.must(`${RUN}.DeleteService`, { name });
       },
-      async () => expect((await service()).template).toBeDefined(),
+      // Not the default image: the last one seen.
+      async () => expect((await service()).template.containers).toMatchObject([{ image: 'gcr.io/acme/app:3' }]),
       /DriftCorrected Cloud Run service/,
     ],
   ])('%s is put right within the interval, and an event names it', async (_, spoil, check, words) => {

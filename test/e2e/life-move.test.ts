@@ -129,6 +129,58 @@ describe('a region move', () => {
     expect(await services()).toHaveLength(2);
   });
 
+  test('takes along an image that is not ours', async () => {
+    await world.apply('tenant-a', spec());
+    await world.ready('tenant-a');
+    const { name, template } = (await world.service('tenant-a')) as JsonObject & {
+      template: { containers: JsonObject[] };
+    };
+    const containers = [{ ...template.containers[0], image: 'gcr.io/acme/app:7' }];
+    await world.must(`${RUN}.UpdateService`, {
+      service: { name, template: { ...template, containers } },
+      updateMask: 'template',
+    });
+    await world.edit('tenant-a', { region: 'europe-west1' });
+    await world.ready('tenant-a');
+    expect((await world.service('tenant-a', 'europe-west1'))?.template).toMatchObject({
+      containers: [{ image: 'gcr.io/acme/app:7' }],
+    });
+  });
+
+  test('that the new region refuses leaves the old one serving', async () => {
+    await world.apply('tenant-a', spec());
+    const { url } = await world.ready('tenant-a');
+    const error = { code: 'RESOURCE_EXHAUSTED' as const, message: 'Quota exceeded.' };
+    const restore = world.gcpCore.faults.add({ method: 'CreateService', times: Number.POSITIVE_INFINITY, error });
+
+    await world.edit('tenant-a', { region: 'europe-west1' });
+    await world.reason('tenant-a', 'QuotaExceeded');
+    expect(await status()).toMatchObject({ url, region: 'asia-northeast1' });
+    expect(await urls()).toEqual([url]);
+
+    restore();
+    await world.check('tenant-a');
+    await until(
+      async () => (await moved('europe-west1')) || undefined,
+      () => 'the move to go on',
+    );
+  });
+
+  test('back within the grace keeps the old service and its URL', async () => {
+    await world.restart({ regionMoveGraceMs: 3_600_000 });
+    await world.apply('tenant-a', spec());
+    const before = await world.ready('tenant-a');
+    await world.edit('tenant-a', { region: 'europe-west1' });
+    await world.ready('tenant-a');
+
+    await world.edit('tenant-a', { region: 'asia-northeast1' });
+    const back = await world.ready('tenant-a');
+
+    expect(back.url).toBe(before.url);
+    const staying = back.inventory.filter(({ type, retireAt }) => type === 'Service' && retireAt === undefined);
+    expect(staying).toHaveLength(1);
+  });
+
   test('retires a service that somebody has deleted already', async () => {
     await world.restart({ regionMoveGraceMs: 3_600_000 });
     await world.apply('tenant-a', spec());

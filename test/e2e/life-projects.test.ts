@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { NAMESPACES } from '../../operator/kube/resources.ts';
 import type { GcpCall } from '../../operator/ports.ts';
 import { resourceNamed } from '../../sandbox/gcp/permissions.ts';
-import { createWorld, namespace, PROJECT, SECRETS, spec, until, type World } from './support/world.ts';
+import { createWorld, must, namespace, PROJECT, SECRETS, spec, until, type World } from './support/world.ts';
 
 /** Tenants of one cluster in several projects. */
 
@@ -12,13 +13,20 @@ let world: World;
 /** While set, nothing that is asked of the other project is answered. */
 let silence: Promise<void> | undefined;
 let endSilence: () => void;
+/** Calls that are not answered so far. */
+let waiting = 0;
 beforeEach(async () => {
   silence = undefined;
   endSilence = () => {};
+  waiting = 0;
   const operatorGcp =
     (core: GcpCall): GcpCall =>
     async (method, request, options) => {
-      if (new RegExp(`projects/(${OTHER}|${OTHER_NUMBER})/?`).test(`${resourceNamed(request)}/`)) await silence;
+      if (silence && new RegExp(`projects/(${OTHER}|${OTHER_NUMBER})/?`).test(`${resourceNamed(request)}/`)) {
+        waiting += 1;
+        await silence;
+        waiting -= 1;
+      }
       return core(method, request, options);
     };
   world = await createWorld({ operatorGcp, workers: 4 });
@@ -73,9 +81,53 @@ describe('tenants in several projects', () => {
     expect(await members()).toEqual([`serviceAccount:sa-tenant-a@${PROJECT}.iam.gserviceaccount.com`]);
     expect(JSON.stringify(await world.service('tenant-a'))).toContain(`"secret":"${resource}","version":"1"`);
 
+    // The project's number means the same.
+    world.forget();
+    const secretRef = { external: `projects/${OTHER_NUMBER}/secrets/shared` };
+    await world.edit('tenant-a', { keys: [{ name: 'openai', secretRef, env: 'OPENAI_API_KEY' }] });
+    await world.ready('tenant-a');
+    expect(world.writes()).toEqual([]);
+
     await world.remove('tenant-a');
     await world.gone('tenant-a');
     expect(await members()).toEqual([]);
+  });
+
+  test('stay in the project of their first day, whatever the Namespace says later, and say so at once', async () => {
+    const [name = ''] = await theirs(1);
+    await world.ready(name, 'team');
+    const annotate = (project: string) =>
+      must(
+        world.kube.patch(NAMESPACES, undefined, 'team', {
+          metadata: { annotations: { 'ai-platform.dev/project-id': project } },
+        }),
+      );
+
+    // In the middle of a reconcile, which has read the Namespace already.
+    silence = new Promise(resolve => {
+      endSilence = resolve;
+    });
+    const asked = world.gcpCore.requestLog.length;
+    await world.edit(name, { timeoutSeconds: 60 }, 'team');
+    await until(
+      async () => (waiting > 0 ? true : undefined),
+      () => 'the reconcile to be under way',
+    );
+    await annotate(PROJECT);
+    endSilence();
+    expect((await world.reason(name, 'InvalidSpec', 'team')).message).toContain(`lives in project ${OTHER}`);
+    const calls = world.gcpCore.requestLog.slice(asked).map(({ resource }) => resource);
+    expect(calls.filter(resource => resource.includes(`projects/${PROJECT}/`))).toEqual([]);
+
+    await annotate(OTHER);
+    await world.ready(name, 'team');
+  });
+
+  test('are where Config Connector’s annotation on the Namespace says, if ours does not', async () => {
+    await namespace(world, 'squad', { 'cnrm.cloud.google.com/project-id': OTHER });
+    await secret(OTHER, 'squads', 'squad');
+    await world.apply('tenant-s', keyed('squads'), { namespace: 'squad' });
+    expect((await world.ready('tenant-s', 'squad')).projectId).toBe(OTHER);
   });
 
   test('do not wait for a project that does not answer', async () => {

@@ -39,6 +39,32 @@ describe('a newer version of a key', () => {
     expect(await revision()).toBe('00002');
   });
 
+  test('is told as the live one when it is, and not before', async () => {
+    await world.close();
+    world = await createWorld({ cloud: { deployMs: 1_500 } });
+    await world.secret('tenant-a-openai-key');
+    await running();
+    await world.addVersion('tenant-a-openai-key');
+    await world.check('tenant-a');
+    expect(await pinned()).toBe('2');
+    expect((await world.service('tenant-a'))?.reconciling).toBe(true);
+    expect(await live()).toBe('1');
+    await liveIs('2');
+    expect((await world.service('tenant-a'))?.latestReadyRevision).toContain('-00002-');
+    expect((await world.ready('tenant-a')).keys).toMatchObject([{ name: 'openai', version: '2', granted: true }]);
+  });
+
+  test('that is off from the start is passed over', async () => {
+    await running();
+    await world.addVersion('tenant-a-openai-key');
+    await turn(2, 'Disable');
+    world.forget();
+    await world.check('tenant-a');
+    expect(await live()).toBe('1');
+    expect((await world.ready('tenant-a')).latestReadyRevision).toMatch(/-00001-/);
+    expect(world.writes()).toEqual([]);
+  });
+
   test('is found at once on an edit, and rolled with it as one revision', async () => {
     await running();
     await world.addVersion('tenant-a-openai-key');
@@ -70,6 +96,18 @@ describe('a newer version of a key', () => {
   });
 });
 
+test('OnNewVersion and OnRestart can be switched either way', async () => {
+  const [key] = spec().keys as JsonObject[];
+  await running({ keys: [{ ...key, rollout: 'OnRestart' }] });
+  expect(await pinned()).toBe('latest');
+  await world.edit('tenant-a', { keys: [{ ...key, rollout: 'OnNewVersion' }] });
+  await world.ready('tenant-a');
+  expect(await pinned()).toBe('1');
+  await world.edit('tenant-a', { keys: [{ ...key, rollout: 'OnRestart' }] });
+  await world.ready('tenant-a');
+  expect(await pinned()).toBe('latest');
+});
+
 describe('the live version', () => {
   beforeEach(async () => {
     await world.addVersion('tenant-a-openai-key');
@@ -93,6 +131,12 @@ describe('the live version', () => {
     expect(conditions.find(({ type }) => type === 'SecretAccessReady')?.reason).toBe('DependencyNotReady');
     expect(await pinned()).toBe('2');
     expect(world.writes()).toEqual([]);
+
+    // Only an edit goes back.
+    const [key] = spec().keys as JsonObject[];
+    await world.edit('tenant-a', { keys: [{ ...key, version: 1 }] });
+    expect((await world.ready('tenant-a')).keys).toMatchObject([{ version: '1' }]);
+    expect(await pinned()).toBe('1');
   });
 
   test('enabled again, or followed by a newer one: the tenant recovers by itself', async () => {
