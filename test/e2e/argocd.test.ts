@@ -181,8 +181,9 @@ function since(tenant: Tenant, minutes: number): Tenant {
 const RECORDED = new URL('../gitops/recorded.json', import.meta.url);
 type Recorded = Record<string, { object: unknown; kstatus: string; argocd: string }>;
 
-/** What of a tenant kstatus and the health check look at, without what differs from run to run. */
 const LOOKED_AT = ['Ready', 'Stalled'];
+
+/** What of a tenant kstatus and the health check look at, without what differs from run to run. */
 function essence(state: string, { metadata, status }: Tenant): unknown {
   const minutes = / for (\d+) minutes$/.exec(state)?.[1] ?? '0';
   const { generation, deletionTimestamp } = metadata;

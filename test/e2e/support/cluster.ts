@@ -30,6 +30,8 @@ export interface Cluster {
   refuse(verb: Verb, plural: string, status: KubeStatus): () => void;
   /** Writes a kubeconfig of the operator's; `through`: another address for the server. */
   operatorKubeconfig(path: string, through?: string): void;
+  /** And one of the administrator's. */
+  adminKubeconfig(path: string): void;
   close(): Promise<void>;
 }
 
@@ -103,6 +105,9 @@ function clusterAt(server: { url: string } & Partial<SharedServer>, runtime: Run
     ...withRefusals(operatorKube),
     operatorKubeconfig(path, through = url) {
       writeFileSync(path, configFor(through, ca, operatorToken).exportConfig(), { mode: 0o600 });
+    },
+    adminKubeconfig(path) {
+      writeFileSync(path, configFor(url, ca, adminToken).exportConfig(), { mode: 0o600 });
     },
     async close() {
       await kube.close();
