@@ -19,6 +19,7 @@ try {
   const config = readConfig(process.env);
   // Diagnostic reports and child processes would carry it on.
   delete process.env.OPENAI_API_KEY;
+  process.report.excludeEnv = true;
   const starting = startBackend(config, log, scrub);
 
   let stopping = false;

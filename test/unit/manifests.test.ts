@@ -106,6 +106,34 @@ describe.each(OVERLAYS)('the pods of manifests/%s', path => {
     }
   });
 
+  test('hold one token, of an hour, for the Kubernetes API alone', () => {
+    const { automountServiceAccountToken, volumes, containers } = one(built(path), 'Deployment').spec.template.spec;
+    expect(automountServiceAccountToken).toBe(false);
+    expect(one(built(path), 'ServiceAccount').automountServiceAccountToken).toBe(false);
+    const sources = (volumes as { name: string; projected?: { sources: Record<string, unknown>[] } }[]).flatMap(
+      ({ projected }) => projected?.sources ?? [],
+    );
+    const tokens = sources.flatMap(({ serviceAccountToken }) => serviceAccountToken ?? []);
+    // No audience is the API server's own.
+    expect(tokens).toEqual([{ path: 'token', expirationSeconds: 3600 }]);
+    const mount = containers[0].volumeMounts.find(({ name }: { name: string }) => name === 'kubernetes');
+    expect(mount).toMatchObject({ mountPath: '/var/run/secrets/kubernetes.io/serviceaccount', readOnly: true });
+  });
+
+  test('reach DNS, the Kubernetes API and Google’s APIs, and let in who scrapes', () => {
+    const { policyTypes, ingress, egress } = one(built(path), 'NetworkPolicy').spec;
+    expect([...policyTypes].sort()).toEqual(['Egress', 'Ingress']);
+    const ports = (egress as { ports: { port: number }[] }[]).flatMap(rule => rule.ports.map(({ port }) => port));
+    const metadataServer = path === 'overlays/gke' ? [80, 988] : [];
+    expect([...new Set(ports)].sort((a, b) => a - b)).toEqual([53, ...metadataServer, 443, 6443].sort((a, b) => a - b));
+    expect(ingress).toEqual([
+      {
+        from: [{ namespaceSelector: { matchLabels: { metrics: 'enabled' } } }],
+        ports: [{ port: 'metrics', protocol: 'TCP' }],
+      },
+    ]);
+  });
+
   test('run as the account that the role is bound to, and elect a leader', () => {
     const all = built(path);
     const { serviceAccountName, containers } = one(all, 'Deployment').spec.template.spec;
@@ -130,6 +158,7 @@ describe.skipIf(!hasKubectl)('what an overlay adds', () => {
     const [{ image, imagePullPolicy, env }] = spec.template.spec.containers;
     expect([image, imagePullPolicy, spec.replicas]).toEqual(['aitenant-operator:dev', 'Never', 1]);
     const path = env.find(({ name }: { name: string }) => name === 'GOOGLE_APPLICATION_CREDENTIALS').value;
-    expect(path).toBe(`${spec.template.spec.containers[0].volumeMounts[0].mountPath}/credentials.json`);
+    const mounts = spec.template.spec.containers[0].volumeMounts as { name: string; mountPath: string }[];
+    expect(path).toBe(`${mounts.find(({ name }) => name === 'google-credentials')?.mountPath}/credentials.json`);
   });
 });

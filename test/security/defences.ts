@@ -1,0 +1,397 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: these are pieces of sources.
+
+/**
+ * The defences of docs/security.md, each with what takes it out. `node test/security/run.ts` shows that the test that the
+ * page names for it then fails; a unit test holds that page, tests and this list say the same, and that each still applies.
+ */
+export interface Defence {
+  /** The test file, below `test/`, and the test's name as it is written there. */
+  shownBy: readonly [file: string, name: string];
+  /** What is taken out: `find` is in `file` exactly once. */
+  file: string;
+  find: string;
+  replace: string;
+}
+
+const deputy = 'e2e/confused-deputy.test.ts';
+const identity = 'e2e/life-identity.test.ts';
+const guardrail = 'e2e/guardrail.test.ts';
+const backend = 'e2e/backend.test.ts';
+
+export const DEFENCES: readonly Defence[] = [
+  // ------------------------------------------------------------------------------------------------ consent, owners
+  {
+    shownBy: [deputy, 'and carries %s is not granted'],
+    file: 'operator/tenant/ownership.ts',
+    find: '  if (namespace !== rules.owner.namespace) return false;\n',
+    replace: '',
+  },
+  {
+    shownBy: ['e2e/ownership.test.ts', 'a word that only begins like the consent is none'],
+    file: 'operator/tenant/ownership.ts',
+    find: '  if (namespace !== rules.owner.namespace) return false;\n',
+    replace: '  if (!namespace?.startsWith(rules.owner.namespace)) return false;\n',
+  },
+  {
+    shownBy: [deputy, 'a secret that names the cluster is that cluster’s alone'],
+    file: 'operator/tenant/ownership.ts',
+    find: '  return cluster === undefined || cluster === rules.owner.cluster || rules.anyCluster === true;',
+    replace: '  return true;',
+  },
+  {
+    shownBy: [deputy, '%s: the grant goes, the status says so, the service is not touched, other keys stay'],
+    file: 'operator/tenant/planAccess.ts',
+    find: "    const revoke = revokeStep(ctx, account.state === 'ours', policy.value, entry);",
+    replace: "    const revoke = key ? undefined : revokeStep(ctx, account.state === 'ours', policy.value, entry);",
+  },
+  {
+    shownBy: [deputy, 'that points at somebody’s secret in another project needs that secret’s consent'],
+    file: 'operator/tenant/planAccess.ts',
+    find: '  const consented = secretConsent(secret.labels, ctx.rules);',
+    replace: '  const consented = secretConsent(secret.labels, ctx.rules) || secretProject !== project;',
+  },
+  {
+    shownBy: [deputy, 'of another namespace is not seen'],
+    file: 'operator/reconciler.ts',
+    find: '          options.connectorSecrets.get(`${tenant.namespace}/${name}`),',
+    replace:
+      '          options.connectorSecrets.get(`${tenant.namespace}/${name}`) ?? options.connectorSecrets.get(`team-b/${name}`),',
+  },
+  {
+    shownBy: [deputy, 'the second one takes nothing over from the first, and its deletion takes nothing away'],
+    file: 'operator/tenant/ownership.ts',
+    find: '      key => labels[LABELS[key]] === undefined || labels[LABELS[key]] === rules.owner[key],',
+    replace:
+      "      key => key === 'cluster' || labels[LABELS[key]] === undefined || labels[LABELS[key]] === rules.owner[key],",
+  },
+  {
+    shownBy: [deputy, 'that claims another tenant’s things gets nothing of them changed, in life and in death'],
+    file: 'operator/tenant/ownership.ts',
+    find: "    return fits ? 'ours' : 'theirs';",
+    replace: "    return 'ours';",
+  },
+  {
+    shownBy: ['e2e/ownership.test.ts', 'and carries another owner: untouched, also by the tenant’s deletion'],
+    file: 'operator/tenant/planService.ts',
+    find: "  if (claim === 'theirs') {",
+    replace: '  if (found.name === "") {',
+  },
+  {
+    shownBy: [
+      'e2e/ownership.test.ts',
+      'and carries another owner: untouched, and nothing is granted to it; also on deletion',
+    ],
+    file: 'operator/tenant/planAccount.ts',
+    find: "  if (claim === 'theirs') {",
+    replace: '  if (found.name === "") {',
+  },
+  {
+    shownBy: ['e2e/adoption.test.ts', 'without consent is refused, and nothing is touched'],
+    file: 'operator/tenant/planAccount.ts',
+    find: "  if (claim === 'unclaimed') {",
+    replace: '  if (found.name === "") {',
+  },
+  {
+    shownBy: ['e2e/ownership.test.ts', 'and is Config Connector’s: refused, consent or not'],
+    file: 'operator/tenant/planService.ts',
+    find: "  if (found.labels['managed-by-cnrm'] === 'true') {",
+    replace: '  if (found.name === "") {',
+  },
+  // --------------------------------------------------------------------------------------------- somebody's policies
+  {
+    shownBy: [
+      'e2e/ownership.test.ts',
+      'keeps every other binding, condition and audit config when the grant comes and goes',
+    ],
+    file: 'operator/tenant/policy.ts',
+    find: '  binding.role === role && binding.condition === undefined;',
+    replace: '  binding.role === role;',
+  },
+  {
+    shownBy: ['e2e/ownership.test.ts', 'keeps what somebody else writes between our read and our write'],
+    file: 'operator/gcp/policy.ts',
+    find: '    version: 3,\n    etag: policy.etag,',
+    replace: '    version: 3,',
+  },
+  // ------------------------------------------------------------------------------------- names, projects, identities
+  {
+    shownBy: [deputy, 'with %s never reaches a URL'],
+    file: 'operator/gcp/names.ts',
+    find: '  return partsOf(shape, name) ? undefined : refuse(`${quote(name)} is not ${SAYS[shape]}.`);',
+    replace: '  return partsOf(shape, name) ? undefined : undefined;',
+  },
+  {
+    shownBy: [deputy, 'never open a service that is not public, and never reach a URL'],
+    file: 'operator/tenant/planInvokers.ts',
+    find: '  const wanted = isPublic ? [] : spec.invokers.filter(member => !PUBLIC_MEMBERS.includes(member));',
+    replace: '  const wanted = isPublic ? [] : spec.invokers;',
+  },
+  {
+    shownBy: [deputy, 'that a Namespace names must be one that --projects allows; nothing is called there otherwise'],
+    file: 'operator/tenant/desired.ts',
+    find: '  if (!names.matchesAny(id, settings.projects)) {',
+    replace: '  if (id === "") {',
+  },
+  {
+    shownBy: [deputy, 'is never taken from an annotation with %s'],
+    file: 'operator/tenant/desired.ts',
+    find: '  if (!names.isProjectId(id)) {',
+    replace: '  if (id === "") {',
+  },
+  {
+    shownBy: [deputy, 'is not chosen by an annotation of the tenant itself'],
+    file: 'operator/tenant/desired.ts',
+    find: 'PROJECT_ANNOTATIONS.map(key => around.namespaceAnnotations[key])',
+    replace: 'PROJECT_ANNOTATIONS.map(key => tenant.annotations[key] ?? around.namespaceAnnotations[key])',
+  },
+  {
+    shownBy: [identity, 'is refused where it names %s: nothing is called, and the message says what to do'],
+    file: 'operator/tenant/identity.ts',
+    find: '  if (isServiceAccount(account) && patterns.length > 0 && matchesAny(account, patterns)) {',
+    replace: '  if (isServiceAccount(account)) {',
+  },
+  {
+    shownBy: [identity, 'is refused while --impersonation-accounts is not set'],
+    file: 'operator/tenant/identity.ts',
+    find: ' && patterns.length > 0 && ',
+    replace: ' && ',
+  },
+  {
+    shownBy: [
+      identity,
+      'is served as that account from the first call to the last, with nothing of the operator’s own rights',
+    ],
+    file: 'operator/reconciler.ts',
+    find: '      const result = await execute(gcp, step.call, { actAs });',
+    replace: '      const result = await execute(gcp, step.call, {});',
+  },
+  {
+    shownBy: [deputy, 'a value of the deletion annotation is shown without what a terminal would obey'],
+    file: 'operator/tenant/printable.ts',
+    find: "text.replace(/[\\p{Cc}\\p{Bidi_Control}]+/gu, ' ');",
+    replace: 'text;',
+  },
+  // ------------------------------------------------------------------------------------------------------- guardrail
+  {
+    shownBy: [guardrail, 'denies keys and impersonation in the project, and never actAs'],
+    file: 'operator/cli/guardrail.ts',
+    find: "  'serviceAccounts.signBlob',\n",
+    replace: "  'serviceAccounts.signBlob',\n  'serviceAccounts.actAs',\n",
+  },
+  {
+    shownBy: [
+      guardrail,
+      'a key is made by nobody but those left out; without it, and elsewhere, by whoever has the role',
+    ],
+    file: 'operator/cli/guardrail.ts',
+    find: '      deniedPrincipals: [EVERYBODY],',
+    replace: "      deniedPrincipals: ['principal://goog/subject/somebody@example.com'],",
+  },
+  {
+    shownBy: [guardrail, 'is idempotent: a second run writes nothing'],
+    file: 'operator/cli/guardrail.ts',
+    find: ' : found !== undefined && gone.length + added.length === 0) {',
+    replace: ' : found === undefined && gone.length + added.length < 0) {',
+  },
+  {
+    shownBy: [guardrail, '--check changes nothing: exit code 2 while there is a difference, 0 once there is none'],
+    file: 'operator/cli/guardrail.ts',
+    find: "    if (mode === 'check') return 2;\n",
+    replace: '',
+  },
+  {
+    shownBy: [guardrail, 'what somebody else writes between the look and the change is not overwritten'],
+    file: 'operator/cli/guardrail.ts',
+    find: '{ policy: { ...policy, name, etag, annotations } }',
+    replace: '{ policy: { ...policy, name, annotations } }',
+  },
+  // ------------------------------------------------------------------------------------------------- least privilege
+  {
+    shownBy: [
+      'unit/manifests-rbac.test.ts',
+      'the operator’s roles give the verbs that it uses in a tenant’s life, and no other',
+    ],
+    file: 'manifests/base/rbac.yaml',
+    find: '    verbs: [list, watch, patch]',
+    replace: '    verbs: [list, watch, patch, delete]',
+  },
+  {
+    shownBy: ['unit/manifests-gcp.test.ts', 'holds the permissions of the calls that the operator makes, and no other'],
+    file: 'manifests/gcp/role.yaml',
+    find: '  - secretmanager.versions.get\n',
+    replace: '  - secretmanager.versions.access\n  - secretmanager.versions.get\n',
+  },
+  {
+    shownBy: [
+      'unit/manifests.test.ts',
+      'lets those who view or edit a namespace do so with its tenants, and the status alone',
+    ],
+    file: 'manifests/base/aggregated-roles.yaml',
+    find: '    resources: [aitenants]\n',
+    replace: '    resources: [aitenants, aitenants/status]\n',
+  },
+  {
+    shownBy: ['unit/manifests.test.ts', 'pass pod security restricted, read-only'],
+    file: 'manifests/base/deployment.yaml',
+    find: '            readOnlyRootFilesystem: true\n',
+    replace: '',
+  },
+  {
+    shownBy: ['e2e/canary.test.ts', 'the operator has no way to ask for a key’s value'],
+    file: 'operator/gcp/methods.ts',
+    find: '  [rpc.getSecretPolicy, ',
+    replace: "  [`${secrets}.AccessSecretVersion`, { api: 'secretmanager', write: false }],\n  [rpc.getSecretPolicy, ",
+  },
+  // --------------------------------------------------------------------------------------------------- the key's path
+  {
+    shownBy: ['e2e/canary.test.ts', 'a key is found nowhere but where it belongs, after good and bad days'],
+    file: 'backend/model.ts',
+    find: "scrub(error.message.replace(/^\\d+ /, '')).slice(0, 1000)",
+    replace: "error.message.replace(/^\\d+ /, '').slice(0, 1000)",
+  },
+  {
+    shownBy: [backend, 'is seen by the model alone: not in an answer, a header or the log, whatever goes wrong'],
+    file: 'backend/model.ts',
+    find: "  return valid ? { 'Retry-After': value } : {};",
+    replace: "  return valid || value ? { 'Retry-After': value } : {};",
+  },
+  {
+    shownBy: ['unit/backend.test.ts', 'tells of an exception where it was thrown, never its text'],
+    file: 'backend/log.ts',
+    find: "split('\\n').filter(line => /^\\s+at /.test(line));",
+    replace: "split('\\n');",
+  },
+  // --------------------------------------------------------------------------------------------------- the backend
+  {
+    shownBy: [backend, 'a 10 MB body without a length is refused while it comes, and the caller gets to read why'],
+    file: 'backend/body.ts',
+    find: '      if (size <= limits.maxBytes) chunks.push(chunk);',
+    replace: '      if (size >= 0) chunks.push(chunk);',
+  },
+  {
+    shownBy: ['unit/backend.test.ts', 'gives up on one that drips in, and on the connection'],
+    file: 'backend/body.ts',
+    find: '    const timer = setTimeout(onSlow, limits.timeoutMs);',
+    replace: '    const timer = setTimeout(onSlow, 1_000_000);',
+  },
+  {
+    shownBy: [
+      backend,
+      'more at once than MAX_CONCURRENCY: 503, while /health still answers; a finished one makes room',
+    ],
+    file: 'backend/limits.ts',
+    find: '      if (taken >= places) {',
+    replace: '      if (taken < 0) {',
+  },
+  {
+    shownBy: [
+      backend,
+      'more than RATE_LIMIT_PER_MINUTE of one caller: 429; behind Cloud Run the caller is who its front end says',
+    ],
+    file: 'backend/chat.ts',
+    find: "ctx.get('X-Forwarded-For').split(',').at(-1)",
+    replace: "ctx.get('X-Forwarded-For').split(',').at(0)",
+  },
+  {
+    shownBy: ['unit/backend.test.ts', 'forgets the caller that was idle longest when there are too many'],
+    file: 'backend/limits.ts',
+    find: '    if (buckets.size > rememberedCallers && !oldest.done) buckets.delete(oldest.value);\n',
+    replace: '',
+  },
+  {
+    shownBy: [
+      backend,
+      'ALLOWED_ORIGINS: pages of others are refused before the model is asked; callers that are no pages are not',
+    ],
+    file: 'backend/app.ts',
+    find: '      if (origin && !allowed.includes(origin)) {',
+    replace: "      if (origin === 'null') {",
+  },
+  {
+    shownBy: [
+      'e2e/canary.test.ts',
+      'answers who has an identity token of an invoker, and nobody else; the backend is not even asked',
+    ],
+    file: 'operator/tenant/planService.ts',
+    find: "    invokerIamDisabled: spec.access === 'Public',",
+    replace: '    invokerIamDisabled: true,',
+  },
+  {
+    shownBy: [backend, 'takes its request to the model with it (%s)'],
+    file: 'backend/chat.ts',
+    find: '    if (!ctx.res.writableFinished) life.abort(callerGone);\n',
+    replace: '',
+  },
+  {
+    shownBy: [backend, 'gives a request the id it came with, if that is fit for a log'],
+    file: 'backend/app.ts',
+    find: '/^[\\w.-]{1,64}$/.test(given)',
+    replace: 'given !== ""',
+  },
+  // --------------------------------------------------------------------------------------------------- Google Cloud
+  {
+    shownBy: ['unit/gcp-client.test.ts', 'a redirect is not followed'],
+    file: 'operator/gcp/transport.ts',
+    find: "      redirect: 'error',",
+    replace: "      redirect: 'follow',",
+  },
+  {
+    shownBy: ['unit/gcp-client.test.ts', 'go to an https address only'],
+    file: 'operator/gcp/transport.ts',
+    find: '    if (!endpoint.credentials) return ',
+    replace: "    if (endpoint.base === '') return ",
+  },
+  {
+    shownBy: ['unit/gcp-client.test.ts', 'a page that is not from Google is no proof that something is missing'],
+    file: 'operator/gcp/status.ts',
+    find: "    code: busy ? byHttp(http) : 'UNKNOWN',",
+    replace: '    code: byHttp(http),',
+  },
+  {
+    shownBy: ['unit/gcp-parse.test.ts', 'of endless length is cut'],
+    file: 'operator/gcp/status.ts',
+    find: '    message: bounded(text(error.message) || `HTTP ${http} without a message.`),',
+    replace: '    message: text(error.message) || `HTTP ${http} without a message.`,',
+  },
+  {
+    shownBy: ['unit/gcp-errors.test.ts', 'a hostile ErrorInfo puts nothing into the command'],
+    file: 'operator/gcp/errors.ts',
+    find: '    match(metadata.service, /^([a-z0-9.-]+\\.googleapis\\.com)$/) ??',
+    replace: '    match(metadata.service, /^([\\s\\S]+)$/) ??',
+  },
+  // --------------------------------------------------------------------------------------- the cluster, abuse, mistakes
+  {
+    shownBy: ['e2e/leader.test.ts', 'the leader stands still past its lease: it wakes, starts no call, and ends'],
+    file: 'operator/fence.ts',
+    find: '    mayAct() ? call(method, request, options) : ',
+    replace: "    mayAct() || method !== '' ? call(method, request, options) : ",
+  },
+  {
+    shownBy: ['e2e/crd-deletion.test.ts', 'takes the owner marks off, deletes nothing in Google Cloud, and ends'],
+    file: 'operator/reconciler.ts',
+    find: "    const abandon = withCrd || (policy.ok && policy.policy === 'abandon');",
+    replace: "    const abandon = policy.ok && policy.policy === 'abandon';",
+  },
+  {
+    shownBy: [
+      'e2e/abuse.test.ts',
+      'a tenant that flaps 10 times a second: others converge, and what is written about it is bounded',
+    ],
+    file: 'operator/kube/events.ts',
+    find: '    if (memory.tokens < 1) {',
+    replace: '    if (memory.tokens < -1e9) {',
+  },
+  {
+    shownBy: ['unit/kube-events.test.ts', 'a message is cut to 1,024 bytes, between characters'],
+    file: 'operator/kube/events.ts',
+    find: '    const message = clipped(text);',
+    replace: '    const message = text;',
+  },
+  {
+    shownBy: ['unit/kube-queue.test.ts', 'a namespace with one key does not wait behind one with a hundred'],
+    file: 'operator/kube/fairQueue.ts',
+    find: '      const lane = lanes.get(item.lane);\n      if (lane) return lane.push(item);',
+    replace:
+      "      item.lane = 'one';\n      const lane = lanes.get(item.lane);\n      if (lane) return lane.push(item);",
+  },
+];
