@@ -5,18 +5,15 @@ import { createReads } from '../gcp/reads.ts';
 import { parseService } from '../gcp/runService.ts';
 import { parseSecret } from '../gcp/secretAccess.ts';
 import type { GcpCall, JsonObject, Runtime } from '../ports.ts';
-import { sleep } from '../runtime.ts';
 import { part, secretName, serviceAccountEmail, serviceAccountId } from '../tenant/names.ts';
 import { secretReferences } from '../tenant/template.ts';
 import type { ObservedAccount, ObservedSecret, ObservedService, Policy, Read } from '../tenant/types.ts';
+import { each, patiently } from './patience.ts';
 import { REGIONS } from './regions.ts';
 
 /** Reads what was made by hand as in the manual: services called `ai-platform-*`, and what belongs to each. */
 
 const PREFIX = 'ai-platform-';
-/** Reads at once: quick for a fleet, far from the quota of 600 a minute with the pauses that a 429 asks for. */
-const AT_ONCE = 8;
-const TRIES = 7;
 
 export interface FoundSecret {
   /** As it can be written from the tenant's project: the bare id there, else `projects/P/secrets/S`. */
@@ -131,28 +128,4 @@ async function list(call: GcpCall, method: string, parent: string, field: string
     pageToken = filled(result.response.nextPageToken);
   } while (pageToken !== undefined);
   return { ok: true, items };
-}
-
-/** A read is simply made again after a while where Google Cloud asks for that, or does not answer. */
-function patiently(call: GcpCall, runtime: Runtime): GcpCall {
-  return async (method, request, options) => {
-    for (let tries = 1; ; tries++) {
-      const result = await call(method, request, options);
-      if (result.ok || tries === TRIES) return result;
-      const { kind, retryAfterMs = 500 * 2 ** tries } = failureOf(method, result.status);
-      if (kind !== 'QuotaExceeded' && kind !== 'Transient') return result;
-      await sleep(runtime, retryAfterMs);
-    }
-  };
-}
-
-/** `Promise.all` over `items`, a few at a time. */
-async function each<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
-  const results: R[] = [];
-  let next = 0;
-  const worker = async () => {
-    for (let i = next++; i < items.length; i = next++) results[i] = await work(items[i] as T);
-  };
-  await Promise.all(Array.from({ length: AT_ONCE }, worker));
-  return results;
 }

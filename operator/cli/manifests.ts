@@ -58,7 +58,8 @@ function readDocument(
     const namespace = metadata.namespace ?? defaultNamespace;
     if (object.kind === 'SecretManagerSecret') out.connectorSecrets.set(`${namespace}/${metadata.name}`, object);
     if (object.kind !== AI_TENANTS.kind || !object.apiVersion?.startsWith(`${AI_TENANTS.group}/`)) return;
-    const at = (field: string) => `${path}:${lineOf(document, lines, [...base, ...fieldPath(field)])}`;
+    const line = (field: string) => lineOf(document, lines, [...base, ...fieldPath(field)]);
+    const at = (field: string) => `${path}:${line(field)}`;
     const defaulted = version.prune(version.applyDefaults(object as PlainObject));
     const causes = [
       ...version.unknownFields(object as PlainObject).map(field => ({ field, message: 'unknown field' })),
@@ -68,7 +69,7 @@ function readDocument(
       out.problems.push(`${at('apiVersion')}: apiVersion must be ${AI_TENANTS.group}/${AI_TENANTS.version}`);
       return;
     }
-    for (const { field, message } of causes) {
+    for (const { field, message } of causes.sort((a, b) => line(a.field) - line(b.field))) {
       out.problems.push(`${at(field)}: AiTenant ${metadata.name}: ${field}: ${message}`);
     }
     if (causes.length > 0) return;

@@ -2,8 +2,9 @@ import { parseArgs, styleText } from 'node:util';
 import { readConnectorSecret } from '../connectorSecret.ts';
 import { createGcpClient } from '../gcp/client.ts';
 import { endpointsFrom } from '../gcp/endpoints.ts';
+import { createSharedReads } from '../gcp/lists.ts';
 import { observe } from '../gcp/observe.ts';
-import { createReads, type Reads } from '../gcp/reads.ts';
+import type { Reads } from '../gcp/reads.ts';
 import { readOptions, UsageError } from '../options.ts';
 import type { KubeObject } from '../ports.ts';
 import { realRuntime as runtime } from '../runtime.ts';
@@ -14,6 +15,7 @@ import { plan as planFor, targets } from '../tenant/plan.ts';
 import { readTenant } from '../tenant/resource.ts';
 import type { Blocker, Change, Desired, Observed, Settings, Step, Tenant } from '../tenant/types.ts';
 import { type Manifests, readManifests } from './manifests.ts';
+import { each, patiently } from './patience.ts';
 
 /** `npm run plan`: the operator's own road without the writes. Exit codes: 0 nothing to do, 2 changes, 1 error. */
 
@@ -42,6 +44,8 @@ export interface TenantResult {
 /** As many rounds of "and then?" as any tenant can need. */
 const ROUNDS = 6;
 const UNKNOWN_CLUSTER = 'this-cluster';
+/** What one tenant needed is good enough for all the others of this run. */
+const ONE_LOOK = { listed: 3_600_000, single: 3_600_000 };
 
 /** What the operator would do for one tenant, step after step until nothing is left to do. Reads only. */
 export async function planTenant(
@@ -180,12 +184,11 @@ async function main(argv: string[]): Promise<number> {
   if (manifests.tenants.length === 0) throw new UsageError(`there is no AiTenant in ${files.join(', ')}`);
 
   const google = createGcpClient({ runtime, endpoints: endpointsFrom(process.env) });
-  const reads = createReads(google.call);
-  const results: TenantResult[] = [];
-  for (const { object } of manifests.tenants) {
-    const settings = { ...options.settings, clusterId: options.clusterId };
-    results.push(await planTenant(object, manifests, settings, reads, runtime.now()));
-  }
+  const reads = createSharedReads(patiently(google.call, runtime), runtime).at(ONE_LOOK);
+  const settings = { ...options.settings, clusterId: options.clusterId };
+  const results = await each(manifests.tenants, ({ object }) =>
+    planTenant(object, manifests, settings, reads, runtime.now()),
+  );
   google.close();
   console.log(values.output === 'json' ? JSON.stringify({ tenants: results }, null, 2) : asText(results));
   const unread = results.flatMap(({ blocked }) => blocked).filter(({ message }) => message.startsWith('Cannot read'));

@@ -144,6 +144,8 @@ describe('npm run import', () => {
     const one = await command('importCommand', '--project', PROJECT, '--region', 'europe-west1');
     expect(manifestOf(one, 'foreign')).toBeDefined();
     expect(manifestOf(one, 'manual')).toBeUndefined();
+    const two = ['europe-west1', 'asia-northeast1'].flatMap(region => ['--region', region]);
+    expect((await command('importCommand', '--project', PROJECT, ...two)).out).toBe(imported.out);
 
     const none = await command('importCommand', '--project', PROJECT, '--region', 'mars-north1');
     expect(none).toMatchObject({ code: 1, out: '', err: expect.stringContaining('mars-north1') });

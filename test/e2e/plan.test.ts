@@ -1,16 +1,23 @@
-import { spawn } from 'node:child_process';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import type { JsonObject } from '../../operator/ports.ts';
-import { createWorld, PROJECT, spec, type World } from './support/world.ts';
+import { makeByHand } from './support/handmade.ts';
+import { createWorld, PROJECT, SECRETS, spec, type World } from './support/world.ts';
+
+/** util-linux's, which gives a command a terminal. */
+const hasScript = process.platform === 'linux' && spawnSync('script', ['--version']).status === 0;
+if (!hasScript) console.warn('script (util-linux) is not installed: colours on a terminal are not tested');
 
 let world: World;
 let folder: string;
 let colours = false;
+let extraEnv: NodeJS.ProcessEnv = {};
 beforeEach(async () => {
+  extraEnv = {};
   world = await createWorld();
   folder = mkdtempSync(join(tmpdir(), 'plan-'));
 });
@@ -30,15 +37,20 @@ function file(name: string, ...documents: object[]): string {
 }
 
 function plan(...args: string[]): Promise<{ code: number | null; out: string; err: string }> {
+  return run([process.execPath, 'operator/cli/planCommand.ts', ...args]);
+}
+
+function run([command = '', ...args]: string[]): Promise<{ code: number | null; out: string; err: string }> {
   const env = {
     ...process.env,
     NO_COLOR: colours ? undefined : '1',
     FORCE_COLOR: colours ? '1' : undefined,
+    ...extraEnv,
     CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN: world.gcpUrl,
     CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER: world.gcpUrl,
     CLOUDSDK_API_ENDPOINT_OVERRIDES_IAM: world.gcpUrl,
   };
-  const child = spawn(process.execPath, ['operator/cli/planCommand.ts', ...args], { env });
+  const child = spawn(command, args, { env });
   let [out, err] = ['', ''];
   child.stdout.on('data', chunk => {
     out += chunk;
@@ -137,6 +149,121 @@ describe('npm run plan', () => {
     expect(coloured.out).toContain('\u001b[32m  + Create service account');
   });
 
+  test.skipIf(!hasScript)('has colours on a terminal', async () => {
+    await world.secret('tenant-a-openai-key');
+    const command = `${process.execPath} operator/cli/planCommand.ts -f ${file('a.yaml', manifest('tenant-a'))} --project ${PROJECT}`;
+    extraEnv = { NO_COLOR: undefined, FORCE_COLOR: undefined, CI: undefined, TERM: 'xterm-256color' };
+    const { out } = await run(['script', '-qec', command, '/dev/null']);
+    expect(out).toContain('\u001b[32m  + Create service account');
+  });
+
+  test('reads folders and the folders in them, lists and files of several documents; other kinds are skipped', async () => {
+    await world.secret('tenant-a-openai-key');
+    mkdirSync(join(folder, 'deep', 'er'), { recursive: true });
+    file('one.yaml', manifest('tenant-a'), { kind: 'Service', apiVersion: 'v1', metadata: { name: 'x' } });
+    file('deep/two.yml', manifest('tenant-b'), manifest('tenant-c'));
+    file('deep/er/three.json', { apiVersion: 'v1', kind: 'List', items: [manifest('tenant-d'), { kind: 'Pod' }] });
+    writeFileSync(join(folder, 'README.md'), 'no: [manifest');
+
+    const { out, code, err } = await plan('-f', folder, '-o', 'json', '--project', PROJECT);
+
+    expect(err).toBe('');
+    expect(code).toBe(2);
+    const { tenants } = JSON.parse(out) as { tenants: { name: string; steps: object[] }[] };
+    expect(tenants.map(({ name, steps }) => [name, steps.length])).toEqual([
+      ['tenant-d', 3],
+      ['tenant-b', 3],
+      ['tenant-c', 3],
+      ['tenant-a', 3],
+    ]);
+  });
+
+  test('looks once for a whole fleet, and waits where the quota asks for it', async () => {
+    await world.secret('tenant-a-openai-key');
+    const names = Array.from({ length: 20 }, (_, i) => `tenant-${i}`);
+    const error = { code: 'RESOURCE_EXHAUSTED' as const, message: 'Quota exceeded.', retryAfterMs: 10 };
+    world.gcpCore.faults.add({ method: 'ListServices', error });
+    world.gcpCore.faults.add({ method: 'GetIamPolicy', error });
+    world.forget();
+
+    const path = file('fleet.yaml', ...names.map(name => manifest(name)));
+    const { out, code } = await plan('-f', path, '--project', PROJECT);
+
+    expect(code).toBe(2);
+    expect(out).toContain('Plan: 60 to add, 0 to change, 0 to remove.');
+    const calls = (method: string) => world.gcpCore.requestLog.filter(call => call.method.endsWith(`.${method}`));
+    // That something is not there is believed for a second.
+    expect(calls('ListServices').length).toBeLessThan(names.length / 2);
+    expect([...calls('GetService'), ...calls('GetSecret'), ...calls('GetServiceAccount')]).toEqual([]);
+  });
+
+  test('that can’t read is an error, with Google Cloud’s words', async () => {
+    await world.secret('tenant-a-openai-key');
+    world.gcpCore.faults.deny({ permission: 'secretmanager.secrets.getIamPolicy' });
+    const { out, code } = await plan('-f', file('a.yaml', manifest('tenant-a')), '--project', PROJECT);
+    expect(code).toBe(1);
+    expect(out).toMatch(/! PermissionDenied: Cannot read the IAM policy .*secretmanager\.secrets\.getIamPolicy/);
+  });
+
+  test('says what stands in the way of what was made by hand', async () => {
+    await makeByHand(world, 'tenant-a', 'allUsers');
+    const { out, code } = await plan('-f', file('a.yaml', manifest('tenant-a')), '--project', PROJECT);
+    expect(code).toBe(2);
+    expect(out).toContain('! ManagementConflict: ');
+    expect(out).toContain('! SecretNotAllowed: ');
+    expect(out).toContain('Plan: 0 to add, 0 to change, 0 to remove; 1 of 1 tenants blocked.');
+  });
+
+  test('takes the operator’s flags, and their variables; the identity of a Namespace too', async () => {
+    await world.secret('tenant-a-openai-key');
+    const account = `robot@${PROJECT}.iam.gserviceaccount.com`;
+    const annotations = { 'ai-platform.dev/impersonate-service-account': account };
+    const path = file(
+      'a.yaml',
+      { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'default', annotations } },
+      manifest('tenant-a'),
+    );
+    extraEnv = { AITENANT_PROJECT: PROJECT, AITENANT_DEFAULT_IMAGE: 'gcr.io/acme/first:1' };
+
+    const refused = await plan('-f', path);
+    expect(refused.out).toContain('! InvalidSpec: Namespace default asks the operator to act as');
+    const allowed = await plan('-f', path, '--impersonation-accounts', `*@${PROJECT}.iam.gserviceaccount.com`);
+    expect(allowed.out).toContain('image: gcr.io/acme/first:1');
+    expect(allowed.out).toContain('Plan: 3 to add');
+    const other = await plan('-f', path, '--projects', 'team-*');
+    expect(other.out).toContain('is not among those the operator may use (--projects=team-*)');
+  });
+
+  test('finds Config Connector’s secrets in the files, in the project that the operator would look in', async () => {
+    await world.secret('theirs', { project: 'other-project', value: null });
+    await world.must(`${SECRETS}.AddSecretVersion`, {
+      parent: 'projects/other-project/secrets/theirs',
+      payload: { data: 'eA==' },
+    });
+    const annotations = {
+      'ai-platform.dev/project-id': PROJECT,
+      'cnrm.cloud.google.com/project-id': 'other-project',
+    };
+    const keys = [{ name: 'openai', secretRef: { name: 'their-key' }, env: 'OPENAI_API_KEY' }];
+    const path = file(
+      'a.yaml',
+      { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'default', annotations } },
+      {
+        apiVersion: 'secretmanager.cnrm.cloud.google.com/v1beta1',
+        kind: 'SecretManagerSecret',
+        metadata: { name: 'their-key' },
+        spec: { resourceID: 'theirs' },
+      },
+      manifest('tenant-a', { keys }),
+    );
+
+    const { out, code } = await plan('-f', path);
+
+    expect(code).toBe(2);
+    expect(out).toContain('+ Grant secret theirs');
+    expect(out).toContain(`default/tenant-a in project ${PROJECT}`);
+  });
+
   test('reads the project from a Namespace document, skips other kinds, and says what blocks', async () => {
     const path = file(
       'all.yaml',
@@ -155,15 +282,49 @@ describe('npm run plan', () => {
     expect(code).toBe(2);
   });
 
-  test('refuses an invalid manifest with the CRD’s own message and the line', async () => {
-    const bad = manifest('tenant-a', { scaling: { minInstances: 5, maxInstances: 3 } });
+  test('refuses invalid manifests with the CRD’s own messages and the lines, all of them and nothing else', async () => {
+    const path = join(folder, 'bad.yaml');
+    writeFileSync(
+      path,
+      `# A comment.
+apiVersion: ai-platform.dev/v1alpha1
+kind: AiTenant
+metadata: { name: tenant-a }
+spec:
+  region: asia-northeast1
+  keys:
+    - name: openai
+      secretRef: { external: a-key }
+      env: PORT
+  scaling:
+    maxInstances: 3
+    minInstances: 5
+---
+apiVersion: ai-platform.dev/v1alpha1
+kind: AiTenant
+metadata: { name: tenant-b }
+spec:
+  region: asia-northeast1
+  colour: blue
+  keys: []
+`,
+    );
+    world.forget();
 
-    const { err, code } = await plan('-f', file('bad.yaml', bad), '--project', PROJECT);
+    const { out, err, code } = await plan('-f', path, '--project', PROJECT);
 
     expect(code).toBe(1);
-    expect(err).toMatch(
-      /bad\.yaml:\d+: AiTenant tenant-a: spec\.scaling\.minInstances: .*minInstances 5 is more than maxInstances 3/,
-    );
+    expect(out).toBe('');
+    const lines = err.trim().split('\n');
+    expect(lines).toEqual([
+      expect.stringContaining(`${path}:10: AiTenant tenant-a: spec.keys[0].env: `),
+      expect.stringMatching(
+        /bad\.yaml:13: AiTenant tenant-a: spec\.scaling\.minInstances: .*minInstances 5 is more than/,
+      ),
+      `${path}:20: AiTenant tenant-b: spec.colour: unknown field`,
+      expect.stringContaining(`${path}:21: AiTenant tenant-b: spec.keys: `),
+    ]);
+    expect(world.gcpCore.requestLog).toEqual([]);
   });
 
   test('says how it is used', async () => {
