@@ -18,6 +18,8 @@ import type { Options } from './options.ts';
 import { Failure, type Step } from './progress.ts';
 
 export const PROJECT = { id: 'demo-project', number: '123456789012' };
+/** For tenants in several projects. */
+const OTHER_PROJECT = { id: 'other-project', number: '210987654321' };
 /** Keys of this beginning are good ones for the OpenAI stand-in; any other is refused with 401. */
 export const GOOD_KEY = 'sk-sandbox-';
 /** What the sandbox's Cloud Run takes for this repository's backend. */
@@ -107,6 +109,7 @@ export async function startWorld(
         flags: [
           `--project=${PROJECT.id}`,
           `--default-image=${BACKEND_IMAGE}`,
+          `--impersonation-accounts=NAMESPACE-operator@${PROJECT.id}.iam.gserviceaccount.com`,
           // Drift and new key versions show while one is still looking; the default is 10 minutes.
           '--sync-interval=10s',
           `--health-address=127.0.0.1:${port.health}`,
@@ -151,7 +154,7 @@ async function startCloud(given: {
   let run: Run | undefined;
   const core = createGcpCore({
     runtime: realRuntime,
-    projects: [PROJECT],
+    projects: [PROJECT, OTHER_PROJECT],
     handlers: cloud => {
       run = createRun(cloud, instances.containers, { urls: instances.urls, logUri: instances.logUri });
       instances.attach(run);

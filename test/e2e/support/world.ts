@@ -8,7 +8,7 @@ import { createOperator, type Operator } from '../../../operator/operator.ts';
 import type { GcpCall, JsonObject, KubeApi, KubeObject, KubeResource, Runtime } from '../../../operator/ports.ts';
 import { realRuntime } from '../../../operator/runtime.ts';
 import type { Condition, Settings, TenantStatus } from '../../../operator/tenant/types.ts';
-import { AI_TENANTS, SECRET_MANAGER_SECRETS } from '../../../operator/tenantResource.ts';
+import { AI_TENANTS } from '../../../operator/tenantResource.ts';
 import type { CloudSettings } from '../../../sandbox/gcp/cloud.ts';
 import { createGcpCore, type GcpCore } from '../../../sandbox/gcp/core.ts';
 import { startGcpServer } from '../../../sandbox/gcp/http.ts';
@@ -142,9 +142,8 @@ export async function createWorld(
       CLOUDSDK_API_ENDPOINT_OVERRIDES_IAM: gcpServer.url,
     }),
   });
-  const crd = parse(readFileSync(new URL('../../../crds/aitenants.yaml', import.meta.url), 'utf8')) as KubeObject;
-  await installCrd(kube, crd);
-  if (options.connector) await installCrd(kube, connectorCrd());
+  await installCrd(kube, fileObject('crds/aitenants.yaml'));
+  if (options.connector) await installCrd(kube, fileObject('examples/config-connector/crd.yaml'));
 
   const logs: string[] = [];
   const settings: Settings = {
@@ -312,6 +311,9 @@ export async function createWorld(
   return world;
 }
 
+const fileObject = (path: string): KubeObject =>
+  parse(readFileSync(new URL(`../../../${path}`, import.meta.url), 'utf8')) as KubeObject;
+
 /** Instances as a script: `:broken` never listens, what `images` names does as it says. */
 function scripted(images: Map<string, StartOutcome>): Containers {
   return {
@@ -331,31 +333,6 @@ function scripted(images: Map<string, StartOutcome>): Containers {
           stopped = true;
         },
       };
-    },
-  };
-}
-
-/** As much of Config Connector's CRD as matters here. */
-function connectorCrd(): KubeObject {
-  const { group, version, plural, kind } = SECRET_MANAGER_SECRETS;
-  const anything = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true };
-  return {
-    apiVersion: 'apiextensions.k8s.io/v1',
-    kind: 'CustomResourceDefinition',
-    metadata: { name: `${plural}.${group}` },
-    spec: {
-      group,
-      scope: 'Namespaced',
-      names: { plural, kind, singular: kind.toLowerCase(), listKind: `${kind}List` },
-      versions: [
-        {
-          name: version,
-          served: true,
-          storage: true,
-          subresources: { status: {} },
-          schema: { openAPIV3Schema: { type: 'object', properties: { spec: anything, status: anything } } },
-        },
-      ],
     },
   };
 }
