@@ -81,6 +81,19 @@ describe.each(pages)('%s', page => {
   });
 });
 
+test('Every claim of the README about this project links to the test that shows it', () => {
+  const [, table = ''] = /## By hand, with Config Connector, with this\n([\s\S]*?)\n## /.exec(file('README.md')) ?? [];
+  const rows = table.split('\n').filter(line => line.startsWith('| ') && !line.startsWith('| |'));
+  expect(rows.length).toBeGreaterThan(10);
+  for (const row of rows) {
+    const cells = row.split(/ ?\| ?/).slice(1, -1);
+    expect(cells, row).toHaveLength(4);
+    const shown = [...(cells[3] ?? '').matchAll(/\]\((test\/[\w./-]+\.test\.ts)\)/g)].map(([, path = '']) => path);
+    expect(shown, row).not.toEqual([]);
+    for (const path of shown) expect(existsSync(join(ROOT, path)), path).toBe(true);
+  }
+});
+
 test('docs/reference.md is what scripts/reference.ts makes of the CRD', () => {
   expect(file('docs/reference.md'), 'run: node scripts/reference.ts > docs/reference.md').toBe(
     reference(file('crds/aitenants.yaml')),
