@@ -2,6 +2,7 @@ import { NAMESPACES } from '../operator/kube/resources.ts';
 import { createStore } from '../operator/kube/store.ts';
 import type { GcpCall, GcpResult } from '../operator/ports.ts';
 import { createReconciler } from '../operator/reconciler.ts';
+import { createStretch } from '../operator/stretch.ts';
 import { AI_TENANTS } from '../operator/tenantResource.ts';
 import { type Figure, publish } from './support/report.ts';
 import { createWorld, tenantKey, until } from './support/world.ts';
@@ -70,6 +71,7 @@ async function measure(gcp: GcpCall): Promise<{ perSecond: number; reconciles: n
     settings: world.settings,
     events: { record() {}, stop: async () => {}, counters: { written: 0, filtered: 0, dropped: 0 } },
     log: () => {},
+    stretch: createStretch(world.time, world.settings.syncIntervalMs),
   });
   const keys = Array.from({ length: TENANTS }, (_, i) => tenantKey(i));
   for (const key of keys) await reconcile(key);

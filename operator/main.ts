@@ -33,7 +33,12 @@ async function main(options: Options): Promise<void> {
   let operator: Operator | undefined;
   const mayAct = () => !options.leaderElect || election?.isLeader() === true;
   const idle = { depth: { edit: 0, retry: 0, resync: 0 }, running: 0, scheduled: 0, longestRunMs: 0 };
-  const metrics = createMetrics(() => operator?.stats() ?? idle, mayAct);
+  const metrics = createMetrics(
+    () => operator?.stats() ?? idle,
+    mayAct,
+    runtime.now,
+    () => operator?.stretched() ?? [],
+  );
 
   await serve(options.healthAddress, async path => {
     if (path === '/healthz') return { status: 200, body: 'ok\n' };

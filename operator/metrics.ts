@@ -8,6 +8,7 @@ export function createMetrics(
   queueStats: () => ReturnType<Queue['stats']>,
   isLeader: () => boolean,
   now: () => number = Date.now,
+  stretched: () => [project: string, times: number][] = () => [],
 ) {
   const registry = new Registry();
   const registers = [registry];
@@ -65,6 +66,16 @@ export function createMetrics(
     registers,
     collect() {
       this.set(name, isLeader() ? 1 : 0);
+    },
+  });
+  new Gauge({
+    name: 'aitenant_interval_stretch',
+    help: 'How many times longer than asked the interval is, by project, as its quota of reads was short.',
+    labelNames: ['project'],
+    registers,
+    collect() {
+      this.reset();
+      for (const [project, times] of stretched()) this.set({ project }, times);
     },
   });
   const calls = new Counter({

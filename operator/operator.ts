@@ -6,6 +6,7 @@ import { NAMESPACES } from './kube/resources.ts';
 import type { Log } from './log.ts';
 import type { GcpCall, JsonObject, KubeApi, KubeObject, KubeStatus, Runtime } from './ports.ts';
 import { createReconciler } from './reconciler.ts';
+import { createStretch, type Stretch } from './stretch.ts';
 import { FINALIZER } from './tenant/resource.ts';
 import type { Settings, Tenant, TenantStatus } from './tenant/types.ts';
 import { AI_TENANTS, SECRET_MANAGER_SECRETS } from './tenantResource.ts';
@@ -36,6 +37,8 @@ export interface Operator {
   /** Finishes what is under way, then ends. */
   stop(): Promise<void>;
   stats: Queue['stats'];
+  /** By how much the intervals of projects are stretched whose quota was short. */
+  stretched: Stretch['all'];
 }
 
 /** The watches, the queue and the reconciler, put together: what runs in production, in tests and in the simulation. */
@@ -78,7 +81,8 @@ export function createOperator(options: OperatorOptions): Operator {
     { optional: true },
   );
 
-  const reconcile = createReconciler({ ...options, kube, gcp, tenants, namespaces, connectorSecrets });
+  const stretch = createStretch(runtime, options.settings.syncIntervalMs);
+  const reconcile = createReconciler({ ...options, stretch, kube, gcp, tenants, namespaces, connectorSecrets });
   const queue = createQueue({
     runtime,
     workers: options.workers,
@@ -103,6 +107,7 @@ export function createOperator(options: OperatorOptions): Operator {
       await Promise.all(reflectors.map(reflector => reflector.stop()));
     },
     stats: () => queue.stats(),
+    stretched: stretch.all,
   };
 }
 

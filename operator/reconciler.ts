@@ -9,6 +9,7 @@ import { CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES } from './kube/resources.ts';
 import type { ReadonlyStore } from './kube/store.ts';
 import { addFinalizer, patchStatus, removeFinalizer, type WriteOutcome } from './kube/writes.ts';
 import type { GcpCall, JsonObject, KubeApi, KubeObject, Runtime } from './ports.ts';
+import { isQuotaShort, type Stretch } from './stretch.ts';
 import { abandonable, deletionPolicy, deletionTargets, planAbandon, planDeletion } from './tenant/deletion.ts';
 import { desiredState } from './tenant/desired.ts';
 import { deletingIdentity } from './tenant/identity.ts';
@@ -33,6 +34,7 @@ export interface ReconcilerOptions {
   namespaces: ReadonlyStore;
   connectorSecrets: ReadonlyStore;
   events: EventRecorder;
+  stretch: Stretch;
   log: (level: 'info' | 'warn' | 'error' | 'debug', message: string, fields: JsonObject) => void;
   onReport?: (tenant: Tenant, status: TenantStatus) => void;
 }
@@ -163,6 +165,7 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     const observed = await observe(shared.at(ages(tenant, run)), targets(desired, tenant.status.inventory), {
       actAs: desired.actAs,
     });
+    if (isQuotaShort(observed)) options.stretch.short(desired.project);
     const now = runtime.now();
     const plan = planFor(tenant, desired, observed, settings, now);
     // Lists may be old where nothing is to do: before a write, or a complaint, what is now is looked at.
@@ -242,10 +245,10 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     warn(held.object, tenant, final);
     if (!(await held.writeStatus(final))) return CONFLICT;
     options.onReport?.(tenant, final);
-    return verdict(tenant, again);
+    return verdict(tenant, again, final.projectId);
   }
 
-  function verdict(tenant: Tenant, again: Again): Verdict {
+  function verdict(tenant: Tenant, again: Again, project = ''): Verdict {
     const key = `${tenant.namespace}/${tenant.name}`;
     if (again.kind === 'changed') {
       const { changes = 0, generation } = streaks.get(key) ?? {};
@@ -258,7 +261,8 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     if (again.kind === 'backoff') return { kind: 'retry', atMostMs: again.capMs, atLeastMs: again.atLeastMs };
     const interval = intervalMs(tenant, settings);
     if (interval === 0) return { kind: 'done' };
-    return { kind: 'again', afterMs: interval * (0.9 + runtime.random() / 10), priority: 'resync' };
+    const afterMs = interval * options.stretch.of(project) * (0.9 + runtime.random() / 10);
+    return { kind: 'again', afterMs, priority: 'resync' };
   }
 
   // --------------------------------------------------------------------------------------------------- deleting

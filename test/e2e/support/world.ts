@@ -3,6 +3,7 @@ import { parse } from 'yaml';
 import { createGcpClient } from '../../../operator/gcp/client.ts';
 import { endpointsFrom } from '../../../operator/gcp/endpoints.ts';
 import { createEventRecorder } from '../../../operator/kube/events.ts';
+import type { QueueHooks } from '../../../operator/kube/queue.ts';
 import { EVENTS, NAMESPACES } from '../../../operator/kube/resources.ts';
 import { createOperator, type Operator } from '../../../operator/operator.ts';
 import type { GcpCall, JsonObject, KubeApi, KubeObject, KubeResource, Runtime } from '../../../operator/ports.ts';
@@ -107,6 +108,7 @@ export async function createWorld(
     instances?: Pick<Instances, 'containers' | 'urls' | 'logUri' | 'attach'>;
     /** What the operator calls, in place of Google Cloud over HTTP: `core` is the same cloud without the wire. */
     operatorGcp?: (core: GcpCall) => GcpCall;
+    hooks?: QueueHooks;
     /** False: the operator is as good as dead. */
     mayAct?: () => boolean;
   } = {},
@@ -172,6 +174,7 @@ export async function createWorld(
       log: (level, message, fields) => logs.push(JSON.stringify({ level, message, ...fields })),
       workers: options.workers ?? 4,
       mayAct: options.mayAct ?? (() => true),
+      hooks: options.hooks,
     });
     await operator.synced;
     if (!options.noOperator) operator.start();
