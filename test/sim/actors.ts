@@ -3,6 +3,7 @@ import type { GcpResult, JsonObject, KubeApi, KubeObject } from '../../operator/
 import { AI_TENANTS } from '../../operator/tenantResource.ts';
 import type { GcpCore } from '../../sandbox/gcp/core.ts';
 import { ACCESSOR, canonicalSecret, emailOf, type Facts, INVOKER, PROJECTS, serviceNameOf } from './cloudFacts.ts';
+import type { CallInfo } from './faults.ts';
 import type { Action } from './script.ts';
 
 /** Everybody but the operator. What they do takes effect at once; whether it was possible is no concern of theirs. */
@@ -42,6 +43,16 @@ export async function act(stage: Stage, action: Action): Promise<string> {
     case 'console':
       return 'region' in action ? service(stage, action) : account(stage, action);
   }
+}
+
+/** Who writes the same thing as a call of the operator does, at the same moment. */
+export function rivalOf({ cluster, method, target }: CallInfo): Action | undefined {
+  const secret = /\/secrets\/([^/]+)$/.exec(target)?.[1];
+  if (secret) return { who: 'iam', do: 'toggle', secret, member: 'user:rival@example.com', conditional: false };
+  const [, region = '', tenant] = /\/locations\/([^/]+)\/services\/ai-platform-(.+)$/.exec(target) ?? [];
+  if (tenant) return { who: 'console', do: method === 'SetIamPolicy' ? 'invoker' : 'label', tenant, region };
+  const [namespace = '', name] = method.startsWith('patch aitenants') ? target.split('/') : [];
+  return name ? { who: 'kubectl', do: 'patch', cluster, namespace, name, spec: { timeoutSeconds: 61 } } : undefined;
 }
 
 const told = (result: { ok: boolean; status?: { code: string | number; message: string } }): string =>
@@ -183,7 +194,20 @@ async function service(stage: Stage, action: Extract<Action, { who: 'console'; r
   switch (action.do) {
     case 'variable': {
       const env = (container.env ?? []) as JsonObject[];
-      container.env = [...env.filter(variable => variable.name !== 'FOREIGN'), { name: 'FOREIGN', value: 'kept' }];
+      container.env = [
+        ...env.filter(variable => variable.name !== 'FOREIGN'),
+        { name: 'FOREIGN', value: SECRET_VALUE },
+      ];
+      return told(await update({ template }));
+    }
+    case 'literal': {
+      // A key typed in by hand where a reference to its secret stood.
+      const env = (container.env ?? []) as JsonObject[];
+      const variable = env.find(({ valueSource }) => valueSource !== undefined);
+      if (!variable) return 'no key';
+      container.env = env.map(other =>
+        other === variable ? { name: other.name, value: SECRET_VALUE } : other,
+      ) as JsonObject[];
       return told(await update({ template }));
     }
     case 'image':

@@ -1,6 +1,6 @@
 import { METHODS } from '../../operator/gcp/methods.ts';
 import { CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES } from '../../operator/kube/resources.ts';
-import type { JsonObject, KubeApi, KubeObject } from '../../operator/ports.ts';
+import type { JsonObject, KubeApi, KubeListOptions, KubeObject } from '../../operator/ports.ts';
 import type { Settings } from '../../operator/tenant/types.ts';
 import { AI_TENANTS } from '../../operator/tenantResource.ts';
 import type { GcpCore } from '../../sandbox/gcp/core.ts';
@@ -8,11 +8,13 @@ import { createKubeCore, type KubeCore } from '../../sandbox/kube/index.ts';
 import { SECRET_VALUE } from './actors.ts';
 import { type Clock, createRandom, type Random } from './clock.ts';
 import type { Facts } from './cloudFacts.ts';
-import type { ArmedFaults } from './faults.ts';
+import type { ArmedFaults, CallInfo } from './faults.ts';
 import { checkGone, checkWrite, type Knowledge } from './invariants.ts';
-import type { GcpEffect } from './ports.ts';
+import type { Spec } from './oracle.ts';
+import { type GcpEffect, resourceOf } from './ports.ts';
 import { createReplica, type Replica } from './replica.ts';
 import type { Script } from './script.ts';
+import type { Count } from './tally.ts';
 
 /** A Kubernetes cluster with its operators; every write of theirs is judged as it takes effect. */
 export interface Cluster {
@@ -29,6 +31,10 @@ export interface Cluster {
   /** The API server is gone for so long, and all watches with it. */
   down(forMs: number): void;
   lag(ms: number, forMs: number): void;
+  /** Lists are so many writes behind. */
+  stale(versions: number, forMs: number): void;
+  /** Watches repeat themselves. */
+  repeat(forMs: number): void;
   heal(): void;
 }
 
@@ -56,15 +62,19 @@ export interface ClusterOptions {
   breakRule(text: string): void;
   touched(resource: string): boolean;
   excused(tenant: string): boolean;
+  count: Count;
+  rival(call: CallInfo): Promise<void>;
   onWrite(write: Write): void;
 }
 
 /** A call that took longer than this from client to effect was computed from a world that may be gone. */
 const LATE_MS = 3_000;
+/** Within this an operator has come to know a new spec, however far behind its watches are. */
+const LATELY_MS = 120_000;
 const ENCODED_VALUE = Buffer.from(SECRET_VALUE).toString('base64');
 
 export async function createCluster(options: ClusterOptions): Promise<Cluster> {
-  const { id, index, script, clock, chance, gcp, facts, note, breakRule } = options;
+  const { id, index, script, clock, chance, gcp, facts, note, breakRule, count } = options;
   const core = createKubeCore({ runtime: clock });
   await must(core.api.create(CUSTOM_RESOURCE_DEFINITIONS, undefined, options.crd));
   const team = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'team-a' } };
@@ -79,15 +89,23 @@ export async function createCluster(options: ClusterOptions): Promise<Cluster> {
     syncIntervalMs: 180_000,
   };
   let stored = new Map<string, KubeObject>();
+  /** Each tenant's specs, with the time at which the next one took over. */
+  const specs = new Map<string, { generation?: number; spec: Spec; until: number }[]>();
   const ever = new Set<string>();
   let downUntil = 0;
   let lagging = { until: 0, ms: 0 };
+  let behind = { until: 0, versions: 0 };
+  let repeatUntil = 0;
 
   const knowledge = (isLate: boolean): Knowledge => ({
     facts,
     clusterId: id,
     tenant: (namespace, name) => stored.get(`${namespace}/${name}`),
     known: (namespace, name) => ever.has(`${namespace}/${name}`),
+    specs: (namespace, name) =>
+      (specs.get(`${namespace}/${name}`) ?? [])
+        .filter(({ until }) => clock.monotonic() - until < LATELY_MS)
+        .map(({ spec }) => spec),
     touched: options.touched,
     abandoned: options.excused,
     isLate,
@@ -102,7 +120,15 @@ export async function createCluster(options: ClusterOptions): Promise<Cluster> {
       note(`${id}: ${key} is gone`);
       for (const text of checkGone(knowledge(false), old)) breakRule(text);
     }
-    for (const key of now.keys()) ever.add(key);
+    for (const [key, { metadata, spec }] of now) {
+      ever.add(key);
+      const known = specs.get(key) ?? [];
+      const last = known.at(-1);
+      if (last?.generation === metadata.generation && stored.get(key)?.metadata.uid === metadata.uid) continue;
+      if (last) last.until = clock.monotonic();
+      known.push({ generation: metadata.generation, spec: spec as unknown as Spec, until: Number.POSITIVE_INFINITY });
+      specs.set(key, known);
+    }
     stored = now;
   }
 
@@ -113,6 +139,19 @@ export async function createCluster(options: ClusterOptions): Promise<Cluster> {
 
   const kube: KubeApi = {
     ...core.api,
+    async list(resource, options) {
+      const now = core.revision();
+      const at = Math.max(1, now - (clock.monotonic() < behind.until ? behind.versions : 0));
+      if (at === now || options.continue) return core.api.list(resource, options);
+      const past: KubeListOptions & { resourceVersionMatch: string } = {
+        ...options,
+        resourceVersion: String(at),
+        resourceVersionMatch: 'Exact',
+      };
+      const listed = await core.api.list(resource, past);
+      if (listed.ok) count('stale list');
+      return listed;
+    },
     async patch(resource, namespace, name, patch, how) {
       keepsSecrets(`a patch of ${resource.plural}`, patch);
       const result = await core.api.patch(resource, namespace, name, patch, how);
@@ -166,12 +205,16 @@ export async function createCluster(options: ClusterOptions): Promise<Cluster> {
         kube,
         gcp: effect(number),
         log(level, message, fields) {
-          keepsSecrets('a log', fields);
+          keepsSecrets('a log', [message, fields]);
           if (level === 'error') breakRule(`${message}: ${JSON.stringify(fields)}`);
         },
+        onMetrics: text => keepsSecrets('a metric', text),
         note,
         apiDown: () => clock.monotonic() < downUntil,
         lagMs: () => (clock.monotonic() < lagging.until ? lagging.ms : script.watchLagMs),
+        repeats: () => clock.monotonic() < repeatUntil,
+        count,
+        rival: options.rival,
       }),
     );
   }
@@ -194,8 +237,16 @@ export async function createCluster(options: ClusterOptions): Promise<Cluster> {
     lag(ms, forMs) {
       lagging = { until: clock.monotonic() + forMs, ms };
     },
+    stale(versions, forMs) {
+      behind = { until: clock.monotonic() + forMs, versions };
+    },
+    repeat(forMs) {
+      repeatUntil = clock.monotonic() + forMs;
+    },
     heal() {
       downUntil = 0;
+      repeatUntil = 0;
+      behind = { until: 0, versions: 0 };
       lagging = { until: 0, ms: 0 };
       for (const replica of replicas) {
         replica.cut(0);
@@ -203,14 +254,6 @@ export async function createCluster(options: ClusterOptions): Promise<Cluster> {
       }
     },
   };
-}
-
-function resourceOf(request: JsonObject): string {
-  const { parent, serviceId, accountId, name, resource } = request;
-  if (serviceId !== undefined) return `${parent}/services/${serviceId}`;
-  if (accountId !== undefined) return `${name}/serviceAccounts/${accountId}`;
-  const nested = (request.service ?? request.serviceAccount) as JsonObject | undefined;
-  return String(resource ?? name ?? nested?.name);
 }
 
 /** A status patch in a few words. */

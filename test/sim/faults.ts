@@ -8,6 +8,8 @@ export interface CallInfo {
   port: 'gcp' | 'kube';
   kind: 'read' | 'write';
   method: string;
+  /** A resource of Google Cloud, or `namespace/name`. */
+  target: string;
 }
 
 export interface ArmedFaults {
@@ -18,7 +20,7 @@ export interface ArmedFaults {
 }
 
 /** Faults that wait for the call that they are about; the first one armed goes first, the next one counts from there. */
-export function createFaults(onCall: (call: CallInfo) => void): ArmedFaults {
+export function createFaults(onCall: (call: CallInfo) => void, onStrike: (fault: Aimed) => void): ArmedFaults {
   let armed: { fault: Aimed; skip: number; left: number }[] = [];
   return {
     arm(fault) {
@@ -29,6 +31,7 @@ export function createFaults(onCall: (call: CallInfo) => void): ArmedFaults {
       const entry = armed.find(({ fault }) => matches(fault, call));
       if (!entry || entry.skip-- > 0) return undefined;
       if (--entry.left <= 0) armed = armed.filter(other => other !== entry);
+      onStrike(entry.fault);
       return entry.fault;
     },
     clear() {

@@ -61,6 +61,7 @@ export function generate(seed: number): Script {
     add(random.int(1, spanMs / 4), { who, do: 'apply', spec: spec(random), ...tenant });
   }
   for (let left = random.int(0, 16); left > 0; left--) add(at(), edit(random, tenants, second));
+  if (random.chance(0.15)) steps.push(...synced(random, random.pick(tenants), spanMs));
   const faults: Fault[] = [];
   for (let left = random.int(0, 12); left > 0; left--) faults.push({ at: at(), ...fault(random, replicas) });
   return {
@@ -78,6 +79,20 @@ export function generate(seed: number): Script {
     steps: steps.sort((a, b) => a.at - b.at),
     faults: faults.sort((a, b) => a.at - b.at),
   };
+}
+
+/** A GitOps tool puts the same manifest back every so often; at the end it may prune it, and may find it again. */
+function synced(random: Random, tenant: TenantRef, spanMs: number): Step[] {
+  const manifest = spec(random);
+  const everyMs = random.pick([5_000, 20_000, 60_000]);
+  const untilMs = random.int(spanMs / 4, spanMs - 6_000);
+  const steps: Step[] = [];
+  for (let at = random.int(1, everyMs); at < untilMs; at += everyMs)
+    steps.push({ at, who: 'gitops', do: 'apply', spec: manifest, ...tenant });
+  if (random.chance(0.4)) steps.push({ at: untilMs, who: 'gitops', do: 'delete', ...tenant });
+  if (random.chance(0.4))
+    steps.push({ at: untilMs + random.int(1, 5_000), who: 'gitops', do: 'apply', spec: manifest, ...tenant });
+  return steps;
 }
 
 function chosenTenants(random: Random, second: boolean): TenantRef[] {
@@ -200,6 +215,7 @@ function edit(random: Random, tenants: TenantRef[], second: boolean): Action {
   if (dice < 0.88) {
     const what = random.pick([
       'variable',
+      'literal',
       'image',
       'access',
       'scaling',
@@ -262,19 +278,36 @@ function fault(random: Random, replicas: number[]): Untimed<Fault> {
       ...aim,
     };
   }
-  if (dice < 0.67) return { fault: 'late', effectMs: random.int(0, 40_000), answerMs: random.int(0, 20_000), ...aim };
+  if (dice < 0.61)
+    return {
+      fault: 'meanwhile',
+      cluster,
+      ...random.pick([
+        { port: 'gcp', method: 'SetIamPolicy' },
+        { port: 'gcp', method: 'SetIamPolicy' },
+        { port: 'gcp', method: 'UpdateService' },
+        { port: 'gcp', method: 'DeleteService' },
+        { port: 'kube', method: 'patch aitenants/status' },
+        { port: 'kube', method: 'patch aitenants' },
+      ] as const),
+      skip: random.int(0, 3),
+    };
+  if (dice < 0.68) return { fault: 'late', effectMs: random.int(0, 40_000), answerMs: random.int(0, 20_000), ...aim };
   if (dice < 0.74) return { fault: 'kill', cluster, replica, forMs };
   if (dice < 0.79) return { fault: 'apiDown', cluster, forMs };
   if (dice < 0.83) return random.chance(0.5) ? { fault: 'compact', cluster } : { fault: 'dropWatches', cluster };
   if (dice < 0.86) return { fault: 'silence', cluster, forMs };
   if (dice < 0.9) return { fault: 'lag', cluster, lagMs: random.int(1_000, 30_000), forMs };
-  if (dice < 0.94) return { fault: 'cut', cluster, replica, forMs };
-  if (dice < 0.96) return { fault: 'skew', cluster, replica, ms: random.int(-60_000, 60_000) };
-  if (dice < 0.98)
+  if (dice < 0.915) return { fault: 'stale', cluster, versions: random.int(1, 60), forMs };
+  if (dice < 0.925) return { fault: 'repeat', cluster, forMs };
+  if (dice < 0.945) return { fault: 'cut', cluster, replica, forMs };
+  if (dice < 0.965) return { fault: 'skew', cluster, replica, ms: random.int(-60_000, 60_000) };
+  if (dice < 0.985)
     return {
       fault: 'quota',
       api: random.pick(['run', 'secretmanager', 'iam'] as const),
-      writes: random.int(0, 3),
+      kind: random.pick(['write', 'write', 'read'] as const),
+      calls: random.int(0, 3),
       forMs,
     };
   return {

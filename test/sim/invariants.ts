@@ -16,6 +16,8 @@ import {
   servingRevisions,
   variablesOf,
 } from './cloudFacts.ts';
+import type { Spec } from './oracle.ts';
+import { type Asking, beforeUpdate, checkRevision, olderVersions } from './revisions.ts';
 
 /**
  * What must hold at every single write of the operator, whatever fails around it: the rules of the contract. Each write is
@@ -31,6 +33,8 @@ export interface Knowledge {
   tenant(namespace: string, name: string): KubeObject | undefined;
   /** Whether there is, or ever was, a tenant of that name in that namespace of this cluster. */
   known(namespace: string, name: string): boolean;
+  /** What the tenant's specs have been of late, the newest last. */
+  specs(namespace: string, name: string): Spec[];
   /** Somebody else has changed this (a resource's name) so lately that the operator may not have seen it yet. */
   touched(resource: string): boolean;
   /** Such a call may come after its tenant was abandoned. */
@@ -210,7 +214,11 @@ function createService(know: Knowledge, request: JsonObject): Check {
       if (!result.ok) return [];
       const owner = labelledOwner(((request.service as JsonObject).labels ?? {}) as Record<string, string>);
       if (!owner || owner.cluster !== know.clusterId) return [`rule 2: ${name} was made without this cluster's marks`];
-      return inInventory(know, owner, 'Service', name);
+      const service = know.facts.service(name);
+      const older = service
+        ? olderVersions(asking(know, owner), service, undefined, service.desired.template ?? {})
+        : [];
+      return [...inInventory(know, owner, 'Service', name), ...(know.isLate ? [] : older)];
     },
   };
 }
@@ -223,6 +231,7 @@ function updateService(know: Knowledge, given: JsonObject): Check {
     labels: { ...service.desired.labels },
     variables: variablesOf(service, service.desired.template),
     serving: servingRevisions(service).length,
+    revision: beforeUpdate(service),
   };
   return {
     after(result) {
@@ -240,9 +249,24 @@ function updateService(know: Knowledge, given: JsonObject): Check {
         if (!variables.some(other => other.name === variable))
           broken.push(`rule 2: variable ${variable} of ${name} is gone`);
       }
+      const owner = labelledOwner(labels);
+      if (owner && !know.isLate) broken.push(...checkRevision(asking(know, owner), service, before.revision));
       if (before.serving > 0 && servingRevisions(service).length === 0) broken.push(`rule 6: ${name} serves no more`);
       return broken;
     },
+  };
+}
+
+function asking(know: Knowledge, owner: OwnerMark): Asking {
+  const tenant = know.tenant(owner.namespace, owner.name);
+  const { keys = [] } = (tenant?.status ?? {}) as { keys?: Asking['floors'] };
+  return {
+    facts: know.facts,
+    owner,
+    specs: know.specs(owner.namespace, owner.name),
+    floors: keys,
+    variables: inventoryOf(tenant).flatMap(({ variable }) => variable ?? []),
+    touched: know.touched,
   };
 }
 
@@ -351,6 +375,7 @@ const isAbandoned = ({ metadata }: KubeObject): boolean =>
 interface Entry {
   type: string;
   name: string;
+  variable?: string;
 }
 
 const inventoryOf = (tenant: KubeObject | undefined): Entry[] =>

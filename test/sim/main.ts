@@ -7,6 +7,7 @@ import regressions from './regressions.json' with { type: 'json' };
 import { run } from './run.ts';
 import { type Script, shown, time } from './script.ts';
 import { shrink } from './shrink.ts';
+import { sumOf } from './tally.ts';
 
 /**
  * `npm run test:sim -- --seeds N --from S`: that many runs, and the scripts that failed in the past. `--crashes` and `--pairs`
@@ -110,6 +111,9 @@ if (options.verbose && outcomes.length === 1 && outcomes[0]) {
   const { timeline } = await run(scriptOf(outcomes[0].name));
   for (const { at, text } of timeline) console.log(`${time(at)} ${text.slice(0, 400)}`);
 }
+const struck = Object.entries(sumOf(outcomes.map(({ struck }) => struck))).sort(([, a], [, b]) => b - a);
+if (outcomes.length > 1)
+  console.log(`\nWhat struck, and who acted: ${struck.map(([what, times]) => `${what} ${times}`).join(' · ')}`);
 const seconds = (performance.now() - startedAt) / 1000;
 const sum = (of: (outcome: Outcome) => number) => outcomes.reduce((total, outcome) => total + of(outcome), 0);
 console.log(

@@ -309,7 +309,7 @@ function checkService(
 }
 
 /** A quantity by its value: `1000m` is `1`, `1Gi` is `1024Mi`. */
-function amount(quantity: string | number | undefined): number {
+export function amount(quantity: string | number | undefined): number {
   const [, number = '0', unit = ''] = /^([\d.]+)(\w*)$/.exec(String(quantity)) ?? [];
   const factors: Record<string, number> = { m: 0.001, Mi: 2 ** 20, Gi: 2 ** 30 };
   return Number(number) * (factors[unit] ?? 1);

@@ -10,6 +10,7 @@ export interface Outcome {
   kind?: string;
   writes: number;
   settledMs: number;
+  struck: Record<string, number>;
   /** The calls that each run made, for who wants to strike at them. */
   calls: { at: number; port: 'gcp' | 'kube'; kind: 'read' | 'write' }[];
 }
@@ -61,12 +62,12 @@ async function inThisThread(tasks: Task[]): Promise<Outcome[]> {
 async function outcomeOf(name: string, script: Script): Promise<Outcome> {
   try {
     const result = await run(script);
-    const { problems, writes, settledMs } = result;
+    const { problems, writes, settledMs, struck } = result;
     const calls = result.calls.map(({ at, port, kind }) => ({ at, port, kind }));
-    return { name, problems, kind: kindOf(result), writes, settledMs, calls };
+    return { name, problems, kind: kindOf(result), writes, settledMs, struck, calls };
   } catch (error) {
     const text = error instanceof Error ? String(error.stack) : String(error);
-    return { name, problems: [text], kind: text.slice(0, 60), writes: 0, settledMs: 0, calls: [] };
+    return { name, problems: [text], kind: text.slice(0, 60), writes: 0, settledMs: 0, struck: {}, calls: [] };
   }
 }
 

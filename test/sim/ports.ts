@@ -12,6 +12,7 @@ import type {
 } from '../../operator/ports.ts';
 import type { Clock, ProcessRuntime, Random } from './clock.ts';
 import type { ArmedFaults, CallInfo } from './faults.ts';
+import type { Count } from './tally.ts';
 
 /** What a replica's ports need to know of the world around them. */
 export interface Surroundings {
@@ -30,6 +31,11 @@ export interface Surroundings {
   onSend(method: string): void;
   /** How far watches are behind now, milliseconds. */
   lagMs(): number;
+  /** Watches tell everything twice now. */
+  repeats(): boolean;
+  count: Count;
+  /** Somebody else writes what this call is about to write. */
+  rival(call: CallInfo): Promise<void>;
 }
 
 /** The clients' own patience, milliseconds (operator/gcp/client.ts; undici's for the API server). */
@@ -71,7 +77,8 @@ function overTheNetwork<T>(
     if (fault?.fault === 'refused' && !fault.took) return answer(answers.refused(fault.code), there);
     const [effectMs, answerMs] = fault?.fault === 'late' ? [fault.effectMs, fault.answerMs] : [0, 0];
     clock.after(there + effectMs, () => {
-      void effect().then(result => {
+      const effected = fault?.fault === 'meanwhile' ? around.rival(call).then(effect) : effect();
+      void effected.then(result => {
         if (fault?.fault === 'crashAfter') return around.alive() ? around.crash() : undefined;
         if (fault?.fault === 'lost') return answer(answers.hungUp, back);
         if (fault?.fault === 'refused') return answer(answers.refused(fault.code), back);
@@ -88,12 +95,22 @@ const latency = (random: Random, most: number): number =>
 /** Makes a call take effect in Google Cloud. `sentAt`: when it left its client, monotonic. */
 export type GcpEffect = (method: string, request: JsonObject, sentAt: number) => Promise<GcpResult>;
 
+/** What a request is about, by its name. */
+export function resourceOf(request: JsonObject): string {
+  const { parent, serviceId, accountId, name, resource } = request;
+  if (serviceId !== undefined) return `${parent}/services/${serviceId}`;
+  if (accountId !== undefined) return `${name}/serviceAccounts/${accountId}`;
+  const nested = (request.service ?? request.serviceAccount) as JsonObject | undefined;
+  return String(resource ?? name ?? nested?.name);
+}
+
 export function gcpPort(around: Surroundings, core: GcpEffect): GcpCall {
   return (method, request) => {
     const known = METHODS.get(method);
     if (!known) throw new Error(`${method} is not a method that the operator may call`);
     const kind = known.write ? 'write' : 'read';
-    const call: CallInfo = { cluster: around.cluster, port: 'gcp', kind, method: method.split('.').at(-1) ?? '' };
+    const short = method.split('.').at(-1) ?? '';
+    const call: CallInfo = { cluster: around.cluster, port: 'gcp', kind, method: short, target: resourceOf(request) };
     const patience = known.write ? PATIENCE.gcpWrite : PATIENCE.gcpRead;
     const body = JSON.parse(JSON.stringify(request)) as JsonObject;
     const sentAt = around.clock.monotonic();
@@ -112,10 +129,11 @@ export function kubePort(around: Surroundings, core: KubeApi): KubeApi {
     verb: string,
     resource: KubeResource,
     effect: () => Promise<KubeResult<T>>,
+    target = '',
     subresource?: string,
   ): Promise<KubeResult<T>> {
     const plural = subresource ? `${resource.plural}/${subresource}` : resource.plural;
-    const call: CallInfo = { cluster: around.cluster, port: 'kube', kind, method: `${verb} ${plural}` };
+    const call: CallInfo = { cluster: around.cluster, port: 'kube', kind, method: `${verb} ${plural}`, target };
     const gone: KubeResult<T> = { ok: false, status: NO_ANSWER };
     const guarded = async () => (around.unreachable() ? gone : effect());
     return overTheNetwork(around, call, PATIENCE.kube, guarded, {
@@ -138,6 +156,7 @@ export function kubePort(around: Surroundings, core: KubeApi): KubeApi {
         'patch',
         resource,
         () => core.patch(resource, namespace, name, patch, options),
+        `${namespace}/${name}`,
         options?.subresource,
       ),
     delete: (resource, namespace, name, options) =>
@@ -163,10 +182,18 @@ async function watch(
   const result = await core.watch(resource, options, event => {
     due = Math.max(due, clock.monotonic() + around.lagMs());
     left++;
+    if (event.type === 'ERROR') around.count('watch answered 410');
+    else if (event.type !== 'BOOKMARK' && due - clock.monotonic() > 500) around.count('late event');
+    const tell = () => {
+      if (around.alive() && !options.signal.aborted) onEvent(event);
+    };
     clock.after(due - clock.monotonic(), () => {
       left--;
-      if (around.alive() && !options.signal.aborted) onEvent(event);
+      tell();
     });
+    if (!around.repeats() || event.type === 'ERROR') return;
+    around.count('repeated event');
+    clock.after(due - clock.monotonic() + around.random.int(1, 2_000), tell);
   });
   // A closed connection delivers what had been sent before.
   if (left > 0 && !options.signal.aborted) await pause(Math.max(0, due - clock.monotonic()) + 1);

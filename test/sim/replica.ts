@@ -1,12 +1,16 @@
+import { instrument } from '../../operator/gcp/instrument.ts';
+import { METHODS } from '../../operator/gcp/methods.ts';
 import { createEventRecorder } from '../../operator/kube/events.ts';
 import { type LeaderElection, startLeaderElection } from '../../operator/kube/leases.ts';
 import type { Log } from '../../operator/log.ts';
-import { createOperator } from '../../operator/operator.ts';
+import { createMetrics } from '../../operator/metrics.ts';
+import { createOperator, type Operator } from '../../operator/operator.ts';
 import type { KubeApi } from '../../operator/ports.ts';
 import type { Settings } from '../../operator/tenant/types.ts';
 import { type Clock, createRandom, type ProcessRuntime, type Random } from './clock.ts';
-import type { ArmedFaults } from './faults.ts';
+import type { ArmedFaults, CallInfo } from './faults.ts';
 import { type GcpEffect, gcpPort, kubePort } from './ports.ts';
+import type { Count } from './tally.ts';
 
 /** Shorter steps than in production would only cost events: nothing else depends on these (seconds). */
 const LEASE_TIMES = { leaseDuration: 30, renewDeadline: 20, retryPeriod: 5 };
@@ -27,6 +31,11 @@ export interface ReplicaOptions {
   note: (text: string) => void;
   apiDown: () => boolean;
   lagMs: () => number;
+  repeats: () => boolean;
+  count: Count;
+  rival: (call: CallInfo) => Promise<void>;
+  /** All metrics of a process that ends, as they are scraped. */
+  onMetrics: (text: string) => void;
 }
 
 /** One pod: a process of the operator, and the next one after that has died. */
@@ -36,8 +45,8 @@ export interface Replica {
   /** The API server cannot be reached from here until then. */
   cut(forMs: number): void;
   skew(ms: number): void;
-  /** Gracefully, and for good. Answers the timers that are left: none should be. */
-  stop(): Promise<number>;
+  /** Gracefully, and for good. Answers which process that was, and its timers that are left: none should be. */
+  stop(): Promise<{ identity: string; timers: number }>;
   isLeader(): boolean;
 }
 
@@ -83,7 +92,7 @@ export function createReplica(options: ReplicaOptions): Replica {
       stopped = true;
       const last = process;
       await last?.stop();
-      return last?.runtime.pending() ?? 0;
+      return { identity: `${id}.${incarnation}`, timers: last?.runtime.pending() ?? 0 };
     },
     isLeader: () => process?.isLeader() ?? false,
   };
@@ -118,27 +127,48 @@ function startProcess(
     crash: () => world.ended(self, 'crash'),
     unreachable: () => options.apiDown() || world.isCut(),
     lagMs: options.lagMs,
+    repeats: options.repeats,
+    count: options.count,
+    rival: options.rival,
     onSend(method: string) {
       if (election?.isLeader() !== true) options.log('error', 'a call without the lease', { method });
     },
   };
   const kube = kubePort(around, options.kube);
   const events = createEventRecorder({ api: kube, runtime, component: 'aitenant-operator', instance: identity });
-  const operator = createOperator({
+  let inFlight = 0;
+  const idle = { depth: { edit: 0, retry: 0, resync: 0 }, running: 0, scheduled: 0, longestRunMs: 0 };
+  const metrics = createMetrics(
+    () => operator?.stats() ?? idle,
+    () => election?.isLeader() === true,
+    runtime.now,
+  );
+  const gcp = instrument(gcpPort(around, options.gcp), runtime, {
+    before: method => void (METHODS.get(method)?.write && inFlight++),
+    after: end => {
+      if (end.write) inFlight--;
+      metrics.onCall(end);
+    },
+  });
+  const operator: Operator = createOperator({
     kube,
-    gcp: gcpPort(around, options.gcp),
+    gcp,
     runtime,
     settings: options.settings,
     events,
     log: options.log,
     workers: 3,
     mayAct: () => election?.isLeader() === true,
+    hooks: metrics.queueHooks,
+    onReport: metrics.onReport,
+    onGone: metrics.onGone,
   });
   const stop = () => {
     stopping ??= (async () => {
       await operator.stop();
       await election?.stop();
       await events.stop(2_000);
+      options.onMetrics(await metrics.registry.metrics());
     })();
     return stopping;
   };
@@ -165,6 +195,7 @@ function startProcess(
         operator.start();
       },
       onLost: () => {
+        options.count(inFlight > 0 ? 'lease lost while writing' : 'lease lost');
         runtime.after(STOP_MS, () => world.ended(self, 'did not stop in time'));
         void stop().then(() => world.ended(self, 'the lease was lost'));
       },

@@ -1,3 +1,4 @@
+import { LEASES } from '../../operator/kube/resources.ts';
 import { identitiesOf, judgeTenant, leaks } from './oracle.ts';
 import type { Script } from './script.ts';
 import { type Call, createWorld, type Line, type World } from './world.ts';
@@ -11,6 +12,7 @@ export interface RunResult {
   settledMs: number;
   writes: number;
   calls: Call[];
+  struck: Record<string, number>;
 }
 
 /** However long backoff has grown, by then everything has been tried again (a failed revision waits up to 30 minutes). */
@@ -27,9 +29,17 @@ export async function run(script: Script): Promise<RunResult> {
   try {
     const world = await createWorld(script);
     const problems = await play(script, world);
-    const { timeline, writes, calls } = world;
+    const { timeline, writes, calls, struck } = world;
     const { settledMs } = problems;
-    return { script, problems: [...problems.found, ...unhandled], timeline, settledMs, writes: writes.length, calls };
+    return {
+      script,
+      problems: [...problems.found, ...unhandled],
+      timeline,
+      settledMs,
+      writes: writes.length,
+      calls,
+      struck,
+    };
   } finally {
     process.off('unhandledRejection', onRejection);
   }
@@ -116,12 +126,21 @@ async function judge(world: World): Promise<{ problems: string[]; retried: strin
 }
 
 async function stopAll(world: World): Promise<string[]> {
-  const stopped = Promise.all(world.clusters.flatMap(({ replicas }) => replicas.map(replica => replica.stop())));
-  let left: number[] | undefined;
-  void stopped.then(result => {
-    left = result;
+  const stopping = Promise.all(world.clusters.flatMap(({ replicas }) => replicas.map(replica => replica.stop())));
+  let stopped: Awaited<typeof stopping> | undefined;
+  void stopping.then(result => {
+    stopped = result;
   });
   await world.clock.advance(60_000);
-  if (!left) return ['an operator did not stop within a minute'];
-  return left.some(count => count > 0) ? [`timers are left after a stop: ${left.join(', ')}`] : [];
+  if (!stopped) return ['an operator did not stop within a minute'];
+  const found = stopped
+    .filter(({ timers }) => timers > 0)
+    .map(({ timers }) => `${timers} timers are left after a stop`);
+  for (const { core } of world.clusters) {
+    const lease = await core.api.get(LEASES, 'kube-system', 'aitenant-operator');
+    const { holderIdentity } = (lease.ok ? (lease.value.spec ?? {}) : {}) as { holderIdentity?: string };
+    if (stopped.some(({ identity }) => identity === holderIdentity))
+      found.push('the lease is left behind after a stop');
+  }
+  return [...found, ...world.broken];
 }

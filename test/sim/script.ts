@@ -58,6 +58,7 @@ export type Action =
       who: 'console';
       do:
         | 'variable'
+        | 'literal'
         | 'image'
         | 'access'
         | 'scaling'
@@ -92,6 +93,8 @@ export type Fault = { at: number } & (
   | ({ fault: 'refused'; code: GcpCode | number; took: boolean; times: number } & Aim)
   /** It takes effect so much later, answers so much later, or both; the client gives up in between. */
   | ({ fault: 'late'; effectMs: number; answerMs: number } & Aim)
+  /** Somebody else writes the same thing just before this call does. */
+  | ({ fault: 'meanwhile' } & Aim)
   | { fault: 'kill'; cluster: number; replica: number; forMs: number }
   /** The API server is gone, and all watches with it. */
   | { fault: 'apiDown'; cluster: number; forMs: number }
@@ -104,7 +107,11 @@ export type Fault = { at: number } & (
   /** One replica cannot reach the API server: it loses its lease while it writes. */
   | { fault: 'cut'; cluster: number; replica: number; forMs: number }
   | { fault: 'skew'; cluster: number; replica: number; ms: number }
-  | { fault: 'quota'; api: 'run' | 'secretmanager' | 'iam'; writes: number; forMs: number }
+  /** Lists are answered as things were so many writes ago: who starts now starts from the past. */
+  | { fault: 'stale'; cluster: number; versions: number; forMs: number }
+  /** Watches tell everything twice, the second time late. */
+  | { fault: 'repeat'; cluster: number; forMs: number }
+  | { fault: 'quota'; api: 'run' | 'secretmanager' | 'iam'; kind: 'read' | 'write'; calls: number; forMs: number }
   | { fault: 'deny'; permission: string; forMs: number }
 );
 

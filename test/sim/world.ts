@@ -3,12 +3,13 @@ import { parse } from 'yaml';
 import type { KubeObject } from '../../operator/ports.ts';
 import { createGcpCore, type GcpCore } from '../../sandbox/gcp/core.ts';
 import { type Script as ImageScript, scriptedContainers } from '../../sandbox/gcp/run/scriptedContainers.ts';
-import { act, type Stage } from './actors.ts';
+import { act, rivalOf, type Stage } from './actors.ts';
 import { type Clock, createClock, createRandom } from './clock.ts';
 import { cloudFacts, type Facts, PROJECTS } from './cloudFacts.ts';
 import { type Cluster, createCluster, type Write } from './cluster.ts';
 import { type CallInfo, createFaults } from './faults.ts';
 import { type Fault, type Script, type Step, shown } from './script.ts';
+import { createTally } from './tally.ts';
 
 /** Everything that a run consists of: clusters with their operators, one Google Cloud, and what was seen to go wrong. */
 export interface World {
@@ -25,6 +26,8 @@ export interface World {
   writes: Write[];
   /** Every call of the operators that a crash may befall. */
   calls: Call[];
+  /** How often each actor did something and each fault struck. */
+  struck: Record<string, number>;
   /** The project that a namespace's tenants belong in. */
   projectOf(cluster: string, namespace: string): string;
   /** Sets the steps and faults of the script on their times. */
@@ -43,6 +46,9 @@ export type Call = CallInfo & { at: number };
 /** An operator that has looked since then knows of whatever is older, milliseconds. */
 const NEWS_MS = 180_000;
 const LONGEST_TIMELINE = 5_000;
+
+/** What these come to is counted where it happens. */
+const OF_WATCHES = ['stale', 'repeat', 'lag', 'silence'];
 
 const CRD = parse(readFileSync(new URL('../../crds/aitenants.yaml', import.meta.url), 'utf8')) as KubeObject;
 const IMAGES = new Map<string, ImageScript>([
@@ -64,7 +70,11 @@ export async function createWorld(script: Script): Promise<World> {
   });
   const facts = cloudFacts(gcp);
   const calls: Call[] = [];
-  const faults = createFaults(call => calls.push({ at: clock.monotonic(), ...call }));
+  const { struck, count } = createTally();
+  const faults = createFaults(
+    call => calls.push({ at: clock.monotonic(), ...call }),
+    fault => count(`${fault.fault}${'took' in fault && fault.took ? ', took effect' : ''}`),
+  );
   const timeline: Line[] = [];
   const broken: string[] = [];
   const writes: Write[] = [];
@@ -94,6 +104,11 @@ export async function createWorld(script: Script): Promise<World> {
       breakRule,
       touched: resource => clock.monotonic() - (touched.get(resource) ?? Number.NEGATIVE_INFINITY) < NEWS_MS,
       excused: tenant => excused.has(tenant),
+      count,
+      async rival(call) {
+        const action = rivalOf(call);
+        if (action) await perform({ at: clock.monotonic(), ...action });
+      },
       onWrite(write) {
         writes.push(write);
         note(`${write.cluster} ${write.method.split('.').slice(-2).join('.')} ${write.resource} → ${write.code}`);
@@ -117,6 +132,7 @@ export async function createWorld(script: Script): Promise<World> {
     if (step.who === 'admin' && step.do === 'project' && said === 'done') {
       projects.set(`cluster-${step.cluster + 1}/${step.namespace}`, step.project ?? 'demo-project');
     }
+    if (said === 'done') count(`${step.who} ${step.do}`);
     note(`${shown(step).slice(10)} → ${said}`);
     for (const cluster of clusters) await cluster.look();
   }
@@ -128,7 +144,7 @@ export async function createWorld(script: Script): Promise<World> {
       return;
     }
     if (fault.fault === 'quota') {
-      gcp.quotas.limits = { ...gcp.quotas.limits, [fault.api]: { write: fault.writes } };
+      gcp.quotas.limits = { ...gcp.quotas.limits, [fault.api]: { [fault.kind]: fault.calls } };
       clock.after(fault.forMs, () => {
         gcp.quotas.limits = {};
       });
@@ -141,12 +157,15 @@ export async function createWorld(script: Script): Promise<World> {
     }
     const cluster = clusters[fault.cluster];
     if (!cluster) return;
+    if (!OF_WATCHES.includes(fault.fault)) count(fault.fault);
     const replica = 'replica' in fault ? cluster.replicas[fault.replica] : undefined;
     if (fault.fault === 'kill') replica?.crash('killed', fault.forMs);
     else if (fault.fault === 'cut') replica?.cut(fault.forMs);
     else if (fault.fault === 'skew') replica?.skew(fault.ms);
     else if (fault.fault === 'apiDown') cluster.down(fault.forMs);
     else if (fault.fault === 'lag') cluster.lag(fault.lagMs, fault.forMs);
+    else if (fault.fault === 'stale') cluster.stale(fault.versions, fault.forMs);
+    else if (fault.fault === 'repeat') cluster.repeat(fault.forMs);
     else if (fault.fault === 'compact') cluster.core.compact();
     else if (fault.fault === 'dropWatches') cluster.core.dropWatches();
     else clock.after(fault.forMs, cluster.core.pauseWatches());
@@ -162,6 +181,7 @@ export async function createWorld(script: Script): Promise<World> {
     excused,
     writes,
     calls,
+    struck,
     projectOf: (cluster, namespace) => projects.get(`${cluster}/${namespace}`) ?? 'demo-project',
     begin() {
       for (const step of script.steps) clock.after(step.at, () => void perform(step));

@@ -1,0 +1,152 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { ServiceState, Template } from '../../sandbox/gcp/run/types.ts';
+import { canonicalSecret, type Facts, type OwnerMark, type Variable, variablesOf } from './cloudFacts.ts';
+import { amount, type Spec } from './oracle.ts';
+
+/**
+ * Every revision that the operator makes has to be one that a spec asked for: each field that it changes becomes what a
+ * spec of late says, and nothing else changes. The same template once more is a retry, of a revision that has failed.
+ */
+
+export interface Asking {
+  facts: Facts;
+  owner: OwnerMark;
+  /** The tenant's specs of the last minutes; the newest last. */
+  specs: Spec[];
+  /** The highest version that was live of each key, as the status has it. */
+  floors: { name: string; version?: string; secret?: string }[];
+  /** Names of variables that were the tenant's, as the status has it. */
+  variables: string[];
+  touched(resource: string): boolean;
+}
+
+const RETRY = 'ai-platform.dev/retry';
+
+export interface Before {
+  template: Template;
+  failed: boolean;
+  revisions: number;
+}
+
+export const beforeUpdate = (service: ServiceState): Before => ({
+  template: structuredClone(service.desired.template ?? {}),
+  failed: service.terminalCondition.state === 'CONDITION_FAILED',
+  revisions: service.templateGeneration,
+});
+
+/** What is wrong with the revision that an update has made, if it has made one. */
+export function checkRevision(ask: Asking, service: ServiceState, before: Before): string[] {
+  if (service.templateGeneration === before.revisions) return [];
+  const now = service.desired.template ?? {};
+  const older = olderVersions(ask, service, before.template, now);
+  const changed = changes(service, before.template, now);
+  if (changed.length === 0) {
+    const retry = (template: Template) => template.annotations?.[RETRY];
+    const isRetry = retry(now) !== undefined && retry(now) !== retry(before.template);
+    return isRetry && before.failed
+      ? older
+      : [...older, `a revision of ${service.id} that nobody asked for: the same again`];
+  }
+  const unasked = changed.filter(change => !ask.specs.some(spec => asks(ask, service, spec, change)));
+  return [
+    ...older,
+    ...unasked.map(
+      ({ field, from, to }) =>
+        `a revision of ${service.id} that no spec asked for: ${field} from ${JSON.stringify(from)} to ${JSON.stringify(to)}`,
+    ),
+  ];
+}
+
+interface Change {
+  field: string;
+  from: unknown;
+  to: unknown;
+}
+
+function changes(service: ServiceState, was: Template, is: Template): Change[] {
+  const [from, to] = [flat(service, was), flat(service, is)];
+  return [...new Set([...Object.keys(from), ...Object.keys(to)])]
+    .map(field => ({ field, from: from[field], to: to[field] }))
+    .filter(({ from, to }) => !isDeepStrictEqual(from, to));
+}
+
+/** A template as a list of fields: those that the spec names by its words, all others as they are. */
+function flat(service: ServiceState, template: Template): Record<string, unknown> {
+  const { revision: _, annotations, containers = [], scaling, serviceAccount, timeout, ...rest } = template;
+  const [container = {}, ...others] = containers;
+  const { image, env: __, resources, ...other } = container;
+  const { limits, ...besides } = resources ?? {};
+  const { [RETRY]: ___, ...annotated } = annotations ?? {};
+  const { maxInstanceRequestConcurrency: concurrency, ...unnamed } = rest;
+  return {
+    image,
+    serviceAccount,
+    timeout,
+    concurrency,
+    cpu: amount(limits?.cpu),
+    memory: amount(limits?.memory),
+    min: scaling?.minInstanceCount ?? 0,
+    max: scaling?.maxInstanceCount ?? 0,
+    rest: { ...unnamed, annotated, others, other, besides },
+    ...Object.fromEntries(variablesOf(service, template).map(variable => [`env ${variable.name}`, variable])),
+  };
+}
+
+function asks(ask: Asking, service: ServiceState, spec: Spec, { field, to }: Change): boolean {
+  switch (field) {
+    case 'image':
+      return to === spec.image;
+    case 'serviceAccount':
+      return String(to).startsWith(`sa-${ask.owner.name}@`);
+    case 'timeout':
+      return to === `${spec.timeoutSeconds}s`;
+    case 'concurrency':
+      return to === spec.scaling.concurrency;
+    case 'cpu':
+      return to === amount(spec.resources.cpu);
+    case 'memory':
+      return to === amount(spec.resources.memory);
+    // On the template they only go, where they stand in the way of what the service itself says.
+    case 'min':
+    case 'max':
+      return to === 0;
+    default:
+      return field.startsWith('env ') && asksFor(ask, service, spec, field.slice(4), to as Variable | undefined);
+  }
+}
+
+function asksFor(ask: Asking, service: ServiceState, spec: Spec, name: string, to: Variable | undefined): boolean {
+  const plain = spec.env?.find(other => other.name === name);
+  const key = spec.keys.find(({ env }) => env === name);
+  if (!to) return !plain && !key && ask.variables.includes(name);
+  if (plain) return to.value === plain.value;
+  if (!key || to.secret !== canonicalSecret(key.secretRef.external ?? '', service.project.id)) return false;
+  if (key.version !== undefined && key.version !== 'latest') return to.version === String(key.version);
+  if (key.rollout === 'OnRestart') return to.version === 'latest';
+  const versions = ask.facts.secret(to.secret)?.versions ?? [];
+  const enabled = versions.filter(({ state }) => state === 'ENABLED').map(({ sequence }) => sequence);
+  return ask.touched(to.secret)
+    ? versions.some(({ sequence }) => String(sequence) === to.version)
+    : to.version === String(Math.max(...enabled));
+}
+
+/** Versions of keys that went back although no spec names them (rule 6). */
+export function olderVersions(ask: Asking, service: ServiceState, was: Template | undefined, is: Template): string[] {
+  const before = variablesOf(service, was);
+  return variablesOf(service, is).flatMap(({ name, secret, version }) => {
+    if (!secret || !/^\d+$/.test(version ?? '')) return [];
+    const keys = ask.specs.flatMap(spec => spec.keys.filter(({ env }) => env === name));
+    if (keys.some(key => String(key.version) === version)) return [];
+    const old = before.find(other => other.name === name && other.secret === secret)?.version;
+    const pinnedLately = keys.some(key => key.version !== undefined && key.version !== 'latest');
+    const floors = ask.floors.filter(floor => keys.some(key => key.name === floor.name) && floor.secret === secret);
+    const highest = Math.max(
+      0,
+      Number(pinnedLately ? 0 : old) || 0,
+      ...floors.map(({ version = '0' }) => Number(version)),
+    );
+    return Number(version) < highest
+      ? [`rule 6: ${name} of ${service.id} went back from version ${highest} to ${version}`]
+      : [];
+  });
+}
