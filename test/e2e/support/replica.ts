@@ -26,6 +26,8 @@ export interface ReplicaOptions {
   gcpCore: GcpCore;
   kubeconfig: string;
   flags?: string[];
+  /** What Node.js is given to run; default: `operator/main.ts`. */
+  main?: string;
 }
 
 export async function startReplica({
@@ -34,6 +36,7 @@ export async function startReplica({
   gcpCore,
   kubeconfig,
   flags = [],
+  main = new URL('../../../operator/main.ts', import.meta.url).pathname,
 }: ReplicaOptions): Promise<Replica> {
   const calls: { method: string; write: boolean }[] = [];
   let inFlight = 0;
@@ -54,14 +57,7 @@ export async function startReplica({
   const log = join(folder, `${name}.log`);
   const child = startGuarded({
     command: process.execPath,
-    args: [
-      new URL('../../../operator/main.ts', import.meta.url).pathname,
-      '--leader-elect',
-      `--project=${PROJECT}`,
-      '--metrics-address=0',
-      '--health-address=0',
-      ...flags,
-    ],
+    args: [main, '--leader-elect', `--project=${PROJECT}`, '--metrics-address=0', '--health-address=0', ...flags],
     log,
     graceMs: 0,
     env: {

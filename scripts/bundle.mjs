@@ -1,0 +1,48 @@
+// npm run bundle [-- --outdir=DIR]: makes operator.mjs and backend.mjs (in dist/), each with all that its process needs, and the
+// licences' texts of what is in them.
+import { isBuiltin } from 'node:module';
+import { relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { build } from 'esbuild';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const { values } = parseArgs({ options: { outdir: { type: 'string', default: `${root}dist` } } });
+const outdir = resolve(values.outdir);
+
+// CommonJS packages ask for Node.js's own modules by `require`, which an ES module has not.
+const banner =
+  "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);";
+
+// What `debug` and `ws` use if it is there and do without; `<runtime>` is esbuild's own.
+const optional = new Set(['<runtime>', 'supports-color', 'bufferutil', 'utf-8-validate']);
+
+for (const name of ['operator', 'backend']) {
+  const { metafile } = await build({
+    absWorkingDir: root,
+    entryPoints: { [name]: `${name}/main.ts` },
+    outdir,
+    outExtension: { '.js': '.mjs' },
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node24',
+    banner: { js: banner },
+    minify: true,
+    // Errors are told apart and logged by their names.
+    keepNames: true,
+    legalComments: 'linked',
+    metafile: true,
+    logLevel: 'warning',
+  });
+  const missing = Object.values(metafile.inputs)
+    .flatMap(({ imports }) => imports)
+    .flatMap(({ path, external }) => (external && !isBuiltin(path) && !optional.has(path) ? path : []));
+  if (missing.length > 0) throw new Error(`${name} would ask for ${missing} when it runs`);
+  for (const [file, { bytes, inputs }] of Object.entries(metafile.outputs)) {
+    if (file.endsWith('.mjs')) {
+      const path = relative(process.cwd(), resolve(root, file));
+      console.log(`${path}  ${(bytes / 2 ** 20).toFixed(2)} MiB of ${Object.keys(inputs).length} modules`);
+    }
+  }
+}
