@@ -17,6 +17,7 @@ import { plan as planFor, targets } from './tenant/plan.ts';
 import { printable } from './tenant/printable.ts';
 import { type Again, deleting, type Report, refused, report, suspended } from './tenant/report.ts';
 import { FINALIZER, readTenant } from './tenant/resource.ts';
+import { isReconciled, untilSlot } from './tenant/slot.ts';
 import type { Change, InventoryEntry, Outcome, Plan, Settings, Step, Tenant, TenantStatus } from './tenant/types.ts';
 import { AI_TENANT_CRD, AI_TENANTS } from './tenantResource.ts';
 
@@ -66,6 +67,9 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
   const shared = createSharedReads(gcp, runtime);
   /** What we wrote ourselves and the watch has not shown yet, with the resourceVersions that it supersedes. */
   const written = new Map<string, { object: KubeObject; supersedes: Set<string> }>();
+
+  /** Whom this process has met: what it knows of them is its own. */
+  const met = new Set<string>();
 
   /** How many reconciles in a row have changed something: a tenant that never comes to rest is slowed down. */
   const streaks = new Map<string, { changes: number; generation: number; at: number }>();
@@ -140,8 +144,11 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     const object = current(key);
     if (!object) {
       streaks.delete(key);
+      met.delete(key);
       return { kind: 'done' };
     }
+    const isFirst = !met.has(key);
+    met.add(key);
     const tenant = readTenant(object);
     const held = hold(key, object);
     if (tenant.deletionTimestamp !== undefined) {
@@ -162,6 +169,10 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     if (!tenant.hasFinalizer && !(await held.addFinalizer())) return CONFLICT;
 
     const { desired } = wanted;
+    if (run.priority === 'resync' && isFirst && isReconciled(tenant, desired) && !isRequested(tenant)) {
+      options.onReport?.(tenant, tenant.status);
+      return atSlot(tenant, desired.project);
+    }
     const observed = await observe(shared.at(ages(tenant, run)), targets(desired, tenant.status.inventory), {
       actAs: desired.actAs,
     });
@@ -259,9 +270,13 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     streaks.delete(key);
     if (again.kind === 'after') return { kind: 'again', afterMs: again.ms };
     if (again.kind === 'backoff') return { kind: 'retry', atMostMs: again.capMs, atLeastMs: again.atLeastMs };
+    return atSlot(tenant, project);
+  }
+
+  function atSlot(tenant: Tenant, project: string): Verdict {
     const interval = intervalMs(tenant, settings);
     if (interval === 0) return { kind: 'done' };
-    const afterMs = interval * options.stretch.of(project) * (0.9 + runtime.random() / 10);
+    const afterMs = untilSlot(tenant.uid, interval * options.stretch.of(project), runtime.now());
     return { kind: 'again', afterMs, priority: 'resync' };
   }
 
@@ -381,6 +396,9 @@ function shown(changes: Change[]): string {
     .join(', ');
   return printable(all);
 }
+
+const isRequested = ({ annotations, status }: Tenant): boolean =>
+  annotations[RECONCILE_REQUEST] !== undefined && annotations[RECONCILE_REQUEST] !== status.lastHandledReconcileAt;
 
 /** 0: only on change. */
 function intervalMs(tenant: Tenant, settings: Settings): number {

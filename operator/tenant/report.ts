@@ -4,6 +4,7 @@ import { serviceName } from './names.ts';
 import type { TenantPlan } from './plan.ts';
 import { isReady } from './planService.ts';
 import { printable } from './printable.ts';
+import { fingerprint } from './slot.ts';
 import { imageOf } from './template.ts';
 import type {
   Aspect,
@@ -107,10 +108,12 @@ export function report(
 
   const inventory =
     outcomes === undefined ? plan.inventory : settleInventory(tenant.status.inventory, plan.inventory, outcomes, now);
+  const next = again(blockers, plan, outcomes);
   const status: TenantStatus = {
     ...tenant.status,
     observedGeneration: tenant.generation,
     conditions: withStalled([ready, ...aspects], tenant, now),
+    reconciledHash: ready.status === 'True' && next.kind === 'interval' ? fingerprint(desired) : undefined,
     url: service?.latestReadyRevision ? service.uri || service.urls[0] : tenant.status.url,
     serviceAccountEmail: desired.account.email,
     impersonatedServiceAccount: desired.actAs,
@@ -121,7 +124,7 @@ export function report(
     image: (service && imageOf(service.template)) ?? tenant.status.image,
     inventory,
   };
-  return { status, again: again(blockers, plan, outcomes) };
+  return { status, again: next };
 }
 
 /** A tenant that was up to date stays so while Google Cloud merely fails to answer: an outage of an API is none of its service. */

@@ -110,6 +110,7 @@ function readStatus(value: unknown): TenantStatus {
     region: text(status.region),
     keys: list(status.keys).map(fields).flatMap(readKeyStatus),
     lastHandledReconcileAt: text(status.lastHandledReconcileAt),
+    reconciledHash: text(status.reconciledHash),
     image: text(status.image),
     inventory: list(status.inventory).map(fields).flatMap(readEntry),
   };

@@ -90,6 +90,8 @@ export interface TenantStatus {
   region?: string;
   keys: KeyStatus[];
   lastHandledReconcileAt?: string;
+  /** Stands for the desired state that Google Cloud was last seen to match (`slot.ts`). */
+  reconciledHash?: string;
   /** The last container image seen on the tenant's service. */
   image?: string;
   inventory: InventoryEntry[];
