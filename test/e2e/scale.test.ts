@@ -1,0 +1,103 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { createWorld, INTERVAL_MS, tenantKey, tenantName, until, type World } from '../../bench/support/world.ts';
+import type { Operator } from '../../operator/operator.ts';
+import { AI_TENANTS } from '../../operator/tenantResource.ts';
+
+/** What tenants cost in calls of Google Cloud: counts, as `npm run bench -- tenants` prints them. */
+
+const STEPS = 40;
+let world: World;
+let operator: Operator;
+beforeEach(async () => {
+  world = await createWorld({ creationMs: 5 });
+});
+afterEach(() => operator.stop());
+
+async function given(count: number): Promise<void> {
+  await world.prepare(count);
+  operator = await world.start();
+  world.traffic.reset();
+  await world.createTenants(count);
+  await until(() => world.ready.size === count, `${count} tenants are Ready`);
+  await settled();
+}
+
+async function settled(): Promise<void> {
+  for (let quiet = 0; quiet < 3; quiet++) {
+    const busy = () => {
+      const { depth, running } = operator.stats();
+      return depth.edit + depth.retry + depth.resync + running > 0;
+    };
+    await until(() => !busy(), 'the queue is empty');
+    await new Promise(resolve => setTimeout(resolve, 5));
+    if (busy()) quiet = -1;
+  }
+}
+
+async function pass(): Promise<void> {
+  for (let step = 0; step < STEPS; step++) {
+    world.time.skip(INTERVAL_MS / STEPS);
+    await settled();
+  }
+}
+
+describe('calls of Google Cloud', () => {
+  test('one new tenant with one key: at most 6 until Ready, shared lists aside', async () => {
+    await given(1);
+    expect(world.traffic.others).toBeLessThanOrEqual(6);
+    expect(Object.fromEntries(world.traffic.byMethod)).toMatchObject({
+      CreateServiceAccount: 1,
+      SetIamPolicy: 1,
+      CreateService: 1,
+    });
+  });
+
+  test('1,000 tenants: at most 2.1 each in an interval in which nothing changes, and 0.05 after a restart', async () => {
+    const count = 1_000;
+    await given(count);
+    const { traffic } = world;
+    expect(traffic.others / count).toBeLessThanOrEqual(6);
+
+    await pass();
+    traffic.reset();
+    await pass();
+    // Each was looked at: what no list tells was read.
+    expect(traffic.byMethod.get('GetIamPolicy')).toBeGreaterThanOrEqual(count * 0.95);
+    expect((traffic.lists + traffic.others) / count).toBeLessThanOrEqual(2.1);
+    expect(traffic.writes).toBe(0);
+
+    await operator.stop();
+    world.ready.clear();
+    traffic.reset();
+    operator = await world.start();
+    await settled();
+    expect(world.ready.size).toBe(count);
+    expect((traffic.lists + traffic.others) / count).toBeLessThanOrEqual(0.05);
+
+    // It goes on where the former one would have: all have their turn within an interval.
+    await pass();
+    expect(traffic.byMethod.get('GetIamPolicy')).toBeGreaterThanOrEqual(count * 0.95);
+  });
+});
+
+describe('after a restart', () => {
+  test.each([
+    ['the spec was edited', { spec: { scaling: { minInstances: 0, maxInstances: 12 } } }, 'UpdateService'],
+    [
+      'a check was asked for',
+      { metadata: { annotations: { 'ai-platform.dev/reconcile-requested-at': 'x' } } },
+      'GetIamPolicy',
+    ],
+  ])('a tenant is looked at at once if %s meanwhile', async (_, patch, method) => {
+    await given(2);
+    await operator.stop();
+    const [namespace] = tenantKey(1).split('/');
+    const edited = await world.kube.patch(AI_TENANTS, namespace, tenantName(1), patch);
+    expect(edited).toMatchObject({ ok: true });
+    world.traffic.reset();
+    operator = await world.start();
+    await settled();
+    expect(world.traffic.byMethod.get(method)).toBe(1);
+    expect(world.traffic.byMethod.get('ListSecretVersions')).toBeLessThanOrEqual(2);
+  });
+});
