@@ -13,6 +13,7 @@ import { isQuotaShort, type Stretch } from './stretch.ts';
 import { abandonable, deletionPolicy, deletionTargets, planAbandon, planDeletion } from './tenant/deletion.ts';
 import { desiredState } from './tenant/desired.ts';
 import { deletingIdentity } from './tenant/identity.ts';
+import { forgets } from './tenant/inventory.ts';
 import { plan as planFor, targets } from './tenant/plan.ts';
 import { printable } from './tenant/printable.ts';
 import { type Again, deleting, type Report, refused, report, suspended } from './tenant/report.ts';
@@ -179,9 +180,13 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     if (isQuotaShort(observed)) options.stretch.short(desired.project);
     const now = runtime.now();
     const plan = planFor(tenant, desired, observed, settings, now);
-    // Lists may be old where nothing is to do: before a write, or a complaint, what is now is looked at.
-    const matters = plan.steps.length + plan.blockers.length > 0;
-    if (matters && run.priority === 'resync') return reconcile(key, { ...run, priority: 'edit' });
+    // What was seen may be old where nothing is to do: before a write, or a complaint, what is now is looked at; and so it
+    // is before anything of ours is forgotten, which no later look would bring back.
+    const matters = run.priority === 'resync' && plan.steps.length + plan.blockers.length > 0;
+    const isOld = run.priority !== 'edit';
+    if (matters || (isOld && forgets(tenant.status.inventory, plan.inventory))) {
+      return reconcile(key, { ...run, priority: 'edit' });
+    }
     const before = report(tenant, desired, observed, plan, undefined, now);
     if (plan.steps.length === 0) return conclude(held, tenant, before);
 

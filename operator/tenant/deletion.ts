@@ -148,6 +148,9 @@ export function planDeletion(tenant: Tenant, observed: Observed, settings: Setti
     remove.needs = out.steps.map(({ id }) => id);
     remove.removes = accounts.map(entryKey);
     out.steps.push(remove);
+  } else if (out.inventory.length > 0) {
+    // What is left of the grants is found by the account's name and identities.
+    out.inventory.push(...accounts);
   } else if (account.state !== 'present') {
     for (const entry of accounts) keepUntilSure(entry, out, now, `service account ${email}`);
   }

@@ -15,6 +15,12 @@ export function entryKey(entry: InventoryEntry): string {
   return [entry.type, entry.name, detail ?? ''].join(' ');
 }
 
+/** Whether something is no longer on record. */
+export function forgets(before: InventoryEntry[], after: InventoryEntry[]): boolean {
+  const kept = new Set(after.map(entryKey));
+  return before.some(entry => !kept.has(entryKey(entry)));
+}
+
 /** Milliseconds since the last create call; an unreadable time counts as long ago. */
 export function age(entry: InventoryEntry, now: number): number {
   const time = Date.parse(entry.time);
