@@ -281,7 +281,8 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
   function atSlot(tenant: Tenant, project: string): Verdict {
     const interval = intervalMs(tenant, settings);
     if (interval === 0) return { kind: 'done' };
-    const afterMs = untilSlot(tenant.uid, interval * options.stretch.of(project), runtime.now());
+    const more = (options.stretch.of(project) - 1) * interval;
+    const afterMs = untilSlot(tenant.uid, interval, runtime.now()) + more;
     return { kind: 'again', afterMs, priority: 'resync' };
   }
 

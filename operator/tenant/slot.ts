@@ -23,11 +23,11 @@ export function isReconciled({ status, generation }: Tenant, desired: Desired): 
 }
 
 /**
- * Milliseconds until the tenant's own place in the interval comes round, a second at least. Its place goes by its UID and
- * the wall clock (`now`): the same for every process, and spread evenly over all tenants.
+ * Milliseconds until the tenant's own place in the interval comes round: the interval at most, whatever was last. Its place
+ * goes by its UID and the wall clock (`now`): the same for every process, and spread evenly over all tenants.
  */
 export function untilSlot(uid: string, intervalMs: number, now: number): number {
   const share = Number.parseInt(hash('sha256', uid).slice(0, 8), 16) / 2 ** 32;
   const ms = (share * intervalMs - (now % intervalMs) + intervalMs) % intervalMs;
-  return ms < Math.min(LEAST_MS, intervalMs / 10) ? ms + intervalMs : ms;
+  return ms < Math.min(LEAST_MS, intervalMs / 10) ? intervalMs : ms;
 }

@@ -10,7 +10,7 @@ describe('a tenant’s own place in the interval', () => {
     for (const uid of uids) {
       const ms = untilSlot(uid, INTERVAL, 1_800_000_000_000);
       expect(ms).toBeGreaterThanOrEqual(1_000);
-      expect(ms).toBeLessThanOrEqual(INTERVAL + 1_000);
+      expect(ms).toBeLessThanOrEqual(INTERVAL);
       // Who starts later waits for the same moment.
       const later = untilSlot(uid, INTERVAL, 1_800_000_000_000 + ms / 2);
       if (ms / 2 >= 1_000) expect(later).toBeCloseTo(ms / 2, 3);
@@ -21,7 +21,7 @@ describe('a tenant’s own place in the interval', () => {
     for (const off of [-20, 0, 20]) {
       const now = 1_800_000_000_000;
       const slot = now + untilSlot(uids[0] ?? '', INTERVAL, now);
-      expect(untilSlot(uids[0] ?? '', INTERVAL, slot + off)).toBeCloseTo(INTERVAL - off, 3);
+      expect(untilSlot(uids[0] ?? '', INTERVAL, slot + off)).toBeCloseTo(INTERVAL - Math.max(0, off), 3);
     }
   });
 
