@@ -415,12 +415,12 @@ describe('a revision that', () => {
     [10, 1_800_000],
   ])('failed after %i retries is tried again after %i ms, as another revision', (tries, delay) => {
     const template = tries > 0 ? retried(String(tries)) : templateA();
-    const after = (ms: number) =>
+    const failedFor = (ms: number) =>
       planFor({ cloud: broken({ template, terminal: { state: 'FAILED', reason: '', message: 'no', time: at(-ms) } }) });
-    const early = after(delay - 2_000);
+    const early = failedFor(delay - 2_000);
     expect(early.steps).toEqual([]);
     expect(early.blockers[0]?.retryAfterMs).toBe(2_000);
-    const due = after(delay);
+    const due = failedFor(delay);
     expect(due.blockers[0]).toMatchObject({ reason: 'UpdateFailed', retryAfterMs: 500 });
     expect(stepOf(due, ID)).toMatchObject({
       verb: 'Update',

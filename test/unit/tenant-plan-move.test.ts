@@ -1,0 +1,232 @@
+import { describe, expect, test } from 'vitest';
+import type { InventoryEntry, Observed, ObservedService } from '../../operator/tenant/types.ts';
+import {
+  absent,
+  at,
+  atRest,
+  comingUp,
+  ENTRIES,
+  entry,
+  failed,
+  type Given,
+  grantTo,
+  keyA,
+  LONG_AGO,
+  planFor,
+  present,
+  REGION,
+  SERVICE,
+  secretVariable,
+  seen,
+  serviceA,
+  serviceIn,
+  stepIds,
+  stepOf,
+  templateA,
+} from './support/tenantWorld.ts';
+
+/** `tenant-a` is in asia-northeast1 and is to move to us-central1. */
+const TO = 'us-central1';
+const NEW = serviceIn(TO);
+const GRACE = 3_600_000;
+const entryOf = (region: string, changes: Partial<InventoryEntry> = {}): InventoryEntry => ({
+  type: 'Service',
+  name: serviceIn(region),
+  time: LONG_AGO,
+  ...changes,
+});
+const variableIn = (region: string) => entry({ ...ENTRIES.variable, name: serviceIn(region) });
+const newService = (changes: Partial<ObservedService> = {}) => seen(present(serviceA(changes, TO)), TO);
+const oldService = (changes: Partial<ObservedService> = {}) => seen(present(serviceA(changes)));
+
+function moving(
+  services: Observed['services'],
+  given: Given & { former?: Partial<InventoryEntry>; more?: InventoryEntry[] } = {},
+) {
+  const others = atRest.filter(({ type }) => type !== 'Service');
+  const inventory = [...others, entryOf(REGION, given.former), ...(given.more ?? [])];
+  return planFor({
+    generation: 2,
+    ...given,
+    spec: { region: TO, ...given.spec },
+    status: { inventory, ...given.status },
+    cloud: { services, ...given.cloud },
+  });
+}
+const made = [entryOf(TO), variableIn(TO)];
+
+describe('a move', () => {
+  test('makes the new service from the former one’s template, and leaves the former alone', () => {
+    const template = templateA(
+      { revision: 'named', sessionAffinity: true, annotations: { 'ai-platform.dev/retry': '1', mine: 'x' } },
+      { env: [secretVariable('OPENAI_API_KEY', 'openai-key', '3'), { name: 'THEIRS', value: 'y' }] },
+    );
+    const plan = moving([seen(absent, TO), oldService({ template })]);
+    expect(stepIds(plan)).toEqual([`service:${NEW}`]);
+    const { call } = stepOf(plan, `service:${NEW}`);
+    expect(call).toMatchObject({ kind: 'createService', parent: `projects/tenants-1/locations/${TO}` });
+    expect(call.kind === 'createService' && call.service.template).toEqual(
+      templateA(
+        { sessionAffinity: true, annotations: { mine: 'x' } },
+        { env: [secretVariable('OPENAI_API_KEY', 'openai-key', '3'), { name: 'THEIRS', value: 'y' }] },
+      ),
+    );
+    expect(plan.inventory).toContainEqual(entryOf(REGION));
+    expect(plan.inventory).toContainEqual(entry({ type: 'Service', name: NEW }, at(0)));
+  });
+
+  test('does not take along a variable that has left the spec, nor another’s service for its own', () => {
+    const old = entry({ ...ENTRIES.variable, variable: 'OLD' });
+    const env = [secretVariable('OPENAI_API_KEY', 'openai-key', '3'), { name: 'OLD', value: 'y' }];
+    const template = templateA({}, { env });
+    const plan = moving([seen(absent, TO), oldService({ template })], { more: [old] });
+    expect(stepOf(plan, `service:${NEW}`).call).toMatchObject({
+      service: { template: { containers: [{ env: env.slice(0, 1) }] } },
+    });
+    const theirs = moving([
+      seen(absent, TO),
+      oldService({ template: templateA({ sessionAffinity: true }), labels: {} }),
+    ]);
+    const { call } = stepOf(theirs, `service:${NEW}`);
+    expect(JSON.stringify(call)).not.toContain('sessionAffinity');
+    expect(theirs.blockers).toEqual([]);
+  });
+
+  test.each<[string, Observed['services'][number], Given]>([
+    ['is coming up', newService(comingUp), {}],
+    ['failed', newService({ terminal: { state: 'FAILED', reason: '', message: 'no', time: at(0) } }), {}],
+    ['still has to change', newService({ template: templateA({ timeout: '60s' }) }), {}],
+    ['cannot be read', seen(failed('Transient'), TO), {}],
+    ['belongs to somebody else', newService({ labels: { 'ai-tenant-owner-name': 'x' } }), {}],
+    ['is being deleted', newService({ deleteTime: at(0) }), {}],
+    ['waits for a key', newService(), { cloud: { keys: [keyA({ version: absent })] } }],
+  ])('keeps the former service as long as the new one %s', (_what, wanted, given) => {
+    const services = [wanted, oldService()];
+    const plan = moving(services, { ...given, cloud: { ...given.cloud, services }, more: made });
+    expect(stepIds(plan)).not.toContain(`delete:${SERVICE}`);
+    expect(plan.inventory).toContainEqual(entryOf(REGION));
+    expect(plan.notes).toEqual([]);
+  });
+
+  test('that has arrived keeps the former service for the time of grace, and says until when', () => {
+    const plan = moving([newService(), oldService()], { more: made });
+    expect(plan).toMatchObject({ steps: [], blockers: [], waiting: [], recheckAfterMs: GRACE });
+    expect(plan.inventory).toContainEqual(entryOf(REGION, { retireAt: at(GRACE) }));
+    expect(plan.notes).toEqual([
+      `The former Cloud Run service ai-platform-tenant-a in ${REGION} and its URL https://ai-platform-tenant-a-${REGION}.a.run.app stay until ${at(GRACE)}.`,
+    ]);
+  });
+
+  test('counts the time of grace from when it had arrived, once', () => {
+    const plan = moving([newService(), oldService()], { more: made, former: { retireAt: at(5_000) } });
+    expect(plan.recheckAfterMs).toBe(5_000);
+    expect(plan.inventory).toContainEqual(entryOf(REGION, { retireAt: at(5_000) }));
+  });
+
+  test('follows the spec on the former service too, meanwhile', () => {
+    const given = { more: made, former: { retireAt: at(5_000) }, spec: { timeoutSeconds: 60 } };
+    const plan = moving([newService({ template: templateA({ timeout: '60s' }) }), oldService()], given);
+    expect(stepIds(plan)).toEqual([`service:${SERVICE}`]);
+    expect(plan.inventory).toContainEqual(entryOf(REGION, { retireAt: at(5_000) }));
+  });
+
+  test.each([at(0), at(-1), 'nonsense'])('deletes the former service at its time (%s)', retireAt => {
+    const plan = moving([newService(), oldService()], { more: made, former: { retireAt } });
+    expect(plan.steps).toEqual([
+      {
+        id: `delete:${SERVICE}`,
+        aspect: 'Service',
+        verb: 'Delete',
+        target: `Cloud Run service ai-platform-tenant-a in ${REGION}`,
+        call: { kind: 'deleteService', name: SERVICE, etag: '"e1"' },
+        needs: [],
+        changes: [],
+        creates: [],
+        removes: [],
+        drift: false,
+      },
+    ]);
+    expect(plan.inventory).toContainEqual(entryOf(REGION, { retireAt }));
+    expect(plan.recheckAfterMs).toBeUndefined();
+  });
+
+  test('looks soon whether the former service is gone', () => {
+    const given = { more: made, former: { retireAt: at(-1), deletedAt: at(-1) } };
+    const plan = moving([newService(), oldService({ deleteTime: at(-1) })], given);
+    expect(plan).toMatchObject({ steps: [], waiting: [], recheckAfterMs: 2_000 });
+    expect(plan.inventory).toContainEqual(entryOf(REGION, { retireAt: at(-1), deletedAt: at(-1) }));
+  });
+
+  test('is over once the former service is gone; until it surely is, it stays on record', () => {
+    expect(moving([newService(), seen(absent)], { more: made }).inventory).not.toContainEqual(entryOf(REGION));
+    const fresh = { time: at(-1_000) };
+    expect(moving([newService(), seen(absent)], { more: made, former: fresh }).inventory).toContainEqual({
+      ...entryOf(REGION),
+      ...fresh,
+    });
+    const read = moving([newService(), seen(failed('Transient', 'lost'))], { more: made });
+    expect(read.inventory).toContainEqual(entryOf(REGION));
+    expect(read.blockers).toMatchObject([
+      { message: `Cannot read Cloud Run service ai-platform-tenant-a in ${REGION}: lost (trying again)` },
+    ]);
+  });
+
+  test('lets go of a former service that somebody else took over', () => {
+    const plan = moving([newService(), oldService({ labels: { 'ai-tenant-owner-name': 'x' } })], { more: made });
+    expect(plan).toMatchObject({ steps: [], blockers: [] });
+    expect(plan.inventory.some(({ name }) => name === SERVICE)).toBe(false);
+  });
+
+  test('looks again when the first of several services falls due', () => {
+    const more = [...made, entryOf('europe-west1', { retireAt: at(3_000) })];
+    const services = [newService(), oldService(), seen(present(serviceA({}, 'europe-west1')), 'europe-west1')];
+    expect(moving(services, { more, former: { retireAt: at(5_000) } }).recheckAfterMs).toBe(3_000);
+    expect(moving(services, { more, former: { retireAt: at(1_000) } }).recheckAfterMs).toBe(1_000);
+    const going = [
+      ...services.slice(0, 2),
+      seen(present(serviceA({ deleteTime: at(0) }, 'europe-west1')), 'europe-west1'),
+    ];
+    expect(moving(going, { more, former: { retireAt: at(1_000) } }).recheckAfterMs).toBe(1_000);
+    expect(moving(going, { more, former: { retireAt: at(5_000) } }).recheckAfterMs).toBe(2_000);
+  });
+});
+
+describe('a tenant that moves again and again', () => {
+  const regions = ['r1', 'r2', 'r3', 'r4', 'r5', 'r6'];
+  const all = (count: number, change: Partial<ObservedService> = {}) =>
+    regions.slice(0, count).map(region => seen(present(serviceA(change, region)), region));
+  const more = regions.map(region => entryOf(region, { retireAt: at(-1) }));
+
+  test('waits with the seventh service until one of its former ones has gone, and makes room', () => {
+    const plan = moving([seen(absent, TO), ...all(6), oldService()], { more });
+    expect(plan.waiting).toEqual([
+      {
+        aspect: 'Service',
+        message: `The move to ${TO} waits until one of the 6 former regions' services has gone.`,
+        retryAfterMs: 60_000,
+      },
+    ]);
+    // Those that an earlier move replaced go; the one where the tenant is now stays.
+    expect(stepIds(plan)).toEqual(regions.map(region => `delete:${serviceIn(region)}`));
+    expect(plan.inventory).toContainEqual(entryOf(REGION));
+  });
+
+  test('looks sooner while one is on its way out, and keeps what is on record of the new one', () => {
+    const services = [seen(absent, TO), ...all(5), ...all(6, { deleteTime: at(0) }).slice(5), oldService()];
+    const plan = moving(services, { more: [...more, entryOf(TO, { time: at(-1) })] });
+    expect(plan.waiting.map(({ retryAfterMs }) => retryAfterMs)).toEqual([2_000]);
+    expect(plan.inventory).toContainEqual(entryOf(TO, { time: at(-1) }));
+  });
+
+  test('goes on with one fewer, or once the new service is there', () => {
+    expect(stepIds(moving([seen(absent, TO), ...all(5), oldService()], { more }))).toContain(`service:${NEW}`);
+    expect(moving([newService(), ...all(6), oldService()], { more: [...more, ...made] }).waiting).toEqual([]);
+  });
+});
+
+test('the grants of a moving tenant stay one and the same', () => {
+  const plan = moving([seen(absent, TO), oldService()], {
+    cloud: { keys: [keyA({ policy: present(grantTo()) })], services: [seen(absent, TO), oldService()] },
+  });
+  expect(stepOf(plan, `service:${NEW}`).needs).toHaveLength(1);
+});
