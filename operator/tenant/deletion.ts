@@ -132,7 +132,7 @@ export function planDeletion(tenant: Tenant, observed: Observed, settings: Setti
       out.steps.push(revoke);
     } else if (policy.state === 'absent') {
       keepUntilSure(entry, out, now, `secret ${part(entry.name, 'secrets')}`);
-    } else if (ours && !absenceCounts(entry, now)) {
+    } else if (ours) {
       keepUntilSure(entry, out, now, `the grant on ${part(entry.name, 'secrets')}`);
     }
   }
