@@ -230,8 +230,8 @@ function planCreate(
   create.creates = [entry, ...variables].map(entryKey);
   // It may only be out of sight for a moment: what is on record of its invokers and variables stays there.
   const made = create.creates;
-  const onRecord = entriesOf(held, name).filter(other => other.type !== 'Service' && !made.includes(entryKey(other)));
-  out.entries = [...out.entries.filter(other => other.name !== name), entry, ...variables, ...onRecord];
+  const onRecord = entriesOf(held, name).filter(other => !made.includes(entryKey(other)));
+  out.entries.push(entry, ...variables, ...onRecord);
   out.steps.push(create);
 }
 
@@ -284,14 +284,14 @@ function planPresent(
     fields.template = withoutRetry(scaled.template ?? laid.template);
   }
 
-  out.entries.push(...heldService(held, found.name, ctx.now), ...access_.entries);
+  // A variable that has left the spec is on record until a revision without it serves.
+  const dropped = templateChanges.length === 0 && !access.holdTemplate && isReady(found);
+  const leaving = held.filter(({ variable = '' }) => wanted.dropVariables.includes(variable));
   out.entries.push(
+    ...heldService(held, found.name, ctx.now),
+    ...access_.entries,
     ...variableEntries(found.name, wanted, held, ctx.now),
-    ...held.filter(({ variable }) => variable !== undefined && wanted.dropVariables.includes(variable)),
-  );
-  const gone = templateChanges.length === 0 && !access.holdTemplate && isReady(found) ? wanted.dropVariables : [];
-  out.entries = out.entries.filter(
-    entry => entry.name !== found.name || !entry.variable || !gone.includes(entry.variable),
+    ...(dropped ? [] : leaving),
   );
   out.blockers.push(...access_.blockers);
 
