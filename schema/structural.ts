@@ -15,13 +15,14 @@ const INT_OR_STRING = [{ type: 'integer' }, { type: 'string' }];
 type Level = 'root' | 'field' | 'item';
 
 export function checkStructural(schema: Schema, path: string, hasStatus: boolean): FieldCause[] {
-  const found = checkNode(schema, 'root', path);
+  const found: FieldCause[] = [];
   if (hasStatus && schema.type !== '' && schema.type !== 'object') {
     const words = 'only "object" is allowed as the type at the root of the schema if the status subresource is enabled';
     found.push(invalid(child(path, 'type'), schema.type, words));
   }
   if (schema.nullable) found.push(forbidden(child(path, 'nullable'), 'nullable cannot be true at the root'));
-  return found;
+  const line = ({ field, message }: FieldCause): string => `${field}: ${message}`;
+  return [...found, ...checkNode(schema, 'root', path).sort((a, b) => (line(a) < line(b) ? -1 : 1))];
 }
 
 function checkNode(schema: Schema, level: Level, path: string): FieldCause[] {

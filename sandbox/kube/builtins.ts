@@ -126,6 +126,21 @@ function immutableErrors(object: DraftObject, old?: StoredObject): FieldCause[] 
   }));
 }
 
+function leaseErrors({ spec }: DraftObject): FieldCause[] {
+  const { leaseDurationSeconds, leaseTransitions } = spec as {
+    leaseDurationSeconds?: number;
+    leaseTransitions?: number;
+  };
+  const causes: FieldCause[] = [];
+  if (leaseDurationSeconds !== undefined && leaseDurationSeconds <= 0) {
+    causes.push(invalidValue('spec.leaseDurationSeconds', leaseDurationSeconds, 'must be greater than 0'));
+  }
+  if (leaseTransitions !== undefined && leaseTransitions < 0) {
+    causes.push(invalidValue('spec.leaseTransitions', leaseTransitions, 'must be greater than or equal to 0'));
+  }
+  return causes;
+}
+
 const eventDef: Partial<ResourceDef> = { allowCreateOnUpdate: true, selectable: eventFields };
 const eventVersion = (newStyle: boolean): Partial<ResourceVersion> => ({
   columns: eventColumns,
@@ -231,6 +246,7 @@ export const builtIns: ResourceDef[] = [
     goPackage: 'io.k8s.api.coordination.v1',
     columns: () => [column('Holder', 'string', fieldDescription('V1LeaseSpec', 'holderIdentity'))],
     cells: object => [(object.spec as { holderIdentity?: string } | undefined)?.holderIdentity ?? ''],
+    version: { validate: leaseErrors },
     def: { allowCreateOnUpdate: true, allowUnconditionalUpdate: false },
     defaults: object => ({ ...object, spec: object.spec ?? {} }),
   }),

@@ -18,15 +18,16 @@ export function createCrdController(parts: ControllerParts): Controller {
       return;
     }
     let next = crd;
-    const taken = nameConflict(crd);
+    const { acceptedNames, taken } = judgeNames(crd);
+    next = { ...crd, status: { ...crd.status, acceptedNames } };
     if (taken) {
-      next = conditioned(crd, [{ type: 'NamesAccepted', status: 'False', ...taken }]);
+      next = conditioned(next, [{ type: 'NamesAccepted', status: 'False', ...taken }]);
       if (!hasCondition(next, 'Established')) {
         const message = 'not all names are accepted';
         next = conditioned(next, [{ type: 'Established', status: 'False', reason: 'NotAccepted', message }]);
       }
     } else {
-      next = conditioned(crd, [
+      next = conditioned(next, [
         { type: 'NamesAccepted', status: 'True', reason: 'NoConflicts', message: 'no conflicts found' },
         {
           type: 'Established',
@@ -35,8 +36,6 @@ export function createCrdController(parts: ControllerParts): Controller {
           message: 'the initial names have been accepted',
         },
       ]);
-      const names = Object.entries(crd.spec.names).filter(([, value]) => !Array.isArray(value) || value.length);
-      next = { ...next, status: { ...next.status, acceptedNames: Object.fromEntries(names) } };
     }
     serve(save(store, CRDS, crd, next) as CrdObject);
   }
@@ -47,18 +46,28 @@ export function createCrdController(parts: ControllerParts): Controller {
     if (compiled.ok) registry.set(customResource(crd, compiled.crd));
   }
 
-  function nameConflict(crd: CrdObject) {
-    const others = registry.all().filter(def => def.group === crd.spec.group && def.plural !== crd.spec.names.plural);
+  /** Each name is accepted for itself; of several that are taken the last one is told. */
+  function judgeNames({ spec, status }: CrdObject) {
+    const others = registry.all().filter(def => def.group === spec.group && def.plural !== spec.names.plural);
     const words = new Set(others.flatMap(def => [def.plural, def.singular, ...def.shortNames]));
     const kinds = new Set(others.flatMap(def => [def.kind, def.listKind]));
-    const { singular = '', shortNames = [], kind, listKind = '' } = crd.spec.names;
-    const inUse = (name: string) => ({ message: `"${name}" is already in use` });
-    if (words.has(singular)) return { reason: 'SingularConflict', ...inUse(singular) };
-    const short = shortNames.find(name => words.has(name));
-    if (short) return { reason: 'ShortNamesConflict', ...inUse(short) };
-    if (kinds.has(kind)) return { reason: 'KindConflict', ...inUse(kind) };
-    if (kinds.has(listKind)) return { reason: 'ListKindConflict', ...inUse(listKind) };
-    return undefined;
+    const { categories, ...names } = spec.names;
+    const acceptedNames: Record<string, unknown> = { ...status.acceptedNames, ...(categories && { categories }) };
+    let taken: { reason: string; message: string } | undefined;
+    for (const [field, reason, inUse] of [
+      ['plural', 'PluralConflict', words],
+      ['singular', 'SingularConflict', words],
+      ['shortNames', 'ShortNamesConflict', words],
+      ['kind', 'KindConflict', kinds],
+      ['listKind', 'ListKindConflict', kinds],
+    ] as const) {
+      const wanted = names[field];
+      if (wanted === undefined) continue;
+      const name = [wanted].flat().find(each => inUse.has(each));
+      if (name === undefined) acceptedNames[field] = wanted;
+      else taken = { reason, message: `"${name}" is already in use` };
+    }
+    return { acceptedNames, taken };
   }
 
   function terminateCrd(crd: CrdObject) {

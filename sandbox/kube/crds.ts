@@ -46,10 +46,15 @@ function withCrdDefaults(object: DraftObject): DraftObject {
   const names = { ...(spec.names as PlainObject | undefined) };
   names.singular ||= String(names.kind ?? '').toLowerCase();
   if (names.kind) names.listKind ||= `${names.kind}List`;
-  spec.names = names;
+  spec.names = withoutEmpty(names);
+  if (Array.isArray(spec.versions)) spec.versions = spec.versions.map(withoutEmpty);
   spec.conversion ??= { strategy: 'None' };
   return { ...object, spec };
 }
+
+/** Lists are left out where they are empty. */
+const withoutEmpty = (value: PlainObject): PlainObject =>
+  Object.fromEntries(Object.entries(value).filter(([, inner]) => !Array.isArray(inner) || inner.length > 0));
 
 /** The status that a new CRD has before anything has looked at it. */
 export function newCrdStatus(object: DraftObject, old?: PlainObject): PlainObject {

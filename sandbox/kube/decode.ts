@@ -26,7 +26,8 @@ export function decode(target: Target, body: PlainObject, options: WriteOptions,
   const draft = { ...body, metadata: raw } as unknown as DraftObject;
   if (options.fieldValidation !== 'Ignore') {
     const unknown = [...new Set([...unknownMetaFields(raw), ...version.unknownFields(draft)])];
-    const told = unknown.map(path => `unknown field "${path}"`);
+    const twice = (options.duplicates ?? []).map(path => `duplicate field "${path}"`);
+    const told = [...twice, ...unknown.map(path => `unknown field "${path}"`)];
     if (told.length && options.fieldValidation === 'Strict') {
       throw refuse(`${handled}: strict decoding error: ${told.join(', ')}`);
     }

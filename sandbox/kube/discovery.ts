@@ -74,7 +74,8 @@ export function apiResourceList(registry: Registry, group: string, version: stri
   ]);
   return {
     kind: 'APIResourceList',
-    apiVersion: 'v1',
+    // The oldest list of all comes without.
+    apiVersion: group ? 'v1' : undefined,
     groupVersion: group ? `${group}/${version}` : version,
     resources,
   };

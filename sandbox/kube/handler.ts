@@ -1,6 +1,7 @@
 import { stringify } from 'yaml';
 import type { Runtime } from '../../operator/ports.ts';
 import { answerAbout, textNotFound } from './about.ts';
+import { duplicateFields } from './duplicates.ts';
 import type { KubeVerb, RequestInfo } from './faults.ts';
 import { deleteOptions, includeObject, integer, listOptions, writeOptions } from './options.ts';
 import { APPLY_PATCH } from './patch.ts';
@@ -11,7 +12,7 @@ import type { Runner } from './requestRunner.ts';
 import { targetOf, verbOf } from './routes.ts';
 import { badRequest, failure, isStatusError, methodNotAllowed, type Status, type StatusError } from './status.ts';
 import { partialMetadata, table } from './table.ts';
-import type { StoredObject, Target } from './types.ts';
+import type { StoredObject, Target, WriteOptions } from './types.ts';
 import type { Verbs } from './verbs.ts';
 
 const MAX_BODY = 3 * 1024 * 1024;
@@ -77,6 +78,10 @@ export function createHandler({ registry, verbs, reads, run, runtime }: Parts) {
     const version = target.version.name;
     const apiVersion = group ? `${group}/${version}` : version;
     const body = () => decodeBody(request, kind, custom ? undefined : apiVersion);
+    const options = (kind: string): WriteOptions => ({
+      ...writeOptions(query, warnings, kind),
+      duplicates: duplicateFields((request.body ?? '').toString()),
+    });
     const show = (object: StoredObject, code = 200) => answer(code, render(target, query, wanted, object), wanted);
     switch (verb) {
       case 'get':
@@ -88,15 +93,15 @@ export function createHandler({ registry, verbs, reads, run, runtime }: Parts) {
       case 'watch':
         return watch(target, query, wanted);
       case 'create':
-        return show(verbs.create(target, body(), writeOptions(query, warnings, 'CreateOptions')), 201);
+        return show(verbs.create(target, body(), options('CreateOptions')), 201);
       case 'update': {
-        const { object, created } = verbs.update(target, body(), writeOptions(query, warnings, 'UpdateOptions'));
+        const { object, created } = verbs.update(target, body(), options('UpdateOptions'));
         return show(object, created ? 201 : 200);
       }
       case 'patch': {
         const type = (request.headers?.['content-type'] ?? '').split(';')[0]?.trim() ?? '';
-        const options = writeOptions(query, warnings, 'PatchOptions');
-        return show(verbs.patch(target, type, type === APPLY_PATCH ? {} : patchBody(request), options));
+        const change = type === APPLY_PATCH ? {} : patchBody(request);
+        return show(verbs.patch(target, type, change, options('PatchOptions')));
       }
       case 'delete': {
         const result = verbs.remove(target, deleteOptions(request, query));

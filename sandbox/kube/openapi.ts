@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { PlainObject } from '../../schema/types.ts';
 import type { ModelRef } from './builtins.ts';
-import { addSchemas } from './models.ts';
+import { addSchemas, fieldDescription } from './models.ts';
 import type { Registry } from './registry.ts';
 import type { ResourceDef, ResourceVersion } from './types.ts';
 
@@ -69,9 +69,8 @@ function addKind(schemas: PlainObject, def: ResourceDef, version: ResourceVersio
     type: 'object',
     required: ['items'],
     properties: {
-      apiVersion: TYPE_META.apiVersion,
+      ...typeMeta(),
       items: { description: `List of ${def.plural}.`, type: 'array', items: { $ref: REF + name } },
-      kind: TYPE_META.kind,
       metadata: { description: 'Standard list metadata.', allOf: [{ $ref: REF + listMeta }] },
     },
     'x-kubernetes-group-version-kind': gvk(listKind),
@@ -79,22 +78,17 @@ function addKind(schemas: PlainObject, def: ResourceDef, version: ResourceVersio
   return name;
 }
 
-const TYPE_META = {
-  apiVersion: {
-    description: 'APIVersion defines the versioned schema of this representation of an object.',
-    type: 'string',
-  },
-  kind: {
-    description: 'Kind is a string value representing the REST resource this object represents.',
-    type: 'string',
-  },
-};
+/** The words of any kind's. */
+const typeMeta = () => ({
+  apiVersion: { description: fieldDescription('V1Namespace', 'apiVersion'), type: 'string' },
+  kind: { description: fieldDescription('V1Namespace', 'kind'), type: 'string' },
+});
 
 function customSchema(schemas: PlainObject, written: PlainObject): PlainObject {
   const meta = addSchemas(schemas, 'V1ObjectMeta', META);
   const properties = (written.properties ?? {}) as PlainObject;
-  const metadata = { description: "Standard object's metadata.", allOf: [{ $ref: REF + meta }] };
-  return { ...written, properties: { ...TYPE_META, ...properties, metadata } };
+  const metadata = { description: fieldDescription('V1Namespace', 'metadata'), allOf: [{ $ref: REF + meta }] };
+  return { ...written, properties: { ...properties, ...typeMeta(), metadata } };
 }
 
 const parameter = (name: string, description: string) => ({

@@ -93,6 +93,8 @@ export interface Target {
 export interface WriteOptions {
   dryRun: boolean;
   fieldValidation: 'Ignore' | 'Warn' | 'Strict';
+  /** Paths that the body names twice. */
+  duplicates?: string[];
   /** Warnings for the client are pushed here. */
   warnings: string[];
 }

@@ -242,6 +242,13 @@ export function createVerbs(store: Store, runtime: Runtime) {
     const { uid, resourceVersion } = options.preconditions ?? {};
     const kinded = { group: def.group, plural: def.kind };
     if (uid && uid !== meta.uid) {
+      if (def.storage === '/namespaces') {
+        throw conflict(
+          { group: '', plural: def.plural },
+          name,
+          `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${meta.uid}`,
+        );
+      }
       throw conflict(
         kinded,
         name,

@@ -21,7 +21,12 @@ export function createNormaliser(serverUrl: string): (value: unknown) => unknown
       .replaceAll(host, '<host>')
       .replaceAll(UID, uid => nameOf('uid', uid))
       .replaceAll(TIME, '<time>')
-      .replaceAll(/(resourceVersion: *"?)(\d+)/gi, (_, label, version) => label + nameOf('version', version))
+      .replaceAll(
+        /(resource ?version(?: in record)?"?: *"?|ResourceVersion in record \()(\d+)/gi,
+        (_, label, version) => {
+          return label + nameOf('version', version);
+        },
+      )
       .replaceAll(/(too old resource version: )\d+ \(\d+\)/g, '$1<version> (<version>)')
       .replaceAll(/(Too large resource version: )\d+, current: \d+/g, '$1<version>, current: <version>')
       .replaceAll(AGE, '<age>')
