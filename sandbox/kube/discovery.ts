@@ -3,7 +3,9 @@ import type { ResourceDef } from './types.ts';
 
 /** What the API answers about itself: /api, /apis and below, plain and aggregated. */
 
-const RESPONSE = (group: string, version: string, kind: string) => ({ group, version, kind });
+/** kube-apiserver names group and version of custom resources only. */
+const responseKind = ({ custom, group, kind }: ResourceDef, version: string) =>
+  custom ? { group, version, kind } : { group: '', version: '', kind };
 
 const subresources = (def: ResourceDef, version: string) =>
   def.versions.find(each => each.name === version)?.hasStatus ? ['status'] : [];
@@ -95,19 +97,21 @@ export function aggregated(registry: Registry, legacy: boolean, groupVersion: st
         freshness: 'Current',
         resources: inVersion(defs, version).map(def => ({
           resource: def.plural,
-          responseKind: RESPONSE(def.group, version, def.kind),
+          responseKind: responseKind(def, version),
           scope: def.namespaced ? 'Namespaced' : 'Cluster',
           singularResource: def.singular,
           verbs: def.verbs,
           shortNames: def.shortNames.length ? def.shortNames : undefined,
           categories: def.categories.length ? def.categories : undefined,
-          subresources: subresources(def, version).map(subresource => ({
-            subresource,
-            responseKind: RESPONSE(def.group, version, def.kind),
-            verbs: STATUS_VERBS,
-          })),
+          subresources: subresourcesOf(def, version),
         })),
       })),
     })),
   };
+}
+
+function subresourcesOf(def: ResourceDef, version: string) {
+  const found = subresources(def, version);
+  if (found.length === 0) return undefined;
+  return found.map(subresource => ({ subresource, responseKind: responseKind(def, version), verbs: STATUS_VERBS }));
 }

@@ -62,7 +62,9 @@ function addKind(schemas: PlainObject, def: ResourceDef, version: ResourceVersio
     name = addSchemas(schemas, model, goPackage);
   }
   const gvk = (of: string) => [{ group, kind: of, version: version.name }];
-  schemas[name] = { ...(schemas[name] as PlainObject), 'x-kubernetes-group-version-kind': gvk(kind) };
+  const fields = def.custom ? Object.keys(def.selectable).map(fieldPath => ({ fieldPath })) : [];
+  const selectable = fields.length > 0 && { 'x-kubernetes-selectable-fields': fields };
+  schemas[name] = { ...(schemas[name] as PlainObject), 'x-kubernetes-group-version-kind': gvk(kind), ...selectable };
   const listMeta = addSchemas(schemas, 'V1ListMeta', META);
   schemas[`${name.slice(0, -kind.length)}${listKind}`] = {
     description: `${listKind} is a list of ${kind}`,
@@ -70,13 +72,23 @@ function addKind(schemas: PlainObject, def: ResourceDef, version: ResourceVersio
     required: ['items'],
     properties: {
       ...typeMeta(),
-      items: { description: `List of ${def.plural}.`, type: 'array', items: { $ref: REF + name } },
-      metadata: { description: 'Standard list metadata.', allOf: [{ $ref: REF + listMeta }] },
+      items: {
+        description: `List of ${def.plural}. More info: ${CONVENTIONS}`,
+        type: 'array',
+        items: { $ref: REF + name },
+      },
+      metadata: {
+        description: `Standard list metadata. More info: ${CONVENTIONS}#types-kinds`,
+        allOf: [{ $ref: REF + listMeta }],
+      },
     },
     'x-kubernetes-group-version-kind': gvk(listKind),
+    ...selectable,
   };
   return name;
 }
+
+const CONVENTIONS = 'https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md';
 
 /** The words of any kind's. */
 const typeMeta = () => ({
@@ -86,9 +98,21 @@ const typeMeta = () => ({
 
 function customSchema(schemas: PlainObject, written: PlainObject): PlainObject {
   const meta = addSchemas(schemas, 'V1ObjectMeta', META);
-  const properties = (written.properties ?? {}) as PlainObject;
-  const metadata = { description: fieldDescription('V1Namespace', 'metadata'), allOf: [{ $ref: REF + meta }] };
+  const properties = intOrString(written.properties ?? {}) as PlainObject;
+  const metadata = {
+    description: `Standard object's metadata. More info: ${CONVENTIONS}#metadata`,
+    allOf: [{ $ref: REF + meta }],
+  };
   return { ...written, properties: { ...properties, ...typeMeta(), metadata } };
+}
+
+/** Said with an extension in the CRD, and in so many words in its OpenAPI. */
+function intOrString(schema: unknown): unknown {
+  if (Array.isArray(schema)) return schema.map(intOrString);
+  if (typeof schema !== 'object' || schema === null) return schema;
+  const entries = Object.entries(schema).map(([key, inner]) => [key, intOrString(inner)] as const);
+  const either = (schema as PlainObject)['x-kubernetes-int-or-string'] === true;
+  return { ...(either && { anyOf: [{ type: 'integer' }, { type: 'string' }] }), ...Object.fromEntries(entries) };
 }
 
 const parameter = (name: string, description: string) => ({

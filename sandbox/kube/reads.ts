@@ -198,16 +198,19 @@ export function createReads(store: Store, runtime: Runtime, watchDelayMs: () => 
     const timeout = (options.timeoutSeconds ?? 1800 + Math.floor(runtime.random() * 1800)) * 1000;
     timers.push(runtime.after(timeout, stop));
     if (options.allowWatchBookmarks) {
+      const opened = store.revision();
+      // Only if it has moved on: a bookmark that tells nothing new is not sent.
+      const mark = () => store.revision() > opened && bookmark();
       let cancel = () => {};
       const again = () => {
         cancel = runtime.after(60_000, () => {
-          bookmark();
+          mark();
           again();
         });
       };
       again();
       timers.push(() => cancel());
-      if (timeout > 2000) timers.push(runtime.after(timeout - 2000, () => bookmark()));
+      if (timeout > 2000) timers.push(runtime.after(timeout - 2000, mark));
     }
     return open;
   }

@@ -91,6 +91,22 @@ describe('creating', () => {
     expect(builtIn.body.message).toMatch(/strict decoding error: unknown field "foo"/);
   });
 
+  it('tells what the body names twice, where fieldValidation asks for it', async () => {
+    const { ask } = await shop();
+    const twice = (name: string) =>
+      `{"apiVersion":"shop.example/v1","kind":"Widget","metadata":{"name":"${name}"},"spec":{"size":1,"colour":"a,\\"b\\":{","parts":[{"name":"x"},{"name":"y","name":"z"}],"size":2}}`;
+    const strict = await ask('POST', `${WIDGET_PATH}?fieldValidation=Strict`, twice('a'));
+    expect(strict.code).toBe(400);
+    expect(strict.body.message).toBe(
+      'Widget in version "v1" cannot be handled as a Widget: strict decoding error: duplicate field "spec.parts[1].name", duplicate field "spec.size"',
+    );
+    const warned = await ask('POST', WIDGET_PATH, twice('b'));
+    expect(warned.code).toBe(201);
+    expect(warned.headers.Warning).toContain('duplicate field \\"spec.size\\"');
+    expect(warned.body.spec).toMatchObject({ size: 2 });
+    expect((await ask('POST', `${WIDGET_PATH}?fieldValidation=Ignore`, twice('c'))).headers.Warning).toBeUndefined();
+  });
+
   it('stores nothing on a dry run', async () => {
     const { ask, core } = await shop();
     const before = core.revision();
@@ -177,6 +193,17 @@ describe('updating', () => {
     expect((await patch({ resourceVersion: '1' })).code).toBe(409);
     expect((await patch({ name: 'two' })).code).toBe(400);
     expect((await patch({ uid: 'x' })).body.message).toMatch(/metadata.uid: Invalid value: "x": field is immutable/);
+  });
+
+  it('refuses a lease that lasts no time', async () => {
+    const { ask } = await shop();
+    const lease = { metadata: { name: 'l' }, spec: { leaseDurationSeconds: 0, leaseTransitions: -1 } };
+    const refused = await ask('POST', '/apis/coordination.k8s.io/v1/namespaces/default/leases', lease);
+    expect(refused.code).toBe(422);
+    expect(refused.body.details?.causes?.map(({ field }) => field)).toEqual([
+      'spec.leaseDurationSeconds',
+      'spec.leaseTransitions',
+    ]);
   });
 
   it('creates a lease by PUT, and insists on its microseconds', async () => {

@@ -189,7 +189,11 @@ describe('watches', () => {
   it('send bookmarks if asked, and end after timeoutSeconds', async () => {
     const it = await stocked();
     const query = `?watch=1&resourceVersion=${it.core.revision()}&timeoutSeconds=90&allowWatchBookmarks=true`;
-    const watch = await it.watch(WIDGET_PATH + query);
+    const idle = await it.watch(WIDGET_PATH + query);
+    it.tick(90_000);
+    expect(idle).toMatchObject({ events: [], ended: true });
+    const watch = await it.watch(`${WIDGET_PATH}${query}&labelSelector=none`);
+    await it.ask('POST', WIDGET_PATH, widget('another'));
     it.tick(61_000);
     expect(watch.events).toMatchObject([
       { type: 'BOOKMARK', object: { kind: 'Widget', metadata: { resourceVersion: String(it.core.revision()) } } },

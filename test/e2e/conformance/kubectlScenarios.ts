@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
 import { MERGE } from '../../unit/sandbox-kube.support.ts';
-import type { Session } from './session.ts';
+import type { KubectlOptions, Session } from './session.ts';
 
 const example = parse(readFileSync(new URL('../../../examples/tenant-a.yaml', import.meta.url), 'utf8'));
 
@@ -13,7 +13,7 @@ export async function asAUser(session: Session, namespace: string): Promise<void
     writeFileSync(join(target.folder, name), stringify(object));
     return name;
   };
-  const run = (name: string, args: string, options?: Parameters<typeof kubectl>[2]) =>
+  const run = (name: string, args: string, options?: KubectlOptions) =>
     // Arguments are split at blanks; `%20` stands for one within an argument.
     kubectl(name, [...args.split(' ').map(word => word.replaceAll('%20', ' ')), '-n', namespace], options);
   const path = `/apis/ai-platform.dev/v1alpha1/namespaces/${namespace}/aitenants/tenant-a`;
@@ -56,6 +56,15 @@ export async function asAUser(session: Session, namespace: string): Promise<void
   await run('get in chunks', 'get ait --chunk-size=1');
   await run('get the missing', 'get aitenant tenant-x');
   await run('get the unknown', 'get nonsense');
+  await run('get in all namespaces', 'get ait -A');
+  await run('get and watch', 'get ait -w', {
+    lines: 3,
+    meanwhile: () => ask('PATCH', path, { body: { metadata: { annotations: { seen: 'yes' } } }, type: MERGE }),
+  });
+  await run('get and watch events', 'get ait -w --output-watch-events -o name', {
+    lines: 2,
+    meanwhile: () => ask('PATCH', path, { body: { metadata: { annotations: { seen: null } } }, type: MERGE }),
+  });
   await run('get raw', `get --raw ${path}`);
   await run('describe', 'describe aitenant tenant-a');
   await run('explain', 'explain aitenant');
@@ -115,6 +124,11 @@ export async function asAUser(session: Session, namespace: string): Promise<void
   await run('delete', 'delete aitenant tenant-a');
   await run('delete again', 'delete aitenant tenant-a');
   await run('delete again, calmly', 'delete aitenant tenant-a --ignore-not-found');
+  await run('apply, to be held', `apply -f ${tenant}`);
+  const held = (finalizers: string[] | null) => ask('PATCH', path, { body: { metadata: { finalizers } }, type: MERGE });
+  await held(['ai-platform.dev/finalizer']);
+  await run('delete waits in vain', 'delete aitenant tenant-a --timeout=2s');
+  await run('delete waits for the finalizer', 'delete aitenant tenant-a', { meanwhile: () => held(null) });
   await run('get nothing', 'get aitenants');
   await run('apply two', `apply -f -`, {
     input: [example, { ...example, metadata: { name: 'tenant-c' } }].map(object => stringify(object)).join('---\n'),

@@ -13,6 +13,12 @@ const PARTIAL = 'application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io';
 const PARTIAL_LIST = 'application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io';
 const DISCOVERY = 'application/json;as=APIGroupDiscoveryList;v=v2;g=apidiscovery.k8s.io';
 
+interface Operation {
+  parameters?: { name: string }[];
+  'x-kubernetes-action': string;
+  'x-kubernetes-group-version-kind': object;
+}
+
 export const SCENARIOS: Record<string, Scenario> = {
   async discovery({ call }) {
     await call('version', 'GET', '/version');
@@ -33,13 +39,30 @@ export const SCENARIOS: Record<string, Scenario> = {
     await call('livez', 'GET', '/livez');
   },
 
-  async OpenAPI({ ask, call }) {
-    const index = await ask('GET', '/openapi/v3');
-    const path = 'apis/shop.example/v1';
-    const { serverRelativeURL } = index.body.paths[path] as { serverRelativeURL: string };
-    await call('v3 of the group', 'GET', serverRelativeURL.replace(/hash=.*/, ''));
-    const tenants = index.body.paths['apis/ai-platform.dev/v1alpha1'] as { serverRelativeURL: string };
-    await call('v3 of AiTenants', 'GET', tenants.serverRelativeURL);
+  /** What kubectl reads of it; the rest is for those who generate clients. */
+  async OpenAPI({ until, note }) {
+    for (const [path, schema] of [
+      ['apis/shop.example/v1', 'example.shop.v1.Widget'],
+      ['apis/ai-platform.dev/v1alpha1', 'dev.ai-platform.v1alpha1.AiTenant'],
+    ] as const) {
+      const { body: index } = await until('/openapi/v3', ({ body }) => path in body.paths);
+      const { serverRelativeURL } = index.paths[path] as { serverRelativeURL: string };
+      const { body } = await until(serverRelativeURL, ({ code }) => code === 200);
+      for (const name of [schema, `${schema}List`]) note(`schema ${name}`, body.components.schemas[name]);
+      for (const [url, { parameters: _, ...verbs }] of Object.entries<Record<string, Operation>>(body.paths)) {
+        for (const [verb, operation] of Object.entries(verbs)) {
+          // That a collection is deleted at once and that there are watches by path no kubectl asks.
+          if (operation['x-kubernetes-action'] === 'deletecollection' || !url.includes('{namespace}')) continue;
+          const looked = ['dryRun', 'fieldManager', 'fieldValidation'];
+          const found = operation.parameters?.map(({ name }) => name).filter(name => looked.includes(name));
+          note(`${verb} ${url}`, {
+            action: operation['x-kubernetes-action'],
+            gvk: operation['x-kubernetes-group-version-kind'],
+            parameters: found?.sort(),
+          });
+        }
+      }
+    }
   },
 
   async create({ call }, n, namespace) {
@@ -69,9 +92,11 @@ export const SCENARIOS: Record<string, Scenario> = {
         },
       ),
     });
-    await call('bad labels', 'POST', n, {
-      body: widget('c', { size: 1 }, { labels: { 'a b': 'c d', ok: '-' }, annotations: { 'x/y/z': '' } }),
-    });
+    // One at a time: the server goes through them in no order of its own.
+    for (const labels of [{ 'a b': 'c' }, { a: 'c d' }, { ok: '-' }, { [`${'x'.repeat(64)}`]: 'y'.repeat(64) }]) {
+      await call(`bad label ${JSON.stringify(labels)}`, 'POST', n, { body: widget('c', { size: 1 }, { labels }) });
+    }
+    await call('bad annotation', 'POST', n, { body: widget('c', { size: 1 }, { annotations: { 'x/y/z': '' } }) });
     await call('bad finalizer', 'POST', n, { body: widget('c', { size: 1 }, { finalizers: ['no domain'] }) });
     await call('metadata of the wrong type', 'POST', n, {
       body: { ...widget('c'), metadata: { name: 'c', labels: 3 } },
@@ -361,19 +386,23 @@ export const SCENARIOS: Record<string, Scenario> = {
     await replay.done();
     const short = await watch(
       'ends by itself, with a bookmark',
-      `${n}?watch=true&allowWatchBookmarks=true&timeoutSeconds=3&resourceVersion=${from}&labelSelector=none`,
+      `${n}?watch=true&allowWatchBookmarks=true&timeoutSeconds=6&resourceVersion=${from}&labelSelector=none`,
     );
+    await ask('POST', n, { body: widget('late') });
     await short.until(1_000);
     await short.done();
+    const idle = await watch(
+      'ends by itself, with nothing to tell',
+      `${n}?watch=true&allowWatchBookmarks=true&timeoutSeconds=4&resourceVersion=${from}&labelSelector=none`,
+    );
+    await idle.until(1_000);
+    await idle.done();
     const initial = await watch(
       'initial events',
       `${n}?watch=true&allowWatchBookmarks=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&timeoutSeconds=1`,
     );
     await initial.until(2);
     await initial.done();
-    const old = await watch('from long ago', `${n}?watch=true&resourceVersion=1`);
-    await old.until(1);
-    await old.done();
     const bad = await watch('from nonsense', `${n}?watch=true&resourceVersion=x`);
     await bad.until(1);
     await bad.done();
@@ -383,6 +412,26 @@ export const SCENARIOS: Record<string, Scenario> = {
     const table = await watch('none such', `${n.replace('widgets', 'gadgets')}?watch=true`);
     await table.until(1);
     await table.done();
+  },
+
+  /** Last of all it does is to forget: what others know of its past is gone then, too. */
+  async 'what is forgotten'({ call, ask, watch, target, until }, n) {
+    const { body: first } = await ask('POST', n, { body: widget('a') });
+    for (const name of ['b', 'c']) await ask('POST', n, { body: widget(name) });
+    const { body: page } = await call('first page', 'GET', `${n}?limit=1`);
+    const token = encodeURIComponent(page.metadata.continue);
+    const then = first.metadata.resourceVersion;
+    await call('as it was', 'GET', `${n}?resourceVersion=${then}&resourceVersionMatch=Exact`);
+    await ask('PATCH', `${n}/a`, { body: { spec: { size: 4 } }, type: MERGE });
+    await call('second page, of then', 'GET', `${n}?limit=1&continue=${token}`);
+    await target.forget();
+    await until(n, ({ code }) => code === 200);
+    const old = await watch('watch from then', `${n}?watch=true&resourceVersion=${then}`);
+    await old.until(1);
+    await old.done();
+    await call('third page, too late', 'GET', `${n}?limit=1&continue=${token}`);
+    await call('as it was, too late', 'GET', `${n}?resourceVersion=${then}&resourceVersionMatch=Exact`);
+    await call('no older than then', 'GET', `${n}?resourceVersion=${then}&resourceVersionMatch=NotOlderThan`);
   },
 
   async 'validation of values'({ call }, n) {
@@ -396,6 +445,13 @@ export const SCENARIOS: Record<string, Scenario> = {
     await call('ignore', 'POST', `${n}?fieldValidation=Ignore&dryRun=All`, { body: widget('b', { size: 1, more: 1 }) });
     await call('twice, strictly', 'POST', `${n}?fieldValidation=Strict`, {
       body: '{"apiVersion":"shop.example/v1","kind":"Widget","metadata":{"name":"b"},"spec":{"size":1,"size":2}}',
+    });
+    await call('twice, with a warning', 'POST', `${n}?dryRun=All`, {
+      body: '{"apiVersion":"shop.example/v1","kind":"Widget","metadata":{"name":"b"},"spec":{"size":1,"parts":[{"name":"x","name":"y"}],"size":2}}',
+    });
+    await call('twice, in a patch', 'PATCH', `${n}/a?fieldValidation=Strict`, {
+      body: '{"spec":{"size":1,"size":2}}',
+      type: MERGE,
     });
     await call('many things', 'POST', n, {
       body: widget('b', { size: 11, colour: 'x'.repeat(21), parts: [{ count: 'x' }, { name: 'far too long a name' }] }),
@@ -594,6 +650,7 @@ export const SCENARIOS: Record<string, Scenario> = {
       type: MERGE,
     });
     await call('no duration', 'PATCH', `${path}/a`, { body: { spec: { leaseDurationSeconds: 0 } }, type: MERGE });
+    await call('negative transitions', 'PATCH', `${path}/a`, { body: { spec: { leaseTransitions: -1 } }, type: MERGE });
     await call('bad time', 'PATCH', `${path}/a`, { body: { spec: { renewTime: 'now' } }, type: MERGE });
     await call('fewer decimals', 'PATCH', `${path}/a`, {
       body: { spec: { renewTime: '2030-01-01T00:00:00Z' } },

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { Agent, request } from 'undici';
+import { parse } from 'yaml';
 import { createNormaliser } from './normalise.ts';
 
 /** One of the two servers that are compared, as an administrator sees it. */
@@ -8,6 +9,8 @@ export interface Target {
   /** PEM; absent: plain HTTP. */
   ca?: string;
   token?: string;
+  /** Makes the server forget everything but the newest state of each object. */
+  forget(): Promise<void>;
   kubeconfig: string;
   /** For kubectl's caches and files. */
   folder: string;
@@ -26,6 +29,15 @@ export interface Answer {
   body: any;
 }
 
+export interface KubectlOptions {
+  input?: string;
+  env?: Record<string, string>;
+  /** Done once, as soon as it has printed something. */
+  meanwhile?: () => Promise<unknown>;
+  /** It is ended once it has printed this many lines. */
+  lines?: number;
+}
+
 export interface Watching {
   /** Resolves with the events so far once there are `count` of them, or the server has ended the watch. */
   until(count: number): Promise<Answer['body'][]>;
@@ -38,17 +50,15 @@ export interface Session {
   target: Target;
   /** The answer is recorded under `name`. */
   call(name: string, method: string, path: string, options?: CallOptions): Promise<Answer>;
+  /** Records a part of an answer. */
+  note(name: string, value: unknown): void;
   /** The answer is not recorded. */
   ask(method: string, path: string, options?: CallOptions): Promise<Answer>;
   /** Asks, unrecorded, until `isThere` says so. */
   until(path: string, isThere: (answer: Answer) => boolean): Promise<Answer>;
   watch(name: string, path: string): Promise<Watching>;
   /** Runs kubectl; its exit code, output and complaints are recorded. */
-  kubectl(
-    name: string,
-    args: string[],
-    options?: { input?: string; env?: Record<string, string>; quiet?: boolean },
-  ): Promise<string>;
+  kubectl(name: string, args: string[], options?: KubectlOptions): Promise<string>;
   transcript: Record<string, unknown>;
   close(): Promise<void>;
 }
@@ -78,7 +88,8 @@ export function openSession(target: Target, kubectl = ''): Session {
     const response = await send(method, path, options);
     const text = await response.body.text();
     const { warning, 'content-type': contentType, 'retry-after': retryAfter } = response.headers;
-    return { code: response.statusCode, contentType, warning, retryAfter, body: parsed(text) };
+    const body = String(contentType).startsWith('application/yaml') ? (parse(text) as unknown) : parsed(text);
+    return { code: response.statusCode, contentType, warning, retryAfter, body };
   }
 
   const record = (name: string, value: unknown) => {
@@ -94,6 +105,7 @@ export function openSession(target: Target, kubectl = ''): Session {
       record(name, answer);
       return answer;
     },
+    note: record,
     ask: full,
     async until(path, isThere) {
       const deadline = performance.now() + PATIENCE_MS;
@@ -146,12 +158,15 @@ export function openSession(target: Target, kubectl = ''): Session {
         async done() {
           body.destroy();
           await reading;
-          record(name, { code, events });
+          // How many bookmarks come in a row is a matter of time.
+          const told = events.filter((event, at) => event.type !== 'BOOKMARK' || events[at - 1]?.type !== 'BOOKMARK');
+          record(name, { code, events: told });
         },
       };
     },
-    kubectl(name, args, { input, env = {}, quiet = false } = {}) {
+    kubectl(name, args, { input, env = {}, meanwhile, lines } = {}) {
       return new Promise((resolve, reject) => {
+        let printed = '';
         const child = execFile(
           kubectl,
           args,
@@ -161,12 +176,18 @@ export function openSession(target: Target, kubectl = ''): Session {
             env: { PATH: process.env.PATH, HOME: target.folder, KUBECONFIG: target.kubeconfig, ...env },
           },
           (error, out, err) => {
-            const code = error ? error.code : 0;
-            if (typeof code !== 'number') return reject(error ?? new Error('kubectl'));
-            if (!quiet) record(name, { code, out: cells(out), err: cells(err) });
+            const enough = lines !== undefined && count(out) >= lines;
+            const code = enough ? 'ended' : error ? error.code : 0;
+            if (code === undefined || code === null) return reject(error ?? new Error('kubectl'));
+            record(name, { code, out: cells(out), err: cells(err.replaceAll(KLOG, '')) });
             resolve(out);
           },
         );
+        child.stdout?.on('data', chunk => {
+          if (printed === '') meanwhile?.().catch(reject);
+          printed += chunk;
+          if (lines !== undefined && count(printed) >= lines) child.kill();
+        });
         child.stdin?.end(input ?? '');
       });
     },
@@ -177,6 +198,10 @@ export function openSession(target: Target, kubectl = ''): Session {
   };
   return session;
 }
+
+/** What kubectl logs of its own inner life, such as a watch that its time-out has cut. */
+const KLOG = /^[EIW]\d{4} .*\n/gm;
+const count = (text: string) => text.split('\n').length - 1;
 
 function parsed(text: string): unknown {
   try {
