@@ -38,6 +38,7 @@ async function main(options: Options): Promise<void> {
     mayAct,
     runtime.now,
     () => operator?.stretched() ?? [],
+    () => operator?.budgets() ?? [],
   );
 
   await serve(options.healthAddress, async path => {
@@ -57,6 +58,7 @@ async function main(options: Options): Promise<void> {
   operator = createOperator({
     kube,
     gcp: instrument(google.call, runtime, { after: metrics.onCall }),
+    limits: options.limits,
     runtime,
     settings: { ...options.settings, clusterId },
     events,

@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { CallEnd } from './gcp/instrument.ts';
+import type { Quota } from './gcp/quota.ts';
 import type { Priority, Queue, QueueHooks } from './kube/queue.ts';
 import type { Tenant, TenantStatus } from './tenant/types.ts';
 
@@ -9,6 +10,7 @@ export function createMetrics(
   isLeader: () => boolean,
   now: () => number = Date.now,
   stretched: () => [project: string, times: number][] = () => [],
+  budgets: Quota['budgets'] = () => [],
 ) {
   const registry = new Registry();
   const registers = [registry];
@@ -76,6 +78,29 @@ export function createMetrics(
     collect() {
       this.reset();
       for (const [project, times] of stretched()) this.set({ project }, times);
+    },
+  });
+  const budget = ['api', 'project', 'region', 'kind'] as const;
+  new Gauge({
+    name: 'aitenant_gcp_budget_left',
+    help: 'Calls that may be made at once; at 0 work waits, and what is only checked waits before that.',
+    labelNames: budget,
+    registers,
+    collect() {
+      this.reset();
+      for (const { api, project, region, kind, left } of budgets()) this.set({ api, project, region, kind }, left);
+    },
+  });
+  new Gauge({
+    name: 'aitenant_gcp_budget_calls_per_minute',
+    help: 'The quota that is believed in: what --quotas says, less what refusals have taught.',
+    labelNames: budget,
+    registers,
+    collect() {
+      this.reset();
+      for (const { api, project, region, kind, aMinute } of budgets()) {
+        this.set({ api, project, region, kind }, aMinute);
+      }
     },
   });
   const calls = new Counter({

@@ -1,4 +1,5 @@
 import { fencedCall, fencedWrites } from './fence.ts';
+import { createQuota, type Limits, type Quota, UNLIMITED } from './gcp/quota.ts';
 import type { EventRecorder } from './kube/events.ts';
 import { createQueue, type Queue, type QueueHooks } from './kube/queue.ts';
 import { type Reflector, startReflector } from './kube/reflector.ts';
@@ -14,6 +15,8 @@ import { AI_TENANTS, SECRET_MANAGER_SECRETS } from './tenantResource.ts';
 export interface OperatorOptions {
   kube: KubeApi;
   gcp: GcpCall;
+  /** Budgets of calls; absent: none. */
+  limits?: Limits;
   runtime: Runtime;
   settings: Settings;
   events: EventRecorder;
@@ -39,13 +42,14 @@ export interface Operator {
   stats: Queue['stats'];
   /** By how much the intervals of projects are stretched whose quota was short. */
   stretched: Stretch['all'];
+  budgets: Quota['budgets'];
 }
 
 /** The watches, the queue and the reconciler, put together: what runs in production, in tests and in the simulation. */
 export function createOperator(options: OperatorOptions): Operator {
   const { runtime, namespace, log, mayAct } = options;
   const kube = fencedWrites(options.kube, mayAct);
-  const gcp = fencedCall(options.gcp, mayAct);
+  const quota = createQuota(fencedCall(options.gcp, mayAct), runtime, options.limits ?? UNLIMITED);
   const problem = (kind: string) => (message: string, status?: KubeStatus) =>
     log('warn', `watching ${kind}: ${message}`, status ? { code: status.code, reason: status.reason } : {});
   const watch = (resource: typeof AI_TENANTS, onChange: Changed, extra: { optional?: boolean } = {}): Reflector =>
@@ -82,7 +86,16 @@ export function createOperator(options: OperatorOptions): Operator {
   );
 
   const stretch = createStretch(runtime, options.settings.syncIntervalMs);
-  const reconcile = createReconciler({ ...options, stretch, kube, gcp, tenants, namespaces, connectorSecrets });
+  const reconcile = createReconciler({
+    ...options,
+    stretch,
+    quota,
+    kube,
+    gcp: quota.call,
+    tenants,
+    namespaces,
+    connectorSecrets,
+  });
   const queue = createQueue({
     runtime,
     workers: options.workers,
@@ -108,6 +121,7 @@ export function createOperator(options: OperatorOptions): Operator {
     },
     stats: () => queue.stats(),
     stretched: stretch.all,
+    budgets: quota.budgets,
   };
 }
 

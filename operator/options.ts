@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { type Limits, PUBLISHED } from './gcp/quota.ts';
 import { isProjectId } from './tenant/names.ts';
 import type { Settings } from './tenant/types.ts';
 
@@ -6,6 +7,7 @@ import type { Settings } from './tenant/types.ts';
 export interface Options {
   settings: Omit<Settings, 'clusterId'>;
   clusterId?: string;
+  limits: Limits;
   namespace?: string;
   workers: number;
   leaderElect: boolean;
@@ -38,6 +40,13 @@ const FLAGS: Record<string, Flag> = {
   namespace: { argument: 'NAME', help: 'watch this namespace only (all)' },
   workers: { argument: 'N', help: 'tenants reconciled at once', fallback: '8' },
   'sync-interval': { argument: 'TIME', help: 'how often an unchanged tenant is checked', fallback: '10m' },
+  quotas: {
+    argument: 'LIST',
+    help: 'calls a minute and project (run: and region) to keep within, as API.read=N or API.write=N; 0: no limit',
+    fallback: Object.entries(PUBLISHED)
+      .map(([name, limit]) => `${name}=${limit}`)
+      .join(','),
+  },
   'claim-policy': {
     argument: 'labelled|any',
     help: 'what already exists is used only where it names the namespace, or always',
@@ -113,6 +122,7 @@ export function readOptions(argv: string[], env: Record<string, string | undefin
       syncIntervalMs: duration('sync-interval', required('sync-interval'), 1_000),
     },
     clusterId,
+    limits: limits(required('quotas')),
     namespace: value('namespace') || undefined,
     workers,
     leaderElect,
@@ -147,6 +157,20 @@ const list = (text: string | undefined): string[] =>
     .split(',')
     .map(item => item.trim())
     .filter(item => item !== '');
+
+/** What is not named keeps its published quota. */
+function limits(text: string): Limits {
+  const given = list(text).map(item => {
+    const [, name = '', number = ''] = /^([a-z]+\.[a-z]+)=(\d{1,9})$/.exec(item) ?? [];
+    if (!(name in PUBLISHED)) {
+      throw new UsageError(
+        `--quotas=${item} must be like secretmanager.read=600; there are ${Object.keys(PUBLISHED).join(', ')}.`,
+      );
+    }
+    return [name, Number(number)];
+  });
+  return { ...PUBLISHED, ...Object.fromEntries(given) };
+}
 
 function oneOf<T extends string>(flag: string, value: string, words: readonly T[]): T {
   const word = words.find(other => other === value);

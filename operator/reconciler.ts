@@ -2,6 +2,7 @@ import { readConnectorSecret } from './connectorSecret.ts';
 import { execute } from './gcp/execute.ts';
 import { type Ages, createSharedReads } from './gcp/lists.ts';
 import { observe } from './gcp/observe.ts';
+import { KINDS, type Quota } from './gcp/quota.ts';
 import { createReads } from './gcp/reads.ts';
 import type { EventRecorder } from './kube/events.ts';
 import type { Priority, Verdict } from './kube/queue.ts';
@@ -11,7 +12,7 @@ import { addFinalizer, patchStatus, removeFinalizer, type WriteOutcome } from '.
 import type { GcpCall, JsonObject, KubeApi, KubeObject, Runtime } from './ports.ts';
 import { isQuotaShort, type Stretch } from './stretch.ts';
 import { abandonable, deletionPolicy, deletionTargets, planAbandon, planDeletion } from './tenant/deletion.ts';
-import { desiredState } from './tenant/desired.ts';
+import { desiredState, inventoryProject } from './tenant/desired.ts';
 import { deletingIdentity } from './tenant/identity.ts';
 import { forgets } from './tenant/inventory.ts';
 import { plan as planFor, targets } from './tenant/plan.ts';
@@ -37,12 +38,15 @@ export interface ReconcilerOptions {
   connectorSecrets: ReadonlyStore;
   events: EventRecorder;
   stretch: Stretch;
+  quota: Pick<Quota, 'waitMs'>;
   log: (level: 'info' | 'warn' | 'error' | 'debug', message: string, fields: JsonObject) => void;
   onReport?: (tenant: Tenant, status: TenantStatus) => void;
 }
 
 const RECONCILE_REQUEST = 'ai-platform.dev/reconcile-requested-at';
 const INTERVAL = 'ai-platform.dev/reconcile-interval-in-seconds';
+/** A person waits for it. */
+const DELETION = { priority: 'edit', failures: 0 } as const;
 const CONFLICT: Verdict = { kind: 'retry', atMostMs: 2_000 };
 
 /** After a change Google Cloud is looked at again this soon; each further one in a row beyond a few doubles the wait. */
@@ -71,6 +75,9 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
 
   /** Whom this process has met: what it knows of them is its own. */
   const met = new Set<string>();
+
+  /** Since when checks wait that the budget has no room for. */
+  const lateSince = new Map<string, number>();
 
   /** How many reconciles in a row have changed something: a tenant that never comes to rest is slowed down. */
   const streaks = new Map<string, { changes: number; generation: number; at: number }>();
@@ -134,6 +141,30 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     return undefined;
   }
 
+  /** Nobody waits in a worker's place for a budget: who has none comes back when there will be some. */
+  function waitForQuota(
+    key: string,
+    tenant: Tenant,
+    project: string,
+    { priority, failures }: { priority: Priority; failures: number },
+  ): Verdict | undefined {
+    const failing = priority === 'retry' && failures > 0;
+    const need = priority === 'edit' ? 'edit' : failing ? 'retry' : 'check';
+    const ms = options.quota.waitMs(project, need, priority === 'resync' ? ['read'] : KINDS);
+    if (ms <= 0) {
+      lateSince.delete(key);
+      return undefined;
+    }
+    const afterMs = Math.ceil(ms * (1 + runtime.random()));
+    if (failing) return { kind: 'retry', atLeastMs: afterMs };
+    if (priority === 'resync') {
+      const since = lateSince.get(key) ?? runtime.monotonic();
+      lateSince.set(key, since);
+      if (runtime.monotonic() - since > intervalMs(tenant, settings) / 4) options.stretch.short(project);
+    }
+    return { kind: 'again', afterMs, priority };
+  }
+
   /** How long the edit of a tenant that has not come to rest has to wait still. */
   function restMs(key: string, tenant: Tenant): number {
     const streak = streaks.get(key);
@@ -146,6 +177,7 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     if (!object) {
       streaks.delete(key);
       met.delete(key);
+      lateSince.delete(key);
       return { kind: 'done' };
     }
     const isFirst = !met.has(key);
@@ -167,13 +199,15 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
         readConnectorSecret(options.connectorSecrets.get(`${tenant.namespace}/${name}`), namespaceAnnotations, project),
     });
     if (!wanted.ok) return conclude(held, tenant, refused(tenant, wanted.message, runtime.now()));
-    if (!tenant.hasFinalizer && !(await held.addFinalizer())) return CONFLICT;
-
     const { desired } = wanted;
     if (run.priority === 'resync' && isFirst && isReconciled(tenant, desired) && !isRequested(tenant)) {
       options.onReport?.(tenant, tenant.status);
       return atSlot(tenant, desired.project);
     }
+    const later = waitForQuota(key, tenant, desired.project, run);
+    if (later) return later;
+    if (!tenant.hasFinalizer && !(await held.addFinalizer())) return CONFLICT;
+
     const observed = await observe(shared.at(ages(tenant, run)), targets(desired, tenant.status.inventory), {
       actAs: desired.actAs,
     });
@@ -312,6 +346,9 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
       options.namespaces.get(tenant.namespace)?.metadata.annotations ?? {},
       settings,
     );
+    const key = keyOf(held.object);
+    const later = waitForQuota(key, tenant, inventoryProject(tenant.status.inventory) ?? '', DELETION);
+    if (later) return later;
     const abandon = withCrd || (policy.ok && policy.policy === 'abandon');
     const observed = await observe(reads, deletionTargets(tenant.status), { actAs });
     const now = runtime.now();

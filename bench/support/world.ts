@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { METHODS } from '../../operator/gcp/methods.ts';
+import type { Limits } from '../../operator/gcp/quota.ts';
 import { createEventRecorder } from '../../operator/kube/events.ts';
 import { CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES } from '../../operator/kube/resources.ts';
 import { createOperator, type Operator } from '../../operator/operator.ts';
@@ -8,6 +9,7 @@ import type { GcpCall, JsonObject, KubeApi, KubeObject } from '../../operator/po
 import type { Settings } from '../../operator/tenant/types.ts';
 import { AI_TENANTS } from '../../operator/tenantResource.ts';
 import { createGcpCore, type GcpCore } from '../../sandbox/gcp/core.ts';
+import type { Limits as CloudLimits } from '../../sandbox/gcp/quotas.ts';
 import { scriptedContainers } from '../../sandbox/gcp/run/scriptedContainers.ts';
 import { createKubeCore, type KubeCore } from '../../sandbox/kube/index.ts';
 import { createTimeline, type Timeline } from './timeline.ts';
@@ -43,6 +45,8 @@ export interface Traffic {
   lists: number;
   others: number;
   writes: number;
+  /** For want of quota. */
+  refused: number;
   byMethod: Map<string, number>;
   /** Told of each write, before it goes out. */
   onWrite: (method: string, request: JsonObject) => void;
@@ -55,7 +59,11 @@ const namespace = (index: number) => `team-${index % PROJECTS}`;
 export const tenantName = (index: number) => `t-${String(index).padStart(5, '0')}`;
 export const tenantKey = (index: number) => `${namespace(index)}/${tenantName(index)}`;
 
-export async function createWorld(options: { creationMs: number }): Promise<World> {
+export async function createWorld(options: {
+  creationMs: number;
+  /** Quotas of Google Cloud, which the operator's budgets follow; absent: none. */
+  quotas?: Limits;
+}): Promise<World> {
   const time = createTimeline();
   const google = createGcpCore({
     runtime: time,
@@ -66,7 +74,7 @@ export async function createWorld(options: { creationMs: number }): Promise<Worl
       accountPropagationMs: 0,
       deployMs: options.creationMs,
     },
-    limits: {},
+    limits: options.quotas ? limitsOf(options.quotas) : {},
     accountsPerProject: 100_000,
     logSize: 1,
     containers: scriptedContainers(time, new Map(), 0),
@@ -81,6 +89,9 @@ export async function createWorld(options: { creationMs: number }): Promise<Worl
     const start = performance.now();
     const answer = google.call(method, request, callOptions);
     busy.gcpMs += performance.now() - start;
+    void answer.then(result => {
+      if (!result.ok && result.status.code === 'RESOURCE_EXHAUSTED') traffic.refused++;
+    });
     return answer;
   };
   const operatorKube = timed(kubeCore.api, ms => {
@@ -130,6 +141,7 @@ export async function createWorld(options: { creationMs: number }): Promise<Worl
       const operator = createOperator({
         kube: operatorKube,
         gcp,
+        limits: options.quotas,
         runtime: time,
         settings,
         events: createEventRecorder({ api: operatorKube, runtime: time, component: 'bench', instance: 'bench' }),
@@ -147,6 +159,15 @@ export async function createWorld(options: { creationMs: number }): Promise<Worl
       return operator;
     },
   };
+}
+
+/** In the words of the local Google Cloud. */
+function limitsOf(quotas: Limits): CloudLimits {
+  const of = (api: 'run' | 'secretmanager' | 'iam') => ({
+    read: quotas[`${api}.read`] || undefined,
+    write: quotas[`${api}.write`] || undefined,
+  });
+  return { run: of('run'), secretmanager: of('secretmanager'), iam: of('iam') };
 }
 
 function tenant(index: number): KubeObject {
@@ -169,10 +190,11 @@ function createTraffic(): Traffic & { count(method: string, request: JsonObject)
     lists: 0,
     others: 0,
     writes: 0,
+    refused: 0,
     byMethod: new Map<string, number>(),
     onWrite: (_method: string, _request: JsonObject) => {},
     reset() {
-      traffic.lists = traffic.others = traffic.writes = 0;
+      traffic.lists = traffic.others = traffic.writes = traffic.refused = 0;
       traffic.byMethod.clear();
     },
     count(method: string, request: JsonObject) {

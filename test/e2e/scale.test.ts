@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createWorld, INTERVAL_MS, tenantKey, tenantName, until, type World } from '../../bench/support/world.ts';
+import { UNLIMITED } from '../../operator/gcp/quota.ts';
 import type { Operator } from '../../operator/operator.ts';
 import { AI_TENANTS } from '../../operator/tenantResource.ts';
 
@@ -103,4 +104,47 @@ describe('after a restart', () => {
     expect(world.traffic.byMethod.get(method)).toBe(1);
     expect(world.traffic.byMethod.get('ListSecretVersions')).toBeLessThanOrEqual(2);
   });
+});
+
+describe('within a tight quota', () => {
+  const quotas = { ...UNLIMITED, 'secretmanager.read': 100, 'run.write': 60 };
+
+  test('hundreds of new tenants become Ready without one refused call, and an edit does not wait for the checks', async () => {
+    world = await createWorld({ creationMs: 5, quotas });
+    const count = 300;
+    // Their secrets are made by somebody else, at another time.
+    const { limits } = world.google.quotas;
+    world.google.quotas.limits = {};
+    await world.prepare(count);
+    world.google.quotas.limits = limits;
+    operator = await world.start();
+    await world.createTenants(count);
+    await untilReady(count);
+    expect(world.traffic.refused).toBe(0);
+
+    // All are due at once: more than the budget has for them.
+    world.time.skip(INTERVAL_MS);
+    await settled();
+    const [namespace] = tenantKey(7).split('/');
+    const checked = world.traffic.byMethod.get('GetIamPolicy');
+    world.traffic.reset();
+    await world.kube.patch(AI_TENANTS, namespace, tenantName(7), {
+      spec: { scaling: { minInstances: 0, maxInstances: 12 } },
+    });
+    await until(() => world.traffic.byMethod.has('UpdateService'), 'the edit is written, without a skip of time');
+    expect(world.traffic.byMethod.get('GetIamPolicy')).toBeLessThan(count);
+    expect(checked).toBeGreaterThan(0);
+
+    await pass();
+    expect(world.traffic.byMethod.get('GetIamPolicy')).toBeGreaterThanOrEqual(count);
+    expect(world.traffic.refused).toBe(0);
+  });
+
+  async function untilReady(count: number): Promise<void> {
+    for (let second = 0; world.ready.size < count; second++) {
+      if (second > 900) throw new Error(`only ${world.ready.size} of ${count} are Ready after ${second} s`);
+      world.time.skip(1_000);
+      await settled();
+    }
+  }
 });

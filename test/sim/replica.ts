@@ -1,5 +1,6 @@
 import { instrument } from '../../operator/gcp/instrument.ts';
 import { METHODS } from '../../operator/gcp/methods.ts';
+import { PUBLISHED } from '../../operator/gcp/quota.ts';
 import { createEventRecorder } from '../../operator/kube/events.ts';
 import { type LeaderElection, startLeaderElection } from '../../operator/kube/leases.ts';
 import type { Log } from '../../operator/log.ts';
@@ -153,6 +154,7 @@ function startProcess(
   const operator: Operator = createOperator({
     kube,
     gcp,
+    limits: PUBLISHED,
     runtime,
     settings: options.settings,
     events,
