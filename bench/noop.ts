@@ -11,6 +11,8 @@ import { createWorld, tenantKey, until } from './support/world.ts';
 
 const TENANTS = 100;
 const SPAN_MS = 2_000;
+/** The interval has come round: what is listed is known, policies and versions are read. */
+const CHECK = { priority: 'resync', failures: 0 } as const;
 
 const world = await createWorld({ creationMs: 0 });
 await world.prepare(TENANTS);
@@ -76,12 +78,13 @@ async function measure(gcp: GcpCall): Promise<{ perSecond: number; reconciles: n
   });
   const keys = Array.from({ length: TENANTS }, (_, i) => tenantKey(i));
   for (const key of keys) await reconcile(key);
+  for (const key of keys) await reconcile(key, CHECK);
   world.traffic.reset();
   world.busy.gcpMs = 0;
   const start = performance.now();
   let reconciles = 0;
   while (performance.now() - start < SPAN_MS) {
-    for (const key of keys) await reconcile(key);
+    for (const key of keys) await reconcile(key, CHECK);
     reconciles += keys.length;
     // Timers and sockets get their turn, as in the operator.
     await new Promise(resolve => setImmediate(resolve));

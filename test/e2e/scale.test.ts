@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createWorld, INTERVAL_MS, tenantKey, tenantName, until, type World } from '../../bench/support/world.ts';
 import { UNLIMITED } from '../../operator/gcp/quota.ts';
 import type { Operator } from '../../operator/operator.ts';
@@ -6,6 +6,8 @@ import { AI_TENANTS } from '../../operator/tenantResource.ts';
 
 /** What tenants cost in calls of Google Cloud: counts, as `npm run bench -- tenants` prints them. */
 
+/** A busy machine takes its time over a thousand tenants. */
+vi.setConfig({ testTimeout: 300_000 });
 const STEPS = 40;
 let world: World;
 let operator: Operator;
