@@ -52,9 +52,8 @@ const runTasks = (tasks: Task[]): Promise<Outcome[]> =>
     onProgress(done) {
       if (performance.now() - toldAt < 10_000) return;
       toldAt = performance.now();
-      console.log(
-        `${done.length} of ${tasks.length}; failed: ${done.filter(({ problems }) => problems.length > 0).length}`,
-      );
+      const failing = done.filter(({ problems }) => problems.length > 0).map(({ name }) => name);
+      console.log(`${done.length} of ${tasks.length}; failed: ${failing.length} ${failing.slice(0, 10).join(', ')}`);
     },
   });
 

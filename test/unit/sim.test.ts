@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { generate } from '../sim/generate.ts';
+import { MUTANTS, mutated } from '../sim/mutants/list.ts';
 import regressions from '../sim/regressions.json' with { type: 'json' };
 import { run } from '../sim/run.ts';
 import { SCENARIOS } from '../sim/scenarios.ts';
@@ -36,6 +38,15 @@ it('what failed once does not fail again', async () => {
 describe('every scenario', () => {
   it.each(SCENARIOS.map(scenario => [scenario.name, scenario] as const))('%s', async (_name, { script }) => {
     expect((await run(script)).problems).toEqual([]);
+  });
+});
+
+describe('every mutant', () => {
+  it.each(MUTANTS.map(mutant => [mutant.name, mutant] as const))('still applies: %s', (_name, mutant) => {
+    const source = readFileSync(new URL(`../../operator/${mutant.file}`, import.meta.url), 'utf8');
+    const changed = mutated(mutant, source);
+    expect(changed).toBeDefined();
+    expect(changed).not.toBe(source);
   });
 });
 

@@ -8,6 +8,10 @@ export interface Mutant {
   replace: string;
 }
 
+/** The file with the bug in it; undefined: the text to be changed is not there exactly once. */
+export const mutated = ({ find, replace }: Mutant, source: string): string | undefined =>
+  source.split(find).length === 2 ? source.replace(find, () => replace) : undefined;
+
 export const MUTANTS: readonly Mutant[] = [
   // ------------------------------------------------------------------------------------- policies of somebody's
   {

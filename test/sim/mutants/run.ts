@@ -4,54 +4,46 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { MUTANTS, type Mutant } from './list.ts';
+import { MUTANTS, type Mutant, mutated } from './list.ts';
 
-/**
- * `node test/sim/mutants/run.ts [--only WORDS] [--seeds N]`: each mutant in a copy of its own, and the simulation over it
- * until it fails. Exit code 1 if one is not caught, or no longer applies.
- */
+const HELP = `npm run test:mutants -- [--only WORDS] [--part I/N] [--seeds N] [--from S]
+
+Puts each classic bug of test/sim/mutants/list.ts into a copy of the operator, and runs the simulation over it until
+that fails: first seeds, then a crash at every call of the scenarios. Exit code 1 if a bug is not caught.
+
+  --only WORDS   only the mutants whose name holds these words
+  --part I/N     every Nth mutant, from the Ith on (1 to N)
+  --seeds N      at most so many seeds for each (default 1500)
+  --from S       the first seed (default 1)`;
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 const PARTS = ['operator', 'sandbox', 'schema', 'crds', 'test/sim', 'package.json'];
 
 const { values } = parseArgs({
   options: {
+    help: { type: 'boolean', default: false },
     only: { type: 'string', default: '' },
+    part: { type: 'string', default: '1/1' },
     seeds: { type: 'string', default: '1500' },
     from: { type: 'string', default: '1' },
   },
 });
 
-type Verdict = { caught: true; by: string; seconds: number } | { caught: false; why: string };
+type Verdict = 'passes' | { fails: string } | { breaks: string };
 
-async function judge(mutant: Mutant): Promise<Verdict> {
-  const copy = mkdtempSync(join(tmpdir(), 'aitenant-mutant-'));
-  try {
-    for (const part of PARTS) cpSync(join(ROOT, part), join(copy, part), { recursive: true });
-    symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'));
-    const file = join(copy, 'operator', mutant.file);
-    const source = readFileSync(file, 'utf8');
-    if (source.split(mutant.find).length !== 2)
-      return { caught: false, why: 'it no longer applies: its text is not there exactly once' };
-    writeFileSync(
-      file,
-      source.replace(mutant.find, () => mutant.replace),
-    );
-    const startedAt = performance.now();
-    const text = await simulate(copy);
-    const seconds = (performance.now() - startedAt) / 1000;
-    const found = /\n\n?(\S[^\n]*): ([^\n]+)\n {2}(?:replay|\S)/.exec(text);
-    if (/, 0 failed\s*$/.test(text)) return { caught: false, why: 'the simulation sees nothing' };
-    return { caught: true, by: found ? `${found[1]}: ${found[2]}` : text.trim().slice(-200), seconds };
-  } finally {
-    rmSync(copy, { recursive: true, force: true });
-  }
+async function simulate(copy: string, args: string[]): Promise<Verdict> {
+  const text = await output(copy, ['test/sim/main.ts', ...args, '--bail', '--brief']);
+  if (/\n\d+ passed, 0 failed\s*$/.test(text)) return 'passes';
+  // Without a count it did not run: a copy that is broken proves nothing.
+  if (!/\n\d+ passed, \d+ failed\s*$/.test(text)) return { breaks: text.trim().slice(-300) };
+  const found = /\n(\S[^\n]*): ([^\n]+)\n {2}/.exec(text);
+  const first = found ? `${found[1]}: ${found[2]}` : text.trim().slice(0, 200);
+  return /SyntaxError|ReferenceError|is not a function/.test(first) ? { breaks: first } : { fails: first };
 }
 
-function simulate(copy: string): Promise<string> {
+function output(cwd: string, args: string[]): Promise<string> {
   return new Promise((resolve, reject) => {
-    const args = ['test/sim/main.ts', '--seeds', values.seeds, '--from', values.from, '--bail', '--brief'];
-    const child = spawn(process.execPath, args, { cwd: copy });
+    const child = spawn(process.execPath, args, { cwd });
     let text = '\n';
     const add = (chunk: Buffer) => {
       text += chunk.toString();
@@ -63,16 +55,55 @@ function simulate(copy: string): Promise<string> {
   });
 }
 
-const chosen = MUTANTS.filter(({ name }) => name.includes(values.only));
-let missed = 0;
-for (const mutant of chosen) {
-  const verdict = await judge(mutant);
-  if (verdict.caught)
-    console.log(`caught  ${mutant.name} (${verdict.seconds.toFixed(0)} s) — ${verdict.by.slice(0, 160)}`);
-  else {
-    missed++;
-    console.log(`MISSED  ${mutant.name}: ${verdict.why}`);
+async function judge(copy: string, mutant: Mutant): Promise<Verdict> {
+  const file = join(copy, 'operator', mutant.file);
+  const source = readFileSync(file, 'utf8');
+  const changed = mutated(mutant, source);
+  if (changed === undefined) return { breaks: 'it no longer applies: its text is not there exactly once' };
+  writeFileSync(file, changed);
+  try {
+    const seeds = await simulate(copy, ['--seeds', values.seeds, '--from', values.from]);
+    return seeds === 'passes' ? await simulate(copy, ['--crashes']) : seeds;
+  } finally {
+    writeFileSync(file, source);
   }
 }
-console.log(`${chosen.length - missed} of ${chosen.length} mutants caught`);
-process.exitCode = missed > 0 ? 1 : 0;
+
+/** What catches a mutant must not fail without it as well. */
+async function proven(copy: string, verdict: Verdict): Promise<Verdict> {
+  if (verdict === 'passes' || 'breaks' in verdict) return verdict;
+  const name = verdict.fails.split(': ')[0] ?? '';
+  const args = /^\d+$/.test(name) ? ['--seeds', '1', '--from', name] : ['--run', name];
+  const sound = await simulate(copy, args);
+  return sound === 'passes' ? verdict : { breaks: `${name} fails without it, too` };
+}
+
+async function main(): Promise<number> {
+  const [part = 1, parts = 1] = values.part.split('/').map(Number);
+  const chosen = MUTANTS.filter(({ name }) => name.includes(values.only)).filter((_, i) => i % parts === part - 1);
+  // A copy, so that what is edited meanwhile changes nothing.
+  const copy = mkdtempSync(join(tmpdir(), 'aitenant-mutants-'));
+  try {
+    for (const part of PARTS) cpSync(join(ROOT, part), join(copy, part), { recursive: true });
+    symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'));
+    let caught = 0;
+    for (const mutant of chosen) {
+      const startedAt = performance.now();
+      const verdict = await proven(copy, await judge(copy, mutant));
+      const seconds = ((performance.now() - startedAt) / 1000).toFixed(0);
+      if (verdict === 'passes') console.log(`MISSED  ${mutant.name} (${seconds} s)`);
+      else if ('breaks' in verdict) console.log(`BROKEN  ${mutant.name}: ${verdict.breaks}`);
+      else {
+        caught++;
+        console.log(`caught  ${mutant.name} (${seconds} s) — ${verdict.fails.slice(0, 160)}`);
+      }
+    }
+    console.log(`${caught} of ${chosen.length} mutants caught`);
+    return caught === chosen.length ? 0 : 1;
+  } finally {
+    rmSync(copy, { recursive: true, force: true });
+  }
+}
+
+if (values.help) console.log(HELP);
+else process.exitCode = await main();
