@@ -24,12 +24,15 @@ const RETRY = 'ai-platform.dev/retry';
 
 export interface Before {
   template: Template;
+  /** Of the last revision that came up: what that used was live. */
+  live?: Template;
   failed: boolean;
   revisions: number;
 }
 
 export const beforeUpdate = (service: ServiceState): Before => ({
   template: structuredClone(service.desired.template ?? {}),
+  live: service.latestReady?.template,
   failed: service.terminalCondition.state === 'CONDITION_FAILED',
   revisions: service.templateGeneration,
 });
@@ -38,7 +41,7 @@ export const beforeUpdate = (service: ServiceState): Before => ({
 export function checkRevision(ask: Asking, service: ServiceState, before: Before): string[] {
   if (service.templateGeneration === before.revisions) return [];
   const now = service.desired.template ?? {};
-  const older = olderVersions(ask, service, before.template, now);
+  const older = olderVersions(ask, service, before.live, now);
   const changed = changes(service, before.template, now);
   if (changed.length === 0) {
     const retry = (template: Template) => template.annotations?.[RETRY];

@@ -128,8 +128,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'forget the invokers of a service that is out of sight for a moment',
     file: 'tenant/planService.ts',
-    find: '  out.entries = [...out.entries.filter(other => other.name !== name), entry, ...variables, ...onRecord];',
-    replace: '  out.entries = [...out.entries.filter(other => other.name !== name), entry, ...variables];',
+    find: '  out.entries.push(entry, ...variables, ...onRecord);',
+    replace: '  out.entries.push(entry, ...variables);',
   },
   // ----------------------------------------------------------------------------------------------------- deletion
   {
