@@ -151,8 +151,6 @@ export function planDeletion(tenant: Tenant, observed: Observed, settings: Setti
   } else if (out.inventory.length > 0) {
     // What is left of the grants is found by the account's name and identities.
     out.inventory.push(...accounts);
-  } else if (account.state !== 'present') {
-    for (const entry of accounts) keepUntilSure(entry, out, now, `service account ${email}`);
   }
   return out;
 }

@@ -29,7 +29,7 @@ export function planInvokers(
   }
   const policy = seen.invokers;
   if (policy?.state === 'present') {
-    const open = PUBLIC_MEMBERS.slice(0, 1).some(member => hasMember(policy.value, RUN_INVOKER, member));
+    const open = hasMember(policy.value, RUN_INVOKER, 'allUsers');
     if (isPublic && !found.invokerIamDisabled && !open) {
       out.invokerIamDisabled = true;
       out.from = 'Authenticated';

@@ -197,6 +197,30 @@ describe('deleting a tenant', () => {
     expect(plan.inventory).toEqual([entry(ENTRIES.grant), entry(ENTRIES.account)]);
   });
 
+  test('takes an account that can be seen at once, however fresh its create is', () => {
+    const twin = entry({ type: 'ServiceAccount', name: ENTRIES.account.name }, at(-1_000));
+    expect(stepIds(deleting(gone, [...atRest, twin]))).toEqual([REVOKE, 'account']);
+  });
+
+  test('does not wait for a fresh grant of an account that is another’s', () => {
+    const account = present(accountA({ description: '' }));
+    const formerGrants = [{ secret: SECRET, policy: present(grantTo()) }];
+    expect(deleting({ ...gone, account, formerGrants }, stale('SecretAccess', at(-1_000)))).toMatchObject({
+      waiting: [],
+      inventory: [],
+    });
+  });
+
+  test('goes by the youngest of its account’s entries, and by each secret’s own policy', () => {
+    const twin = entry({ type: 'ServiceAccount', name: ENTRIES.account.name }, at(-10_000));
+    const plan = deleting({ ...gone, account: failed('Propagating') }, [...atRest, twin]);
+    expect(plan.blockers).toMatchObject([{ reason: 'Updating' }]);
+    const other = entry({ ...ENTRIES.grant, name: `projects/${PROJECT}/secrets/other` });
+    const formerGrants = [...held.formerGrants, { secret: other.name, policy: present(grantTo()) }];
+    const both = deleting({ ...gone, formerGrants }, [...atRest, other]);
+    expect(stepIds(both)).toEqual([REVOKE, 'account']);
+  });
+
   test('does not wait for a grant that somebody took off already', () => {
     const plan = deleting({
       ...gone,

@@ -4,7 +4,10 @@ import {
   claimByDescription,
   claimByLabels,
   consentCommand,
+  describedOwner,
+  labelledOwner,
   markDescription,
+  markedCluster,
   ownerLabels,
   secretConsent,
   unmarkDescription,
@@ -86,4 +89,61 @@ describe('the word in a description', () => {
     expect(markDescription('説'.repeat(80), owner)).toBeUndefined();
     expect(markDescription('x'.repeat(200), owner)).toBeDefined();
   });
+});
+
+describe('whose cluster a mark names', () => {
+  const labels = ownerLabels({ ...owner, cluster: 'c9' });
+  const described = 'by hand ai-tenant-owner=c8/team/tenant-a';
+  test('is told for the same namespace and name only: by the labels first, then by the description', () => {
+    expect(markedCluster(labels, described, owner)).toBe('c9');
+    expect(markedCluster({}, described, owner)).toBe('c8');
+    for (const other of [
+      { ...owner, namespace: 'x' },
+      { ...owner, name: 'x' },
+    ]) {
+      expect(markedCluster(labels, described, other)).toBeUndefined();
+    }
+    expect(markedCluster({}, '', owner)).toBeUndefined();
+  });
+});
+
+describe('whose something is', () => {
+  test('is told as far as the marks do', () => {
+    expect(labelledOwner(ownerLabels(owner))).toBe('c1/team/tenant-a');
+    expect(labelledOwner({ 'ai-tenant-owner-name': 'tenant-a', mine: 'x' })).toBe('?/?/tenant-a');
+    expect(labelledOwner({ mine: 'x' })).toBeUndefined();
+    expect(describedOwner('x\tai-tenant-owner=c/n/t y')).toBe('c/n/t');
+    expect(describedOwner('xai-tenant-owner=c/n/t')).toBeUndefined();
+  });
+
+  test('is nobody’s yet without marks: consent decides, for one cluster or for any', () => {
+    expect(claimByLabels({ 'ai-tenant-namespace': 'team' }, rules)).toBe('consented');
+    expect(claimByLabels({ 'ai-tenant-namespace': 'other' }, rules)).toBe('unclaimed');
+    const elsewhere = { 'ai-tenant-namespace': 'team', 'ai-tenant-cluster': 'c2' };
+    expect(claimByLabels(elsewhere, rules)).toBe('unclaimed');
+    expect(claimByLabels(elsewhere, { ...rules, anyCluster: true })).toBe('consented');
+    expect(claimByDescription('ai-tenant-namespace=team ai-tenant-cluster=c1', rules)).toBe('consented');
+  });
+});
+
+describe('a command that gives consent', () => {
+  test('names just what it is about', () => {
+    expect(consentCommand.secret('p', 's', owner)).toBe(
+      'gcloud secrets update s --project=p --update-labels=ai-tenant-namespace=team',
+    );
+    expect(consentCommand.account('p', 'a@b.c', '  ', owner)).toBe(
+      "gcloud iam service-accounts update a@b.c --project=p --description='ai-tenant-namespace=team'",
+    );
+  });
+});
+
+test('a mark comes off wherever it stands, and takes only its own white space along', () => {
+  const mark = 'ai-tenant-owner=c1/team/tenant-a';
+  expect(unmarkDescription(`${mark} by  hand`)).toBe('by  hand');
+  expect(unmarkDescription(`by ${mark} hand`)).toBe('by hand');
+  expect(unmarkDescription(`by hand \t ${mark}`)).toBe('by hand');
+  expect(unmarkDescription(`x${mark}`)).toBe(`x${mark}`);
+  expect(markDescription('by hand  ', owner)).toBe(`by hand ${mark}`);
+  expect(markDescription('x'.repeat(256 - mark.length - 1), owner)).toHaveLength(256);
+  expect(markDescription('x'.repeat(256 - mark.length), owner)).toBeUndefined();
 });

@@ -1,6 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { deletedMember, editPolicy, hasMember, RUN_INVOKER, SECRET_ACCESSOR } from '../../operator/tenant/policy.ts';
+import {
+  deletedMember,
+  editPolicy,
+  hasMember,
+  membersOf,
+  RUN_INVOKER,
+  SECRET_ACCESSOR,
+  sameMember,
+} from '../../operator/tenant/policy.ts';
 import type { Policy } from '../../operator/tenant/types.ts';
 
 const ME = 'serviceAccount:sa-tenant-a@p.iam.gserviceaccount.com';
@@ -76,5 +84,49 @@ describe('editing an IAM policy', () => {
     };
     expect(hasMember(before, SECRET_ACCESSOR, ME)).toBe(true);
     expect(deletedMember('a@b.c', '7')).toBe('deleted:serviceAccount:a@b.c?uid=7');
+  });
+});
+
+describe('members', () => {
+  test.each([
+    ['user:Jane@Example.com', 'user:jane@example.com', true],
+    ['group:A@b.c', 'group:a@b.c', true],
+    ['domain:Example.com', 'domain:example.com', true],
+    // Identifiers that are no e-mail keep their case, and so does what only holds such a word.
+    ['principal://iam/subject/A', 'principal://iam/subject/a', false],
+    ['deleted:serviceAccount:A@b.c?uid=7', 'deleted:serviceAccount:a@b.c?uid=7', false],
+    ['user:a@b.c', 'group:a@b.c', false],
+  ])('%s and %s are one: %s', (a, b, same) => expect(sameMember(a, b)).toBe(same));
+
+  test('of a role are those who have it without a condition', () => {
+    const bindings = [
+      { role: RUN_INVOKER, members: ['a', 'b'] },
+      { role: RUN_INVOKER, members: ['c'], condition: { title: 't' } },
+      { role: SECRET_ACCESSOR, members: ['d'] },
+      { role: RUN_INVOKER, members: ['e'] },
+    ];
+    expect(membersOf({ bindings }, RUN_INVOKER)).toEqual(['a', 'b', 'e']);
+  });
+
+  test('of the last kind go with their binding; a new one comes at the end', () => {
+    const other = { role: 'roles/viewer', members: ['a'] };
+    const before = { etag: 'e', bindings: [{ role: SECRET_ACCESSOR, members: [ME] }, other] };
+    expect(editPolicy(before, { role: SECRET_ACCESSOR, add: [], remove: [ME] })).toEqual({
+      etag: 'e',
+      bindings: [other],
+    });
+    expect(editPolicy({ bindings: [other] }, { role: RUN_INVOKER, add: [ME], remove: ['a'] })).toEqual({
+      bindings: [other, { role: RUN_INVOKER, members: [ME] }],
+    });
+    const twice = {
+      bindings: [
+        { role: RUN_INVOKER, members: ['a'] },
+        { role: RUN_INVOKER, members: ['b'] },
+      ],
+    };
+    expect(editPolicy(twice, { role: RUN_INVOKER, add: [ME], remove: [] })?.bindings).toEqual([
+      { role: RUN_INVOKER, members: ['a', ME] },
+      { role: RUN_INVOKER, members: ['b'] },
+    ]);
   });
 });

@@ -1,14 +1,27 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import type { JsonObject } from '../../operator/ports.ts';
 import { quantity, sameQuantity } from '../../operator/tenant/quantity.ts';
+import { readTenant } from '../../operator/tenant/resource.ts';
 import {
   applyScaling,
   applyTemplate,
   applyTraffic,
+  imageOf,
+  inheritedTemplate,
   onlyLatestServes,
+  pinnedVersions,
+  RETRY_ANNOTATION,
   readsSecret,
+  retryCount,
   scalingInForce,
+  secretReferences,
+  shownTraffic,
   type WantedTemplate,
+  type WantedVariable,
+  wantedTemplate,
+  withoutRetry,
+  withRetry,
 } from '../../operator/tenant/template.ts';
 
 const wanted: WantedTemplate = {
@@ -175,7 +188,330 @@ describe('quantities', () => {
     expect(sameQuantity(a, b)).toBe(same);
   });
 
+  test.each([
+    ['1', 1],
+    ['1000m', 1],
+    ['+1.5', 1.5],
+    ['-1', -1],
+    ['.25', 0.25],
+    ['10.', 10],
+    ['12e3', 12_000],
+    ['12E-1', 1.2],
+    ['1e+10', 1e10],
+    ['2k', 2e3],
+    ['2M', 2e6],
+    ['2G', 2e9],
+    ['2T', 2e12],
+    ['2P', 2e15],
+    ['2E', 2e18],
+    ['3Ki', 3 * 2 ** 10],
+    ['3Mi', 3 * 2 ** 20],
+    ['3Gi', 3 * 2 ** 30],
+    ['3Ti', 3 * 2 ** 40],
+    ['3Pi', 3 * 2 ** 50],
+    ['3Ei', 3 * 2 ** 60],
+    [' 1 ', 1],
+    ['x1', undefined],
+    ['1x', undefined],
+    ['1 G', undefined],
+    ['1mi', undefined],
+    ['', undefined],
+    ['.', undefined],
+    ['e3', undefined],
+    ['+-1', undefined],
+  ])('"%s" is %s', (text, value) => expect(quantity(text)).toBe(value));
+
+  test.each([
+    [undefined, undefined, true],
+    [undefined, '1', false],
+    ['1', undefined, false],
+    ['0', undefined, false],
+    ['x', 'y', false],
+    ['1', 'x', false],
+    ['x', '1', false],
+    // What cannot be told apart in floating point is the same, whatever its size; a millicore is not.
+    ['0.1', '100m', true],
+    ['3000001m', '3000002m', false],
+    ['1000m', '1001m', false],
+    ['1Ei', '1152921504606846976', true],
+    ['1152921504606846976', '1152921504606850000', true],
+    ['1000000000', '1000000001', false],
+  ])('%s and %s are the same: %s', (a, b, same) => expect(sameQuantity(a, b)).toBe(same));
+
   test('are read without throwing whatever they are', () => {
     fc.assert(fc.property(fc.string(), text => typeof quantity(text) !== 'string'));
+  });
+});
+
+describe('a template as Cloud Run answers it', () => {
+  const reference = (name: string, secret: string, version?: string) => ({
+    name,
+    valueSource: { secretKeyRef: { secret, ...(version !== undefined && { version }) } },
+  });
+  const two = {
+    containers: [
+      { image: 'sidecar', env: [reference('A', 'side', '1')] },
+      {
+        image: 'app',
+        ports: [{ containerPort: 8080 }],
+        env: [reference('K', 'k', '3'), reference('L', 'l'), { name: 'P', value: 'x' }],
+      },
+    ],
+    volumes: [
+      { name: 'v', secret: { secret: 'projects/p/secrets/vol' } },
+      { name: 'w', emptyDir: {} },
+    ],
+  };
+
+  test('serves with the container that has ports, or the first', () => {
+    expect(imageOf(two)).toBe('app');
+    expect(imageOf({ containers: [{ image: 'a' }, { image: 'b', ports: [] }] })).toBe('a');
+    expect(imageOf({ containers: [] })).toBeUndefined();
+    expect(imageOf({})).toBeUndefined();
+    expect(imageOf({ containers: [{ image: { odd: true } }] })).toBeUndefined();
+  });
+
+  test('reads secrets in every container and volume', () => {
+    expect(secretReferences(two)).toEqual(['side', 'k', 'l', 'projects/p/secrets/vol']);
+    for (const id of ['side', 'k', 'l', 'vol']) expect(readsSecret(two, id), id).toBe(true);
+    for (const id of ['x', '', 'projects/p/secrets/vol']) expect(readsSecret(two, id), id).toBe(false);
+  });
+
+  test('pins the versions of its serving container’s variables', () => {
+    expect([...pinnedVersions(two)]).toEqual([
+      ['K', { secret: 'k', version: '3' }],
+      ['L', { secret: 'l', version: 'latest' }],
+    ]);
+    const odd = {
+      containers: [
+        { env: [{ valueSource: { secretKeyRef: { secret: 'k' } } }, { name: 'X' }, reference('N', 'n', '')] },
+      ],
+    };
+    expect([...pinnedVersions(odd)]).toEqual([['N', { secret: 'n', version: 'latest' }]]);
+  });
+
+  test('changes in its serving container only', () => {
+    const { template, changes } = applyTemplate(two, {
+      ...wanted,
+      image: 'app:2',
+      variables: [],
+      dropVariables: ['P'],
+    });
+    expect(template.containers).toMatchObject([
+      { image: 'sidecar', env: [reference('A', 'side', '1')] },
+      { image: 'app:2', env: [reference('K', 'k', '3'), reference('L', 'l')] },
+    ]);
+    expect(changes).toEqual([
+      { field: 'serviceAccount', from: undefined, to: 'sa@p.iam.gserviceaccount.com' },
+      { field: 'timeoutSeconds', from: undefined, to: '300s' },
+      { field: 'scaling.concurrency', from: undefined, to: '80' },
+      { field: 'image', from: 'app', to: 'app:2' },
+      { field: 'resources.cpu', from: undefined, to: '1' },
+      { field: 'resources.memory', from: undefined, to: '1Gi' },
+      { field: 'env.P', from: '(value)', to: undefined },
+    ]);
+  });
+
+  test('without a container gets one', () => {
+    const { template } = applyTemplate({}, { ...wanted, image: 'i', variables: [] });
+    expect(template).toEqual({
+      serviceAccount: 'sa@p.iam.gserviceaccount.com',
+      timeout: '300s',
+      maxInstanceRequestConcurrency: 80,
+      containers: [
+        { image: 'i', resources: { cpuIdle: true, startupCpuBoost: true, limits: { cpu: '1', memory: '1Gi' } } },
+      ],
+    });
+  });
+
+  const settled = {
+    serviceAccount: 'sa@p.iam.gserviceaccount.com',
+    timeout: '300s',
+    maxInstanceRequestConcurrency: 80,
+    containers: [{ resources: { limits: { cpu: '1', memory: '1Gi' } }, env: [] }],
+  };
+  const lay = (changes: object, want: Partial<WantedTemplate> = {}) =>
+    applyTemplate({ ...settled, ...changes }, { ...wanted, variables: [], ...want }).changes;
+
+  test.each(['300s', '300.0s', '300.000000000s'])('has a time-out of %s, which is the same', timeout => {
+    expect(lay({ timeout })).toEqual([]);
+  });
+  test.each(['300', '3000s', 'x300s', '300sx', '1300s', ''])('has a time-out of "%s", which is another', timeout => {
+    expect(lay({ timeout }).map(({ field }) => field)).toEqual(['timeoutSeconds']);
+  });
+
+  test('may write numbers as text', () => {
+    expect(lay({ maxInstanceRequestConcurrency: '80' })).toEqual([]);
+    const containers = [{ resources: { limits: { cpu: 1, memory: '1Gi' } } }];
+    expect(lay({ containers })).toEqual([]);
+  });
+
+  const withEnv = (...env: JsonObject[]) => ({
+    containers: [{ resources: { limits: { cpu: '1', memory: '1Gi' } }, env }],
+  });
+  const key = { name: 'K', key: { secret: 'projects/q/secrets/k', projects: ['q', '7'], version: '3' } };
+
+  test.each<[string, JsonObject, WantedVariable, object[]]>([
+    ['an empty value that is not written', { name: 'P' }, { name: 'P', value: '' }, []],
+    [
+      'a value',
+      { name: 'P', value: 'x' },
+      { name: 'P', value: 'y' },
+      [{ field: 'env.P', from: '(value)', to: '(value)' }],
+    ],
+    [
+      'a value that was a key',
+      reference('P', 'k', '3'),
+      { name: 'P', value: '' },
+      [{ field: 'env.P', from: 'k:3', to: '(value)' }],
+    ],
+    [
+      'a key that was a value',
+      { name: 'K', value: 'sk' },
+      key,
+      [{ field: 'env.K', from: '(value)', to: 'projects/q/secrets/k:3' }],
+    ],
+    ['a key of the same project by number', reference('K', 'projects/7/secrets/k', '3'), key, []],
+    [
+      'a key of another project',
+      reference('K', 'k', '3'),
+      key,
+      [{ field: 'env.K', from: 'k:3', to: 'projects/q/secrets/k:3' }],
+    ],
+    [
+      'a key without a version',
+      reference('K', 'projects/q/secrets/k'),
+      key,
+      [{ field: 'env.K', from: 'projects/q/secrets/k:latest', to: 'projects/q/secrets/k:3' }],
+    ],
+    [
+      'a key that means the latest',
+      reference('K', 'projects/q/secrets/k', ''),
+      { ...key, key: { ...key.key, version: 'latest' } },
+      [],
+    ],
+  ])('has %s', (_what, variable, want, changes) => {
+    expect(lay(withEnv(variable), { variables: [want] })).toEqual(changes);
+  });
+
+  test('keeps the order of its variables, and others’ that are called as nobody expects', () => {
+    const { template } = applyTemplate(
+      { ...settled, ...withEnv({ name: 'B', value: '1' }, { value: 'nameless' }, { name: 'P', value: '2' }) },
+      {
+        ...wanted,
+        variables: [
+          { name: 'N', value: '9' },
+          { name: 'P', value: '3' },
+        ],
+        dropVariables: [],
+      },
+    );
+    expect(template.containers).toMatchObject([
+      { env: [{ name: 'B', value: '1' }, { value: 'nameless' }, { name: 'P', value: '3' }, { name: 'N', value: '9' }] },
+    ]);
+  });
+});
+
+describe('what is wanted of a template', () => {
+  test('are the keys, then the plain variables; what was ours and is in neither goes', () => {
+    const spec = readTenant({ metadata: { name: 'a' }, spec: { env: [{ name: 'P', value: 'x' }], image: 'i' } }).spec;
+    expect(wantedTemplate(spec, 'sa', [{ name: 'K' }], ['P', 'K', 'OLD'])).toEqual({
+      serviceAccount: 'sa',
+      image: 'i',
+      cpu: '1',
+      memory: '1Gi',
+      timeoutSeconds: 300,
+      concurrency: 80,
+      variables: [{ name: 'K' }, { name: 'P', value: 'x' }],
+      dropVariables: ['OLD'],
+    });
+  });
+});
+
+describe('the mark of a retry', () => {
+  const marked = (value: unknown) => ({ annotations: { [RETRY_ANNOTATION]: value as string, mine: 'x' } });
+  test.each([
+    ['3', 3],
+    ['0', 0],
+    ['-1', 0],
+    ['1.5', 0],
+    ['x', 0],
+    [undefined, 0],
+  ])('%s counts %i', (value, count) => expect(retryCount(marked(value))).toBe(count));
+
+  test('is put on without the revision’s name, and taken off again', () => {
+    const template = { revision: 'r', image: 'i', annotations: { mine: 'x' } };
+    const retried = withRetry(template, 2);
+    expect(retried).toEqual({ image: 'i', ...marked('2') });
+    expect(withoutRetry(retried)).toEqual({ image: 'i', annotations: { mine: 'x' } });
+    expect(withoutRetry(template)).toBe(template);
+    expect(withRetry({}, 1)).toEqual({ annotations: { [RETRY_ANNOTATION]: '1' } });
+    expect(inheritedTemplate({ revision: 'r', ...retried })).toEqual({ image: 'i', annotations: { mine: 'x' } });
+    expect(retryCount({})).toBe(0);
+  });
+});
+
+describe('what stands where', () => {
+  test('scaling: what is written, and what it says has changed', () => {
+    expect(applyScaling({ maxInstanceCount: 5, manualInstanceCount: 3, scalingMode: 'MANUAL' }, {}, 0, 5)).toEqual({
+      scaling: { minInstanceCount: 0, maxInstanceCount: 5, scalingMode: 'AUTOMATIC' },
+      template: undefined,
+      changes: [{ field: 'scaling.mode', from: 'MANUAL', to: 'AUTOMATIC' }],
+    });
+    expect(applyScaling({ scalingMode: 'AUTOMATIC', other: 1 }, {}, 2, 5)).toEqual({
+      scaling: { other: 1, minInstanceCount: 2, maxInstanceCount: 5 },
+      template: undefined,
+      changes: [
+        { field: 'scaling.minInstances', from: '0', to: '2' },
+        { field: 'scaling.maxInstances', from: undefined, to: '5' },
+      ],
+    });
+    const template = { image: 'i', scaling: { minInstanceCount: 4, maxInstanceCount: 3, other: 1 } };
+    expect(applyScaling({}, template, 2, 5)).toMatchObject({ template: { image: 'i', scaling: { other: 1 } } });
+    const inside = { scaling: { minInstanceCount: 2, maxInstanceCount: 5 } };
+    expect(applyScaling({ maxInstanceCount: 3 }, inside, 2, 5).template).toBeUndefined();
+  });
+
+  test('traffic: shown by revision and share', () => {
+    expect(
+      shownTraffic([
+        { type: LATEST, percent: 60 },
+        { revision: 's-00001-a', percent: 30, tag: 'old' },
+        { percent: 10 },
+        { revision: 's-00000-z', percent: 0 },
+        { revision: 's-00000-y', tag: 't' },
+      ]),
+    ).toBe('latest=60%, s-00001-a=30%, ?=10%');
+    expect(
+      applyTraffic([
+        { type: LATEST, percent: 60 },
+        { type: LATEST, percent: 40 },
+      ]),
+    ).toBeUndefined();
+    expect(applyTraffic([{ revision: 'r', percent: 100 }])).toEqual([{ type: LATEST, percent: 100 }]);
+    expect(
+      applyTraffic([
+        { type: LATEST, percent: 99 },
+        { tag: 't', type: LATEST, percent: 1 },
+      ]),
+    ).toBeUndefined();
+  });
+
+  test('traffic: all of it serves the latest, whatever it is called', () => {
+    const latest = 'projects/p/locations/r/services/s/revisions/s-00002-b';
+    expect(onlyLatestServes([{ type: LATEST, percent: 100 }], latest)).toBe(true);
+    expect(onlyLatestServes([{ revision: latest, percent: 100 }], latest)).toBe(true);
+    expect(
+      onlyLatestServes(
+        [
+          { type: LATEST, percent: 99 },
+          { revision: 's-00001-a', percent: 1 },
+        ],
+        latest,
+      ),
+    ).toBe(false);
+    expect(onlyLatestServes([{ percent: 1 }], latest)).toBe(false);
+    expect(onlyLatestServes([{ revision: 's-00001-a', percent: 0 }], latest)).toBe(true);
+    expect(onlyLatestServes([], latest)).toBe(true);
   });
 });
