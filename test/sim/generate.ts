@@ -64,6 +64,7 @@ export function generate(seed: number): Script {
   if (random.chance(0.15)) steps.push(...synced(random, random.pick(tenants), spanMs));
   const faults: Fault[] = [];
   for (let left = random.int(0, 12); left > 0; left--) faults.push({ at: at(), ...fault(random, replicas) });
+  if (random.chance(0.1)) faults.push(...lostWhileWriting(random, at(), replicas[0] ?? 1));
   return {
     seed,
     replicas,
@@ -256,6 +257,15 @@ const OPEN: readonly (GcpCode | number)[] = [
   504,
 ];
 
+/** A write to Google Cloud is under way when its sender loses the lease. */
+function lostWhileWriting(random: Random, at: number, replicas: number): Fault[] {
+  const slow: Fault = { at, fault: 'late', effectMs: 25_000, answerMs: 4_000, cluster: 0, port: 'gcp', kind: 'write' };
+  const cutOff = Array.from({ length: random.int(1, replicas) }, (_, replica): Fault => {
+    return { at: at + random.int(0, 5_000), fault: 'cut', cluster: 0, replica, forMs: 40_000 };
+  });
+  return [slow, ...cutOff];
+}
+
 type Untimed<T> = T extends { at: number } ? Omit<T, 'at'> : never;
 
 function fault(random: Random, replicas: number[]): Untimed<Fault> {
@@ -265,10 +275,10 @@ function fault(random: Random, replicas: number[]): Untimed<Fault> {
   const port = random.pick(['gcp', 'gcp', 'kube'] as const);
   const aim: Aim = { cluster, port, kind: random.pick(['write', 'write', 'read'] as const), skip: random.int(0, 3) };
   const dice = random.next();
-  if (dice < 0.15) return { fault: 'crashBefore', ...aim };
-  if (dice < 0.3) return { fault: 'crashAfter', ...aim };
-  if (dice < 0.42) return { fault: 'lost', took: random.chance(0.6), ...aim };
-  if (dice < 0.57) {
+  if (dice < 0.13) return { fault: 'crashBefore', ...aim };
+  if (dice < 0.26) return { fault: 'crashAfter', ...aim };
+  if (dice < 0.37) return { fault: 'lost', took: random.chance(0.6), ...aim };
+  if (dice < 0.52) {
     const code = port === 'gcp' ? random.pick(CODES) : random.pick([0, 409, 429, 500, 503, 504]);
     return {
       fault: 'refused',

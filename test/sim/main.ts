@@ -19,25 +19,40 @@ import { sumOf } from './tally.ts';
 const MOST_SHOWN = 3;
 const SHRINKING_RUNS = 120;
 
+const HELP = `npm run test:sim -- [OPTIONS]
+
+  --seeds N --from S   so many runs, from this seed on (default 200 from 1), and every script of regressions.json
+  --seconds N          begins no new run after so many seconds, whatever --seeds says
+  --crashes            a crash before and after every call of every scenario, instead of seeds
+  --pairs              and every pair of crashes, where a scenario makes, rotates, moves or deletes
+  --run NAME           one script of the past, or one crash point, by the name that is printed
+  --verbose            tells everything that happens in a single run
+  --bail               begins nothing more once a run has failed
+  --brief              says only which ones failed: makes no script smaller
+  --workers N          threads (default: one a processor)
+
+A failing run is printed with the command that replays it. Exit code 1 if one fails. docs/reliability.md tells more.`;
+
 const { values: options } = parseArgs({
   options: {
+    help: { type: 'boolean', default: false },
     seeds: { type: 'string', default: '200' },
     from: { type: 'string', default: '1' },
-    /** No new run is begun after so many seconds. */
     seconds: { type: 'string' },
     workers: { type: 'string', default: String(availableParallelism()) },
     crashes: { type: 'boolean', default: false },
     pairs: { type: 'boolean', default: false },
-    /** One crash point or regression, by the name that is printed. */
     run: { type: 'string' },
-    /** Tells everything that happens in a single run. */
     verbose: { type: 'boolean', default: false },
-    /** Begins nothing more once a run has failed. */
     bail: { type: 'boolean', default: false },
-    /** Only which ones failed. */
     brief: { type: 'boolean', default: false },
   },
 });
+
+if (options.help) {
+  console.log(HELP);
+  process.exit();
+}
 
 const startedAt = performance.now();
 const workers = Number(options.workers);

@@ -195,6 +195,8 @@ async function watch(
     around.count('repeated event');
     clock.after(due - clock.monotonic() + around.random.int(1, 2_000), tell);
   });
+  // Nobody hears of it any more.
+  if (!around.alive()) return new Promise(() => {});
   // A closed connection delivers what had been sent before.
   if (left > 0 && !options.signal.aborted) await pause(Math.max(0, due - clock.monotonic()) + 1);
   return around.unreachable() ? { ok: false, status: NO_ANSWER } : result;

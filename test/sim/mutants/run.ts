@@ -29,7 +29,8 @@ const { values } = parseArgs({
   },
 });
 
-type Verdict = 'passes' | { fails: string } | { breaks: string };
+/** `replay`: what to give the simulation so that the same run is done again. */
+type Verdict = 'passes' | { fails: string; replay: string[] } | { breaks: string };
 
 async function simulate(copy: string, args: string[]): Promise<Verdict> {
   const text = await output(copy, ['test/sim/main.ts', ...args, '--bail', '--brief']);
@@ -38,7 +39,10 @@ async function simulate(copy: string, args: string[]): Promise<Verdict> {
   if (!/\n\d+ passed, \d+ failed\s*$/.test(text)) return { breaks: text.trim().slice(-300) };
   const found = /\n(\S[^\n]*): ([^\n]+)\n {2}/.exec(text);
   const first = found ? `${found[1]}: ${found[2]}` : text.trim().slice(0, 200);
-  return /SyntaxError|ReferenceError|is not a function/.test(first) ? { breaks: first } : { fails: first };
+  const [, name, seed] =
+    /\n {2}replay: npm run test:sim -- (?:--run '(.+)'|--seeds 1 --from (\d+)) --verbose/.exec(text) ?? [];
+  const replay = name ? ['--run', name] : ['--seeds', '1', '--from', seed ?? ''];
+  return /SyntaxError|ReferenceError|is not a function/.test(first) ? { breaks: first } : { fails: first, replay };
 }
 
 function output(cwd: string, args: string[]): Promise<string> {
@@ -72,10 +76,8 @@ async function judge(copy: string, mutant: Mutant): Promise<Verdict> {
 /** What catches a mutant must not fail without it as well. */
 async function proven(copy: string, verdict: Verdict): Promise<Verdict> {
   if (verdict === 'passes' || 'breaks' in verdict) return verdict;
-  const name = verdict.fails.split(': ')[0] ?? '';
-  const args = /^\d+$/.test(name) ? ['--seeds', '1', '--from', name] : ['--run', name];
-  const sound = await simulate(copy, args);
-  return sound === 'passes' ? verdict : { breaks: `${name} fails without it, too` };
+  const sound = await simulate(copy, verdict.replay);
+  return sound === 'passes' ? verdict : { breaks: `it fails without the mutant, too: ${verdict.fails}` };
 }
 
 async function main(): Promise<number> {
