@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -21,7 +21,10 @@ beforeEach(async () => {
   world = await createWorld();
   folder = mkdtempSync(join(tmpdir(), 'plan-'));
 });
-afterEach(() => world.close());
+afterEach(async () => {
+  await world.close();
+  rmSync(folder, { recursive: true, force: true });
+});
 
 const manifest = (name: string, over: JsonObject = {}) => ({
   apiVersion: 'ai-platform.dev/v1alpha1',

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
-import { readOptions } from '../../operator/options.ts';
+import { readOptions, usage } from '../../operator/options.ts';
 import { compileCrd, type PlainObject } from '../../schema/index.ts';
 import { reference } from '../../scripts/reference.ts';
 
@@ -108,6 +108,12 @@ test('The runbook explains every reason of a tenant', () => {
   expect(reasons).toContain('UpToDate');
   const headings = [...file('docs/runbook.md').matchAll(/^### (\w+)$/gm)].map(([, heading]) => heading);
   expect(reasons.filter(reason => !headings.includes(reason))).toEqual([]);
+});
+
+test('The README lists the flags that the operator has', () => {
+  const listed = [...file('README.md').matchAll(/^\| `(--[\w-]+)` \|/gm)].map(([, flag]) => flag);
+  const known = [...usage().matchAll(/^ {2}(--[\w-]+)/gm)].map(([, flag]) => flag).filter(flag => flag !== '--help');
+  expect(listed).toEqual(known);
 });
 
 const FLAG =
