@@ -1,10 +1,24 @@
-import type { GcpCall, JsonObject } from '../ports.ts';
+import type { GcpCall, GcpCode, JsonObject } from '../ports.ts';
 import { failureOf } from './errors.ts';
 import { filled, objects, texts } from './parse.ts';
 import type { Listed } from './sharedList.ts';
 
 /** More pages than any list here can have: a server that never ends its list is not followed for ever. */
 const MAX_PAGES = 2_000;
+
+/**
+ * Answers of a service that has such a list and can't give it now. Any other says that it will not: for want of rights, or
+ * because the address has none, as that of a proxy or of a stand-in for Google Cloud may.
+ */
+const PASSING: ReadonlySet<GcpCode> = new Set([
+  'ABORTED',
+  'CANCELLED',
+  'DATA_LOSS',
+  'DEADLINE_EXCEEDED',
+  'INTERNAL',
+  'RESOURCE_EXHAUSTED',
+  'UNAVAILABLE',
+]);
 
 /**
  * All pages of a list method. `field` holds a page's items, `read` gives an item's key and value; an item that it can't
@@ -22,7 +36,8 @@ export async function listAll<T>(
   let pageToken: string | undefined;
   for (let pages = 1; pages <= MAX_PAGES; pages++) {
     const result = await call(method, { ...request, pageToken });
-    if (!result.ok) return { ok: false, failure: failureOf(method, result.status) };
+    if (!result.ok)
+      return { ok: false, failure: failureOf(method, result.status), passes: PASSING.has(result.status.code) };
     for (const item of objects(result.response[field])) {
       const known = read(item);
       if (known) items.set(...known);
@@ -32,5 +47,5 @@ export async function listAll<T>(
     pageToken = filled(result.response.nextPageToken);
     if (!pageToken) return { ok: true, listing: { items, pages, partial } };
   }
-  return { ok: false, failure: { kind: 'Transient', message: `${method} did not come to an end.` } };
+  return { ok: false, failure: { kind: 'Transient', message: `${method} did not come to an end.` }, passes: false };
 }

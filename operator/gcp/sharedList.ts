@@ -9,7 +9,8 @@ export interface Listing<T> {
   partial: boolean;
 }
 
-export type Listed<T> = { ok: true; listing: Listing<T> } | { ok: false; failure: Failure };
+/** `passes`: it may well be given later. */
+export type Listed<T> = { ok: true; listing: Listing<T> } | { ok: false; failure: Failure; passes: boolean };
 
 /** One kind in one project (and region), answered from lists that all readers share. */
 export interface SharedList<T> {
@@ -68,8 +69,7 @@ export function createSharedList<T>(runtime: Runtime, list: () => Promise<Listed
   async function refresh(begun: Begun): Promise<Failure | undefined> {
     const result = await list();
     if (!result.ok) {
-      const { kind } = result.failure;
-      if (kind !== 'PermissionDenied' && kind !== 'NotFound' && kind !== 'Invalid') return result.failure;
+      if (result.passes) return result.failure;
       refusedUntil = runtime.monotonic() + REFUSED_MS;
       return undefined;
     }

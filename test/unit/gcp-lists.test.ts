@@ -276,6 +276,20 @@ describe('a list that does not tell', () => {
     expect(count(calls)).toEqual({ ListSecrets: 1, GetSecret: 3 });
   });
 
+  test.each(['UNKNOWN', 'UNIMPLEMENTED', 'NOT_FOUND', 'UNAUTHENTICATED'] as const)(
+    'an address that has none, and answers %s, is asked for each alone',
+    async code => {
+      const { reads, calls, core, ...cloud } = givenCloud();
+      await cloud.secret('key');
+      core.faults.add({
+        method: 'ListSecrets',
+        error: { code, message: 'HTTP 404 with a body that is not from a Google API.' },
+      });
+      for (let i = 0; i < 2; i++) expect((await reads.at(FRESH).secret(secretName('key'))).state).toBe('present');
+      expect(count(calls)).toEqual({ ListSecrets: 1, GetSecret: 2 });
+    },
+  );
+
   test('one that fails is a failure, not an absence', async () => {
     const { reads, core, ...cloud } = givenCloud();
     await cloud.secret('key');
