@@ -8,7 +8,7 @@ import type { EventRecorder } from './kube/events.ts';
 import type { Priority, Verdict } from './kube/queue.ts';
 import { CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES } from './kube/resources.ts';
 import type { ReadonlyStore } from './kube/store.ts';
-import { addFinalizer, patchStatus, removeFinalizer, type WriteOutcome } from './kube/writes.ts';
+import { addFinalizer, patchStatus, removeFinalizer, sameJson, type WriteOutcome } from './kube/writes.ts';
 import type { GcpCall, JsonObject, KubeApi, KubeObject, Runtime } from './ports.ts';
 import { isQuotaShort, type Stretch } from './stretch.ts';
 import { abandonable, deletionPolicy, deletionTargets, planAbandon, planDeletion } from './tenant/deletion.ts';
@@ -115,7 +115,8 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
       get object() {
         return now;
       },
-      writeStatus: async (status: TenantStatus) => settle(await patchStatus(kube, AI_TENANTS, now, statusJson(status))),
+      writeStatus: async (status: TenantStatus) =>
+        sameJson(now.status ?? {}, status) || settle(await patchStatus(kube, AI_TENANTS, now, statusJson(status))),
       addFinalizer: async () => settle(await addFinalizer(kube, AI_TENANTS, now, FINALIZER)),
       removeFinalizer: async () => {
         const outcome = await removeFinalizer(kube, AI_TENANTS, now, FINALIZER);
