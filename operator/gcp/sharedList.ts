@@ -43,7 +43,8 @@ interface Entry<T> {
 /**
  * Who needs something fresher than is known waits for one list that all share: at most one runs, and one more is waiting
  * for it to end. Where a list is dear (many pages), the first few read alone, until that has cost as much as a list would
- * have: never more than twice the least, whatever comes (the ski rental problem).
+ * have: never more than twice the least, whatever comes (the ski rental problem). Where the last list answered as many
+ * as that, those who can do with a somewhat older answer take it that so will the next, and list at once.
  * `absentMs`: for how long it is believed that something is not there.
  */
 export function createSharedList<T>(runtime: Runtime, list: () => Promise<Listed<T>>, absentMs: number): SharedList<T> {
@@ -53,6 +54,8 @@ export function createSharedList<T>(runtime: Runtime, list: () => Promise<Listed
   /** Calls that a list costs, and those that were made one by one since the last. */
   let price = 1;
   let spent = 0;
+  /** How many of those who can do with an older answer came since the last list. */
+  let shared = 0;
   let refusedUntil = Number.NEGATIVE_INFINITY;
   let turns = 0;
   /** The turn at which a call of ours that may have changed it ended. */
@@ -86,7 +89,7 @@ export function createSharedList<T>(runtime: Runtime, list: () => Promise<Listed
     listed = begun;
     partial = result.listing.partial;
     price = Math.max(pages, Math.ceil(items.size / ITEMS_A_CALL));
-    spent = 0;
+    spent = shared = 0;
     return undefined;
   }
 
@@ -133,9 +136,11 @@ export function createSharedList<T>(runtime: Runtime, list: () => Promise<Listed
       const sure = ({ read, begun }: Entry<T>) =>
         !doubted() && (read.state === 'present' || begun.turn > listed.turn || !partial);
 
+      if (maxAgeMs > 0) shared++;
       if (enough(known.begun) && sure(known)) return known.read;
+      const pays = spent + 1 >= price || (maxAgeMs > 0 && shared > price);
       const joins = running !== undefined && enough(running.begun);
-      if (now < refusedUntil || doubted() || (!joins && spent + 1 < price)) return alone(key, get);
+      if (now < refusedUntil || doubted() || (!joins && !pays)) return alone(key, get);
       const failure = await listFor(enough);
       if (failure) return { state: 'failed', failure };
       const found = lookUp(key);

@@ -211,6 +211,25 @@ describe('how fresh an answer is', () => {
     // Five GETs cost what a list does: no more than four come between two.
     expect(count(calls)).toEqual({ ListSecrets: 20, GetSecret: 80 });
   });
+
+  test('where the last list answered many checks, the next check lists at once; an edit still asks for one thing', async () => {
+    const { reads, calls, ...cloud } = givenCloud();
+    for (let i = 0; i < 500; i++) await cloud.secret(`key-${i}`);
+    for (let i = 0; i < 50; i++) await reads.at(RESYNC).secret(secretName(`key-${i}`));
+    expect(calls).toEqual(['ListSecrets']);
+    cloud.time.pass(RESYNC.listed + 1);
+    await reads.at(FRESH).secret(secretName('key-0'));
+    expect(calls).toEqual(['ListSecrets', 'GetSecret']);
+    for (let i = 0; i < 50; i++) await reads.at(RESYNC).secret(secretName(`key-${i}`));
+    expect(calls).toEqual(['ListSecrets', 'GetSecret', 'ListSecrets']);
+    // A project of which two are ours: a list of all the others would be dear.
+    for (const _ of ['an interval', 'another one', 'a third']) {
+      cloud.time.pass(RESYNC.listed + 1);
+      calls.length = 0;
+      for (let i = 0; i < 2; i++) await reads.at(RESYNC).secret(secretName(`key-${i}`));
+    }
+    expect(calls).toEqual(['GetSecret', 'GetSecret']);
+  });
 });
 
 describe('our own writes', () => {
