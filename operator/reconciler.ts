@@ -59,12 +59,21 @@ const paceMs = (changes: number): number => SOON_MS * 2 ** Math.max(0, changes -
 
 /** How old what is seen may be: an edit or a request is answered by a look at what is now. */
 const EDIT_AGES: Ages = { listed: 0, single: 0 };
+/** Nothing is there of a new tenant, or its creation is refused; ten thousand new ones are not a reason to list every second. */
+const NEW_AGES: Ages = { listed: 10_000, single: 0 };
 /** Who tries again shares lists with all others who do. */
 const RETRY_AGES: Ages = { listed: 1_000, single: 0 };
 /** Who waits for an operation to end waits for nothing that a policy or a version says. */
 const WAIT_AGES: Ages = { listed: 1_000, single: 30_000 };
 
-export type Reconcile = (key: string, run?: { priority: Priority; failures: number }) => Promise<Verdict>;
+interface Run {
+  priority: Priority;
+  failures: number;
+  /** Absent: by what the run is for. */
+  ages?: Ages;
+}
+
+export type Reconcile = (key: string, run?: Run) => Promise<Verdict>;
 
 export function createReconciler(options: ReconcilerOptions): Reconcile {
   const { kube, gcp, runtime, settings, events, log } = options;
@@ -147,7 +156,7 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     key: string,
     tenant: Tenant,
     project: string,
-    { priority, failures }: { priority: Priority; failures: number },
+    { priority, failures }: Run,
   ): Verdict | undefined {
     const failing = priority === 'retry' && failures > 0;
     const need = priority === 'edit' ? 'edit' : failing ? 'retry' : 'check';
@@ -209,7 +218,8 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     if (later) return later;
     if (!tenant.hasFinalizer && !(await held.addFinalizer())) return CONFLICT;
 
-    const observed = await observe(shared.at(ages(tenant, run)), targets(desired, tenant.status.inventory), {
+    const seen = ages(tenant, run);
+    const observed = await observe(shared.at(seen), targets(desired, tenant.status.inventory), {
       actAs: desired.actAs,
     });
     if (isQuotaShort(observed)) options.stretch.short(desired.project);
@@ -217,13 +227,14 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     const plan = planFor(tenant, desired, observed, settings, now);
     // What was seen may be old where nothing is to do: before a write, or a complaint, what is now is looked at; and so it
     // is before anything of ours is forgotten, which no later look would bring back.
-    const matters = run.priority === 'resync' && plan.steps.length + plan.blockers.length > 0;
-    const isOld = run.priority !== 'edit';
-    if (matters || (isOld && forgets(tenant.status.inventory, plan.inventory))) {
-      return reconcile(key, { ...run, priority: 'edit' });
+    const complains = plan.blockers.length > 0 && (run.priority === 'resync' || seen === NEW_AGES);
+    const writes = plan.steps.length > 0 && run.priority === 'resync';
+    if (complains || writes || (seen !== EDIT_AGES && forgets(tenant.status.inventory, plan.inventory))) {
+      return reconcile(key, { ...run, priority: 'edit', ages: EDIT_AGES });
     }
+    const pace = shared.paceMs(desired.project, desired.region, { actAs: desired.actAs });
     const before = report(tenant, desired, observed, plan, undefined, now);
-    if (plan.steps.length === 0) return conclude(held, tenant, before);
+    if (plan.steps.length === 0) return conclude(held, tenant, before, pace);
 
     if (!(await held.writeStatus(before.status))) return CONFLICT;
     const outcomes = await apply(held, plan, before.status, desired.actAs);
@@ -238,16 +249,16 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
       outcomes,
       runtime.now(),
     );
-    return conclude(held, tenant, after);
+    return conclude(held, tenant, after, pace);
   };
 
   /** Drift is noticed within an interval and a half. */
-  function ages(tenant: Tenant, run: { priority: Priority; failures: number }): Ages {
-    // A new tenant's account and service are not there yet, or their creation is refused.
+  function ages(tenant: Tenant, run: Run): Ages {
+    if (run.ages) return run.ages;
     const isNew = tenant.status.conditions.length === 0;
     if (run.priority === 'resync') return { listed: intervalMs(tenant, settings) / 2, single: 0 };
     if (run.priority === 'retry') return run.failures === 0 ? WAIT_AGES : RETRY_AGES;
-    return isNew ? RETRY_AGES : EDIT_AGES;
+    return isNew ? NEW_AGES : EDIT_AGES;
   }
 
   // ---------------------------------------------------------------------------------------------------- applying
@@ -288,7 +299,7 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
   }
 
   /** Writes the status if it differs, and says when to look again. */
-  async function conclude(held: Held, tenant: Tenant, { status, again, unread }: Report): Promise<Verdict> {
+  async function conclude(held: Held, tenant: Tenant, { status, again, unread }: Report, pace = 0): Promise<Verdict> {
     const requested = tenant.annotations[RECONCILE_REQUEST];
     const answered =
       requested === undefined || tenant.spec.suspend || unread ? {} : { lastHandledReconcileAt: requested };
@@ -296,10 +307,10 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     warn(held.object, tenant, final);
     if (!(await held.writeStatus(final))) return CONFLICT;
     options.onReport?.(tenant, final);
-    return verdict(tenant, again, final.projectId);
+    return verdict(tenant, again, final.projectId, pace);
   }
 
-  function verdict(tenant: Tenant, again: Again, project = ''): Verdict {
+  function verdict(tenant: Tenant, again: Again, project = '', pace = 0): Verdict {
     const key = `${tenant.namespace}/${tenant.name}`;
     if (again.kind === 'changed') {
       const { changes = 0, generation } = streaks.get(key) ?? {};
@@ -308,9 +319,16 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
       return { kind: 'again', afterMs: Math.min(edited ? EDIT_WAITS_MS : SLOWEST_MS, paceMs(changes + 1)) };
     }
     streaks.delete(key);
-    if (again.kind === 'after') return { kind: 'again', afterMs: again.ms };
+    if (again.kind === 'after') return { kind: 'again', afterMs: together(again.ms, pace) };
     if (again.kind === 'backoff') return { kind: 'retry', atMostMs: again.capMs, atLeastMs: again.atLeastMs };
     return atSlot(tenant, project);
+  }
+
+  /** All who wait for an operation in one place come back at the same moments: one list serves them all. */
+  function together(afterMs: number, pace: number): number {
+    if (pace <= SOON_MS) return afterMs;
+    const now = runtime.monotonic();
+    return Math.ceil((now + afterMs) / pace) * pace - now;
   }
 
   function atSlot(tenant: Tenant, project: string): Verdict {

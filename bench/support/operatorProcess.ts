@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,11 +9,16 @@ import { startKubeServer, writeKubeconfig } from '../../sandbox/kube/index.ts';
 import { freePort, memoryOf } from './processes.ts';
 import type { World } from './world.ts';
 
-const MAIN = fileURLToPath(new URL('../../operator/main.ts', import.meta.url));
+const BUNDLE = fileURLToPath(new URL('../../scripts/bundle.mjs', import.meta.url));
 
-/** The real operator process over HTTP on the world as it stands: until it is ready, and what it takes in memory then. */
+/**
+ * The operator as its image runs it, one bundled file in a process of its own, over HTTP on the world as it stands: until
+ * it is ready, and what it takes in memory (MiB, resident) once it has looked at everything and rests.
+ */
 export async function measureProcess(world: World): Promise<{ readyMs: number; residentMiB: number }> {
   const folder = mkdtempSync(join(tmpdir(), 'aitenant-bench-'));
+  const bundled = spawnSync(process.execPath, [BUNDLE, `--outdir=${folder}`], { encoding: 'utf8' });
+  if (bundled.status !== 0) throw new Error(bundled.stderr);
   const kube = await startKubeServer({ core: world.kubeCore });
   const gcp = await startGcpServer({ core: world.google });
   const kubeconfig = join(folder, 'kubeconfig');
@@ -25,7 +30,7 @@ export async function measureProcess(world: World): Promise<{ readyMs: number; r
     `--metrics-address=127.0.0.1:${metrics}`,
   ];
   const start = performance.now();
-  const child = spawn(process.execPath, [MAIN, ...flags], {
+  const child = spawn(process.execPath, [join(folder, 'operator.mjs'), ...flags], {
     stdio: ['ignore', 'ignore', 'inherit'],
     env: {
       PATH: process.env.PATH,

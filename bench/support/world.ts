@@ -35,6 +35,7 @@ export interface World {
   operatorKube: KubeApi;
   /** A secret with one version for each tenant, in its project, with consent. */
   prepare(count: number): Promise<void>;
+  /** So many in all. */
   createTenants(count: number): Promise<void>;
   start(workers?: number): Promise<Operator>;
 }
@@ -82,6 +83,7 @@ export async function createWorld(options: {
   const kubeCore = createKubeCore({ runtime: time });
   const busy = { gcpMs: 0, kubeMs: 0 };
   const ready = new Set<string>();
+  let made = 0;
   const traffic = createTraffic();
   const gcp: GcpCall = (method, request, callOptions) => {
     traffic.count(method, request);
@@ -135,7 +137,8 @@ export async function createWorld(options: {
       }
     },
     async createTenants(count) {
-      for (let i = 0; i < count; i++) await done(operatorKube.create(AI_TENANTS, namespace(i), tenant(i)));
+      for (let i = made; i < count; i++) await done(operatorKube.create(AI_TENANTS, namespace(i), tenant(i)));
+      made = Math.max(made, count);
     },
     async start(workers = 16) {
       const operator = createOperator({

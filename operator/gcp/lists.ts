@@ -13,7 +13,7 @@ import { createSharedList, type SharedList } from './sharedList.ts';
 
 /** How old an answer may be, milliseconds from when its call began. */
 export interface Ages {
-  /** Of what is listed, if it is there; that it is not is believed for a second at most. */
+  /** Of what is listed; that something of ours is not there is believed for ten seconds at most, of a secret not at all. */
   listed: number;
   /** Of what is read one by one: policies and versions. What is not there is always looked for again. */
   single: number;
@@ -25,13 +25,17 @@ export interface SharedReads {
   at(ages: Ages): Reads;
   /** A step's call has ended, whichever way. */
   wrote(call: Call, outcome: Executed, options?: GcpCallOptions): void;
+  /** How many milliseconds are to lie between two lists of a region's services for those who wait for one to be ready. */
+  paceMs(project: string, region: string, options?: GcpCallOptions): number;
 }
 
 /** The most that ListServiceAccounts gives (iam.googleapis.com, v1 discovery document); the others take more. */
 const ACCOUNTS_PAGE = 100;
 const PAGE = 1_000;
 /** Ours to make, and making what is there already is refused: a stale look does no harm. */
-const OURS_ABSENT_MS = 1_000;
+const OURS_ABSENT_MS = 10_000;
+/** A list takes as long as there is much in it: 1,000 services, the most that a region holds, are listed every 5 s. */
+const PACE_MS = 5;
 /** People make secrets, and wait for what comes of it. */
 const THEIRS_ABSENT_MS = 0;
 /** What was read one by one is kept so long at most: for those who wait for an operation to end. */
@@ -84,6 +88,8 @@ export function createSharedReads(call: GcpCall, runtime: Runtime): SharedReads 
         ),
     }),
     wrote: (step, outcome, options) => changed(knownTo(options), step, outcome),
+    paceMs: (project, region, options) =>
+      PACE_MS * knownTo(options).services(`projects/${project}/locations/${region}`).size(),
   };
 }
 

@@ -20,6 +20,8 @@ export interface SharedList<T> {
   wrote(key: string, succeeded: boolean): void;
   /** Keys of what was there when last looked at, however long ago. */
   keysOf(is: (value: T) => boolean): string[];
+  /** How much was there when last looked at. */
+  size(): number;
 }
 
 /** A list that is refused is asked for again after this; until then each is read alone. */
@@ -150,6 +152,7 @@ export function createSharedList<T>(runtime: Runtime, list: () => Promise<Listed
       written.set(key, ++turns);
       if (!succeeded) refused.add(key);
     },
+    size: () => entries.size,
     keysOf(is) {
       return [...entries].flatMap(([key, { read }]) => (read.state === 'present' && is(read.value) ? [key] : []));
     },

@@ -86,6 +86,24 @@ describe('calls of Google Cloud', () => {
   });
 });
 
+test('a new tenant is refused by what is now, not by a list from before consent was given', async () => {
+  await world.prepare(11);
+  const [namespace] = tenantKey(10).split('/');
+  const consent = (labels: Record<string, string>) =>
+    world.google.call('google.cloud.secretmanager.v1.SecretManagerService.UpdateSecret', {
+      secret: { name: `projects/project-0/secrets/${tenantName(10)}-key`, labels },
+      updateMask: 'labels',
+    });
+  expect(await consent({})).toMatchObject({ ok: true });
+  operator = await world.start();
+  // The first of that project: its list tells of both secrets.
+  await world.createTenants(1);
+  await until(() => world.ready.size === 1, 'the first is Ready');
+  expect(await consent({ 'ai-tenant-namespace': String(namespace) })).toMatchObject({ ok: true });
+  await world.createTenants(11);
+  await until(() => world.ready.size === 11, 'all are Ready, without a skip of time');
+});
+
 describe('after a restart', () => {
   test.each([
     ['the spec was edited', { spec: { scaling: { minInstances: 0, maxInstances: 12 } } }, 'UpdateService'],
