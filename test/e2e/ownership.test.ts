@@ -65,6 +65,8 @@ describe('a service that exists already', () => {
     expect(message).toContain('not to cluster-1/default/theirs');
     expect(await world.service('theirs')).toEqual(before);
 
+    // A deletion amid the calls would wait for the grant that may still come.
+    await world.check('theirs');
     await world.remove('theirs');
     await world.gone('theirs');
     expect(await world.service('theirs')).toEqual(before);
