@@ -1,5 +1,6 @@
 import { APIConnectionTimeoutError, APIError, OpenAI } from 'openai';
 import type { Config } from './config.ts';
+import { createFetch } from './fetch.ts';
 import { Problem } from './problem.ts';
 
 /**
@@ -15,10 +16,12 @@ export interface Model {
  * The OpenAI client for the whole process. It never tries again by itself: who calls sees the 429 and its `Retry-After`,
  * and decides. Connections are kept alive and shared.
  */
-export function openAiModel(config: Config, apiKey: string, scrub: (text: string) => string): Model {
+export async function openAiModel(config: Config, apiKey: string, scrub: (text: string) => string): Promise<Model> {
+  const baseURL = config.baseUrl ?? 'https://api.openai.com/v1';
   const client = new OpenAI({
     apiKey,
-    baseURL: config.baseUrl ?? 'https://api.openai.com/v1',
+    baseURL,
+    fetch: (await createFetch(baseURL)) as unknown as typeof fetch,
     maxRetries: 0,
     // The caller's signal has the deadline; this one comes after it and only bounds what the signal should have ended.
     timeout: config.modelTimeoutMs + 5000,
@@ -82,8 +85,9 @@ function toProblem(error: unknown, signal: AbortSignal, scrub: (text: string) =>
   if (error instanceof APIConnectionTimeoutError) return new Problem(504, 'model_timeout', 'The model did not answer.');
   if (error instanceof SyntaxError) return strangeAnswer();
   if (!(error instanceof APIError)) {
-    // fetch's own way to say that the connection broke while the body was being read.
-    return error instanceof TypeError ? new Problem(502, 'model_stream_cut', "The model's answer broke off.") : error;
+    // The connection broke while the body was being read.
+    const broken = error instanceof TypeError || (error instanceof Error && 'code' in error);
+    return broken ? new Problem(502, 'model_stream_cut', "The model's answer broke off.") : error;
   }
   const headers = retryAfter(error.headers);
   switch (error.status) {

@@ -1,0 +1,100 @@
+import type { ClientRequest, IncomingMessage, RequestOptions } from 'node:http';
+
+/** What the OpenAI client reads of a `Response`. */
+export interface LeanResponse {
+  ok: boolean;
+  status: number;
+  url: string;
+  headers: { get(name: string): string | null; entries(): Iterable<[string, string]> };
+  /** Its chunks as they come, no faster than they are taken. */
+  body: IncomingMessage;
+  text(): Promise<string>;
+}
+
+interface LeanRequest {
+  method?: string;
+  headers?: Headers;
+  body?: string;
+  signal?: AbortSignal;
+}
+
+/** The most of an answer that is read at once, in bytes; a stream may be longer. */
+const maxTextBytes = 16 * 1024 * 1024;
+
+/**
+ * `fetch` for the one thing that is fetched here: a JSON request to the model's API. Node's own costs several times what the
+ * rest of a `/chat` does, and 40 MiB. Connections are kept alive and shared; no redirect is followed (the key goes where it
+ * was meant to go), nothing is compressed, nothing is sent twice but what a connection lost that the other side had closed
+ * while it lay idle. Rejects as `fetch` does: with a TypeError if there is no connection, with the signal's reason if that aborts.
+ */
+export async function createFetch(baseUrl: string): Promise<(url: string, init: LeanRequest) => Promise<LeanResponse>> {
+  const { Agent, request } = baseUrl.startsWith('https:') ? await import('node:https') : await import('node:http');
+  const agent = new Agent({ keepAlive: true, maxFreeSockets: 1000 });
+
+  return (url, { method, headers, body = '', signal }) => {
+    const { hostname, port, pathname, search } = new URL(url);
+    const options: RequestOptions = {
+      agent,
+      method,
+      hostname: hostname.replace(/^\[|\]$/g, ''),
+      port,
+      path: pathname + search,
+      headers: { ...Object.fromEntries(headers ?? []), 'content-length': Buffer.byteLength(body) },
+    };
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) return reject(signal.reason);
+      let asked: ClientRequest;
+      let answer: IncomingMessage | undefined;
+      const abort = () => (answer ?? asked).destroy(signal?.reason);
+      const ask = () => {
+        asked = request(options);
+        asked.on('response', response => {
+          answer = response;
+          // Of a body that nobody reads; who reads it is told as well.
+          response.on('error', () => {});
+          response.on('close', () => signal?.removeEventListener('abort', abort));
+          resolve(leanResponse(url, response));
+        });
+        asked.on('error', (error: NodeJS.ErrnoException) => {
+          if (answer) return;
+          if (asked.reusedSocket && error.code === 'ECONNRESET' && !signal?.aborted) return ask();
+          signal?.removeEventListener('abort', abort);
+          reject(signal?.aborted ? signal.reason : new TypeError('fetch failed', { cause: error }));
+        });
+        asked.end(body);
+      };
+      signal?.addEventListener('abort', abort, { once: true });
+      ask();
+    });
+  };
+}
+
+function leanResponse(url: string, answer: IncomingMessage): LeanResponse {
+  const { statusCode: status = 0, headers } = answer;
+  return {
+    status,
+    ok: status >= 200 && status < 300,
+    url,
+    headers: {
+      get: name => headers[name.toLowerCase()]?.toString() ?? null,
+      entries: () => Object.entries(headers).map(([name, value]) => [name, String(value)]),
+    },
+    body: answer,
+    text: () => textOf(answer),
+  };
+}
+
+function textOf(answer: IncomingMessage): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    answer.on('data', (chunk: Buffer) => {
+      chunks.push(chunk);
+      size += chunk.length;
+      if (size > maxTextBytes) answer.destroy(new TypeError('an answer that does not end'));
+    });
+    answer.on('end', () => resolve(Buffer.concat(chunks, size).toString()));
+    answer.on('error', error => reject(error));
+    answer.on('close', () => reject(new TypeError('terminated')));
+  });
+}
