@@ -49,8 +49,8 @@ export function createChat(
 /** A signal that aborts when the caller goes away or the model takes too long; `release` is called when the answer is over. */
 function lifeOf(ctx: Context, release: () => void, timeoutMs: number): AbortSignal {
   const life = new AbortController();
-  const late = new Problem(504, 'model_timeout', `The model did not finish within ${timeoutMs / 1000} s.`);
-  const timer = setTimeout(() => life.abort(late), timeoutMs);
+  const text = `The model did not finish within ${timeoutMs / 1000} s.`;
+  const timer = setTimeout(() => life.abort(new Problem(504, 'model_timeout', text)), timeoutMs);
   ctx.res.once('close', () => {
     clearTimeout(timer);
     release();

@@ -28,9 +28,9 @@ for (const name of ['operator', 'backend']) {
     format: 'esm',
     target: 'node24',
     banner: { js: banner },
-    minify: true,
-    // Errors are told apart and logged by their names.
-    keepNames: true,
+    // Not the identifiers: errors are told apart and logged by their names, and keeping those another way costs time in each call.
+    minifySyntax: true,
+    minifyWhitespace: true,
     legalComments: 'linked',
     metafile: true,
     logLevel: 'warning',
