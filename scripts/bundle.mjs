@@ -1,4 +1,4 @@
-// npm run bundle [-- --outdir=DIR]: makes operator.mjs and backend.mjs (in dist/), each with all that its process needs, and the
+// npm run bundle [-- --outdir=DIR] [operator] [backend]: makes operator.mjs and backend.mjs (in dist/), each with all that its process needs, and the
 // licences' texts of what is in them.
 import { isBuiltin } from 'node:module';
 import { relative, resolve } from 'node:path';
@@ -7,7 +7,10 @@ import { parseArgs } from 'node:util';
 import { build } from 'esbuild';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const { values } = parseArgs({ options: { outdir: { type: 'string', default: `${root}dist` } } });
+const { values, positionals } = parseArgs({
+  options: { outdir: { type: 'string', default: `${root}dist` } },
+  allowPositionals: true,
+});
 const outdir = resolve(values.outdir);
 
 // CommonJS packages ask for Node.js's own modules by `require`, which an ES module has not.
@@ -17,7 +20,7 @@ const banner =
 // What `debug` and `ws` use if it is there and do without; `<runtime>` is esbuild's own.
 const optional = new Set(['<runtime>', 'supports-color', 'bufferutil', 'utf-8-validate']);
 
-for (const name of ['operator', 'backend']) {
+for (const name of positionals.length > 0 ? positionals : ['operator', 'backend']) {
   const { metafile } = await build({
     absWorkingDir: root,
     entryPoints: { [name]: `${name}/main.ts` },

@@ -183,7 +183,7 @@ describe('more than it will take', () => {
     const backend = await givenBackend(model, { MAX_CONCURRENCY: '2' });
     const leave = new AbortController();
     const waiting = [1, 2].map(() => chat(backend, 'wait', {}, leave.signal).catch(() => undefined));
-    await expect.poll(() => model.counters.inFlight).toBe(2);
+    await expect.poll(() => model.counters.inFlight, { timeout: 10_000 }).toBe(2);
     const refused = await chat(backend, 'one more');
     expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '1']);
     expect(await codeOf(refused)).toBe('overloaded');
@@ -310,9 +310,9 @@ describe('a stream', () => {
       .toBe(true);
     expect(model.counters).toMatchObject({ completed: 0, inFlight: 1 });
     socket.resume();
-    await expect.poll(() => model.counters.chunks).toBeGreaterThan(last);
+    await expect.poll(() => model.counters.chunks, { timeout: 10_000 }).toBeGreaterThan(last);
     socket.destroy();
-    await expect.poll(() => model.counters).toMatchObject({ aborted: 1, inFlight: 0 });
+    await expect.poll(() => model.counters, { timeout: 10_000 }).toMatchObject({ aborted: 1, inFlight: 0 });
   });
 });
 
@@ -325,10 +325,10 @@ describe('a caller that goes away', () => {
     const leave = new AbortController();
     const asked = kind === 'chat' ? chat(backend, 'Hello', {}, leave.signal) : stream(backend, 'Hello', leave.signal);
     const gone = expect(asked).rejects.toThrow();
-    await expect.poll(() => model.counters.inFlight).toBe(1);
+    await expect.poll(() => model.counters.inFlight, { timeout: 10_000 }).toBe(1);
     leave.abort();
     await gone;
-    await expect.poll(() => model.counters).toMatchObject({ aborted: 1, inFlight: 0 });
+    await expect.poll(() => model.counters, { timeout: 10_000 }).toMatchObject({ aborted: 1, inFlight: 0 });
     await expect
       .poll(() => backend.requests().at(-1))
       .toMatchObject({ path: '/chat', status: 499, code: 'caller_gone' });
@@ -341,7 +341,9 @@ describe('a caller that goes away', () => {
     const reader = (await stream(backend, 'Hello', leave.signal)).body?.getReader();
     await reader?.read();
     leave.abort();
-    await expect.poll(() => model.counters).toMatchObject({ aborted: 1, inFlight: 0, completed: 0 });
+    await expect
+      .poll(() => model.counters, { timeout: 10_000 })
+      .toMatchObject({ aborted: 1, inFlight: 0, completed: 0 });
     expect((await fetch(`${backend.url}/health`)).status).toBe(200);
   });
 });
@@ -381,7 +383,7 @@ describe('a failure of the model', () => {
     expect(await answer.json()).toEqual({ error: { code, message: expect.stringMatching(/\S/) } });
     // Never tried again behind the caller's back.
     expect(model.counters.requests).toBe(before + 1);
-    await expect.poll(() => model.counters.inFlight).toBe(0);
+    await expect.poll(() => model.counters.inFlight, { timeout: 10_000 }).toBe(0);
     model.settings.fault = undefined;
     expect((await chat(backend, 'Hello')).status).toBe(200);
   });
@@ -459,9 +461,9 @@ describe('the process', () => {
       const backend = await givenBackend(model);
       const asked = chat(backend, 'Hello');
       const streamed = stream(backend, 'one two three').then(answer => answer.text());
-      await expect.poll(() => model.counters.inFlight).toBe(2);
+      await expect.poll(() => model.counters.inFlight, { timeout: 10_000 }).toBe(2);
       const stopped = backend.stop(signal);
-      await expect.poll(() => backend.output()).toContain('"stopping"');
+      await expect.poll(() => backend.output(), { timeout: 10_000 }).toContain('"stopping"');
       await expect(fetch(`${backend.url}/health`)).rejects.toThrow();
       expect(await (await asked).json()).toEqual({ response: 'gpt-3.5-turbo heard: Hello' });
       expect(await streamed).toMatch(/event: done/);
@@ -474,11 +476,11 @@ describe('the process', () => {
     const model = await givenModel({ fault: { kind: 'hang' } });
     const backend = await givenBackend(model);
     const cut = expect(chat(backend, 'Hello')).rejects.toThrow();
-    await expect.poll(() => model.counters.inFlight).toBe(1);
+    await expect.poll(() => model.counters.inFlight, { timeout: 10_000 }).toBe(1);
     expect(await backend.stop()).toBe(0);
     await cut;
     expect(backend.output()).toContain('some requests were cut');
-    await expect.poll(() => model.counters).toMatchObject({ aborted: 1, inFlight: 0 });
+    await expect.poll(() => model.counters, { timeout: 10_000 }).toMatchObject({ aborted: 1, inFlight: 0 });
   });
 
   test('a variable it can’t use: it says which, and exits with 1', async () => {
