@@ -34,7 +34,7 @@ afterEach(async () => {
 async function start(env: Record<string, string> = {}): Promise<void> {
   const [, cmd = '[]'] = /^CMD (\[.*\])$/m.exec(readFileSync(`${ROOT}Dockerfile.backend`, 'utf8')) ?? [];
   const [file = '', ...args] = (JSON.parse(cmd) as string[]).map(word =>
-    word.replace('node backend/main.ts', `${process.execPath} ${ROOT}backend/main.ts`),
+    word.replace(/\bnode (.*)\bbackend\.mjs/, `${process.execPath} $1${ROOT}backend/main.ts`),
   );
   output = '';
   child = spawn(file, args, {
