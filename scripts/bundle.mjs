@@ -1,5 +1,7 @@
-// npm run bundle [-- --outdir=DIR] [operator] [backend]: makes operator.mjs and backend.mjs (in dist/), each with all that its process needs, and the
-// licences' texts of what is in them.
+// npm run bundle [-- --outdir=DIR] [operator] [backend]: makes operator.mjs and backend.mjs (in dist/), each with all that its
+// process needs; beside it the licences' texts and a list (CycloneDX) of what is in it.
+import { execFileSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { isBuiltin } from 'node:module';
 import { relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -44,8 +46,38 @@ for (const name of positionals.length > 0 ? positionals : ['operator', 'backend'
   if (missing.length > 0) throw new Error(`${name} would ask for ${missing} when it runs`);
   for (const [file, { bytes, inputs }] of Object.entries(metafile.outputs)) {
     if (file.endsWith('.mjs')) {
+      writeFileSync(
+        resolve(root, `${file}.cdx.json`),
+        `${JSON.stringify(sbomOf(name, Object.keys(inputs)), null, 1)}\n`,
+      );
       const path = relative(process.cwd(), resolve(root, file));
       console.log(`${path}  ${(bytes / 2 ** 20).toFixed(2)} MiB of ${Object.keys(inputs).length} modules`);
     }
   }
+}
+
+/** npm's own list of everything that is locked, less what is not in the bundle. */
+function sbomOf(name, modules) {
+  const folders = new Set(modules.flatMap(path => /^.*node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/.exec(path)?.[0] ?? []));
+  const refs = new Set(
+    [...folders].map(folder => {
+      const own = JSON.parse(readFileSync(resolve(root, folder, 'package.json'), 'utf8'));
+      return `${own.name}@${own.version}`;
+    }),
+  );
+  const args = ['sbom', '--sbom-format=cyclonedx', '--package-lock-only', '--loglevel=error'];
+  const all = JSON.parse(execFileSync('npm', args, { cwd: root, encoding: 'utf8', maxBuffer: 2 ** 26 }));
+  const components = all.components.filter(component => refs.delete(`${component.name}@${component.version}`));
+  if (refs.size > 0) throw new Error(`not in package-lock.json: ${[...refs]}`);
+  const kept = new Set(components.map(component => component['bom-ref']));
+  const dependencies = all.dependencies
+    .filter(({ ref }) => kept.has(ref))
+    .map(({ ref, dependsOn = [] }) => ({ ref, dependsOn: dependsOn.filter(other => kept.has(other)) }));
+  const { component } = all.metadata;
+  return {
+    ...all,
+    metadata: { ...all.metadata, component: { ...component, name, 'bom-ref': name } },
+    components,
+    dependencies,
+  };
 }

@@ -22,8 +22,10 @@ test('one file for each process, and the licences of what is in it', () => {
   expect(readdirSync(folder).sort()).toEqual([
     'backend.mjs',
     'backend.mjs.LEGAL.txt',
+    'backend.mjs.cdx.json',
     'operator.mjs',
     'operator.mjs.LEGAL.txt',
+    'operator.mjs.cdx.json',
   ]);
 });
 
