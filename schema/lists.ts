@@ -3,6 +3,9 @@ import { fieldSchema, isObject, type Schema } from './model.ts';
 import { json } from './text.ts';
 import type { FieldCause } from './types.ts';
 
+/** Objects in which all is there once: they are not changed once they are stored. */
+const sound = new WeakMap<Schema, WeakSet<object>>();
+
 /**
  * Items of a list of type set, and the keys of a list of type map, are there once.
  * Source: k8s.io/apiextensions-apiserver v0.37.2, pkg/apiserver/schema/listtype.
@@ -14,11 +17,15 @@ export function validateLists(schema: Schema, value: unknown, path: string): Fie
     return [...checkList(schema, value, path), ...below];
   }
   if (!isObject(value)) return [];
-  return Object.entries(value).flatMap(([name, item]) => {
+  const known = sound.get(schema) ?? new WeakSet();
+  if (known.has(value)) return [];
+  const found = Object.entries(value).flatMap(([name, item]) => {
     const property = fieldSchema(schema, name);
     if (!property) return [];
     return validateLists(property, item, Object.hasOwn(schema.properties, name) ? child(path, name) : at(path, name));
   });
+  if (found.length === 0) sound.set(schema, known.add(value));
+  return found;
 }
 
 function checkList(schema: Schema, list: unknown[], path: string): FieldCause[] {
@@ -36,6 +43,7 @@ function checkList(schema: Schema, list: unknown[], path: string): FieldCause[] 
 
 /** The second of each group of equal items; further ones are not reported. */
 function repeated(list: unknown[]): number[] {
+  if (list.length < 2) return [];
   const seen = new Map<string, number>();
   return list.flatMap((item, i) => {
     const text = json(item);

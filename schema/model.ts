@@ -134,5 +134,6 @@ export function equal(a: unknown, b: unknown): boolean {
 
 /** Sets an own property, whatever its name (`__proto__` too). */
 export function put(target: PlainObject, name: string, value: unknown): void {
-  Object.defineProperty(target, name, { value, enumerable: true, configurable: true, writable: true });
+  if (name !== '__proto__') target[name] = value;
+  else Object.defineProperty(target, name, { value, enumerable: true, configurable: true, writable: true });
 }

@@ -48,6 +48,7 @@ export function validateValue(schema: Schema, value: unknown, path: string, old?
 }
 
 function ratcheted(schema: Schema, value: unknown, path: string, old: Old | undefined): Result {
+  if (old && isObject(value) && value === old.value) return result(1);
   const found = validateNode(schema, value, path, old);
   return found.errors.length > 0 && old && equal(value, old.value) ? result(found.matches) : found;
 }

@@ -36,6 +36,10 @@ export interface RuleTree {
   properties: Record<string, RuleTree>;
   items?: RuleTree;
   values?: RuleTree;
+  /** Some rule here or below compares with what was. */
+  asksForOld: boolean;
+  /** For which all rules, here and below, have held. What is stored is never changed, so they hold for good. */
+  held: WeakSet<object>;
 }
 
 export type CompiledExpression = { ok: true; run: Program; usesOldSelf: boolean } | { ok: false; message: string };
@@ -108,7 +112,17 @@ export function compileRules(schema: Schema, isResource: boolean): RuleTree | un
   const items = below(schema.items);
   const values = below(fieldSchema({ ...schema, properties: {} }, ''));
   if (rules.length + Object.keys(properties).length === 0 && !items && !values) return undefined;
-  return { schema: isResource ? withMeta(schema, readSchema) : schema, isResource, rules, properties, items, values };
+  const parts = [...Object.values(properties), ...(items ? [items] : []), ...(values ? [values] : [])];
+  return {
+    schema: isResource ? withMeta(schema, readSchema) : schema,
+    isResource,
+    rules,
+    properties,
+    items,
+    values,
+    asksForOld: rules.some(({ usesOldSelf }) => usesOldSelf) || parts.some(({ asksForOld }) => asksForOld),
+    held: new WeakSet(),
+  };
 }
 
 /** Runs the rules of a value that has passed the rest. `unchanged`: the nearest ancestor known before is as it was. */
@@ -120,7 +134,12 @@ export function validateRules(
   unchanged = false,
 ): FieldCause[] {
   if (value === null || value === undefined) return [];
+  if (typeof value === 'object' && tree.held.has(value)) return [];
   const same = old ? equal(value, old.value) : unchanged;
+  if (same && typeof value === 'object' && isObject(old?.value) && tree.held.has(old.value)) {
+    tree.held.add(value);
+    return [];
+  }
   const found = tree.rules.length > 0 ? runRules(tree, value, path, old, same) : [];
   if (Array.isArray(value) && tree.items) {
     const { items } = tree;
@@ -135,6 +154,7 @@ export function validateRules(
       else if (tree.values && !Object.hasOwn(tree.schema.properties, name))
         found.push(...validateRules(tree.values, item, at(path, name), before, same));
     }
+  if (found.length === 0 && !tree.asksForOld && !same && typeof value === 'object') tree.held.add(value);
   return found;
 }
 

@@ -15,6 +15,18 @@ const RESERVED = new Set(
 );
 const ESCAPES: Record<string, string> = { __: '__underscores__', '.': '__dot__', '-': '__dash__', '/': '__slash__' };
 
+const escaped = new WeakMap<Schema, Map<string, string | undefined>>();
+
+/** The name of a schema's field in a rule; undefined: a rule cannot name it. */
+function fieldName(schema: Schema, name: string): string | undefined {
+  let names = escaped.get(schema);
+  if (!names) {
+    names = new Map(Object.keys(schema.properties).map(field => [field, escapeName(field)]));
+    escaped.set(schema, names);
+  }
+  return names.get(name);
+}
+
 /** The name of a field in a rule; undefined: a rule cannot name it. */
 export function escapeName(name: string): string | undefined {
   if (!/^[A-Za-z_./-][\w./-]*$/.test(name)) return undefined;
@@ -33,6 +45,9 @@ export function withMeta(schema: Schema, read: (raw: unknown) => Schema): Schema
   return { ...schema, properties: { ...schema.properties, ...read({ properties: META }).properties } };
 }
 
+/** Objects as a schema has them seen: many rules look at one, and it is not changed once it is stored. */
+const seen = new WeakMap<Schema, WeakMap<object, CelInput>>();
+
 export function toCel(value: unknown, schema: Schema | undefined): CelInput {
   if (value === null || value === undefined || !schema) return null;
   if (typeof value === 'string') return fromText(value, schema);
@@ -43,13 +58,22 @@ export function toCel(value: unknown, schema: Schema | undefined): CelInput {
   if (typeof value === 'boolean') return value;
   if (Array.isArray(value)) return value.map(item => toCel(item, schema.items));
   if (!isObject(value)) return null;
+  let views = seen.get(schema);
+  if (!views) {
+    views = new WeakMap();
+    seen.set(schema, views);
+  }
+  const known = views.get(value);
+  if (known) return known;
   const isMap = typeof schema.additionalProperties === 'object';
   const entries = Object.entries(value).flatMap(([name, item]): [string, CelInput][] => {
     const property = fieldSchema(schema, name);
-    const key = isMap ? name : escapeName(name);
+    const key = isMap ? name : fieldName(schema, name);
     return property && key !== undefined ? [[key, toCel(item, property)]] : [];
   });
-  return new Map(entries);
+  const view = new Map(entries);
+  views.set(value, view);
+  return view;
 }
 
 function fromText(value: string, schema: Schema): CelInput {
