@@ -15,7 +15,8 @@ export function quantity(text: string): number | undefined {
 
 /** Whether two quantities have the same value, however they are written. */
 export function sameQuantity(a: string | undefined, b: string | undefined): boolean {
-  if (a === undefined || b === undefined) return a === b;
+  if (a === b) return true;
+  if (a === undefined || b === undefined) return false;
   const [x, y] = [quantity(a), quantity(b)];
-  return x !== undefined && y !== undefined ? Math.abs(x - y) < 1e-9 * Math.max(1, Math.abs(x)) : a === b;
+  return x !== undefined && y !== undefined && Math.abs(x - y) < 1e-9 * Math.max(1, Math.min(Math.abs(x), Math.abs(y)));
 }

@@ -50,14 +50,9 @@ function readSpec(value: unknown): TenantSpec {
   const resources = fields(spec.resources);
   return {
     region: text(spec.region) ?? '',
-    keys: list(spec.keys).map(fields).map(readKey),
+    keys: once(list(spec.keys).map(fields).map(readKey), ({ name }) => name),
     image: text(spec.image),
-    env: list(spec.env)
-      .map(fields)
-      .flatMap(item => {
-        const name = text(item.name);
-        return name ? [{ name, value: typeof item.value === 'string' ? item.value : '' }] : [];
-      }),
+    env: once(list(spec.env).map(fields).flatMap(readVariable), ({ name }) => name),
     scaling: {
       minInstances: numeric(scaling.minInstances, 0),
       maxInstances: numeric(scaling.maxInstances, 10),
@@ -69,6 +64,11 @@ function readSpec(value: unknown): TenantSpec {
     invokers: list(spec.invokers).flatMap(member => text(member) ?? []),
     suspend: spec.suspend === true,
   };
+}
+
+function readVariable(item: Fields): TenantSpec['env'] {
+  const name = text(item.name);
+  return name ? [{ name, value: typeof item.value === 'string' ? item.value : '' }] : [];
 }
 
 function readKey(key: Fields): KeySpec {
@@ -101,20 +101,24 @@ function readStatus(value: unknown): TenantStatus {
   const status = fields(value);
   return {
     observedGeneration: typeof status.observedGeneration === 'number' ? status.observedGeneration : undefined,
-    conditions: list(status.conditions).map(fields).flatMap(readCondition),
+    conditions: once(list(status.conditions).map(fields).flatMap(readCondition), ({ type }) => type),
     url: text(status.url),
     serviceAccountEmail: text(status.serviceAccountEmail),
     impersonatedServiceAccount: text(status.impersonatedServiceAccount),
     latestReadyRevision: text(status.latestReadyRevision),
     projectId: text(status.projectId),
     region: text(status.region),
-    keys: list(status.keys).map(fields).flatMap(readKeyStatus),
+    keys: once(list(status.keys).map(fields).flatMap(readKeyStatus), ({ name }) => name),
     lastHandledReconcileAt: text(status.lastHandledReconcileAt),
     reconciledHash: text(status.reconciledHash),
     image: text(status.image),
     inventory: list(status.inventory).map(fields).flatMap(readEntry),
   };
 }
+
+/** The first of each: these lists are maps to the API server, which refuses a status with two of one key. */
+const once = <T>(items: T[], key: (item: T) => string): T[] =>
+  items.filter((item, at) => items.findIndex(other => key(other) === key(item)) === at);
 
 function readCondition(item: Fields): Condition[] {
   const type = text(item.type);

@@ -62,7 +62,8 @@ const object = (value: Json | undefined): JsonObject =>
 const objects = (value: Json | undefined): JsonObject[] => (Array.isArray(value) ? value.map(object) : []);
 const text = (value: Json | undefined): string | undefined =>
   typeof value === 'string' ? value : typeof value === 'number' ? String(value) : undefined;
-const number = (value: Json | undefined): number => Number(value ?? 0);
+/** 0, proto3's default, for what is no number. */
+const number = (value: Json | undefined): number => (Number.isFinite(Number(value)) ? Number(value) : 0);
 
 /** The container that takes the requests: the one with ports where there are several. */
 function servingIndex(containers: JsonObject[]): number {

@@ -10,7 +10,7 @@ import { parsePolicy } from '../../operator/gcp/policy.ts';
 import type { Reads } from '../../operator/gcp/reads.ts';
 import { parseService } from '../../operator/gcp/runService.ts';
 import { parseVersion } from '../../operator/gcp/secretAccess.ts';
-import type { GcpCall, GcpResult, JsonObject } from '../../operator/ports.ts';
+import type { GcpCall, GcpCode, GcpResult, JsonObject } from '../../operator/ports.ts';
 import type { Targets } from '../../operator/tenant/plan.ts';
 import type { Call } from '../../operator/tenant/types.ts';
 import { fakeRuntime } from './support/fakeRuntime.ts';
@@ -314,13 +314,15 @@ describe('names', () => {
 });
 
 describe('all pages of a list', () => {
-  const list = (...pages: (JsonObject | undefined)[]) => {
+  const list = (...pages: (JsonObject | GcpCode)[]) => {
     let asked = 0;
     const tokens: unknown[] = [];
     const call: GcpCall = async (_method, request) => {
       tokens.push(request.pageToken);
-      const response = pages[Math.min(asked++, pages.length - 1)];
-      return response ? { ok: true, response } : { ok: false, status: { code: 'UNAVAILABLE', message: 'no' } };
+      const page = pages[Math.min(asked++, pages.length - 1)] ?? 'INTERNAL';
+      return typeof page === 'string'
+        ? { ok: false, status: { code: page, message: 'no' } }
+        : { ok: true, response: page };
     };
     const read = ({ id }: JsonObject): [string, JsonObject] | undefined =>
       typeof id === 'string' ? [id, { id }] : undefined;
@@ -351,11 +353,22 @@ describe('all pages of a list', () => {
     expect(await result).toMatchObject({ ok: true, listing: { items: new Map([['a', { id: 'a' }]]), partial: true } });
   });
 
-  test('fail as a whole where one fails', async () => {
-    expect(await list({ secrets: [], nextPageToken: '2' }, undefined).result).toEqual({
-      ok: false,
-      failure: { kind: 'Transient', message: 'no' },
-    });
+  test.each<[GcpCode, boolean]>([
+    ['UNAVAILABLE', true],
+    ['DEADLINE_EXCEEDED', true],
+    ['RESOURCE_EXHAUSTED', true],
+    ['INTERNAL', true],
+    ['ABORTED', true],
+    ['CANCELLED', true],
+    ['DATA_LOSS', true],
+    ['PERMISSION_DENIED', false],
+    ['UNIMPLEMENTED', false],
+    ['UNAUTHENTICATED', false],
+    ['NOT_FOUND', false],
+    ['UNKNOWN', false],
+  ])('fail as a whole where one fails; %s passes: %s', async (code, passes) => {
+    const { result } = list({ secrets: [{ id: 'a' }], nextPageToken: '2' }, code);
+    expect(await result).toMatchObject({ ok: false, failure: { message: expect.any(String) }, passes });
   });
 
   test('that never end are given up', async () => {
@@ -363,6 +376,7 @@ describe('all pages of a list', () => {
     expect(await result).toEqual({
       ok: false,
       failure: { kind: 'Transient', message: `${rpc.listSecrets} did not come to an end.` },
+      passes: false,
     });
     expect(tokens).toHaveLength(2_000);
   });

@@ -235,6 +235,30 @@ describe('an AiTenant as it came from a watch', () => {
       { keys: [{ version: '3' }, { name: 'k', granted: 'yes' }], observedGeneration: '3' },
       { status: { keys: [{ name: 'k', version: undefined, granted: false }], observedGeneration: undefined } },
     ],
+    [
+      'what is there twice, which an API server would refuse to store again',
+      {
+        keys: [{ name: 'k', env: 'A' }, { name: 'l' }, { name: 'k', env: 'B' }],
+        env: [
+          { name: 'A', value: '1' },
+          { name: 'A', value: '2' },
+        ],
+      },
+      {
+        conditions: [
+          { type: 'Stalled', status: 'True', reason: 'first' },
+          { type: 'Stalled', status: 'True', reason: 'second' },
+        ],
+        keys: [
+          { name: 'k', version: '3' },
+          { name: 'k', version: '4' },
+        ],
+      },
+      {
+        spec: { keys: [{ name: 'k', env: 'A' }, { name: 'l' }], env: [{ name: 'A', value: '1' }] },
+        status: { conditions: [{ type: 'Stalled', reason: 'first' }], keys: [{ name: 'k', version: '3' }] },
+      },
+    ],
   ];
   test.each(odd)('with %s is read without them', (_what, spec, status, expected) => {
     expect(readTenant({ metadata, spec, status })).toMatchObject(expected);

@@ -120,6 +120,8 @@ describe('scaling', () => {
     [{}, {}, { min: 0, max: undefined }],
     [{ maxInstanceCount: 10 }, { maxInstanceCount: 100 }, { min: 0, max: 10 }],
     [{ minInstanceCount: 1 }, { minInstanceCount: 3, maxInstanceCount: 5 }, { min: 3, max: 5 }],
+    // Found by the fuzzer: NaN would have been a change at every look.
+    [{ minInstanceCount: 1 }, { minInstanceCount: ']', maxInstanceCount: {} }, { min: 1, max: undefined }],
   ])('in force of %j and %j is %j', (service, template, inForce) => {
     expect(scalingInForce(service, { scaling: template })).toEqual(inForce);
   });
@@ -236,6 +238,9 @@ describe('quantities', () => {
     ['1Ei', '1152921504606846976', true],
     ['1152921504606846976', '1152921504606850000', true],
     ['1000000000', '1000000001', false],
+    // Beyond what a number holds: found by the fuzzer, and would have been a change at every look.
+    ['1e309', '1e309', true],
+    ['1e309', '2e309', false],
   ])('%s and %s are the same: %s', (a, b, same) => expect(sameQuantity(a, b)).toBe(same));
 
   test('are read without throwing whatever they are', () => {
