@@ -55,6 +55,32 @@ export function parseMessage(type: protobuf.Type, json: JsonObject, options: Par
   return message;
 }
 
+const stable = new WeakMap<object, Map<boolean, JsonObject>>();
+
+/** A message that will not be changed any more: where it is part of an answer, its canonical form is made only once. */
+export function unchanging(message: JsonObject): JsonObject {
+  stable.set(message, new Map());
+  return message;
+}
+
+/** The known form of an unchanging message, frozen, as all who get it share it. */
+function walkOnce(walk: Walk, type: protobuf.Type, value: Json, path: string, jsonPath: string): JsonObject {
+  const forms = walk.direction === 'out' && typeof value === 'object' && value !== null ? stable.get(value) : undefined;
+  const known = forms?.get(walk.enumsAsNumbers);
+  if (known) return known;
+  const message = walkMessage(walk, type, value, path, jsonPath);
+  forms?.set(walk.enumsAsNumbers, frozen(message));
+  return message;
+}
+
+function frozen<T extends Json>(value: T): T {
+  if (typeof value === 'object' && value !== null) {
+    Object.freeze(value);
+    for (const part of Object.values(value)) if (part !== undefined) frozen(part);
+  }
+  return value;
+}
+
 /** Brings an answer into canonical form. Throws on what the proto does not have: that is a bug of the emulator. */
 export function formatMessage(
   type: protobuf.Type,
@@ -162,7 +188,7 @@ function walkValue(walk: Walk, field: FieldShape, value: Json, path: string, jso
     const wellKnown = WELL_KNOWN[field.resolved.fullName];
     if (wellKnown) return wellKnown(value) ?? wrong();
     if (field.resolved.fullName === '.google.protobuf.Any') return anyValue(walk, value, path);
-    return walkMessage(walk, field.resolved, value, path, jsonPath);
+    return walkOnce(walk, field.resolved, value, path, jsonPath);
   }
   const limits = INTEGER_LIMITS[field.type];
   if (limits) {

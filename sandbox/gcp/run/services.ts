@@ -15,7 +15,7 @@ import { checkEtag, missing, type ServiceStore } from './store.ts';
 import type { Desired, RevisionState, ServiceState } from './types.ts';
 import { checkService, checkServiceId } from './validate.ts';
 import { timestamp } from './version.ts';
-import { serviceJson, serviceType } from './view.ts';
+import { listedService, serviceJson, serviceType } from './view.ts';
 
 const api = 'google.cloud.run.v2.Services';
 /** Of one project and region (https://cloud.google.com/run/quotas). */
@@ -136,7 +136,7 @@ export function serviceHandlers(cloud: Cloud, store: ServiceStore, rollout: Roll
       const services = store.in(store.parseParent(request.parent)).filter(service => service.sight() === 'visible');
       services.sort((a, b) => b.sequence - a.sequence);
       const { items, nextPageToken } = page(services, request, { default: 100, max: 1000, order: 'newest first' });
-      return { services: items.map(serviceJson), nextPageToken };
+      return { services: items.map(listedService), nextPageToken };
     },
 
     [`${api}.UpdateService`]: (request, caller) => {

@@ -1,4 +1,5 @@
 import type { JsonObject } from '../../../operator/ports.ts';
+import { unchanging } from '../protoJson.ts';
 import { revisionName, serviceName } from './names.ts';
 import { statuses } from './traffic.ts';
 import type { RevisionState, ServiceState } from './types.ts';
@@ -40,6 +41,23 @@ export function serviceJson(service: ServiceState): JsonObject {
     reconciling: service.reconciling,
     etag: etagOf(service.version, name),
   }) as JsonObject;
+}
+
+const views = new WeakMap<ServiceState, { of: unknown[]; json: JsonObject }>();
+
+/** The same for lists of many: one object for as long as the service is as it is, to be read only. */
+export function listedService(service: ServiceState): JsonObject {
+  const { version, generation, observedGeneration, reconciling, deleteTime } = service;
+  const { desired, conditions, terminalCondition, serving, latestReady, latestCreated, urls } = service;
+  const of = [
+    ...[version, generation, observedGeneration, reconciling, deleteTime],
+    ...[desired, conditions, terminalCondition, serving, latestReady, latestCreated, urls],
+  ];
+  const known = views.get(service);
+  if (known?.of.every((part, index) => part === of[index])) return known.json;
+  const json = unchanging(serviceJson(service));
+  views.set(service, { of, json });
+  return json;
 }
 
 /** A google.cloud.run.v2.Revision as proto3 JSON; a copy. */
