@@ -7,9 +7,13 @@ export default defineConfig({
   test: {
     ...base.test,
     include: ['test/e2e/**/*.test.ts'],
-    // These have none.
-    exclude: ['backend', 'gcloud', 'run-instances'].map(name => `test/e2e/${name}.test.ts`),
+    // These have none, or the sandbox's own.
+    exclude: ['backend', 'backend-hostile', 'gcloud', 'guardrail', 'kubectl', 'run-instances', 'sandbox'].map(
+      name => `test/e2e/${name}.test.ts`,
+    ),
     globalSetup: './test/e2e/support/envtest.setup.ts',
     testTimeout: 60_000,
+    // A kube-apiserver each.
+    maxWorkers: 2,
   },
 });

@@ -53,8 +53,8 @@ const CONFLICT: Verdict = { kind: 'retry', atMostMs: 2_000 };
 const SOON_MS = 250;
 const CALM_STREAK = 6;
 const SLOWEST_MS = 300_000;
-/** An edit of such a tenant waits no longer than this: who edits without end does not use up everybody's quota. */
-const EDIT_WAITS_MS = 5_000;
+/** An edit of such a tenant waits no longer than this: who edits without end does not use up everybody’s quota, and yet is seen within 5 s. */
+const EDIT_WAITS_MS = 3_000;
 const paceMs = (changes: number): number => SOON_MS * 2 ** Math.max(0, changes - CALM_STREAK);
 
 /** How old what is seen may be: an edit or a request is answered by a look at what is now. */

@@ -7,7 +7,7 @@ import { watchOnce } from './watchOnce.ts';
 
 const PAGE = 500;
 /** Short, as an edit must be noticed within 5 s of the API server's return, and a failed attempt costs little. */
-const RETRY_MS = { base: 200, max: 4_000 };
+const RETRY_MS = { base: 200, max: 2_500 };
 /** Lists that succeed, of everything, again and again, are what would hurt the API server. */
 const RELIST_MS = { base: 500, max: 30_000 };
 /** So many 5xx in a row, and the resourceVersion is suspect (one from before etcd was restored is never served). */

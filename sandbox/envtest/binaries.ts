@@ -11,7 +11,7 @@ export interface Binaries {
 }
 
 export interface FindBinariesOptions {
-  env?: Record<string, string | undefined>;
+  env?: Env;
   /** Told what happens, a line at a time, while something is built: that takes minutes. */
   progress?: (line: string) => void;
 }
@@ -40,7 +40,7 @@ export async function findBinaries({ env = process.env, progress }: FindBinaries
   }
   const folder = join(env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'aitenant-operator', `kube-${moduleHash()}`);
   const cached = binariesIn(folder);
-  if (!Object.values(cached).every(isExecutable)) await build(folder, progress ?? (line => console.error(line)));
+  if (!Object.values(cached).every(isExecutable)) await build(folder, env, progress ?? (line => console.error(line)));
   return cached;
 }
 
@@ -66,22 +66,27 @@ const moduleHash = () =>
     .digest('hex')
     .slice(0, 12);
 
-async function build(folder: string, progress: (line: string) => void): Promise<void> {
+async function build(folder: string, env: Env, progress: (line: string) => void): Promise<void> {
+  const go = goIn(env);
   const goMod = readFileSync(join(MODULE, 'go.mod'), 'utf8');
   const version = /k8s\.io\/kubernetes (v(\d+)\.(\d+)\.\d+)/.exec(goMod);
   if (!version) throw new Error('test/kube/go.mod names no k8s.io/kubernetes');
   const [, gitVersion, major, minor] = version;
-  if (!(await hasGo())) throw new NoBinariesError(noGo(/^go (\S+)/m.exec(goMod)?.[1] ?? ''));
+  if (!(await hasGo(go))) throw new NoBinariesError(noGo(/^go (\S+)/m.exec(goMod)?.[1] ?? ''));
 
   progress(
     `Building kube-apiserver ${gitVersion} and its etcd with Go into ${folder} (about 7 minutes on 2 cores, once).`,
   );
+  await go(['list', '-deps', ETCD, APISERVER]).catch(({ message }: Error) => {
+    throw new NoBinariesError(`The Go modules that test/kube/go.mod names can't be had: ${message}`);
+  });
   mkdirSync(folder, { recursive: true });
   const variable = (name: string, value = '') => `-X k8s.io/component-base/version.${name}=${value}`;
   const stamp = [variable('gitVersion', gitVersion), variable('gitMajor', major), variable('gitMinor', minor)];
   const binaries = binariesIn(folder);
-  await goBuild('etcd', ETCD, binaries.etcd, [], progress);
+  await goBuild(go, 'etcd', ETCD, binaries.etcd, [], progress);
   await goBuild(
+    go,
     'kube-apiserver',
     APISERVER,
     binaries.kubeApiserver,
@@ -91,7 +96,14 @@ async function build(folder: string, progress: (line: string) => void): Promise<
 }
 
 /** Builds beside `target` and moves it there when whole, so that a build cut short is never taken for one that is done. */
-async function goBuild(name: string, pkg: string, target: string, flags: string[], progress: (line: string) => void) {
+async function goBuild(
+  go: Go,
+  name: string,
+  pkg: string,
+  target: string,
+  flags: string[],
+  progress: (line: string) => void,
+) {
   const startedAt = performance.now();
   const half = `${target}.${process.pid}`;
   const total = (await go(['list', '-deps', pkg])).stdout.split('\n').length - 1;
@@ -114,7 +126,7 @@ async function goBuild(name: string, pkg: string, target: string, flags: string[
   }
 }
 
-async function hasGo(): Promise<boolean> {
+async function hasGo(go: Go): Promise<boolean> {
   try {
     await go(['version']);
     return true;
@@ -123,36 +135,41 @@ async function hasGo(): Promise<boolean> {
   }
 }
 
+type Env = Record<string, string | undefined>;
+
 /** Resolves with its output; rejects with the end of what it said if it fails or can't be run. */
-function go(args: string[], onLine?: (line: string) => void): Promise<{ stdout: string }> {
-  return new Promise((resolve, reject) => {
-    const child = spawn('go', args, {
-      cwd: MODULE,
-      env: { ...process.env, CGO_ENABLED: '0' },
-      stdio: ['ignore', 'pipe', 'pipe'],
+type Go = (args: string[], onLine?: (line: string) => void) => Promise<{ stdout: string }>;
+
+const goIn =
+  (env: Env): Go =>
+  (args, onLine) =>
+    new Promise((resolve, reject) => {
+      const child = spawn('go', args, {
+        cwd: MODULE,
+        env: { ...env, CGO_ENABLED: '0' },
+        stdio: ['ignore', 'pipe', 'pipe'],
+      });
+      const stop = () => child.kill();
+      process.once('exit', stop);
+      let stdout = '';
+      let rest = '';
+      let last: string[] = [];
+      child.stdout.setEncoding('utf8').on('data', chunk => {
+        stdout += chunk;
+      });
+      child.stderr.setEncoding('utf8').on('data', chunk => {
+        const lines = (rest + chunk).split('\n');
+        rest = lines.pop() ?? '';
+        for (const line of lines) onLine?.(line);
+        last = [...last, ...lines].slice(-20);
+      });
+      child.on('error', reject);
+      child.on('close', code => {
+        process.removeListener('exit', stop);
+        if (code === 0) resolve({ stdout });
+        else reject(new Error(`go ${args.join(' ')} failed:\n${[...last, rest].join('\n')}`));
+      });
     });
-    const stop = () => child.kill();
-    process.once('exit', stop);
-    let stdout = '';
-    let rest = '';
-    let last: string[] = [];
-    child.stdout.setEncoding('utf8').on('data', chunk => {
-      stdout += chunk;
-    });
-    child.stderr.setEncoding('utf8').on('data', chunk => {
-      const lines = (rest + chunk).split('\n');
-      rest = lines.pop() ?? '';
-      for (const line of lines) onLine?.(line);
-      last = [...last, ...lines].slice(-20);
-    });
-    child.on('error', reject);
-    child.on('close', code => {
-      process.removeListener('exit', stop);
-      if (code === 0) resolve({ stdout });
-      else reject(new Error(`go ${args.join(' ')} failed:\n${[...last, rest].join('\n')}`));
-    });
-  });
-}
 
 function noGo(version: string): string {
   const arch = process.arch === 'x64' ? 'amd64' : process.arch;

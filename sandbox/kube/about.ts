@@ -1,4 +1,5 @@
 import { aggregated, apiGroupList, apiResourceList, apiVersions, oneApiGroup } from './discovery.ts';
+import { goJson } from './json.ts';
 import { openApiDocument, openApiIndex } from './openapi.ts';
 import { openApiV2 } from './openapiV2.ts';
 import type { Registry } from './registry.ts';
@@ -104,7 +105,7 @@ function accessReview(path: string): KubeAnswer | undefined {
 const json = (body: object, code = 200): KubeAnswer => ({
   code,
   headers: { 'Content-Type': 'application/json' },
-  body: `${JSON.stringify(body)}\n`,
+  body: `${goJson(body)}\n`,
 });
 
 const text = (code: number, body: string): KubeAnswer => ({

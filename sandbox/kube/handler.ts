@@ -3,6 +3,7 @@ import type { Runtime } from '../../operator/ports.ts';
 import { answerAbout, textNotFound } from './about.ts';
 import { duplicateFields } from './duplicates.ts';
 import type { KubeVerb, RequestInfo } from './faults.ts';
+import { goJson } from './json.ts';
 import { deleteOptions, includeObject, integer, listOptions, writeOptions } from './options.ts';
 import { APPLY_PATCH } from './patch.ts';
 import type { Reads, WatchOptions } from './reads.ts';
@@ -184,7 +185,7 @@ export function createHandler({ registry, verbs, reads, run, runtime }: Parts) {
             headers = false;
           } else object = partialMetadata(event.object, wanted.groupVersion);
         }
-        const line = `${JSON.stringify({ type: event.type, object })}\n`;
+        const line = `${goJson({ type: event.type, object })}\n`;
         if (lines) lines(line);
         else early.push(line);
       },
@@ -227,7 +228,7 @@ function answer(code: number, body: object, wanted?: Wanted): KubeAnswer {
     // As kube-apiserver writes it: keys in order, and whatever YAML 1.1 might take for something else in quotes.
     body: yaml
       ? stringify(body, { version: '1.1', sortMapEntries: true, indentSeq: false, lineWidth: 0 })
-      : `${JSON.stringify(body)}\n`,
+      : `${goJson(body)}\n`,
   };
 }
 

@@ -1,4 +1,5 @@
 import { stringify } from 'yaml';
+import { goJson } from './json.ts';
 import type { Registry } from './registry.ts';
 import type { KubeAnswer } from './request.ts';
 import type { ResourceDef, ResourceVersion } from './types.ts';
@@ -44,7 +45,7 @@ export function openApiV2(registry: Registry, accept: string | undefined): KubeA
     paths: Object.fromEntries(paths),
     definitions: {},
   };
-  return { code: 200, headers: { 'Content-Type': 'application/json' }, body: `${JSON.stringify(document)}\n` };
+  return { code: 200, headers: { 'Content-Type': 'application/json' }, body: `${goJson(document)}\n` };
 }
 
 function encoded(entries: Entry[]): Uint8Array {

@@ -80,6 +80,13 @@ describe('an edit of the container', () => {
     expect(Object.keys(await variables())).toEqual(['OPENAI_API_KEY']);
   });
 
+  test('env: a value keeps what ends a line in JavaScript, or means something in HTML', async () => {
+    const value = 'a\u2028b\u2029c <d> & é';
+    expect(await edited({ env: [{ name: 'MODEL', value }] })).toMatchObject({ revisions: 1 });
+    expect(await variables()).toMatchObject({ MODEL: { value } });
+    await edited({ env: [] });
+  });
+
   test('cpu and memory', async () => {
     expect(await edited({ resources: { cpu: 2, memory: '2Gi' } })).toMatchObject({ revisions: 1 });
     expect(await container()).toMatchObject({ resources: { limits: { cpu: '2', memory: '2Gi' }, cpuIdle: true } });

@@ -1,61 +1,7 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
-import { createServer, type Server } from 'node:net';
-import { tmpdir } from 'node:os';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, describe, expect, test } from 'vitest';
-
-const started: ChildProcess[] = [];
-const states: string[] = [];
-
-afterEach(async () => {
-  for (const child of started.splice(0)) child.kill('SIGKILL');
-  for (const state of states.splice(0)) await rm(state, { recursive: true, force: true, maxRetries: 5 });
-});
-
-async function givenState(): Promise<string> {
-  const state = await mkdtemp(join(tmpdir(), 'sandbox-'));
-  states.push(state);
-  return state;
-}
-
-function listenOn(port: number): Promise<Server | undefined> {
-  return new Promise(resolve => {
-    const server = createServer();
-    server.once('error', () => resolve(undefined));
-    server.listen(port, '127.0.0.1', () => resolve(server));
-  });
-}
-
-/** The first of 50 ports that are free now. */
-async function givenPorts(): Promise<number> {
-  for (;;) {
-    const base = 20_000 + Math.floor(Math.random() * 200) * 50;
-    const servers = await Promise.all([0, 1, 2, 3, 4].map(offset => listenOn(base + offset)));
-    await Promise.all(servers.map(server => server && once(server.close(), 'close')));
-    if (servers.every(Boolean)) return base;
-  }
-}
-
-function sandbox(...options: string[]) {
-  const child = spawn(process.execPath, ['sandbox/main.ts', ...options], { stdio: ['ignore', 'pipe', 'pipe'] });
-  started.push(child);
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8').on('data', text => {
-      output += text;
-    });
-  }
-  const ended = once(child, 'close').then(([code]) => code as number | null);
-  return { child, output: () => output, ended };
-}
-
-const answers = (url: string) =>
-  fetch(url).then(
-    response => response.body?.cancel().then(() => true) ?? true,
-    () => false,
-  );
+import { describe, expect, test } from 'vitest';
+import { answers, givenPorts, givenState, listenOn, sandbox } from './support/sandboxProcess.ts';
 
 async function filesBelow(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
@@ -66,7 +12,7 @@ describe('npm run sandbox -- --once', () => {
   test('makes tenant-a as the manual says, calls it, and ends with 0, leaving no key in any file', async () => {
     const [state, base] = [await givenState(), await givenPorts()];
 
-    const run = sandbox('--once', '--state', state, '--port-base', String(base));
+    const run = sandbox(['--once', '--state', state, '--port-base', String(base)]);
     const code = await run.ended;
 
     expect(run.output()).not.toContain('Failed');
@@ -101,7 +47,7 @@ describe('npm run sandbox -- --once', () => {
     const [state, base] = [await givenState(), await givenPorts()];
     const other = await listenOn(base + 1);
 
-    const run = sandbox('--once', '--state', state, '--port-base', String(base));
+    const run = sandbox(['--once', '--state', state, '--port-base', String(base)]);
 
     expect(await run.ended).toBe(1);
     expect(run.output()).toContain(`Port ${base + 1} is in use by another program`);
@@ -113,10 +59,10 @@ describe('npm run sandbox -- --once', () => {
 describe('a sandbox that stays', () => {
   test('keeps a second one off its state, and leaves no process behind when it is killed', async () => {
     const [state, base] = [await givenState(), await givenPorts()];
-    const first = sandbox('--state', state, '--port-base', String(base));
+    const first = sandbox(['--state', state, '--port-base', String(base)]);
     await expect.poll(first.output, { timeout: 25_000 }).toContain('Ctrl-C stops everything.');
 
-    const second = sandbox('--once', '--state', state, '--port-base', String(await givenPorts()));
+    const second = sandbox(['--once', '--state', state, '--port-base', String(await givenPorts())]);
     expect(await second.ended).toBe(1);
     expect(second.output()).toContain('is in use');
 
@@ -132,7 +78,7 @@ describe('a sandbox that stays', () => {
 
   test('SIGTERM stops everything in order: exit code 0', async () => {
     const [state, base] = [await givenState(), await givenPorts()];
-    const run = sandbox('--no-demo', '--state', state, '--port-base', String(base));
+    const run = sandbox(['--no-demo', '--state', state, '--port-base', String(base)]);
     await expect.poll(run.output, { timeout: 25_000 }).toContain('Ctrl-C stops everything.');
 
     run.child.kill('SIGTERM');
@@ -151,7 +97,7 @@ describe('options', () => {
     ['--port-base=x', '--port-base x must be a whole number from 1024 to 65000.'],
     ['tenant-a', "Unexpected argument 'tenant-a'"],
   ])('%s: exit code 2 and where to find help', async (option, message) => {
-    const run = sandbox(option);
+    const run = sandbox([option]);
 
     expect(await run.ended).toBe(2);
     expect(run.output()).toContain(message);
@@ -159,7 +105,7 @@ describe('options', () => {
   });
 
   test('--help names every option', async () => {
-    const run = sandbox('--help');
+    const run = sandbox(['--help']);
 
     expect(await run.ended).toBe(0);
     for (const option of [

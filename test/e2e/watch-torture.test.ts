@@ -85,18 +85,19 @@ async function noticed(name: string, ms: number) {
       at = [tenant?.status?.observedGeneration, tenant?.metadata.generation];
       return tenant?.status?.observedGeneration === tenant?.metadata.generation || undefined;
     },
-    () => `${name} to be noticed: ${at}; ${JSON.stringify(asked)}`,
+    () => `${name} to be noticed: ${at}; ${JSON.stringify(asked)}\n${world.logs.slice(-30).join('\n')}`,
     ms,
   );
 }
 
 /** Watching went on from where it was, without a list of everything; and whatever failed was not tried in a loop. */
-function expectNoStorm({ lists = 0, watches = 12 } = {}) {
-  expect(asked['list aitenants'] ?? 0).toBe(lists);
-  expect(asked['list namespaces'] ?? 0).toBeLessThanOrEqual(lists);
-  // A kind that is not there is looked for once a minute.
-  expect(asked['list secretmanagersecrets'] ?? 0).toBeLessThanOrEqual(2);
-  expect(asked['watch aitenants'] ?? 0).toBeLessThanOrEqual(watches);
+function expectNoStorm({ least = 0, most = 0 } = {}) {
+  expect(asked['list aitenants'] ?? 0).toBeGreaterThanOrEqual(least);
+  expect(asked['list aitenants'] ?? 0).toBeLessThanOrEqual(most);
+  expect(asked['list namespaces'] ?? 0).toBeLessThanOrEqual(most);
+  // A kind that is not there is looked for once a minute, and again 10 s after a connection that did not come about.
+  expect(asked['list secretmanagersecrets'] ?? 0).toBeLessThanOrEqual(5);
+  expect(asked['watch aitenants'] ?? 0).toBeLessThanOrEqual(12);
 }
 
 describe('the operator notices an edit', { timeout: 120_000 }, () => {
@@ -145,9 +146,14 @@ describe('the operator notices an edit', { timeout: 120_000 }, () => {
 
   test('after the API server was started anew', async () => {
     await cluster.restart();
+    await until(
+      async () => (await world.kube.get(NAMESPACES, undefined, 'default')).ok || undefined,
+      () => 'the API server to answer',
+    );
     await edit();
     await noticed('tenant-a', SOON_MS);
-    expectNoStorm();
+    // A new kube-apiserver may not know what came before it, and says 410 then.
+    expectNoStorm({ most: 1 });
   });
 
   test('after all that it missed has been compacted away: it lists once', async () => {
@@ -160,7 +166,7 @@ describe('the operator notices an edit', { timeout: 120_000 }, () => {
     await noticed('tenant-a', SOON_MS);
     await edit();
     await noticed('tenant-a', SOON_MS);
-    expectNoStorm({ lists: 1 });
+    expectNoStorm({ least: 1, most: 1 });
   });
 
   test('behind a burst of 1,000 others', async () => {
