@@ -42,11 +42,13 @@ export function createStretch(runtime: Runtime, intervalMs: number): Stretch {
 
 /** Whether a read was refused for want of quota: what reads run out of is requests a minute, never a number of things. */
 export function isQuotaShort({ account, keys, formerGrants, services }: Observed): boolean {
-  const reads: (Read<unknown> | undefined)[] = [
-    account,
-    ...keys.flatMap(({ secret, policy, version }) => [secret, policy, version]),
-    ...formerGrants.map(({ policy }) => policy),
-    ...services.flatMap(({ service, invokers }) => [service, invokers]),
-  ];
-  return reads.some(read => read?.state === 'failed' && read.failure.kind === 'QuotaExceeded');
+  return (
+    isShort(account) ||
+    keys.some(({ secret, policy, version }) => isShort(secret) || isShort(policy) || isShort(version)) ||
+    formerGrants.some(({ policy }) => isShort(policy)) ||
+    services.some(({ service, invokers }) => isShort(service) || isShort(invokers))
+  );
 }
+
+const isShort = (read: Read<unknown> | undefined): boolean =>
+  read?.state === 'failed' && read.failure.kind === 'QuotaExceeded';

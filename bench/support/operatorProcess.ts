@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,6 +10,7 @@ import { freePort, memoryOf } from './processes.ts';
 import type { World } from './world.ts';
 
 const BUNDLE = fileURLToPath(new URL('../../scripts/bundle.mjs', import.meta.url));
+const DOCKERFILE = new URL('../../Dockerfile.operator', import.meta.url);
 
 /**
  * The operator as its image runs it, one bundled file in a process of its own, over HTTP on the world as it stands: until
@@ -17,7 +18,7 @@ const BUNDLE = fileURLToPath(new URL('../../scripts/bundle.mjs', import.meta.url
  */
 export async function measureProcess(world: World): Promise<{ readyMs: number; residentMiB: number }> {
   const folder = mkdtempSync(join(tmpdir(), 'aitenant-bench-'));
-  const bundled = spawnSync(process.execPath, [BUNDLE, `--outdir=${folder}`], { encoding: 'utf8' });
+  const bundled = spawnSync(process.execPath, [BUNDLE, `--outdir=${folder}`, 'operator'], { encoding: 'utf8' });
   if (bundled.status !== 0) throw new Error(bundled.stderr);
   const kube = await startKubeServer({ core: world.kubeCore });
   const gcp = await startGcpServer({ core: world.google });
@@ -30,7 +31,7 @@ export async function measureProcess(world: World): Promise<{ readyMs: number; r
     `--metrics-address=127.0.0.1:${metrics}`,
   ];
   const start = performance.now();
-  const child = spawn(process.execPath, [join(folder, 'operator.mjs'), ...flags], {
+  const child = spawn(process.execPath, [...nodeFlags(), join(folder, 'operator.mjs'), ...flags], {
     stdio: ['ignore', 'ignore', 'inherit'],
     env: {
       PATH: process.env.PATH,
@@ -57,6 +58,13 @@ export async function measureProcess(world: World): Promise<{ readyMs: number; r
     await gcp.close();
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** What the image gives Node.js. */
+function nodeFlags(): string[] {
+  const [, command = '[]'] = /^CMD (\[.*\])$/m.exec(readFileSync(DOCKERFILE, 'utf8')) ?? [];
+  const words: string[] = JSON.parse(command);
+  return words.filter(word => word.startsWith('--'));
 }
 
 const total = ({ google }: World): number => google.counters.reads + google.counters.writes;

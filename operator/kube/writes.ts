@@ -100,7 +100,7 @@ export function sameJson(a: unknown, b: unknown): boolean {
     return a.length === b.length && a.every((item, index) => sameJson(item, b[index]));
   }
   if (!isObject(a) || !isObject(b)) return a == null && b == null;
-  for (const key of Object.keys(a)) if (!sameJson(a[key], b[key])) return false;
+  for (const key of Object.keys(a)) if (a[key] !== b[key] && !sameJson(a[key], b[key])) return false;
   for (const key of Object.keys(b)) if (b[key] != null && a[key] == null) return false;
   return true;
 }

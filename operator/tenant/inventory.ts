@@ -17,6 +17,7 @@ export function entryKey(entry: InventoryEntry): string {
 
 /** Whether something is no longer on record. */
 export function forgets(before: InventoryEntry[], after: InventoryEntry[]): boolean {
+  if (before.length === after.length && before.every((entry, index) => entry === after[index])) return false;
   const kept = new Set(after.map(entryKey));
   return before.some(entry => !kept.has(entryKey(entry)));
 }

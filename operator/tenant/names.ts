@@ -26,9 +26,11 @@ export function accountName(project: string, email: string): string {
 
 /** The part behind `COLLECTION/` in a full resource name; empty if there is none. */
 export function part(name: string, collection: string): string {
-  const parts = name.split('/');
-  const at = parts.indexOf(collection);
-  return at >= 0 ? (parts[at + 1] ?? '') : '';
+  const before = name.startsWith(`${collection}/`) ? 0 : name.indexOf(`/${collection}/`) + 1;
+  if (before === 0 && !name.startsWith(`${collection}/`)) return '';
+  const from = before + collection.length + 1;
+  const to = name.indexOf('/', from);
+  return to < 0 ? name.slice(from) : name.slice(from, to);
 }
 
 /** `projects/P/secrets/S` for an external reference: P the tenant's project unless the reference names one. */

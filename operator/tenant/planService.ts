@@ -130,6 +130,7 @@ function planWanted(
 
 /** The wanted service stays: nothing of an earlier leave-taking holds any more. */
 function staying(entry: InventoryEntry): InventoryEntry {
+  if (entry.retireAt === undefined && entry.deletedAt === undefined) return entry;
   const { retireAt: _retireAt, deletedAt: _deletedAt, ...rest } = entry;
   return rest;
 }
@@ -253,10 +254,11 @@ function planPresent(
   const changes: Change[] = [];
   const fields: JsonObject = {};
   const adopting = labelledOwner(found.labels) === undefined;
-  for (const [label, value] of Object.entries(ownerLabels(desired.owner))) {
+  const marks = ownerLabels(desired.owner);
+  for (const [label, value] of Object.entries(marks)) {
     if (found.labels[label] !== value) changes.push({ field: `labels.${label}`, from: found.labels[label], to: value });
   }
-  if (changes.length > 0) fields.labels = { ...found.labels, ...ownerLabels(desired.owner) };
+  if (changes.length > 0) fields.labels = { ...found.labels, ...marks };
 
   const traffic = applyTraffic(found.traffic);
   if (traffic) {

@@ -180,6 +180,7 @@ function grants(step: Outcome['step'], plan: TenantPlan, key: string): boolean {
 }
 
 function failures(tenant: Tenant, outcomes: Outcome[], now: number): Blocker[] {
+  if (outcomes.length === 0) return [];
   const made = tenant.status.inventory.filter(({ type }) => type === 'ServiceAccount').map(entry => age(entry, now));
   const since = made.length > 0 ? Math.min(...made) : 0;
   return outcomes.flatMap(outcome => {
