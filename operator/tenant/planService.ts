@@ -254,11 +254,10 @@ function planPresent(
   const changes: Change[] = [];
   const fields: JsonObject = {};
   const adopting = labelledOwner(found.labels) === undefined;
-  const marks = ownerLabels(desired.owner);
-  for (const [label, value] of Object.entries(marks)) {
+  for (const [label, value] of Object.entries(ownerLabels(desired.owner))) {
     if (found.labels[label] !== value) changes.push({ field: `labels.${label}`, from: found.labels[label], to: value });
   }
-  if (changes.length > 0) fields.labels = { ...found.labels, ...marks };
+  if (changes.length > 0) fields.labels = { ...found.labels, ...ownerLabels(desired.owner) };
 
   const traffic = applyTraffic(found.traffic);
   if (traffic) {

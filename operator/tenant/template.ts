@@ -150,7 +150,7 @@ export function applyTemplate(
       template.serviceAccount = wanted.serviceAccount;
     });
   }
-  if (template.timeout !== `${wanted.timeoutSeconds}s` && seconds(template.timeout) !== wanted.timeoutSeconds) {
+  if (seconds(template.timeout) !== wanted.timeoutSeconds) {
     set('timeoutSeconds', text(template.timeout), `${wanted.timeoutSeconds}s`, () => {
       template.timeout = `${wanted.timeoutSeconds}s`;
     });
