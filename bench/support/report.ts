@@ -20,12 +20,13 @@ export interface Result {
   notes: string[];
 }
 
-/** Prints the table for people and writes `bench/results/NAME.json` and `NAME.svg`. */
+/** Prints the table for people and, unless the run was of other sizes (`--n`), writes `bench/results/NAME.json` and `NAME.svg`. */
 export function publish({ name, title, figures, notes }: Result): void {
   const rows = figures.map(({ what, value, target }) => [what, shown(value), target ?? '', verdict(value, target)]);
   console.log(`\n${title}\n${table(['figure', 'measured', 'target', ''], rows)}`);
   for (const note of notes) console.log(`  ${note}`);
 
+  if (process.argv.some(argument => argument.startsWith('--n='))) return;
   const folder = new URL('../results/', import.meta.url);
   mkdirSync(folder, { recursive: true });
   const [cpu] = cpus();

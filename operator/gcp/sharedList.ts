@@ -56,8 +56,9 @@ export function createSharedList<T>(runtime: Runtime, list: () => Promise<Listed
   /** Calls that a list costs, and those that were made one by one since the last. */
   let price = 1;
   let spent = 0;
-  /** How many of those who can do with an older answer came since the last list. */
+  /** How many of those who can do with an older answer came since the last list, and between that and the one before. */
   let shared = 0;
+  let sharedBefore = 0;
   let refusedUntil = Number.NEGATIVE_INFINITY;
   let turns = 0;
   /** The turn at which a call of ours that may have changed it ended. */
@@ -91,6 +92,7 @@ export function createSharedList<T>(runtime: Runtime, list: () => Promise<Listed
     listed = begun;
     partial = result.listing.partial;
     price = Math.max(pages, Math.ceil(items.size / ITEMS_A_CALL));
+    sharedBefore = shared;
     spent = shared = 0;
     return undefined;
   }
@@ -140,7 +142,7 @@ export function createSharedList<T>(runtime: Runtime, list: () => Promise<Listed
 
       if (maxAgeMs > 0) shared++;
       if (enough(known.begun) && sure(known)) return known.read;
-      const pays = spent + 1 >= price || (maxAgeMs > 0 && shared > price);
+      const pays = spent + 1 >= price || (maxAgeMs > 0 && shared + sharedBefore > price);
       const joins = running !== undefined && enough(running.begun);
       if (now < refusedUntil || doubted() || (!joins && !pays)) return alone(key, get);
       const failure = await listFor(enough);
