@@ -104,6 +104,43 @@ test('a new tenant is refused by what is now, not by a list from before consent 
   await until(() => world.ready.size === 11, 'all are Ready, without a skip of time');
 });
 
+test('what fails in one project costs the others nothing, and is tried seldom', async () => {
+  const [count, projects] = [100, 10];
+  await world.prepare(count);
+  for (let i = 0; i < count; i += projects) {
+    const name = `projects/project-0/secrets/${tenantName(i)}-key`;
+    const gone = await world.google.call('google.cloud.secretmanager.v1.SecretManagerService.DeleteSecret', { name });
+    expect(gone).toMatchObject({ ok: true });
+  }
+  operator = await world.start();
+  await world.createTenants(count);
+  const fine = count - count / projects;
+  await until(() => world.ready.size === fine, 'the others are Ready');
+  await settled();
+  const { traffic } = world;
+  expect(traffic.byMethod.get('CreateService')).toBe(fine);
+  expect(traffic.byMethod.get('GetIamPolicy')).toBe(fine);
+
+  traffic.reset();
+  const [namespace] = tenantKey(7).split('/');
+  const patch = { spec: { scaling: { minInstances: 0, maxInstances: 12 } } };
+  await world.kube.patch(AI_TENANTS, namespace, tenantName(7), patch);
+  await until(() => traffic.byMethod.has('UpdateService'), 'an edit elsewhere is written');
+  await settled();
+
+  // Backoff grows to a minute, and those who come together share a list.
+  traffic.reset();
+  for (let minute = 0; minute < 5; minute++) {
+    world.time.skip(60_000);
+    await settled();
+  }
+  expect(traffic.writes).toBe(0);
+  const secrets = (traffic.byMethod.get('ListSecrets') ?? 0) + (traffic.byMethod.get('GetSecret') ?? 0);
+  expect(secrets).toBeGreaterThan(0);
+  // Each of the ten at most once a minute and a half the time more for jitter; the nine other projects once each.
+  expect(secrets).toBeLessThanOrEqual(10 * 5 * 1.5 + 9 * 2);
+});
+
 describe('after a restart', () => {
   test.each([
     ['the spec was edited', { spec: { scaling: { minInstances: 0, maxInstances: 12 } } }, 'UpdateService'],
