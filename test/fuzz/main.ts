@@ -1,23 +1,42 @@
 import { parseArgs } from 'node:util';
+import { fuzzBackend } from './backend.ts';
 import { fuzz, randomFrom } from './fuzzer.ts';
 import { targets } from './targets.ts';
 
-/** `npm run fuzz -- [--seconds N] [--seed S] [NAME…]`: each parser of ours for so long, guided by coverage. */
+const BACKEND = 'requests to the backend';
+
+/** `npm run fuzz -- [--seconds N] [--seed S] [NAME…]`: each parser of ours, guided by coverage, and the backend, for so long. */
 const { values, positionals } = parseArgs({
   options: { seconds: { type: 'string', default: '30' }, seed: { type: 'string', default: String(Date.now() % 1e9) } },
   allowPositionals: true,
 });
-const chosen = targets.filter(({ name }) => positionals.length === 0 || positionals.some(word => name.includes(word)));
-console.log(`seed ${values.seed}, ${values.seconds} s each\n`);
-console.log('runs      kept  code reached  target');
-for (const target of chosen) {
+const seed = Number(values.seed);
+const isChosen = (name: string) => positionals.length === 0 || positionals.some(word => name.includes(word));
+/** A clock for one target. */
+const until = () => {
   const end = performance.now() + Number(values.seconds) * 1000;
-  const found = fuzz(target, randomFrom(Number(values.seed)), () => performance.now() > end);
-  const share = `${((100 * found.reached) / found.of).toFixed(1)} %`;
-  const cells = [String(found.runs).padEnd(10), String(found.kept).padEnd(6), share.padEnd(14), found.name];
-  console.log(cells.join(''));
-  if (!found.failure) continue;
-  const { input, error } = found.failure;
+  return () => performance.now() > end;
+};
+const fails = (input: unknown, error: unknown) => {
   console.log(`\nFAILED with ${JSON.stringify(input)}\n${error instanceof Error ? error.stack : String(error)}`);
   process.exitCode = 1;
+};
+
+console.log(`seed ${seed}, ${values.seconds} s each\n`);
+console.log('runs      kept  code reached  target');
+for (const target of targets.filter(({ name }) => isChosen(name))) {
+  const { runs, kept, reached, of, name, failure } = fuzz(target, randomFrom(seed), until());
+  const share = `${((100 * reached) / of).toFixed(1)} %`;
+  console.log([String(runs).padEnd(10), String(kept).padEnd(6), share.padEnd(14), name].join(''));
+  if (failure) fails(failure.input, failure.error);
+}
+if (isChosen(BACKEND)) {
+  const { requests, statuses, failures } = await fuzzBackend(seed, until());
+  const told = [...statuses].sort(([a], [b]) => a - b).map(([status, times]) => `${times} × ${status || 'broken off'}`);
+  console.log(`${String(requests).padEnd(30)}${BACKEND}: ${told.join(', ')}`);
+  for (const { what, shot } of failures)
+    fails(
+      shot?.pieces.map(piece => piece.toString('latin1').slice(0, 2_000)),
+      what,
+    );
 }

@@ -1,12 +1,12 @@
 import { defineConfig } from 'vitest/config';
+import { PARTS } from './parts.ts';
 
-/**
- * The unit tests of the pure core and of the Google Cloud room: fast enough to run against every mutant. What goes over
- * real HTTP takes too long for that.
- */
+/** The unit tests of one part, see parts.ts. */
+const tests = PARTS[process.env.MUTATION_PART ?? '']?.tests ?? [];
+
 export default defineConfig({
   test: {
-    include: ['test/unit/tenant-*.test.ts', 'test/unit/gcp-*.test.ts'],
-    exclude: ['test/unit/gcp-client.test.ts'],
+    include: tests.filter(pattern => !pattern.startsWith('!')),
+    exclude: tests.filter(pattern => pattern.startsWith('!')).map(pattern => pattern.slice(1)),
   },
 });

@@ -1,0 +1,26 @@
+/** What only carries a request to Google and its answer back, over the vendors' libraries: its tests need real HTTP. */
+const WIRE = ['client', 'transport', 'credentials', 'restStub', 'iamStub', 'protoJson'].map(
+  file => `operator/gcp/${file}.ts`,
+);
+
+/**
+ * The parts of the operator that are mutated, each with the unit tests that are run for every mutant of it. A mutant of
+ * what is read as a module is loaded is run against all of its part's tests: hence the parts.
+ */
+export const PARTS: Record<string, { room: string; mutate: string[]; tests: string[] }> = {
+  tenant: {
+    room: 'operator/tenant',
+    mutate: ['operator/tenant/**/*.ts'],
+    tests: ['test/unit/tenant-*.test.ts'],
+  },
+  gcp: {
+    room: 'operator/gcp',
+    mutate: ['operator/gcp/**/*.ts', ...WIRE.map(file => `!${file}`)],
+    tests: ['test/unit/gcp-*.test.ts', '!test/unit/gcp-client.test.ts'],
+  },
+  wire: {
+    room: 'operator/gcp',
+    mutate: WIRE,
+    tests: ['test/unit/gcp-client.test.ts'],
+  },
+};
