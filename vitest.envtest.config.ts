@@ -1,16 +1,24 @@
 import { defineConfig } from 'vitest/config';
 import base from './vitest.config.ts';
 
+/** The end-to-end tests that are not run on a real Kubernetes API, and why. */
+const WITHOUT = {
+  backend: 'the backend alone: it knows no Kubernetes',
+  'backend-hostile': 'the same',
+  gcloud: 'gcloud and the local Google Cloud, nothing else',
+  guardrail: 'a command that reads Google Cloud only',
+  'run-instances': 'the local Cloud Run alone',
+  kubectl: 'about the local API alone; conformance.test.ts lets kubectl compare the two',
+  sandbox: 'about the local API alone; envtest.test.ts starts the sandbox on a real one',
+};
+
 /** `npm run test:envtest`: every end-to-end test that has a Kubernetes API in it, on a real kube-apiserver. */
 export default defineConfig({
   ...base,
   test: {
     ...base.test,
     include: ['test/e2e/**/*.test.ts'],
-    // These have none, or the sandbox's own.
-    exclude: ['backend', 'backend-hostile', 'gcloud', 'guardrail', 'kubectl', 'run-instances', 'sandbox'].map(
-      name => `test/e2e/${name}.test.ts`,
-    ),
+    exclude: Object.keys(WITHOUT).map(name => `test/e2e/${name}.test.ts`),
     globalSetup: './test/e2e/support/envtest.setup.ts',
     testTimeout: 60_000,
     // A kube-apiserver each.

@@ -21,7 +21,7 @@ afterEach(async () => {
 /** The sandbox's API, straight (as in the simulation) or over HTTP (as in the sandbox). */
 async function cluster(face: 'port' | 'http') {
   const core = createKubeCore({ runtime });
-  if (face === 'port') return { core, api: core.api };
+  if (face === 'port') return { core, api: core.api, url: '' };
   const server = await startKubeServer({ core });
   closers.push(() => server.close());
   const folder = await mkdtemp(join(tmpdir(), 'kube-sandbox-'));
@@ -32,7 +32,7 @@ async function cluster(face: 'port' | 'http') {
   config.loadFromFile(path);
   const api = createKubeApi({ config, runtime, userAgent: 'the-operator/1.2.3' });
   closers.push(() => api.close());
-  return { core, api };
+  return { core, api, url: server.url };
 }
 
 describe.each(['port', 'http'] as const)('the sandbox\u2019s API by its %s', face => {
@@ -140,4 +140,32 @@ describe.each(['port', 'http'] as const)('the sandbox\u2019s API by its %s', fac
     await election.stop();
     expect(await api.get(LEASES, 'default', 'leader')).toMatchObject({ value: { spec: { holderIdentity: '' } } });
   });
+});
+
+test('what JSON allows in a string, and Go escapes, is whole at the end of a watch and escaped on the wire', async () => {
+  const { api, url } = await cluster('http');
+  const said = 'one\u2028two\u2029three <b>&</b>';
+  const events: unknown[] = [];
+  const over = new AbortController();
+  const watching = api.watch(
+    NAMESPACES,
+    { resourceVersion: '0', timeoutSeconds: 60, signal: over.signal },
+    ({ object }) => {
+      if (object.metadata.name === 'lines') events.push(object.metadata.annotations?.['test.dev/said']);
+    },
+  );
+  const metadata = { name: 'lines', annotations: { 'test.dev/said': said } };
+  const made = await api.create(NAMESPACES, undefined, { apiVersion: 'v1', kind: 'Namespace', metadata });
+  expect(made).toMatchObject({ ok: true, value: { metadata } });
+  await expect.poll(() => events, { timeout: 10_000 }).toEqual([said]);
+  over.abort();
+  await watching;
+
+  const escaped = String.raw`"one\u2028two\u2029three \u003cb\u003e\u0026\u003c/b\u003e"`;
+  const read = await fetch(`${url}/api/v1/namespaces/lines`);
+  expect(await read.text()).toContain(escaped);
+  const watch = await fetch(`${url}/api/v1/namespaces?watch=1&timeoutSeconds=1&fieldSelector=metadata.name%3Dlines`);
+  const lines = (await watch.text()).trimEnd().split(/[\n\u2028\u2029]/);
+  expect(lines).toHaveLength(1);
+  expect(lines[0]).toContain(escaped);
 });
