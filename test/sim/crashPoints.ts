@@ -1,5 +1,5 @@
 import type { Outcome, Task } from './pool.ts';
-import { SCENARIOS, type Scenario } from './scenarios.ts';
+import { SCENARIOS, type Scenario, SPAN_MS } from './scenarios.ts';
 import type { Fault } from './script.ts';
 
 /** A crash before or after the so-manieth call of a port, counted from the scenario's beginning or the crash before it. */
@@ -29,7 +29,8 @@ export async function crashPoints(pairs: boolean, run: Run): Promise<Outcome[]> 
     const calls = clean.find(({ name }) => name === scenario.name)?.calls ?? [];
     return pointsOf(calls, scenario.from).map(point => ({ scenario, points: [point] }));
   });
-  const once = await run(singles.map(taskOf));
+  const crash = async (all: Crashed[]) => checked(all, await run(all.map(taskOf)));
+  const once = await crash(singles);
   if (!pairs) return [...clean, ...once];
   const doubles = singles
     .filter(({ scenario, points }) => scenario.pairs && points.every(isTelling))
@@ -40,7 +41,18 @@ export async function crashPoints(pairs: boolean, run: Run): Promise<Outcome[]> 
         .filter(isTelling)
         .map(point => ({ scenario: single.scenario, points: [...single.points, point] }));
     });
-  return [...clean, ...once, ...(await run(doubles.map(taskOf)))];
+  return [...clean, ...once, ...(await crash(doubles))];
+}
+
+/** A crash that did not strike has shown nothing. */
+function checked(all: Crashed[], outcomes: Outcome[]): Outcome[] {
+  const wanted = new Map(all.map(crashed => [nameOf(crashed), crashed.points.length]));
+  return outcomes.map(outcome => {
+    const { crashBefore = 0, crashAfter = 0 } = outcome.struck;
+    const struck = crashBefore + crashAfter;
+    if (struck === wanted.get(outcome.name) || outcome.problems.length > 0) return outcome;
+    return { ...outcome, problems: [`${struck} of ${wanted.get(outcome.name)} crashes struck`] };
+  });
 }
 
 /** The task that a printed name stands for. */
@@ -70,7 +82,7 @@ function taskOf(crashed: Crashed): Task {
   const faults = points.map(
     ({ port, skip, when }): Fault => ({ at: scenario.from - 1, fault: `crash${when}`, cluster: 0, port, skip }),
   );
-  return { name: nameOf(crashed), script: { ...scenario.script, faults } };
+  return { name: nameOf(crashed), script: { ...scenario.script, faults: [...scenario.script.faults, ...faults] } };
 }
 
 /** Calls of the scenario's own time: what comes long after is the same thing again, for ever. */
@@ -85,6 +97,3 @@ function pointsOf(calls: Outcome['calls'], from: number): Point[] {
   }
   return points;
 }
-
-/** Within this a scenario is over, its former region's grace aside. */
-const SPAN_MS = 180_000;

@@ -312,7 +312,7 @@ function fault(random: Random, replicas: number[]): Untimed<Fault> {
   if (dice < 0.925) return { fault: 'repeat', cluster, forMs };
   if (dice < 0.945) return { fault: 'cut', cluster, replica, forMs };
   if (dice < 0.965) return { fault: 'skew', cluster, replica, ms: random.int(-60_000, 60_000) };
-  if (dice < 0.985)
+  if (dice < 0.98)
     return {
       fault: 'quota',
       api: random.pick(['run', 'secretmanager', 'iam'] as const),
@@ -328,6 +328,8 @@ function fault(random: Random, replicas: number[]): Untimed<Fault> {
       'secretmanager.secrets.setIamPolicy',
       'run.services.get',
       'iam.serviceAccounts.delete',
+      'iam.serviceAccounts.get',
+      'secretmanager.secrets.getIamPolicy',
     ]),
     forMs,
   };

@@ -33,7 +33,8 @@ export interface Before {
 export const beforeUpdate = (service: ServiceState): Before => ({
   template: structuredClone(service.desired.template ?? {}),
   live: service.latestReady?.template,
-  failed: service.terminalCondition.state === 'CONDITION_FAILED',
+  // The service itself is being reconciled again after a change of anything else, a label say.
+  failed: service.terminalCondition.state === 'CONDITION_FAILED' || service.latestCreated?.state === 'failed',
   revisions: service.templateGeneration,
 });
 

@@ -1,5 +1,5 @@
 import type { JsonObject } from '../../operator/ports.ts';
-import type { Action, Script, Step, TenantRef } from './script.ts';
+import type { Action, Fault, Script, Step, TenantRef } from './script.ts';
 
 /** The roads that every tenant goes, one at a time, with nothing going wrong: crashes are then put at each of their calls. */
 export interface Scenario {
@@ -13,6 +13,8 @@ export interface Scenario {
 
 const TENANT: TenantRef = { cluster: 0, namespace: 'default', name: 'alpha' };
 const FROM = 30_000;
+/** Within this a scenario is over, its former region's grace aside. */
+export const SPAN_MS = 180_000;
 
 const spec = (over: JsonObject = {}): JsonObject => ({
   region: 'asia-northeast1',
@@ -26,10 +28,11 @@ const spec = (over: JsonObject = {}): JsonObject => ({
 
 const apply = (over?: JsonObject): Action => ({ who: 'kubectl', do: 'apply', spec: spec(over), ...TENANT });
 
+/** `after`: milliseconds after the first. */
 function scenario(
   name: string,
-  actions: Action[],
-  options: { pairs?: boolean; first?: JsonObject | null } = {},
+  actions: (Action & { after?: number })[],
+  options: { pairs?: boolean; first?: JsonObject | null; faults?: Fault[] } = {},
 ): Scenario {
   const steps: Step[] = [];
   for (const secret of ['key-1', 'key-2']) {
@@ -41,7 +44,7 @@ function scenario(
     );
   }
   if (options.first !== null) steps.push({ at: 1_000, ...apply(options.first) });
-  for (const action of actions) steps.push({ at: FROM, ...action });
+  for (const { after = 0, ...action } of actions) steps.push({ at: FROM + after, ...action });
   return {
     name,
     from: FROM,
@@ -52,9 +55,9 @@ function scenario(
       cloud: { createVisibleMs: 0, policyPropagationMs: 0, accountPropagationMs: 0, deployMs: 300 },
       latencyMs: 10,
       watchLagMs: 5,
-      spanMs: FROM + 60_000,
+      spanMs: FROM + SPAN_MS,
       steps,
-      faults: [],
+      faults: options.faults ?? [],
     },
   };
 }
@@ -82,6 +85,15 @@ export const SCENARIOS: readonly Scenario[] = [
   scenario('key leaves', [
     apply({ keys: [{ name: 'standby', secretRef: { external: 'key-2' }, env: 'OPENAI_API_KEY' }] }),
   ]),
+  scenario(
+    'key leaves while the account cannot be read',
+    [apply({ keys: [{ name: 'standby', secretRef: { external: 'key-2' }, env: 'OPENAI_API_KEY' }] })],
+    {
+      faults: ['get', 'list'].map(verb => {
+        return { at: FROM - 1_000, fault: 'deny', permission: `iam.serviceAccounts.${verb}`, forMs: 20_000 };
+      }),
+    },
+  ),
   scenario('callers', [apply({ access: 'Authenticated', invokers: ['user:a@example.com'] })]),
   scenario('callers leave', [apply()], { first: { access: 'Authenticated', invokers: ['user:a@example.com'] } }),
   scenario('abandon', [
@@ -90,5 +102,40 @@ export const SCENARIOS: readonly Scenario[] = [
   ]),
   scenario('account deleted by hand', [{ who: 'console', do: 'deleteAccount', tenant: 'alpha' }]),
   scenario('service deleted by hand', [{ who: 'console', do: 'delete', tenant: 'alpha', region: 'asia-northeast1' }]),
+  scenario('account disabled by hand', [{ who: 'console', do: 'disableAccount', tenant: 'alpha' }]),
+  scenario('traffic split by hand', [{ who: 'console', do: 'traffic', tenant: 'alpha', region: 'asia-northeast1' }]),
+  scenario('another image, size and scale', [
+    apply({
+      image: 'gcr.io/acme/backend:2',
+      resources: { cpu: '2', memory: '2Gi' },
+      scaling: { minInstances: 1, maxInstances: 3 },
+    }),
+  ]),
+  scenario('an image that does not come up, then a good one', [
+    apply({ image: 'gcr.io/acme/broken:1' }),
+    { ...apply({ image: 'gcr.io/acme/backend:2' }), after: 10_000 },
+  ]),
+  scenario('the newest version is disabled', [
+    { who: 'rotation', do: 'disable', secret: 'key-1', back: 0 },
+    { who: 'kubectl', do: 'annotate', key: 'ai-platform.dev/reconcile-requested-at', value: 'now', ...TENANT },
+  ]),
+  scenario('move there and back', [
+    apply({ region: 'us-central1' }),
+    { ...apply({ region: 'asia-northeast1' }), after: 400 },
+  ]),
+  scenario('suspended, edited, resumed', [
+    apply({ suspend: true }),
+    { ...apply({ suspend: true, region: 'us-central1' }), after: 2_000 },
+    { ...apply({ region: 'us-central1' }), after: 4_000 },
+  ]),
+  scenario('deleted and made again at once', [
+    { who: 'kubectl', do: 'delete', ...TENANT },
+    { ...apply(), after: 500 },
+  ]),
+  scenario('consent taken back and given again', [
+    { who: 'secrets', do: 'consent', secret: 'key-1', namespace: null },
+    { who: 'kubectl', do: 'annotate', key: 'ai-platform.dev/reconcile-requested-at', value: 'now', ...TENANT },
+    { who: 'secrets', do: 'consent', secret: 'key-1', namespace: 'default', after: 5_000 },
+  ]),
   scenario('CRD deleted', [{ who: 'admin', do: 'deleteCrd', cluster: 0 }]),
 ];
