@@ -1,7 +1,7 @@
 import type { GcpCode, GcpStatus, Json } from '../ports.ts';
 import { isObject, json, text } from './parse.ts';
 
-const CODES: ReadonlySet<string> = new Set<GcpCode>([
+const CODES: ReadonlySet<unknown> = new Set<GcpCode>([
   'CANCELLED',
   'UNKNOWN',
   'INVALID_ARGUMENT',
@@ -70,7 +70,7 @@ function foreign(http: number, retryAfter: string | null, now: number): GcpStatu
   };
 }
 
-const isCode = (value: unknown): value is GcpCode => typeof value === 'string' && CODES.has(value);
+const isCode = (value: unknown): value is GcpCode => CODES.has(value);
 
 function byHttp(http: number): GcpCode {
   if (http >= 400 && http < 500) return BY_HTTP.get(http) ?? 'FAILED_PRECONDITION';

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { createSharedReads } from '../../operator/gcp/lists.ts';
 import type { GcpCall, JsonObject, Runtime } from '../../operator/ports.ts';
+import type { Call } from '../../operator/tenant/types.ts';
 import { createGcpCore } from '../../sandbox/gcp/core.ts';
 import { scriptedContainers } from '../../sandbox/gcp/run/scriptedContainers.ts';
 
@@ -17,11 +18,13 @@ const RESYNC = { listed: 300_000, single: 0 };
 /** A clock that only `pass` moves. */
 function givenTime(): Runtime & { pass(ms: number): void } {
   let time = 0;
+  let asked = 0;
   const timers: { at: number; fn: () => void }[] = [];
   return {
     now: () => Date.UTC(2030, 0, 1) + time,
     monotonic: () => time,
-    random: () => 0.5,
+    // Different each time, or two accounts would have one unique id.
+    random: () => (++asked * 0.618_034) % 1,
     after(ms, fn) {
       const timer = { at: time + ms, fn };
       timers.push(timer);
@@ -346,4 +349,147 @@ describe('a list that does not tell', () => {
     }, cloud.time);
     expect((await reads.at(FRESH).service(serviceName('ai-platform-a'))).state).toBe('present');
   });
+});
+
+describe('what a step has changed is read anew, and nothing else', () => {
+  const done = { ok: true, response: {} } as const;
+  const accountName = (id: string) => `projects/${PROJECT}/serviceAccounts/${emailOf(id)}`;
+
+  async function givenTwoOfEach() {
+    const cloud = givenCloud();
+    for (const id of ['sa-tenant-a', 'sa-tenant-b']) await cloud.account(id);
+    for (const id of ['ai-platform-a', 'ai-platform-b']) await cloud.service(id);
+    const seen = cloud.reads.at(RESYNC);
+    await seen.account(PROJECT, emailOf('sa-tenant-a'));
+    await seen.service(serviceName('ai-platform-a'));
+    cloud.calls.length = 0;
+    return { ...cloud, seen };
+  }
+
+  test.each([
+    ['updateAccount', { kind: 'updateAccount', name: accountName('sa-tenant-a'), description: '' }],
+    ['enableAccount', { kind: 'enableAccount', name: accountName('sa-tenant-a') }],
+    ['deleteAccount', { kind: 'deleteAccount', name: accountName('sa-tenant-a') }],
+  ] as const)('%s', async (_kind, step) => {
+    const { reads, seen, calls } = await givenTwoOfEach();
+    reads.wrote(step, done);
+    await seen.account(PROJECT, emailOf('sa-tenant-b'));
+    await seen.service(serviceName('ai-platform-a'));
+    expect(calls).toEqual([]);
+    await seen.account(PROJECT, emailOf('sa-tenant-a'));
+    expect(calls).toEqual(['ListServiceAccounts']);
+  });
+
+  test('deleteAccount by a unique id, which is that of one account', async () => {
+    const { reads, seen, calls, must } = await givenTwoOfEach();
+    const { uniqueId } = await must(`${IAM}.GetServiceAccount`, { name: accountName('sa-tenant-a') });
+    expect(uniqueId).toMatch(/^\d+$/);
+    reads.wrote({ kind: 'deleteAccount', name: `projects/${PROJECT}/serviceAccounts/${uniqueId}` }, done);
+    await seen.account(PROJECT, emailOf('sa-tenant-b'));
+    expect(calls).toEqual([]);
+    await seen.account(PROJECT, emailOf('sa-tenant-a'));
+    expect(calls).toEqual(['ListServiceAccounts']);
+  });
+
+  test('createAccount', async () => {
+    const { reads, seen, calls, account } = await givenTwoOfEach();
+    const email = emailOf('sa-tenant-c');
+    expect((await seen.account(PROJECT, email)).state).toBe('absent');
+    await account('sa-tenant-c');
+    const step = { kind: 'createAccount', project: PROJECT, accountId: 'sa-tenant-c', email } as const;
+    reads.wrote({ ...step, displayName: '', description: '' }, done);
+    expect((await seen.account(PROJECT, email)).state).toBe('present');
+    expect(calls).toEqual(['ListServiceAccounts']);
+  });
+
+  test.each<[string, Call]>([
+    [
+      'updateService',
+      { kind: 'updateService', service: { name: serviceName('ai-platform-a') }, updateMask: ['labels'] },
+    ],
+    ['deleteService', { kind: 'deleteService', name: serviceName('ai-platform-a'), etag: 'e' }],
+  ])('%s', async (_kind, step) => {
+    const { reads, seen, calls } = await givenTwoOfEach();
+    reads.wrote(step, done);
+    await seen.service(serviceName('ai-platform-b'));
+    await seen.account(PROJECT, emailOf('sa-tenant-a'));
+    expect(calls).toEqual([]);
+    await seen.service(serviceName('ai-platform-a'));
+    expect(calls).toEqual(['ListServices']);
+  });
+
+  test('setServicePolicy: the policy that it answers is known; one that failed leaves nothing known', async () => {
+    const { reads, calls } = await givenTwoOfEach();
+    const soon = reads.at(SOON);
+    const service = serviceName('ai-platform-a');
+    const step: Call = { kind: 'setServicePolicy', service, policy: { bindings: [] } };
+    await soon.servicePolicy(service);
+    reads.wrote(step, { ok: true, response: { etag: 'new' } });
+    expect(await soon.servicePolicy(service)).toEqual({
+      state: 'present',
+      value: { version: 0, bindings: [], etag: 'new' },
+    });
+    expect((await soon.servicePolicy(serviceName('ai-platform-b'))).state).toBe('present');
+    expect(calls).toEqual(['GetIamPolicy', 'GetIamPolicy']);
+    reads.wrote(step, { ok: false, failure: { kind: 'Conflict', message: 'stale' } });
+    await soon.servicePolicy(service);
+    expect(calls).toHaveLength(3);
+  });
+});
+
+describe('what is read one by one', () => {
+  test('is known for as long as the reader allows, a minute at most, and each by its own name', async () => {
+    const { reads, calls, secret, time } = givenCloud();
+    for (const id of ['key-1', 'key-2']) await secret(id);
+    const soon = reads.at({ listed: 0, single: 120_000 });
+    await soon.secretVersion(secretName('key-1'), 'latest');
+    await soon.secretVersion(secretName('key-1'), '1');
+    await soon.secretVersion(secretName('key-2'), '1');
+    expect(count(calls)).toEqual({ GetSecretVersion: 3 });
+    time.pass(30_000);
+    await reads.at({ listed: 0, single: 30_000 }).secretVersion(secretName('key-1'), '1');
+    expect(calls).toHaveLength(3);
+    await reads.at({ listed: 0, single: 29_999 }).secretVersion(secretName('key-1'), '1');
+    await reads.at(FRESH).secretVersion(secretName('key-1'), '1');
+    expect(calls).toHaveLength(5);
+    // What is a minute old goes when something newer comes.
+    time.pass(30_000);
+    await reads.at(FRESH).secretVersion(secretName('key-1'), '1');
+    await soon.secretVersion(secretName('key-2'), '1');
+    expect(calls).toHaveLength(7);
+  });
+
+  test('what is not there is looked for again', async () => {
+    const { reads, calls, secret } = givenCloud();
+    await secret('key');
+    for (let i = 0; i < 2; i++)
+      expect((await reads.at(SOON).secretVersion(secretName('key'), '7')).state).toBe('absent');
+    expect(calls).toHaveLength(2);
+  });
+});
+
+test('a name that does not belong in a URL is refused, and nothing is listed for it', async () => {
+  const { reads, calls } = givenCloud();
+  const seen = reads.at(FRESH);
+  const answers = [
+    await seen.account(PROJECT, '../x'),
+    await seen.secret('projects/../secrets/x'),
+    await seen.service(`${PARENT}/services/..`),
+  ];
+  for (const answer of answers) expect(answer).toMatchObject({ state: 'failed', failure: { kind: 'Invalid' } });
+  expect(calls).toEqual([]);
+});
+
+test('each identity asks for itself', async () => {
+  const { core, time, ...cloud } = givenCloud();
+  await cloud.secret('key');
+  const asked: unknown[] = [];
+  const reads = createSharedReads((method, request, options) => {
+    asked.push(options?.actAs);
+    return core.call(method, request);
+  }, time);
+  for (const actAs of ['one@p.iam.gserviceaccount.com', 'two@p.iam.gserviceaccount.com', undefined]) {
+    for (let i = 0; i < 2; i++) await reads.at(RESYNC).secret(secretName('key'), actAs ? { actAs } : undefined);
+  }
+  expect(asked).toEqual(['one@p.iam.gserviceaccount.com', 'two@p.iam.gserviceaccount.com', undefined]);
 });

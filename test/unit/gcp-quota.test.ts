@@ -167,3 +167,62 @@ describe('a refusal', () => {
     expect(wait('edit') > 0).toBe(closes);
   });
 });
+
+describe('what counts', () => {
+  const LIMITED = { 'secretmanager.read': 600, 'iam.write': 600 } as const;
+  const write = (world: ReturnType<typeof given>) =>
+    world.quota.call(rpc.createAccount, { name: 'projects/demo-project', accountId: 'sa-a' });
+
+  test('a call that no API of ours has, or that names no project, is made and not counted', async () => {
+    const { quota } = given(LIMITED);
+    expect(await quota.call('no.such.Method', SECRET)).toEqual({ ok: true, response: {} });
+    for (const request of [{}, { name: 5 }, { name: 'secrets/s' }, { name: 'x/projects/p/secrets/s' }]) {
+      expect(await quota.call(rpc.getSecret, request)).toEqual({ ok: true, response: {} });
+    }
+    expect(quota.budgets()).toEqual([]);
+  });
+
+  test.each<[string, Partial<GcpStatus>, boolean]>([
+    ['says so in its details', { details: [{ reason: 'RATE_LIMIT_EXCEEDED' }] }, true],
+    ['says when to come again', { retryAfterMs: 0 }, true],
+    ['says so in words', { message: 'Quota exceeded: writes per minute.' }, true],
+    ['is about how many there may be', { message: 'Maximum number of service accounts reached.' }, false],
+    ['has another reason', { details: [{ reason: 'RESOURCE_QUOTA_EXCEEDED' }] }, false],
+    ['is no shortage', { code: 'UNAVAILABLE', retryAfterMs: 9_000 }, false],
+  ])('a write that was refused and %s', async (_what, status, closes) => {
+    const world = given(LIMITED);
+    world.refuses({ code: 'RESOURCE_EXHAUSTED', message: 'No.', ...status });
+    await write(world);
+    expect(world.quota.budgets().map(({ aMinute }) => aMinute)).toEqual([closes ? 420 : 600]);
+  });
+
+  test('a read is refused for nothing but its rate', async () => {
+    const world = given(LIMITED);
+    world.refuses({ code: 'RESOURCE_EXHAUSTED', message: 'No.' });
+    await world.read();
+    expect(world.quota.budgets()).toMatchObject([{ aMinute: 420 }]);
+  });
+
+  test.each<[string, JsonObject]>([
+    ['another project’s id', { name: 'projects/other-project/secrets/s' }],
+    ['a project that begins like a number', { name: 'projects/12x/secrets/s' }],
+    ['a project that ends like a number', { name: 'projects/x-12/secrets/s' }],
+    ['nothing', {}],
+  ])('an answer that names %s teaches no number', async (_what, response) => {
+    const { quota, answers, read } = given(LIMITED);
+    answers(response);
+    await read();
+    const project = String(response.name ?? 'projects/12/').split('/')[1] ?? '';
+    await quota.call(rpc.getSecret, { name: `projects/${project}/secrets/s` });
+    expect(quota.budgets().map(budget => budget.project)).toEqual(['demo-project', project]);
+  });
+
+  test('a budget that was overdrawn stays so when it is refused', async () => {
+    const { read, refuses, quota, wait } = given(LIMITED);
+    await read(200);
+    refuses({ code: 'RESOURCE_EXHAUSTED', message: 'Rate.', retryAfterMs: 1 });
+    await read();
+    expect(quota.budgets()).toMatchObject([{ left: -51 }]);
+    expect(wait('edit')).toBeGreaterThan(1_000);
+  });
+});
