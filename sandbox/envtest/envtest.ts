@@ -42,7 +42,7 @@ export interface Envtest {
   stop(): Promise<void>;
 }
 
-const READY_MS = 60_000;
+const READY_MS = 90_000;
 const ATTEMPTS = 3;
 
 /**

@@ -350,7 +350,7 @@ export async function must<T>(
 }
 
 /** Polls until `probe` answers something; fails with what it waited for. */
-export async function until<T>(probe: () => Promise<T | undefined>, what: () => string, ms = 15_000): Promise<T> {
+export async function until<T>(probe: () => Promise<T | undefined>, what: () => string, ms = 45_000): Promise<T> {
   const deadline = performance.now() + ms;
   for (;;) {
     const value = await probe();
