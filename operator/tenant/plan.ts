@@ -1,5 +1,6 @@
 import type { Context } from './context.ts';
 import { part, serviceName } from './names.ts';
+import { claimByLabels } from './ownership.ts';
 import { type AccessPart, planAccess, recordedIdentities } from './planAccess.ts';
 import { planAccount } from './planAccount.ts';
 import { mayRead, planServices } from './planService.ts';
@@ -66,10 +67,12 @@ export function plan(
   const held = (types: InventoryEntry['type'][]) => status.inventory.filter(({ type }) => types.includes(type));
 
   const account = planAccount(ctx, observed.account, held(['ServiceAccount']));
+  // What another owner's service reads is for that owner's grants.
   const inUse = (secret: string) =>
     observed.services.some(({ service }) => {
       if (service.state === 'failed') return true;
-      return service.state === 'present' && mayRead(service.value, part(secret, 'secrets'));
+      if (service.state !== 'present' || claimByLabels(service.value.labels, ctx.rules) === 'theirs') return false;
+      return mayRead(service.value, part(secret, 'secrets'));
     });
   const access = planAccess(ctx, account, observed, held(['SecretAccess']), inUse);
   const services = planServices(ctx, access, observed, held(['Service', 'Invoker', 'Variable']));

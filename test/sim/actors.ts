@@ -83,7 +83,10 @@ async function kubectl(stage: Stage, action: Extract<Action, { who: 'kubectl' | 
     case 'annotate': {
       if (action.value === 'abandon') stage.excuse(name);
       const annotations = { [action.key]: action.value };
-      return told(await api.patch(AI_TENANTS, namespace, name, { metadata: { annotations } }));
+      const result = await api.patch(AI_TENANTS, namespace, name, { metadata: { annotations } });
+      // Who annotates a tenant that is being deleted already may come too late.
+      if (result.ok && result.value.metadata.deletionTimestamp) stage.touch(`deletion of ${namespace}/${name}`);
+      return told(result);
     }
     case 'delete':
       return told(await api.delete(AI_TENANTS, namespace, name));

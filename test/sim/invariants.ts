@@ -284,7 +284,7 @@ function deleteService(know: Knowledge, name: string): Check {
       if (!owner) return know.touched(name) ? [] : [`rule 2: ${name} was deleted, which nobody has marked`];
       if (owned.length > 0) return owned;
       const tenant = know.tenant(owner.namespace, owner.name);
-      if (tenant && isAbandoned(tenant) && !know.isLate) return [`rule 5: ${name} of an abandoned tenant was deleted`];
+      if (tenant && wasAbandoned(know, tenant)) return [`rule 5: ${name} of an abandoned tenant was deleted`];
       if (!tenant || tenant.metadata.deletionTimestamp || know.isLate) return [];
       const successor = know.facts
         .services()
@@ -365,7 +365,7 @@ function deleteAccount(know: Knowledge, name: string): Check {
       if (services.some(({ id }) => !know.touched(id)))
         broken.push(`rule 5: ${found.email} was deleted before its service`);
       const tenant = know.tenant(owner.namespace, owner.name);
-      if (tenant && isAbandoned(tenant) && !know.isLate)
+      if (tenant && wasAbandoned(know, tenant))
         broken.push(`rule 5: ${found.email} of an abandoned tenant was deleted`);
       if (tenant && !tenant.metadata.deletionTimestamp && !know.isLate)
         broken.push(`${found.email} of a living tenant was deleted`);
@@ -373,6 +373,12 @@ function deleteAccount(know: Knowledge, name: string): Check {
     },
   };
 }
+
+/** Before the call was sent, as far as the operator could know. */
+const wasAbandoned = (know: Knowledge, tenant: KubeObject): boolean =>
+  isAbandoned(tenant) &&
+  !know.isLate &&
+  !know.touched(`deletion of ${tenant.metadata.namespace}/${tenant.metadata.name}`);
 
 const isAbandoned = ({ metadata }: KubeObject): boolean =>
   metadata.deletionTimestamp !== undefined && metadata.annotations?.['ai-platform.dev/deletion-policy'] === 'abandon';

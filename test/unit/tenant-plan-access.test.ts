@@ -389,6 +389,18 @@ describe('a grant that has left the spec', () => {
     expect(plan.inventory).toContainEqual(gone);
   });
 
+  test('goes also while another owner’s service reads it', () => {
+    const template = {
+      ...templateA(),
+      containers: [{ image: 'i', env: [secretVariable('OTHER', 'other', '1')] }],
+    };
+    const labels = { ...serviceA().labels, 'ai-tenant-owner-cluster': 'c2' };
+    const given = former(grantTo(MEMBER));
+    const services = [seen(present(serviceA({ labels, template })))];
+    const plan = planFor({ ...given, cloud: { ...given.cloud, services } });
+    expect(stepIds(plan)).toContain(`revoke:${other}`);
+  });
+
   test.each([
     ['the service cannot be read', seen(failed('Transient')), true],
     ['a revision is coming up', seen(present(serviceA({ reconciling: true }))), true],
