@@ -65,6 +65,8 @@ const NEW_AGES: Ages = { listed: 10_000, single: 0 };
 const RETRY_AGES: Ages = { listed: 1_000, single: 0 };
 /** Who waits for an operation to end waits for nothing that a policy or a version says. */
 const WAIT_AGES: Ages = { listed: 1_000, single: 30_000 };
+/** The same while nothing has gone wrong: behind ten thousand new tenants a wait is long. */
+const CALM_AGES: Ages = { listed: 1_000, single: 180_000 };
 
 interface Run {
   priority: Priority;
@@ -257,7 +259,11 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     if (run.ages) return run.ages;
     const isNew = tenant.status.conditions.length === 0;
     if (run.priority === 'resync') return { listed: intervalMs(tenant, settings) / 2, single: 0 };
-    if (run.priority === 'retry') return run.failures === 0 ? WAIT_AGES : RETRY_AGES;
+    if (run.priority === 'retry' && run.failures > 0) return RETRY_AGES;
+    if (run.priority === 'retry') {
+      const ready = tenant.status.conditions.find(({ type }) => type === 'Ready');
+      return ready?.reason === 'Updating' ? CALM_AGES : WAIT_AGES;
+    }
     return isNew ? NEW_AGES : EDIT_AGES;
   }
 

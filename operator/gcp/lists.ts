@@ -41,7 +41,7 @@ const FEW = 100;
 /** People make secrets, and wait for what comes of it. */
 const THEIRS_ABSENT_MS = 0;
 /** What was read one by one is kept so long at most: for those who wait for an operation to end. */
-const SINGLES_MS = 60_000;
+const SINGLES_MS = 180_000;
 
 /**
  * Services by ListServices for each project and region, accounts and secrets' metadata by one list for each project;
