@@ -33,13 +33,15 @@ const rooms = new Map<string, Counts>();
 const row = (...cells: (string | number)[]) =>
   console.log(cells.map((cell, at) => String(cell).padEnd(at === 0 ? 34 : 10)).join(''));
 row('', 'mutants', 'killed', 'timeout', 'survived', 'uncovered', 'score');
-for (const [name, { room }] of Object.entries(PARTS)) {
+for (const [name, { room, mutate }] of Object.entries(PARTS)) {
   const report = `.mutation/${name}.json`;
   if (!existsSync(report)) continue;
   const kept: Kept = JSON.parse(readFileSync(report, 'utf8'));
   const sums = rooms.get(room) ?? { Killed: 0, Timeout: 0, Survived: 0, NoCoverage: 0 };
   rooms.set(room, sums);
   for (const [file, { mutants }] of Object.entries(kept.files).sort()) {
+    // Kept from when it was of this part.
+    if (mutate.includes(`!${file}`)) continue;
     const count = (status: keyof Counts) => {
       const found = mutants.filter(mutant => mutant.status === status).length;
       sums[status] += found;
