@@ -68,10 +68,10 @@ const STALLED = ['SecretNotAllowed', 'ManagementConflict', 'InvalidSpec'];
 
 export function judgeTenant(
   facts: Facts,
-  where: { clusterId: string; project: string; crdDeleted?: string },
+  where: { clusterId: string; project: string; crdDeleted?: string; excused: boolean },
   tenant: KubeObject,
 ): Judged {
-  const { clusterId, project } = where;
+  const { clusterId, project, excused } = where;
   const spec = tenant.spec as unknown as Spec;
   const status = (tenant.status ?? {}) as Status;
   const { name, namespace = '' } = tenant.metadata;
@@ -166,7 +166,9 @@ export function judgeTenant(
   const mine = ours.filter(service => sameOwner(labelledOwner(service.desired.labels), owner));
   const here = ours.find(({ location }) => location === spec.region);
   const elsewhere = mine.filter(({ location }) => location !== spec.region);
-  if (!foreignAccount) leftoverGrants(facts, email, { recorded: identitiesOf(tenant), granted, missing, mine }, say);
+  // What a tenant was given before it was abandoned, its namesake knows nothing of.
+  if (!foreignAccount && !excused)
+    leftoverGrants(facts, email, { recorded: identitiesOf(tenant), granted, missing, mine }, say);
 
   let serving = false;
   if (here && !mine.includes(here)) reasons.add('ManagementConflict');

@@ -110,7 +110,8 @@ async function judge(world: World): Promise<{ problems: string[]; retried: strin
       const { namespace = '', name } = tenant.metadata;
       alive.add(`${cluster.id}/${namespace}/${name}`);
       const project = world.projectOf(cluster.id, namespace);
-      const judged = judgeTenant(world.facts, { clusterId: cluster.id, project, crdDeleted }, tenant);
+      const where = { clusterId: cluster.id, project, crdDeleted, excused: world.excused.has(name) };
+      const judged = judgeTenant(world.facts, where, tenant);
       problems.push(...judged.problems);
       retried.push(...judged.retried);
     }
