@@ -256,7 +256,13 @@ async function account(
   stage.touch(email);
   for (const { name } of stage.facts.secrets()) stage.touch(name);
   const name = `projects/${PROJECTS[0]?.id}/serviceAccounts/${found.uniqueId}`;
-  if (action.do === 'deleteAccount') return told(await stage.gcp.call(`${IAM}.DeleteServiceAccount`, { name }));
+  if (action.do === 'deleteAccount') {
+    // A namesake may make it anew between the owner's look and the owner's grant: a policy knows e-mail addresses alone.
+    const lists = await Promise.all(stage.kube.map(api => api.list(AI_TENANTS, {})));
+    const namesakes = lists.flatMap(list => (list.ok ? list.value.items : []));
+    if (namesakes.filter(({ metadata }) => metadata.name === action.tenant).length > 1) stage.excuse(action.tenant);
+    return told(await stage.gcp.call(`${IAM}.DeleteServiceAccount`, { name }));
+  }
   if (action.do === 'disableAccount') return told(await stage.gcp.call(`${IAM}.DisableServiceAccount`, { name }));
   stage.excuse(action.tenant);
   const serviceAccount = { name, description: 'made by hand' };
