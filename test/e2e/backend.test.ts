@@ -411,7 +411,7 @@ describe('the key', () => {
   test('is seen by the model alone: not in an answer, a header or the log, whatever goes wrong', async () => {
     const model = await givenModel();
     // OPENAI_LOG is how the vendor's client is told to log requests.
-    const backend = await givenBackend(model, { OPENAI_LOG: 'debug', NODE_DEBUG: '', MODEL_TIMEOUT_SECONDS: '1' });
+    const backend = await givenBackend(model, { OPENAI_LOG: 'debug', NODE_DEBUG: '', MODEL_TIMEOUT_SECONDS: '5' });
     const seen: string[] = [];
     const look = async (answer: Response) =>
       seen.push(JSON.stringify([...answer.headers]), await answer.text().catch(String));
