@@ -55,7 +55,8 @@ function scenario(
       cloud: { createVisibleMs: 0, policyPropagationMs: 0, accountPropagationMs: 0, deployMs: 300 },
       latencyMs: 10,
       watchLagMs: 5,
-      spanMs: FROM + SPAN_MS,
+      // What strikes at the last of its calls may strike a little later.
+      spanMs: FROM + SPAN_MS + 30_000,
       steps,
       faults: options.faults ?? [],
     },
