@@ -23,8 +23,6 @@ export default defineConfig({
     globalSetup: './test/e2e/support/envtest.setup.ts',
     testTimeout: 120_000,
     hookTimeout: 120_000,
-    // Two kube-apiservers and their etcds share two cores with the tests. What passes only now is named at the end.
-    retry: 1,
     // A kube-apiserver each.
     maxWorkers: 2,
   },

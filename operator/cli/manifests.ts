@@ -47,7 +47,15 @@ function readDocument(
     out.problems.push(`${path}:${linePos?.[0].line ?? 1}: ${message.split('\n')[0]}`);
   }
   if (document.errors.length > 0) return;
-  const value = document.toJS() as unknown;
+  let value: unknown;
+  try {
+    value = document.toJS();
+  } catch (error) {
+    // What the reader can't resolve shows only here: an alias without its anchor.
+    const line = document.contents?.range ? lines.linePos(document.contents.range[0]).line : 1;
+    out.problems.push(`${path}:${line}: ${error instanceof Error ? error.message : String(error)}`);
+    return;
+  }
   const items = isObject(value) && value.kind === 'List' && Array.isArray(value.items) ? value.items : [value];
   items.forEach((item, index) => {
     if (!isObject(item) || !isObject(item.metadata) || typeof item.metadata.name !== 'string') return;

@@ -438,6 +438,13 @@ describe('objects that the CRD’s own rules would have refused', () => {
         spec: { versions: versions as unknown as JsonObject[] },
       }),
     );
+    // A real server goes by the old schema for a moment.
+    const probe = { apiVersion: 'ai-platform.dev/v1alpha1', kind: 'AiTenant', metadata: { name: 'probe' }, spec: {} };
+    await until(
+      async () => (await world.kube.create(AI_TENANTS, 'default', probe)).ok || undefined,
+      () => 'an object that only the new schema takes to be taken',
+    );
+    await world.remove('probe');
   }
   const raw = (name: string, hostile: unknown) =>
     must(

@@ -330,6 +330,16 @@ spec:
     expect(world.gcpCore.requestLog).toEqual([]);
   });
 
+  test('says where an alias has no anchor, without a stack trace', async () => {
+    const path = join(folder, 'alias.yaml');
+    writeFileSync(path, 'kind: AiTenant\nspec: *gone\n');
+    const { code, err } = await plan('-f', path, '--project', PROJECT);
+    expect({ code, err: err.trim() }).toEqual({
+      code: 1,
+      err: expect.stringMatching(/^\S+alias\.yaml:1: Unresolved alias.*$/),
+    });
+  });
+
   test('says how it is used', async () => {
     expect(await plan('--help')).toMatchObject({ code: 0, out: expect.stringContaining('Usage: npm run plan') });
     expect(await plan()).toMatchObject({ code: 1, err: expect.stringContaining('name the manifests') });

@@ -279,7 +279,9 @@ function fault(random: Random, replicas: number[]): Untimed<Fault> {
   if (dice < 0.26) return { fault: 'crashAfter', ...aim };
   if (dice < 0.37) return { fault: 'lost', took: random.chance(0.6), ...aim };
   if (dice < 0.52) {
-    const code = port === 'gcp' ? random.pick(CODES) : random.pick([0, 409, 429, 500, 503, 504]);
+    const any = port === 'gcp' ? random.pick(CODES) : random.pick([0, 409, 429, 500, 503, 504]);
+    // What is there, and not new, is not said to be missing: that would be believed, and has to be.
+    const code = any === 'NOT_FOUND' && aim.kind === 'read' ? 'UNAVAILABLE' : any;
     return {
       fault: 'refused',
       code,
