@@ -74,6 +74,7 @@ async function measure(gcp: GcpCall): Promise<{ perSecond: number; reconciles: n
     events: { record() {}, stop: async () => {}, counters: { written: 0, filtered: 0, dropped: 0 } },
     log: () => {},
     quota: { waitMs: () => 0 },
+    wake: () => {},
     stretch: createStretch(world.time, world.settings.syncIntervalMs),
   });
   const keys = Array.from({ length: TENANTS }, (_, i) => tenantKey(i));

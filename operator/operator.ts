@@ -95,6 +95,7 @@ export function createOperator(options: OperatorOptions): Operator {
     tenants,
     namespaces,
     connectorSecrets,
+    wake: key => queue.add(key, 'resync'),
   });
   const queue = createQueue({
     runtime,

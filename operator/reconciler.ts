@@ -39,6 +39,8 @@ export interface ReconcilerOptions {
   events: EventRecorder;
   stretch: Stretch;
   quota: Pick<Quota, 'waitMs'>;
+  /** What was seen of it at its last check no longer holds. */
+  wake: (key: string) => void;
   log: (level: 'info' | 'warn' | 'error' | 'debug', message: string, fields: JsonObject) => void;
   onReport?: (tenant: Tenant, status: TenantStatus) => void;
 }
@@ -221,7 +223,8 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     if (!tenant.hasFinalizer && !(await held.addFinalizer())) return CONFLICT;
 
     const seen = ages(tenant, run);
-    const observed = await observe(shared.at(seen), targets(desired, tenant.status.inventory), {
+    const regular = run.priority === 'resync' ? () => options.wake(key) : undefined;
+    const observed = await observe(shared.at(seen, regular), targets(desired, tenant.status.inventory), {
       actAs: desired.actAs,
     });
     if (isQuotaShort(observed)) options.stretch.short(desired.project);
@@ -254,7 +257,6 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     return conclude(held, tenant, after, pace);
   };
 
-  /** Drift is noticed within an interval and a half. */
   function ages(tenant: Tenant, run: Run): Ages {
     if (run.ages) return run.ages;
     const isNew = tenant.status.conditions.length === 0;

@@ -21,8 +21,11 @@ export interface Ages {
 
 /** Reads that all tenants share; each identity that the operator acts as has its own. */
 export interface SharedReads {
-  /** For a reader who needs answers no older than that. Nothing older than a write of ours is answered at all. */
-  at(ages: Ages): Reads;
+  /**
+   * For a reader who needs answers no older than that. Nothing older than a write of ours is answered at all. `tell`: of
+   * one who looks again every `2 * ages.listed`: called when a list shows that what they were answered no longer held.
+   */
+  at(ages: Ages, tell?: () => void): Reads;
   /** A step's call has ended, whichever way. */
   wrote(call: Call, outcome: Executed, options?: GcpCallOptions): void;
   /** How many milliseconds are to lie between two lists of a region's services for those who wait for one to be ready. */
@@ -62,23 +65,23 @@ export function createSharedReads(call: GcpCall, runtime: Runtime): SharedReads 
   }
 
   return {
-    at: ({ listed, single }) => ({
+    at: ({ listed, single }, tell) => ({
       account(project, email, options) {
         const get = () => alone.account(project, email, options);
         if (!partsOf('account', `projects/${project}/serviceAccounts/${email}`)) return get();
-        return knownTo(options).accounts(`projects/${project}`).read(email, listed, get);
+        return knownTo(options).accounts(`projects/${project}`).read(email, listed, get, tell);
       },
       secret(name, options) {
         const get = () => alone.secret(name, options);
         const [project, id] = partsOf('secret', name) ?? [];
         if (!project || !id) return get();
-        return knownTo(options).secrets(`projects/${project}`).read(id, listed, get);
+        return knownTo(options).secrets(`projects/${project}`).read(id, listed, get, tell);
       },
       service(name, options) {
         const get = () => alone.service(name, options);
         const [project, region, id] = partsOf('service', name) ?? [];
         if (!project || !region || !id) return get();
-        return knownTo(options).services(`projects/${project}/locations/${region}`).read(id, listed, get);
+        return knownTo(options).services(`projects/${project}/locations/${region}`).read(id, listed, get, tell);
       },
       secretPolicy: (name, options) =>
         knownTo(options).singles.read(`policy ${name}`, single, () => alone.secretPolicy(name, options)),

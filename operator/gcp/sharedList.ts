@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Runtime } from '../ports.ts';
 import type { Failure, Read } from '../tenant/types.ts';
 
@@ -14,8 +15,11 @@ export type Listed<T> = { ok: true; listing: Listing<T> } | { ok: false; failure
 
 /** One kind in one project (and region), answered from lists that all readers share. */
 export interface SharedList<T> {
-  /** `get` reads this one alone. */
-  read(key: string, maxAgeMs: number, get: () => Promise<Read<T>>): Promise<Read<T>>;
+  /**
+   * `get` reads this one alone. `tell`: of one who looks again every `2 * maxAgeMs`; it is called once, if what they were
+   * answered was older than their question and the next list says otherwise.
+   */
+  read(key: string, maxAgeMs: number, get: () => Promise<Read<T>>, tell?: () => void): Promise<Read<T>>;
   /** A call of ours that may have changed it has ended: answers of calls begun before that no longer count. */
   wrote(key: string, succeeded: boolean): void;
   /** Keys of what was there when last looked at, however long ago. */
@@ -42,11 +46,21 @@ interface Entry<T> {
   begun: Begun;
 }
 
+/** Somebody who was answered from a list that is older than their question. */
+interface Reliant<T> {
+  key: string;
+  entry: Entry<T>;
+  tell: () => void;
+}
+
 /**
  * Who needs something fresher than is known waits for one list that all share: at most one runs, and one more is waiting
  * for it to end. Where a list is dear (many pages), the first few read alone, until that has cost as much as a list would
  * have: never more than twice the least, whatever comes (the ski rental problem). Where the last list answered as many
  * as that, those who can do with a somewhat older answer take it that so will the next, and list at once.
+ *
+ * Nobody who looks regularly learns of a change later than if they had looked for themselves each time: they rely only
+ * on a list whose reader comes back at least as often, who then makes the next one, and that tells whom it proves wrong.
  * `absentMs`: for how long it is believed that something is not there.
  */
 export function createSharedList<T>(runtime: Runtime, list: () => Promise<Listed<T>>, absentMs: number): SharedList<T> {
@@ -59,6 +73,9 @@ export function createSharedList<T>(runtime: Runtime, list: () => Promise<Listed
   /** How many of those who can do with an older answer came since the last list, and between that and the one before. */
   let shared = 0;
   let sharedBefore = 0;
+  let reliant: Reliant<T>[] = [];
+  /** The least `maxAgeMs` of the regular readers who waited for the last list. */
+  let keeperMs = Number.POSITIVE_INFINITY;
   let refusedUntil = Number.NEGATIVE_INFINITY;
   let turns = 0;
   /** The turn at which a call of ours that may have changed it ended. */
@@ -77,6 +94,7 @@ export function createSharedList<T>(runtime: Runtime, list: () => Promise<Listed
     if (!result.ok) {
       if (result.passes) return result.failure;
       refusedUntil = runtime.monotonic() + REFUSED_MS;
+      reliant = [];
       return undefined;
     }
     const { items, pages } = result.listing;
@@ -87,13 +105,21 @@ export function createSharedList<T>(runtime: Runtime, list: () => Promise<Listed
       if (entry.begun.turn > begun.turn) fresh.set(key, entry);
       else if (entry.read.state === 'present' && !items.has(key)) vanished.add(key);
     }
+    const wrong = reliant.filter(
+      ({ key, entry }) =>
+        (written.get(key) ?? -1) < entry.begun.turn &&
+        !isDeepStrictEqual(entry.read, fresh.get(key)?.read ?? { state: 'absent' }),
+    );
     for (const [key, turn] of written) if (turn < begun.turn) written.delete(key);
     entries = fresh;
     listed = begun;
+    reliant = [];
+    keeperMs = Number.POSITIVE_INFINITY;
     partial = result.listing.partial;
     price = Math.max(pages, Math.ceil(items.size / ITEMS_A_CALL));
     sharedBefore = shared;
     spent = shared = 0;
+    for (const { tell } of wrong) tell();
     return undefined;
   }
 
@@ -128,8 +154,14 @@ export function createSharedList<T>(runtime: Runtime, list: () => Promise<Listed
     return read;
   }
 
+  /** Somebody who asked at `askedAt` is answered so. */
+  function rely(key: string, entry: Entry<T>, askedAt: number, tell: (() => void) | undefined): Read<T> {
+    if (tell && entry.begun === listed && listed.at < askedAt) reliant.push({ key, entry, tell });
+    return entry.read;
+  }
+
   return {
-    async read(key, maxAgeMs, get) {
+    async read(key, maxAgeMs, get, tell) {
       const now = runtime.monotonic();
       const known = lookUp(key);
       const isAbsent = known.read.state === 'absent' && known.begun !== NEVER;
@@ -141,14 +173,18 @@ export function createSharedList<T>(runtime: Runtime, list: () => Promise<Listed
         !doubted() && (read.state === 'present' || begun.turn > listed.turn || !partial);
 
       if (maxAgeMs > 0) shared++;
-      if (enough(known.begun) && sure(known)) return known.read;
-      const pays = spent + 1 >= price || (maxAgeMs > 0 && shared + sharedBefore > price);
+      const kept = tell === undefined || (known.begun === listed && keeperMs <= maxAgeMs);
+      if (kept && enough(known.begun) && sure(known)) return rely(key, known, now, tell);
+      const owed = tell !== undefined && reliant.length > 0 && !enough(listed);
+      const pays = owed || spent + 1 >= price || (maxAgeMs > 0 && shared + sharedBefore > price);
       const joins = running !== undefined && enough(running.begun);
       if (now < refusedUntil || doubted() || (!joins && !pays)) return alone(key, get);
       const failure = await listFor(enough);
       if (failure) return { state: 'failed', failure };
       const found = lookUp(key);
-      return runtime.monotonic() >= refusedUntil && sure(found) ? found.read : alone(key, get);
+      if (runtime.monotonic() < refusedUntil || !sure(found)) return alone(key, get);
+      if (tell) keeperMs = Math.min(keeperMs, maxAgeMs);
+      return rely(key, found, now, tell);
     },
     wrote(key, succeeded) {
       written.set(key, ++turns);

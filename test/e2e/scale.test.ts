@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createWorld, INTERVAL_MS, tenantKey, tenantName, until, type World } from '../../bench/support/world.ts';
 import { UNLIMITED } from '../../operator/gcp/quota.ts';
 import type { Operator } from '../../operator/operator.ts';
+import type { JsonObject } from '../../operator/ports.ts';
 import { AI_TENANTS } from '../../operator/tenantResource.ts';
 
 /** What tenants cost in calls of Google Cloud: counts, as `npm run bench -- tenants` prints them. */
@@ -98,6 +99,46 @@ describe('calls of Google Cloud', () => {
     await pass();
     expect(traffic.byMethod.get('GetIamPolicy')).toBeGreaterThanOrEqual(count * 0.95);
   });
+});
+
+test('drift is put right within an interval, also where the lists that show it are shared', async () => {
+  const count = 60;
+  await given(count);
+  await pass();
+  const service = (index: number) =>
+    `projects/project-${index % 10}/locations/asia-northeast1/services/ai-platform-${tenantName(index)}`;
+  const drifted = new Map<string, number>();
+  const waits: number[] = [];
+  world.traffic.onWrite = (_method, request) => {
+    const name = String((request.service as JsonObject | undefined)?.name);
+    const since = drifted.get(name);
+    if (since === undefined) return;
+    drifted.delete(name);
+    waits.push(world.time.monotonic() - since);
+  };
+  let made = 0;
+  // One tenant of each project an interval, at another moment of it each: nobody else makes the lists any fresher.
+  for (let round = 0; round < 6; round++) {
+    for (let step = 0; step < 2 * STEPS; step++) {
+      const [at, of] = [step % 4, Math.floor(step / 4)];
+      if (at === 0 && of < 10) {
+        const name = service(of + 10 * ((round + of) % 6));
+        drifted.set(name, world.time.monotonic());
+        made++;
+        expect(
+          await world.google.call('google.cloud.run.v2.Services.UpdateService', {
+            service: { name, scaling: { minInstanceCount: 3 } },
+            updateMask: 'scaling.min_instance_count',
+          }),
+        ).toMatchObject({ ok: true });
+      }
+      world.time.skip(INTERVAL_MS / STEPS);
+      await settled();
+    }
+  }
+  expect(waits).toHaveLength(made);
+  // A skip of time is a step long.
+  expect(Math.max(...waits)).toBeLessThanOrEqual(INTERVAL_MS * (1 + 2 / STEPS));
 });
 
 test('a new tenant is refused by what is now, not by a list from before consent was given', async () => {

@@ -255,3 +255,112 @@ test('keysOf and size tell of what was there when last looked at', async () => {
   expect(world.shared.keysOf(value => value === 'y')).toEqual(['b']);
   expect(world.shared.size()).toBe(3);
 });
+
+/** One who looks again every `2 * AGE`, and what they were told. */
+function regular(world: ReturnType<typeof given>) {
+  const told: string[] = [];
+  const read = (key: string, maxAgeMs = AGE) =>
+    world.shared.read(
+      key,
+      maxAgeMs,
+      () => new Promise(end => world.gets.push({ key, end })),
+      () => told.push(key),
+    );
+  return { told, read };
+}
+
+test('who relied on an older list is told, once, if the next says otherwise: changed, gone or there', async () => {
+  const world = given();
+  const { told, read } = regular(world);
+  const keeper = read('keeper');
+  await world.listed({ keeper: '1', same: '1', changed: '1', gone: '1' });
+  await keeper;
+  world.pass(ABSENT);
+  for (const key of ['same', 'changed', 'gone', 'new']) await read(key);
+  expect(world.calls()).toEqual([1, 0]);
+  world.pass(AGE);
+  const again = read('keeper');
+  await world.listed({ keeper: '2', same: '1', changed: '2', new: '1' });
+  expect(await again).toEqual(present('2'));
+  expect(told).toEqual(['changed', 'gone', 'new']);
+  world.pass(2 * AGE);
+  const last = read('keeper');
+  await world.listed({});
+  await world.got(absent);
+  await last;
+  expect(told).toEqual(['changed', 'gone', 'new']);
+});
+
+test('nobody is told of what we wrote ourselves', async () => {
+  const world = given();
+  const { told, read } = regular(world);
+  const keeper = read('keeper');
+  await world.listed({ keeper: '1', mine: '1' });
+  await keeper;
+  world.pass(1);
+  await read('mine');
+  world.shared.wrote('mine', true);
+  world.pass(2 * AGE);
+  const again = read('keeper');
+  await world.listed({ keeper: '1', mine: '2' });
+  await again;
+  expect(told).toEqual([]);
+});
+
+test('a regular reader relies on no list whose readers may not come back in time', async () => {
+  const world = given();
+  const { read } = regular(world);
+  const once = world.read('a', 0);
+  await world.listed({ a: '1', b: '1' });
+  await once;
+  const mine = read('b');
+  expect(world.calls()).toEqual([2, 0]);
+  await world.listed({ a: '1', b: '2' });
+  expect(await mine).toEqual(present('2'));
+  // That list is kept by one who comes back after 2 * AGE: too late for a hastier one, early enough for a slower one.
+  world.pass(1);
+  expect(await read('a', 2 * AGE)).toEqual(present('1'));
+  expect(world.calls()).toEqual([2, 0]);
+  read('a', AGE / 2);
+  expect(world.calls()).toEqual([3, 0]);
+});
+
+test('a list that somebody relied on is followed by another, however dear it is; else one reads alone', async () => {
+  const world = await dear();
+  const { told, read } = regular(world);
+  world.pass(3 * AGE);
+  // Few ask, and what they ask for does not make up for a list.
+  const alone = read('a');
+  expect(world.calls()).toEqual([1, 1]);
+  await world.got(present('1'));
+  await alone;
+  const many = Array.from({ length: 11 }, () => read('a'));
+  expect(world.calls()[0]).toBe(2);
+  await world.listed({ a: '1', b: '1' }, { pages: 100 });
+  for (const get of world.gets) get.end(present('1'));
+  await Promise.all(many);
+  world.pass(1);
+  expect(await read('b')).toEqual(present('1'));
+  world.pass(AGE);
+  const again = read('a');
+  expect(world.calls()[0]).toBe(3);
+  await world.listed({ a: '1', b: '2' }, { pages: 100 });
+  await again;
+  expect(told).toEqual(['b']);
+});
+
+test('who relied on a list is not told by one that was refused', async () => {
+  const world = given();
+  const { told, read } = regular(world);
+  const keeper = read('a');
+  await world.listed({ a: '1', b: '1' });
+  await keeper;
+  world.pass(1);
+  await read('b');
+  world.pass(AGE);
+  const again = read('a');
+  await world.refused(false);
+  await world.got(present('2'));
+  expect(await again).toEqual(present('2'));
+  expect(told).toEqual([]);
+});
