@@ -1,12 +1,13 @@
 import { spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
+import { type Candidate, candidates } from './support/candidates.ts';
 import type { Load } from './support/load.ts';
 import { freePort, load, memoryOf, type Served, serve } from './support/processes.ts';
 import { type Figure, publish, quantile } from './support/report.ts';
 
 /**
- * The tenant's backend beside a bare `node:http` server that does the same: start, `/health`, `/chat` and streams, memory.
+ * The tenant's backend, as its image runs it, beside a bare `node:http` server that does the same: start, `/health`, `/chat`
+ * and streams, memory.
  * Backend, bare server, model and callers are processes of their own; the two servers are measured in turns.
  */
 
@@ -18,13 +19,7 @@ const figures: Figure[] = [];
 const figure = (what: string, value: number, target?: string, plot = false) =>
   figures.push({ what, value, target, plot });
 
-interface Candidate {
-  script: string;
-  flags: string[];
-  env: Record<string, string>;
-}
-const backend: Candidate = { script: 'backend/main.ts', flags: [], env: {} };
-const bare: Candidate = { script: 'bench/support/bare.ts', flags: [], env: {} };
+const { backend, bare } = await candidates();
 
 // ----------------------------------------------------------------------------------------------------------- start
 const quick = await serve('bench/support/model.ts', {});
@@ -98,9 +93,8 @@ publish({
 /** Milliseconds from asking for the process until the first answer on `path`. */
 async function start(candidate: Candidate, env: Record<string, string>, path: '/health' | '/chat'): Promise<number> {
   const port = await freePort();
-  const script = fileURLToPath(new URL(`../${candidate.script}`, import.meta.url));
   const begun = performance.now();
-  const child = spawn(process.execPath, [...candidate.flags, script], {
+  const child = spawn(process.execPath, [...candidate.flags, candidate.script], {
     stdio: 'ignore',
     env: { PATH: process.env.PATH, HOST: '127.0.0.1', PORT: String(port), ...candidate.env, ...env },
   });

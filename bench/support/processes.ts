@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Load, LoadOptions } from './load.ts';
 
@@ -13,9 +14,10 @@ export interface Served {
   stop(): Promise<void>;
 }
 
-const path = (script: string): string => fileURLToPath(new URL(`../../${script}`, import.meta.url));
+/** Of a file of this repository, or a full path. */
+export const path = (script: string): string => resolve(fileURLToPath(new URL('../..', import.meta.url)), script);
 
-/** Starts a script of this repository and resolves once it prints the port that it listens at. */
+/** Starts a script and resolves once it prints the port that it listens at. */
 export async function serve(script: string, env: Record<string, string>, flags: string[] = []): Promise<Served> {
   const startedAt = performance.now();
   const child = spawn(process.execPath, [...flags, path(script)], {
@@ -35,7 +37,8 @@ export async function serve(script: string, env: Record<string, string>, flags: 
   };
 }
 
-function portOf(child: ChildProcess, script: string): Promise<number> {
+/** The port that a script prints once it listens. */
+export function portOf(child: ChildProcess, script: string): Promise<number> {
   return new Promise((resolve, reject) => {
     let text = '';
     child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
