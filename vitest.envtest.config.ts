@@ -6,6 +6,7 @@ const WITHOUT = {
   backend: 'the backend alone: it knows no Kubernetes',
   'backend-fuzz': 'the same',
   'backend-hostile': 'the same',
+  'docs-commands': 'beside the sandbox that a reader starts',
   gcloud: 'gcloud and the local Google Cloud, nothing else',
   guardrail: 'a command that reads Google Cloud only',
   'run-instances': 'the local Cloud Run alone',
