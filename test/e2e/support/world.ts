@@ -102,6 +102,8 @@ export async function createWorld(
     cluster?: Cluster;
     workers?: number;
     accountsPerProject?: number;
+    /** The AiTenants' CRD, a path from the root; `crds/aitenants.yaml` unless said otherwise. */
+    crd?: string;
     /** Config Connector's SecretManagerSecret is installed. */
     connector?: boolean;
     /** What runs the services, in place of the script. */
@@ -144,7 +146,7 @@ export async function createWorld(
       CLOUDSDK_API_ENDPOINT_OVERRIDES_IAM: gcpServer.url,
     }),
   });
-  await installCrd(kube, fileObject('crds/aitenants.yaml'));
+  await installCrd(kube, fileObject(options.crd ?? 'crds/aitenants.yaml'));
   if (options.connector) await installCrd(kube, fileObject('examples/config-connector/crd.yaml'));
 
   const logs: string[] = [];
