@@ -1,11 +1,11 @@
 import { type Context, emptyPart, type Part, readBlocker, step } from './context.ts';
 import { absenceCounts, iso } from './inventory.ts';
 import { resolveVersion } from './keyVersion.ts';
-import { part } from './names.ts';
-import { consentCommand, secretConsent } from './ownership.ts';
+import { part, secretName } from './names.ts';
+import { claimByLabels, consentCommand, secretConsent } from './ownership.ts';
 import type { AccountPart } from './planAccount.ts';
 import { accountMember, deletedMember, editPolicy, hasMember, SECRET_ACCESSOR } from './policy.ts';
-import type { WantedVariable } from './template.ts';
+import { pinnedVersions, type WantedVariable } from './template.ts';
 import type { DesiredKey, InventoryEntry, KeyStatus, Observed, ObservedKey, Policy, Step } from './types.ts';
 
 export interface AccessPart extends Part {
@@ -40,7 +40,8 @@ export function planAccess(
   const wanted = new Set<string>();
   for (const key of ctx.desired.keys) {
     const seen = observed.keys.find(other => other.name === key.name);
-    const live = ctx.status.keys.find(other => other.name === key.name);
+    const recorded = ctx.status.keys.find(other => other.name === key.name);
+    const live = seen?.secret.state === 'present' ? liveKey(ctx, key, seen, recorded, observed) : recorded;
     const granted = planKey(ctx, account, key, seen, held, wanted, out);
     out.keys.push({ ...live, name: key.name, granted });
     planVersion(ctx, key, seen, live, out);
@@ -141,6 +142,40 @@ function planKey(
     time: edited ? iso(ctx.now) : (entry?.time ?? iso(ctx.now)),
   });
   return stands;
+}
+
+/**
+ * What is on record of a key, or more: a version that a ready revision of ours has gone live with while nobody wrote it
+ * down, as of an operator that died in between, is the highest all the same.
+ */
+function liveKey(
+  ctx: Context,
+  key: DesiredKey,
+  seen: ObservedKey,
+  recorded: KeyStatus | undefined,
+  observed: Observed,
+): KeyStatus | undefined {
+  if (seen.secret.state !== 'present') return recorded;
+  const { name } = seen.secret.value;
+  const isSecret = (reference: string) => {
+    const full = secretName(reference, ctx.desired.project);
+    const sameId = part(full, 'secrets') === part(name, 'secrets');
+    return full === key.secret || full === name || (sameId && seen.alsoIn?.includes(part(reference, 'projects')));
+  };
+  const serving = observed.services.flatMap(({ service }) => {
+    if (service.state !== 'present' || claimByLabels(service.value.labels, ctx.rules) === 'theirs') return [];
+    const { latestReadyRevision, latestCreatedRevision, reconciling, terminal, template } = service.value;
+    const settled = !reconciling && terminal.state === 'SUCCEEDED';
+    const isLive = settled && latestReadyRevision !== '' && latestReadyRevision === latestCreatedRevision;
+    return isLive ? [...pinnedVersions(template).values()] : [];
+  });
+  const highest = Math.max(
+    0,
+    ...serving.flatMap(({ secret, version }) => (isSecret(secret) && /^\d+$/.test(version) ? Number(version) : [])),
+  );
+  const known = recorded?.secret === undefined || recorded.secret === name ? Number(recorded?.version ?? 0) : 0;
+  if (highest <= known) return recorded;
+  return { granted: false, ...recorded, name: key.name, version: String(highest), secret: name };
 }
 
 const grantId = (secret: string): string => `grant:${secret}`;

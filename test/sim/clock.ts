@@ -41,7 +41,7 @@ export interface ProcessRuntime extends Runtime {
 
 /** Virtual time: passes only when told, and never on its own. */
 export interface Clock extends Runtime {
-  /** Lets `ms` pass: timers fire in order, each one's consequences before the next. */
+  /** Lets `ms` pass: timers fire in order, each one's consequences before the next. Rejects with `StandsStill`. */
   advance(ms: number): Promise<void>;
   process(random: Random): ProcessRuntime;
 }
@@ -53,12 +53,19 @@ interface Timer {
   fn: (() => void) | undefined;
 }
 
+/** Somebody is busy without end: so many timers have fired, and no time has passed. */
+export class StandsStill extends Error {}
+
+const MOST_AT_ONCE = 20_000;
+
 export const EPOCH = Date.UTC(2030, 0, 1);
 
 export function createClock(random: Random): Clock {
   const heap: Timer[] = [];
   let time = 0;
   let order = 0;
+  /** Timers that have fired since time last moved. */
+  let atOnce = 0;
 
   function after(ms: number, fn: () => void): () => void {
     const timer: Timer = { at: time + Math.max(0, ms), order: order++, fn };
@@ -81,6 +88,9 @@ export function createClock(random: Random): Clock {
         const { fn } = first;
         if (!fn) continue;
         first.fn = undefined;
+        atOnce = first.at > time ? 0 : atOnce + 1;
+        if (atOnce > MOST_AT_ONCE)
+          throw new StandsStill(`${MOST_AT_ONCE} timers fired at ${time} ms: a loop without end`);
         time = first.at;
         fn();
         await settle();

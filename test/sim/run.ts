@@ -1,4 +1,5 @@
 import { LEASES } from '../../operator/kube/resources.ts';
+import { StandsStill } from './clock.ts';
 import { identitiesOf, judgeTenant, leaks } from './oracle.ts';
 import type { Script } from './script.ts';
 import { type Call, createWorld, type Line, type World } from './world.ts';
@@ -28,7 +29,10 @@ export async function run(script: Script): Promise<RunResult> {
   process.on('unhandledRejection', onRejection);
   try {
     const world = await createWorld(script);
-    const problems = await play(script, world);
+    const problems = await play(script, world).catch(error => {
+      if (error instanceof StandsStill) return { found: [error.message], settledMs: 0 };
+      throw error;
+    });
     const { timeline, writes, calls, struck } = world;
     const { settledMs } = problems;
     return {

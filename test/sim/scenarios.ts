@@ -120,6 +120,44 @@ export const SCENARIOS: readonly Scenario[] = [
     { who: 'rotation', do: 'disable', secret: 'key-1', back: 0 },
     { who: 'kubectl', do: 'annotate', key: 'ai-platform.dev/reconcile-requested-at', value: 'now', ...TENANT },
   ]),
+  scenario('a newer version goes live, and is disabled: the older one does not come back', [
+    { who: 'rotation', do: 'add', secret: 'key-1', back: 0 },
+    { who: 'kubectl', do: 'annotate', key: 'ai-platform.dev/reconcile-requested-at', value: '1', ...TENANT },
+    { after: 20_000, who: 'rotation', do: 'disable', secret: 'key-1', back: 0 },
+    {
+      after: 20_001,
+      who: 'kubectl',
+      do: 'annotate',
+      key: 'ai-platform.dev/reconcile-requested-at',
+      value: '2',
+      ...TENANT,
+    },
+  ]),
+  scenario('edits while it is being worked on, of a tenant that is looked at only on change', [
+    { who: 'kubectl', do: 'annotate', key: 'ai-platform.dev/reconcile-interval-in-seconds', value: '0', ...TENANT },
+    { ...apply({ timeoutSeconds: 60 }), after: 10_000 },
+    { ...apply({ timeoutSeconds: 70 }), after: 10_035 },
+    // A check that finds nothing to do writes no status, whose resourceVersion would tell of the edit.
+    { after: 20_000, who: 'admin', do: 'project', cluster: 0, namespace: 'default', project: 'demo-project' },
+    { ...apply({ timeoutSeconds: 80 }), after: 20_002 },
+  ]),
+  scenario(
+    'a key leaves the spec while no policy can be read',
+    [
+      { who: 'kubectl', do: 'annotate', key: 'ai-platform.dev/reconcile-requested-at', value: '1', ...TENANT },
+      {
+        ...apply({ keys: [{ name: 'openai', secretRef: { external: 'key-1' }, env: 'OPENAI_API_KEY' }] }),
+        after: 10_000,
+      },
+    ],
+    { faults: [{ at: FROM - 1_000, fault: 'deny', permission: 'secretmanager.secrets.getIamPolicy', forMs: 30_000 }] },
+  ),
+  // So late that what was done to the secrets at first is no excuse any more.
+  scenario(
+    'a deletion while no service can be deleted',
+    [{ after: SPAN_MS - 5_000, who: 'kubectl', do: 'delete', ...TENANT }],
+    { faults: [{ at: FROM + SPAN_MS - 6_000, fault: 'deny', permission: 'run.services.delete', forMs: 20_000 }] },
+  ),
   scenario('move there and back', [
     apply({ region: 'us-central1' }),
     { ...apply({ region: 'asia-northeast1' }), after: 400 },

@@ -125,12 +125,6 @@ export const MUTANTS: readonly Mutant[] = [
     find: "  if (account.state !== 'present' && fresh) {",
     replace: "  if (account.state === 'failed' && account.state !== 'failed' && fresh) {",
   },
-  {
-    name: 'forget the invokers of a service that is out of sight for a moment',
-    file: 'tenant/planService.ts',
-    find: '  out.entries.push(entry, ...variables, ...onRecord);',
-    replace: '  out.entries.push(entry, ...variables);',
-  },
   // ----------------------------------------------------------------------------------------------------- deletion
   {
     name: 'remove the finalizer first',
@@ -278,14 +272,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'go on after a 410 as if nothing was missed',
     file: 'kube/reflector.ts',
-    find: '  return [400, 404, 410].includes(status.code) ||',
-    replace: '  return [400, 404].includes(status.code) || status.code === 409 ||',
-  },
-  {
-    name: 'keep what a relist no longer shows',
-    file: 'kube/reflector.ts',
-    find: '    for (const key of [...store.keys()]) if (!found.has(key)) change(key, undefined);\n',
-    replace: '',
+    find: '        version = undefined;\n        await pause(backoff(runtime, ++relists',
+    replace:
+      '        const now = await api.list(resource, { namespace, limit: 1 });\n        version = now.ok ? now.value.metadata.resourceVersion : undefined;\n        await pause(backoff(runtime, ++relists',
   },
   {
     name: 'write the status without its resourceVersion',
