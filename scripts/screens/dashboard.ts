@@ -32,6 +32,7 @@ const COLORS = [
 export function dashboardSvg(panels: Panel[]): string {
   const height = Math.max(...panels.map(({ gridPos: { y, h } }) => y + h)) * UNIT.y + 10;
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${24 * UNIT.x}" height="${height}" font-family="Inter, Helvetica, Arial, sans-serif" font-size="12" fill="#ccccdc">
+<title>Grafana dashboard of the operator</title>
 <rect width="100%" height="100%" fill="#111217"/>
 ${panels.map(panelSvg).join('\n')}
 </svg>

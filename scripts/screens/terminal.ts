@@ -21,6 +21,7 @@ export function terminalSvg(title: string, text: string): string {
     (line, at) => `<text x="16" y="${56 + at * CELL.height}" xml:space="preserve">${spans(line)}</text>`,
   );
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${Math.ceil(width)}" height="${height}" font-family="ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace" font-size="14" fill="#dcdfe4">
+<title>${escaped(title)}</title>
 <rect width="100%" height="100%" rx="8" fill="#282c34"/>
 <g fill="#e06c75"><circle cx="20" cy="18" r="6"/><circle cx="40" cy="18" r="6" fill="#e5c07b"/><circle cx="60" cy="18" r="6" fill="#98c379"/></g>
 <text x="84" y="23" fill="#9da5b4">${escaped(title)}</text>
