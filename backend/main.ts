@@ -1,9 +1,12 @@
+import { setFlagsFromString } from 'node:v8';
 import { readConfig } from './config.ts';
 import { createLog, errorFields, scrubber } from './log.ts';
 import { startBackend } from './server.ts';
 
 // Cloud Run kills 10 s after its SIGTERM (container contract); the last second is for going.
 const graceMs = 9000;
+// By then openai is loaded.
+const startedMs = 1000;
 
 const scrub = scrubber([process.env.OPENAI_API_KEY ?? '', process.env.OPENAI_API_KEY?.trim() ?? '']);
 const log = createLog(line => process.stdout.write(line), scrub);
@@ -37,6 +40,9 @@ try {
   const { port } = await starting;
   log('INFO', 'listening', { port, model: config.model });
   if (!config.key.ok) log('WARNING', config.key.problem.message);
+  // Keeps 80 waiting callers under 90 MB. As an option of the command line it would make Node.js refuse the compiled code of its
+  // own modules, which doubles the start (bench/README.md); V8 reads it anew whenever it decides on memory.
+  setTimeout(() => setFlagsFromString('--optimize-for-size'), startedMs).unref();
 } catch (error) {
   // Its own texts (of readConfig) and the system's (such as a port in use) name no value.
   log('ERROR', error instanceof Error ? `can't start: ${error.message}` : "can't start");

@@ -1,4 +1,5 @@
 import type { Context } from './context.ts';
+import { absenceCounts } from './inventory.ts';
 import { part, serviceName } from './names.ts';
 import { claimByLabels } from './ownership.ts';
 import { type AccessPart, planAccess, recordedIdentities } from './planAccess.ts';
@@ -67,11 +68,13 @@ export function plan(
   const held = (types: InventoryEntry['type'][]) => status.inventory.filter(({ type }) => types.includes(type));
 
   const account = planAccount(ctx, observed.account, held(['ServiceAccount']));
-  // What another owner's service reads is for that owner's grants.
+  // What another owner's service reads is for that owner's grants. One that is out of sight may serve all the same.
+  const madeJustNow = held(['Service']).filter(entry => !absenceCounts(entry, now));
   const inUse = (secret: string) =>
-    observed.services.some(({ service }) => {
+    observed.services.some(({ name, service }) => {
       if (service.state === 'failed') return true;
-      if (service.state !== 'present' || claimByLabels(service.value.labels, ctx.rules) === 'theirs') return false;
+      if (service.state === 'absent') return madeJustNow.some(entry => entry.name === name);
+      if (claimByLabels(service.value.labels, ctx.rules) === 'theirs') return false;
       return mayRead(service.value, part(secret, 'secrets'));
     });
   const access = planAccess(ctx, account, observed, held(['SecretAccess']), inUse);

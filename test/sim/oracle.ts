@@ -165,8 +165,16 @@ export function judgeTenant(
   const ours = facts.services().filter(({ id, project: p }) => id === `ai-platform-${name}` && p.id === project);
   const mine = ours.filter(service => sameOwner(labelledOwner(service.desired.labels), owner));
   const here = ours.find(({ location }) => location === spec.region);
-  const elsewhere = mine.filter(({ location }) => location !== spec.region);
-  // What a tenant was given before it was abandoned, its namesake knows nothing of.
+  // What a tenant was given before it was abandoned, and what still has its mark as that could not be taken off, its namesake
+  // knows nothing of.
+  const known = (type: string, name: string, detail?: string) =>
+    !excused ||
+    status.inventory?.some(
+      entry => entry.type === type && entry.name === name && (entry.member ?? entry.variable) === detail,
+    );
+  const elsewhere = mine.filter(
+    service => service.location !== spec.region && known('Service', serviceNameOf(service)),
+  );
   if (!foreignAccount && !excused)
     leftoverGrants(facts, email, { recorded: identitiesOf(tenant), granted, missing, mine }, say);
 
@@ -175,7 +183,7 @@ export function judgeTenant(
   else if (!here) {
     if (!held) say(`there is no service in ${spec.region}`);
   } else {
-    const failed = checkService(facts, here, spec, email, owner, held ? undefined : wanted, say);
+    const failed = checkService(facts, here, spec, email, owner, held ? undefined : wanted, known, say);
     if (failed) {
       reasons.add('UpdateFailed');
       retried.push(serviceNameOf(here));
@@ -257,6 +265,7 @@ function checkService(
   email: string,
   owner: OwnerMark,
   wanted: Variable[] | undefined,
+  known: (type: string, name: string, detail: string) => boolean | undefined,
   say: (text: string) => void,
 ): boolean {
   const { desired } = service;
@@ -276,7 +285,9 @@ function checkService(
   const members = facts.members(name, INVOKER);
   const isPublic = desired.invokerIamDisabled === true || members.includes('allUsers');
   differs('public access', isPublic, spec.access === 'Public');
-  const named = members.filter(member => !member.includes('foreign') && member !== 'allUsers').sort();
+  const named = members
+    .filter(member => !member.includes('foreign') && member !== 'allUsers' && known('Invoker', name, member))
+    .sort();
   differs('invokers', named.join(), (spec.access === 'Public' ? [] : (spec.invokers ?? [])).toSorted().join());
 
   const traffic = (desired.traffic ?? []).filter(({ percent = 0 }) => percent > 0);
@@ -300,7 +311,7 @@ function checkService(
     differs('maxInstances', inForce(Math.min, 'maxInstanceCount'), spec.scaling.maxInstances);
     const shown = (variables: Variable[]) =>
       variables
-        .filter(variable => !variable.name.startsWith('FOREIGN'))
+        .filter(variable => !variable.name.startsWith('FOREIGN') && known('Variable', name, variable.name))
         .map(({ name, value, secret, version }) => `${name}=${value ?? `${secret}:${version}`}`)
         .sort()
         .join(' ');

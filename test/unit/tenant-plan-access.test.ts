@@ -425,6 +425,18 @@ describe('a grant that has left the spec', () => {
     expect(stepIds(plan).includes(`revoke:${other}`)).toBe(!stays);
   });
 
+  test.each([
+    ['the service was made a minute ago and is out of sight', SERVICE, true],
+    ['one of another region was', SERVICE.replace('asia-northeast1', 'us-central1'), false],
+  ])('while %s: stays %s', (_what, name, stays) => {
+    const made = entry({ type: 'Service', name }, at(-60_000));
+    const others = inventory.filter(({ type, name: other }) => type !== 'Service' || other !== name);
+    const given = former(grantTo(MEMBER));
+    const cloud = { ...given.cloud, services: [seen(absent)] };
+    const plan = planFor({ status: { inventory: [...others, made] }, cloud });
+    expect(stepIds(plan).includes(`revoke:${other}`)).toBe(!stays);
+  });
+
   test('on a secret that Google Cloud named otherwise before is not confused with one of the spec', () => {
     const plan = planFor({ status: { inventory }, cloud: { formerGrants: [] } });
     expect(plan.steps).toEqual([]);

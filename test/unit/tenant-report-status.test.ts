@@ -24,6 +24,7 @@ import {
   PROJECT,
   present,
   REGION,
+  revision,
   SECRET,
   SERVICE,
   secretVariable,
@@ -271,6 +272,44 @@ describe('the version that is live', () => {
     expect(back.status.conditions.find(({ type }) => type === 'Ready')?.reason).not.toBe('DependencyNotReady');
     const elsewhere = JSON.parse(JSON.stringify(template('4')).replaceAll('openai-key', 'another'));
     expect(tell({ cloud: { keys: key(3), ...service({ template: elsewhere }) } }, {}).status.keys).toEqual([LIVE_KEY]);
+  });
+
+  test.each<[string, string, object, string]>([
+    ['by its id', 'openai-key', {}, '4'],
+    ['by its full name', SECRET, {}, '4'],
+    ['as the spec has it', `projects/${PROJECT}/secrets/openai-key`, {}, '4'],
+    ['under another project', 'projects/elsewhere/secrets/openai-key', {}, '3'],
+    ['under a project that is known to be the same', 'projects/alias/secrets/openai-key', { alsoIn: ['alias'] }, '4'],
+    ['of another id there', 'projects/alias/secrets/other', { alsoIn: ['alias'] }, '3'],
+  ])('is seen on the ready revision where that reads the secret %s', (_what, reference, more, version) => {
+    const live = templateA({}, { env: [secretVariable('OPENAI_API_KEY', reference, '4')] });
+    const seenKey = { ...keyA({ version: present({ version: 3, state: 'ENABLED' as const }) }), ...more };
+    expect(tell({ cloud: { keys: [seenKey], ...service({ template: live }) } }, {}).status.keys).toEqual([
+      { ...LIVE_KEY, version },
+    ]);
+  });
+
+  test.each<[string, Parameters<typeof service>[0]]>([
+    ['is coming up', { ...comingUp }],
+    ['has failed', { terminal: { state: 'FAILED', reason: '', message: 'no', time: at(0) } }],
+    ['was never ready', { latestReadyRevision: '', latestCreatedRevision: '' }],
+    ['is not the newest', { latestCreatedRevision: revision(2) }],
+    ['is another owner’s', { labels: { 'ai-tenant-owner-cluster': 'c2' } }],
+  ])('is not taken from a revision that %s', (_what, state) => {
+    const cloud = { keys: key(3), ...service({ template: template('4'), ...state }) };
+    expect(tell({ cloud }, {}).status.keys).toEqual([LIVE_KEY]);
+  });
+
+  test.each(['latest', '4x', 'x4'])('is no number that stands as %s', version => {
+    const cloud = { keys: key(3), ...service({ template: template(version) }) };
+    expect(tell({ cloud }, {}).status.keys).toEqual([LIVE_KEY]);
+  });
+
+  test('is that of the secret that is read now, also where another one’s was on record', () => {
+    const former = { ...LIVE_KEY, secret: `projects/${NUMBER}/secrets/former`, version: '9', granted: true };
+    const cloud = { keys: key(3), ...service({ template: template('4') }) };
+    const { status } = tell({ status: { keys: [former], inventory: atRest }, cloud }, {});
+    expect(status.keys).toEqual([{ ...LIVE_KEY, version: '4' }]);
   });
 
   test('goes back only where the spec names the number, or another secret', () => {
