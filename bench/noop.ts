@@ -1,7 +1,7 @@
 import { NAMESPACES } from '../operator/kube/resources.ts';
 import { createStore } from '../operator/kube/store.ts';
 import type { GcpCall, GcpResult } from '../operator/ports.ts';
-import { createReconciler } from '../operator/reconciler.ts';
+import { createReconciler } from '../operator/reconcile/reconciler.ts';
 import { createStretch } from '../operator/stretch.ts';
 import { AI_TENANTS } from '../operator/tenantResource.ts';
 import { type Figure, publish } from './support/report.ts';

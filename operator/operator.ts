@@ -6,7 +6,7 @@ import { type Reflector, startReflector } from './kube/reflector.ts';
 import { NAMESPACES } from './kube/resources.ts';
 import type { Log } from './log.ts';
 import type { GcpCall, JsonObject, KubeApi, KubeObject, KubeStatus, Runtime } from './ports.ts';
-import { createReconciler } from './reconciler.ts';
+import { createReconciler } from './reconcile/reconciler.ts';
 import { createStretch, type Stretch } from './stretch.ts';
 import { FINALIZER } from './tenant/resource.ts';
 import type { Settings, Tenant, TenantStatus } from './tenant/types.ts';

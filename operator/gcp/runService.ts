@@ -29,6 +29,7 @@ export function parseService(answer: JsonObject): ObservedService | undefined {
     invokerIamDisabled: flag(answer.invokerIamDisabled),
     scaling: object(answer.scaling),
     template: object(answer.template),
+    raw: answer,
   };
 }
 

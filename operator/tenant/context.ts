@@ -24,7 +24,19 @@ export interface Part {
 export const emptyPart = (): Part => ({ steps: [], blockers: [], waiting: [], entries: [] });
 
 export function step(id: string, aspect: Aspect, verb: Step['verb'], target: string, call: Call): Step {
-  return { id, aspect, verb, target, call, needs: [], changes: [], creates: [], removes: [], drift: false };
+  return {
+    id,
+    aspect,
+    verb,
+    target,
+    call,
+    needs: [],
+    closes: false,
+    changes: [],
+    creates: [],
+    removes: [],
+    drift: false,
+  };
 }
 
 /** Fresh identities and grants take up to a minute to be seen everywhere; three leave room for a slow day. */

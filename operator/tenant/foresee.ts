@@ -100,6 +100,7 @@ function newService(name: string, region: string, service: JsonObject): Observed
     invokerIamDisabled: service.invokerIamDisabled === true,
     scaling: (service.scaling ?? {}) as JsonObject,
     template: (service.template ?? {}) as JsonObject,
+    raw: service,
   };
 }
 

@@ -125,7 +125,11 @@ export type Reason =
   | 'InvalidSpec'
   | 'Deleting'
   | 'DeleteFailed'
-  | 'Suspended';
+  | 'Suspended'
+  /** Somebody disabled the tenant's service account: nothing is created, enabled or changed. */
+  | 'Held'
+  /** Up to date when Google Cloud last answered; it has not answered for several intervals. */
+  | 'NotVerified';
 
 // -------------------------------------------------------------------------------------------------------- settings
 
@@ -252,6 +256,8 @@ export interface ObservedService {
   invokerIamDisabled: boolean;
   scaling: JsonObject;
   template: JsonObject;
+  /** The whole service as Google Cloud answered it. */
+  raw: JsonObject;
 }
 
 export interface ObservedKey {
@@ -284,7 +290,7 @@ export type Aspect = 'ServiceAccount' | 'SecretAccess' | 'Service';
 /** Something that keeps the tenant from being up to date and that no step of this plan puts right. */
 export interface Blocker {
   aspect: Aspect;
-  reason: Exclude<Reason, 'UpToDate' | 'Suspended' | 'Deleting' | 'DeleteFailed'>;
+  reason: Exclude<Reason, 'UpToDate' | 'Suspended' | 'Deleting' | 'DeleteFailed' | 'NotVerified'>;
   message: string;
   /** Look again after this long; absent: as the reason says. */
   retryAfterMs?: number;
@@ -324,6 +330,8 @@ export interface Step {
   call: Call;
   /** Ids of steps that must have succeeded in this very run. */
   needs: string[];
+  /** It only removes or closes: it comes first, needs no record and is made whatever a status write answers. */
+  closes: boolean;
   verb: 'Create' | 'Update' | 'Grant' | 'Revoke' | 'Delete' | 'Adopt' | 'Abandon';
   /** What it is done to, in people's words: `Cloud Run service ai-platform-tenant-a in asia-northeast1`. */
   target: string;

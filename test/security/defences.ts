@@ -52,7 +52,7 @@ export const DEFENCES: readonly Defence[] = [
   },
   {
     shownBy: [deputy, 'of another namespace is not seen'],
-    file: 'operator/reconciler.ts',
+    file: 'operator/reconcile/reconciler.ts',
     find: 'options.connectorSecrets.get(`${tenant.namespace}/${name}`)',
     replace: 'options.connectorSecrets.get(`team-b/${name}`)',
   },
@@ -160,9 +160,9 @@ export const DEFENCES: readonly Defence[] = [
       identity,
       'is served as that account from the first call to the last, with nothing of the operator’s own rights',
     ],
-    file: 'operator/reconciler.ts',
-    find: '      const result = await execute(gcp, step.call, { actAs });',
-    replace: '      const result = await execute(gcp, step.call, {});',
+    file: 'operator/reconcile/apply.ts',
+    find: '  const result = await execute(gcp, step.call, { actAs });',
+    replace: '  const result = await execute(gcp, step.call, {});',
   },
   {
     shownBy: [deputy, 'a value of the deletion annotation is shown without what a terminal would obey'],
@@ -367,17 +367,17 @@ export const DEFENCES: readonly Defence[] = [
   },
   {
     shownBy: ['e2e/crd-deletion.test.ts', 'takes the owner marks off, deletes nothing in Google Cloud, and ends'],
-    file: 'operator/reconciler.ts',
-    find: "    const abandon = withCrd || (policy.ok && policy.policy === 'abandon');",
-    replace: "    const abandon = policy.ok && policy.policy === 'abandon';",
+    file: 'operator/reconcile/reconciler.ts',
+    find: "    return takeDown(writer, tenant, withCrd || (policy.ok && policy.policy === 'abandon'));",
+    replace: "    return takeDown(writer, tenant, policy.ok && policy.policy === 'abandon');",
   },
   {
     shownBy: [
       'e2e/abuse.test.ts',
       'a tenant that flaps 10 times a second: others converge, and what is written about it is bounded',
     ],
-    file: 'operator/reconciler.ts',
-    find: '    const waits = restMs(key, tenant);',
+    file: 'operator/reconcile/reconciler.ts',
+    find: '    const waits = pacing.restMs(key, tenant);',
     replace: '    const waits = 0;',
   },
   {

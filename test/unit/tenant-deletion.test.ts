@@ -65,6 +65,7 @@ describe('deleting a tenant', () => {
         changes: [],
         creates: [],
         removes: [],
+        closes: false,
         drift: false,
       },
     ]);

@@ -16,6 +16,7 @@ const creating: Step = {
   verb: 'Create',
   target: 's',
   needs: [],
+  closes: false,
   changes: [],
   creates: [entryKey(service)],
   removes: [],

@@ -62,6 +62,7 @@ describe('a key without its grant', () => {
         changes: [{ field: ROLE, from: undefined, to: MEMBER }],
         creates: [`SecretAccess ${SECRET} `],
         removes: [],
+        closes: false,
         drift: true,
       },
     ]);
@@ -272,6 +273,7 @@ describe('the version of a key', () => {
     const plan = planFor({ cloud: { services: [seen(present(serviceA({ template })))] } });
     expect(stepOf(plan, UPDATE)).toMatchObject({
       changes: [{ field: 'env.OPENAI_API_KEY', from: 'openai-key:1', to: 'openai-key:3' }],
+      closes: false,
       drift: true,
     });
   });
@@ -364,6 +366,7 @@ describe('a grant that has left the spec', () => {
         changes: [{ field: ROLE, from: MEMBER, to: undefined }],
         creates: [],
         removes: [`SecretAccess ${other} `],
+        closes: false,
         drift: false,
       },
     ]);

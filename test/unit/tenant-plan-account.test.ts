@@ -62,6 +62,7 @@ describe('a service account that is not there', () => {
       changes: [],
       creates: [entryKey(entry(unnamed))],
       removes: [],
+      closes: false,
       drift: false,
     });
     expect(stepIds(plan)).toEqual(['account', `grant:${SECRET}`]);

@@ -62,6 +62,7 @@ describe('a tenant whose callers are checked', () => {
         changes: [{ field: ROLE, to: JANE }],
         creates: [`Invoker ${SERVICE} ${JANE}`],
         removes: [],
+        closes: false,
         drift: true,
       },
     ]);

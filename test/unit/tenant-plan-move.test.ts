@@ -143,6 +143,7 @@ describe('a move', () => {
         changes: [],
         creates: [],
         removes: [],
+        closes: false,
         drift: false,
       },
     ]);

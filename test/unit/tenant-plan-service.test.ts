@@ -57,6 +57,7 @@ describe('a service that is not there', () => {
       target: TARGET,
       needs: [],
       removes: [],
+      closes: false,
       drift: false,
       changes: [{ field: 'image', from: undefined, to: 'registry/app:2' }],
       creates: [`Service ${SERVICE} `, `Variable ${SERVICE} OPENAI_API_KEY`, `Variable ${SERVICE} LOG`],

@@ -85,9 +85,9 @@ export const MUTANTS: readonly Mutant[] = [
   // ---------------------------------------------------------------------------------------------------- inventory
   {
     name: 'make first, record later',
-    file: 'reconciler.ts',
-    find: '    if (!(await held.writeStatus(before.status))) return CONFLICT;\n    const outcomes = await apply(held, plan, before.status, desired.actAs);',
-    replace: '    const outcomes = await apply(held, plan, before.status, desired.actAs);',
+    file: 'reconcile/reconciler.ts',
+    find: '    if (!(await writer.writeStatus(record))) return undefined;\n',
+    replace: '',
   },
   {
     name: 'forget a create whose answer was lost',
@@ -128,14 +128,14 @@ export const MUTANTS: readonly Mutant[] = [
   // ----------------------------------------------------------------------------------------------------- deletion
   {
     name: 'remove the finalizer first',
-    file: 'reconciler.ts',
-    find: '    if (plan.inventory.length === 0 && plan.blockers.length === 0) {',
-    replace: '    if (plan.blockers.length === 0) {',
+    file: 'reconcile/reconciler.ts',
+    find: '    if (plan.inventory.length === 0 && plan.blockers.length === 0) return release(writer);',
+    replace: '    if (plan.blockers.length === 0) return release(writer);',
   },
   {
     name: 'no finalizer at all',
-    file: 'reconciler.ts',
-    find: '    if (!tenant.hasFinalizer && !(await held.addFinalizer())) return CONFLICT;\n',
+    file: 'reconcile/reconciler.ts',
+    find: '    if (!tenant.hasFinalizer && !(await writer.addFinalizer())) return CONFLICT;\n',
     replace: '',
   },
   {
@@ -152,14 +152,14 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'delete what is to be abandoned',
-    file: 'reconciler.ts',
-    find: "    const abandon = withCrd || (policy.ok && policy.policy === 'abandon');",
-    replace: '    const abandon = withCrd;',
+    file: 'reconcile/reconciler.ts',
+    find: "    return takeDown(writer, tenant, withCrd || (policy.ok && policy.policy === 'abandon'));",
+    replace: '    return takeDown(writer, tenant, withCrd);',
   },
   {
     name: 'go on while suspended',
-    file: 'reconciler.ts',
-    find: '    if (tenant.spec.suspend) return conclude(held, tenant, suspended(tenant, runtime.now()));\n',
+    file: 'reconcile/reconciler.ts',
+    find: '    if (tenant.spec.suspend) return conclude(writer, tenant, suspended(tenant, runtime.now()));\n',
     replace: '',
   },
   // ------------------------------------------------------------------------------------- nothing working goes down

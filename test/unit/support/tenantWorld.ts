@@ -213,6 +213,7 @@ export const serviceA = (changes: Partial<ObservedService> = {}, region = REGION
   invokerIamDisabled: true,
   scaling: { maxInstanceCount: 10 },
   template: templateA(),
+  raw: {},
   ...changes,
 });
 

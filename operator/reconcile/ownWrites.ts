@@ -1,0 +1,82 @@
+import type { ReadonlyStore } from '../kube/store.ts';
+import { addFinalizer, patchStatus, removeFinalizer, sameJson, type WriteOutcome } from '../kube/writes.ts';
+import type { JsonObject, KubeApi, KubeObject } from '../ports.ts';
+import { FINALIZER } from '../tenant/resource.ts';
+import type { TenantStatus } from '../tenant/types.ts';
+import { AI_TENANTS } from '../tenantResource.ts';
+import type { ReconcileLog } from './types.ts';
+
+/**
+ * The operator's own writes to AiTenants. The watch shows a write some time after the API server has accepted it; until
+ * then the object that the API server answered is newer than the cache, and the next reconcile starts from it.
+ */
+export interface OwnWrites {
+  /** The newest state that is known: the cache's, unless this process wrote the object after that. Undefined: it is gone. */
+  current(key: string): KubeObject | undefined;
+  /** The writes of one reconcile, starting from `object`. */
+  writer(key: string, object: KubeObject): TenantWriter;
+}
+
+/** One reconcile's writes. Each carries the resourceVersion of the one before. */
+export interface TenantWriter {
+  /** The object as the last write left it. */
+  readonly object: KubeObject;
+  /** False: the resource has changed, or the API server refused. What was computed is void; the reconcile starts anew. */
+  writeStatus(status: TenantStatus): Promise<boolean>;
+  addFinalizer(): Promise<boolean>;
+  removeFinalizer(): Promise<boolean>;
+}
+
+export function createOwnWrites(kube: KubeApi, tenants: ReadonlyStore, log: ReconcileLog): OwnWrites {
+  /** Own writes that the watch has not shown yet, with the resourceVersions that each of them supersedes. */
+  const written = new Map<string, { object: KubeObject; supersedes: Set<string> }>();
+
+  function remember(key: string, before: KubeObject, outcome: WriteOutcome): void {
+    if (outcome.kind !== 'updated') return;
+    const supersedes = written.get(key)?.supersedes ?? new Set<string>();
+    supersedes.add(before.metadata.resourceVersion ?? '');
+    written.set(key, { object: outcome.object, supersedes });
+  }
+
+  return {
+    current(key) {
+      const cached = tenants.get(key);
+      const own = written.get(key);
+      if (!own) return cached;
+      const { uid, resourceVersion = '' } = cached?.metadata ?? {};
+      if (cached && uid === own.object.metadata.uid && own.supersedes.has(resourceVersion)) return own.object;
+      written.delete(key);
+      return cached;
+    },
+
+    writer(key, object) {
+      let latest = object;
+      const settle = (outcome: WriteOutcome): boolean => {
+        remember(key, latest, outcome);
+        if (outcome.kind === 'updated') latest = outcome.object;
+        if (outcome.kind === 'error') {
+          log('warn', 'the API server refused a write', { tenant: key, error: outcome.status.message });
+        }
+        return outcome.kind === 'updated' || outcome.kind === 'unchanged';
+      };
+      return {
+        get object() {
+          return latest;
+        },
+        writeStatus: async status =>
+          sameJson(latest.status ?? {}, status) ||
+          settle(await patchStatus(kube, AI_TENANTS, latest, statusJson(status))),
+        addFinalizer: async () => settle(await addFinalizer(kube, AI_TENANTS, latest, FINALIZER)),
+        removeFinalizer: async () => {
+          const outcome = await removeFinalizer(kube, AI_TENANTS, latest, FINALIZER);
+          return outcome.kind === 'gone' || settle(outcome);
+        },
+      };
+    },
+  };
+}
+
+/** The status as it is written: no empty fields. */
+function statusJson(status: TenantStatus): JsonObject {
+  return JSON.parse(JSON.stringify(status)) as JsonObject;
+}

@@ -1,0 +1,62 @@
+import type { EventRecorder } from '../kube/events.ts';
+import type { KubeObject } from '../ports.ts';
+import { printable } from '../tenant/printable.ts';
+import type { Change, Outcome, Step, Tenant, TenantStatus } from '../tenant/types.ts';
+
+/** Events on AiTenants: one for each change made in Google Cloud, and one when Ready gets another reason or message. */
+
+const REASONS: Record<Step['verb'], string> = {
+  Create: 'Created',
+  Update: 'Updated',
+  Grant: 'Granted',
+  Revoke: 'Revoked',
+  Delete: 'Deleted',
+  Adopt: 'Adopted',
+  Abandon: 'Abandoned',
+};
+
+/** One event for each step that was carried out. */
+export function recordChanges(events: EventRecorder, object: KubeObject, outcomes: Outcome[]): void {
+  for (const { step, result } of outcomes) {
+    if (result !== 'done') continue;
+    const changes = shownChanges(step.changes);
+    const reason = step.drift ? 'DriftCorrected' : REASONS[step.verb];
+    events.record(object, 'Normal', reason, `${reason} ${step.target}${changes === '' ? '' : `: ${changes}`}`);
+  }
+}
+
+/** An event for each move that has ended, and one when Ready gets another reason or message. */
+export function recordTransitions(
+  events: EventRecorder,
+  object: KubeObject,
+  before: TenantStatus,
+  after: TenantStatus,
+): void {
+  for (const entry of after.inventory) {
+    const known = before.inventory.find(({ type, name }) => type === entry.type && name === entry.name);
+    if (entry.retireAt === undefined || known?.retireAt !== undefined) continue;
+    const message = `Moved to ${after.region}; ${entry.name} and its URL stay until ${entry.retireAt}`;
+    events.record(object, 'Normal', 'Moved', message);
+  }
+  const [ready, earlier] = [readyOf(after), readyOf(before)];
+  if (!ready || (earlier?.reason === ready.reason && earlier.message === ready.message)) return;
+  if (ready.reason === 'UpToDate' && earlier?.reason !== 'UpToDate') {
+    events.record(object, 'Normal', 'UpToDate', after.url ? `Ready at ${after.url}` : 'Ready');
+  } else if (!['UpToDate', 'Updating', 'Deleting', 'Suspended'].includes(ready.reason)) {
+    events.record(object, 'Warning', ready.reason, ready.message);
+  }
+}
+
+const readyOf = ({ conditions }: Pick<Tenant['status'], 'conditions'>) =>
+  conditions.find(({ type }) => type === 'Ready');
+
+/** `field: old → new, …`, for events and logs. */
+export function shownChanges(changes: Change[]): string {
+  const all = changes
+    .map(({ field, from, to }) => {
+      if (from === undefined) return to === undefined ? field : `${field} = ${to}`;
+      return to === undefined ? `${field} ${from} removed` : `${field}: ${from} → ${to}`;
+    })
+    .join(', ');
+  return printable(all);
+}

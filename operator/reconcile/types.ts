@@ -1,0 +1,28 @@
+import type { Quota } from '../gcp/quota.ts';
+import type { EventRecorder } from '../kube/events.ts';
+import type { ReadonlyStore } from '../kube/store.ts';
+import type { GcpCall, JsonObject, KubeApi, KubeObject, Runtime } from '../ports.ts';
+import type { Stretch } from '../stretch.ts';
+import type { Settings, Tenant, TenantStatus } from '../tenant/types.ts';
+
+export type ReconcileLog = (level: 'info' | 'warn' | 'error' | 'debug', message: string, fields: JsonObject) => void;
+
+export interface ReconcilerOptions {
+  kube: KubeApi;
+  gcp: GcpCall;
+  runtime: Runtime;
+  settings: Settings;
+  tenants: ReadonlyStore;
+  namespaces: ReadonlyStore;
+  connectorSecrets: ReadonlyStore;
+  events: EventRecorder;
+  stretch: Stretch;
+  quota: Pick<Quota, 'waitMs'>;
+  /** Requeues a tenant whose resources differ from what its last check was answered with. */
+  wake: (key: string) => void;
+  log: ReconcileLog;
+  onReport?: (tenant: Tenant, status: TenantStatus) => void;
+}
+
+/** `NAMESPACE/NAME`, as the queue and the logs name a tenant. */
+export const keyOf = (object: KubeObject): string => `${object.metadata.namespace}/${object.metadata.name}`;
