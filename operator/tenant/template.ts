@@ -259,8 +259,15 @@ export function scalingInForce(scaling: JsonObject, template: JsonObject): { min
 }
 
 /**
+ * The template's maximum that Cloud Run fills in where none is sent; less where the project's quota is small (20 and 5 are
+ * reported). Source: Cloud Run documentation, "Maximum instances"; reports of client projects for the smaller ones.
+ */
+const SERVER_MAXIMUM = 100;
+
+/**
  * What to write so that `min` and `max` are in force: on the service, which makes no revision; on the template only
- * where what stands there is in the way.
+ * where what stands there, or what Cloud Run fills in there, is in the way. A maximum in the way is raised and never
+ * cleared, because Cloud Run would fill in its default again, which may be lower still.
  */
 export function applyScaling(
   scaling: JsonObject,
@@ -284,11 +291,11 @@ export function applyScaling(
   const wanted: JsonObject = { ...rest, minInstanceCount: min, maxInstanceCount: max };
   if (manual) wanted.scalingMode = 'AUTOMATIC';
   const own = { ...object(template.scaling) };
-  const before = { ...own };
-  if (number(own.minInstanceCount) > min) delete own.minInstanceCount;
-  if (number(own.maxInstanceCount) > 0 && number(own.maxInstanceCount) < max) delete own.maxInstanceCount;
-  const inTheWay = Object.keys(own).length !== Object.keys(before).length;
-  return { scaling: wanted, template: inTheWay ? { ...template, scaling: own } : undefined, changes };
+  const tooMany = number(own.minInstanceCount) > min;
+  const tooFew = (number(own.maxInstanceCount) || SERVER_MAXIMUM) < max;
+  if (tooMany) delete own.minInstanceCount;
+  if (tooFew) own.maxInstanceCount = max;
+  return { scaling: wanted, template: tooMany || tooFew ? { ...template, scaling: own } : undefined, changes };
 }
 
 // --------------------------------------------------------------------------------------------------------- traffic

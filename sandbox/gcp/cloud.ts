@@ -74,6 +74,8 @@ export interface CloudSettings {
   startupTimeoutMs: number;
   /** Idle instances above the minimum stop after this. */
   idleMs: number;
+  /** The template's maximum of instances where a client sends none: 100, less in projects with a small quota. */
+  defaultMaxInstances: number;
 }
 
 /** State shared between the APIs. */
@@ -136,6 +138,7 @@ export const DEFAULT_SETTINGS: CloudSettings = {
   deployMs: 300,
   startupTimeoutMs: 10_000,
   idleMs: 60_000,
+  defaultMaxInstances: 100,
 };
 
 /** An empty cloud of these projects. `permitted` answers `Cloud.permitted`; absent, everybody may do all. */

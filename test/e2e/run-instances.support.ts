@@ -36,6 +36,7 @@ export async function startWorld(settings: Partial<CloudSettings> = {}) {
       deployMs: 10,
       startupTimeoutMs: 20_000,
       idleMs: 60_000,
+      defaultMaxInstances: 100,
       ...settings,
     },
     limits: {},

@@ -73,6 +73,7 @@ export function generate(seed: number): Script {
       policyPropagationMs: slow ? random.int(0, 60_000) : 200,
       accountPropagationMs: slow ? random.int(0, 60_000) : 300,
       deployMs: slow ? random.int(300, 20_000) : 300,
+      defaultMaxInstances: random.pick([100, 100, 20, 5]),
     },
     latencyMs: random.pick([20, 200, 2_000]),
     watchLagMs: random.pick([0, 5, 5, 1_000, 10_000]),

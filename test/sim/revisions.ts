@@ -96,7 +96,7 @@ function flat(service: ServiceState, template: Template): Record<string, unknown
   };
 }
 
-function asks(ask: Asking, service: ServiceState, spec: Spec, { field, to }: Change): boolean {
+function asks(ask: Asking, service: ServiceState, spec: Spec, { field, from, to }: Change): boolean {
   switch (field) {
     case 'image':
       return to === spec.image;
@@ -110,10 +110,11 @@ function asks(ask: Asking, service: ServiceState, spec: Spec, { field, to }: Cha
       return to === amount(spec.resources.cpu);
     case 'memory':
       return to === amount(spec.resources.memory);
-    // On the template they only go, where they stand in the way of what the service itself says.
+    // On the template a minimum in the way of the service's own goes, and a maximum in its way is raised.
     case 'min':
-    case 'max':
       return to === 0;
+    case 'max':
+      return to === spec.scaling.maxInstances && Number(to) > Number(from);
     default:
       return field.startsWith('env ') && asksFor(ask, service, spec, field.slice(4), to as Variable | undefined);
   }

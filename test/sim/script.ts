@@ -13,6 +13,8 @@ export interface Script {
     policyPropagationMs: number;
     accountPropagationMs: number;
     deployMs: number;
+    /** The template's maximum of instances where none is sent; absent: 100. */
+    defaultMaxInstances?: number;
   };
   /** The longest that a call takes, unless a fault makes it longer. */
   latencyMs: number;

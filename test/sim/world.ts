@@ -63,7 +63,12 @@ export async function createWorld(script: Script): Promise<World> {
   const gcp = createGcpCore({
     runtime: clock,
     projects: PROJECTS,
-    settings: { ...script.cloud, startupTimeoutMs: 10_000, idleMs: 60_000 },
+    settings: {
+      ...script.cloud,
+      startupTimeoutMs: 10_000,
+      idleMs: 60_000,
+      defaultMaxInstances: script.cloud.defaultMaxInstances ?? 100,
+    },
     limits: {},
     logSize: 1,
     containers: scriptedContainers(clock, IMAGES),

@@ -472,7 +472,10 @@ describe('what stands where', () => {
       ],
     });
     const template = { image: 'i', scaling: { minInstanceCount: 4, maxInstanceCount: 3, other: 1 } };
-    expect(applyScaling({}, template, 2, 5)).toMatchObject({ template: { image: 'i', scaling: { other: 1 } } });
+    expect(applyScaling({}, template, 2, 5).template).toEqual({
+      image: 'i',
+      scaling: { maxInstanceCount: 5, other: 1 },
+    });
     const inside = { scaling: { minInstanceCount: 2, maxInstanceCount: 5 } };
     expect(applyScaling({ maxInstanceCount: 3 }, inside, 2, 5).template).toBeUndefined();
   });

@@ -6,12 +6,12 @@ import type { ContainerTemplate, Desired, Template } from './types.ts';
 export const defaultAccount = (project: Project) => `${project.number}-compute@developer.gserviceaccount.com`;
 
 /** Fills in what the client left out, as Cloud Run stores and answers it (sandbox facts; vendor's protos). */
-export function withDefaults(desired: Desired, project: Project): Desired {
+export function withDefaults(desired: Desired, project: Project, maxInstances: number): Desired {
   return {
     ...desired,
     ingress: desired.ingress ?? 'INGRESS_TRAFFIC_ALL',
     launchStage: desired.launchStage ?? 'GA',
-    ...(desired.template && { template: templateDefaults(desired.template, project) }),
+    ...(desired.template && { template: templateDefaults(desired.template, project, maxInstances) }),
     traffic: desired.traffic?.length
       ? desired.traffic.map(target => ({
           ...target,
@@ -24,13 +24,13 @@ export function withDefaults(desired: Desired, project: Project): Desired {
 export const latest = 'TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST';
 export const byRevision = 'TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION';
 
-function templateDefaults(template: Template, project: Project): Template {
+function templateDefaults(template: Template, project: Project, maxInstances: number): Template {
   const containers = (template.containers ?? []).map(containerDefaults);
   const cpu = containers[0]?.resources?.limits?.cpu ?? '1';
   const fraction = quantity(cpu, 'spec.template.spec.containers[0].resources.limits.cpu') < 1;
   return {
     ...template,
-    scaling: { ...template.scaling, maxInstanceCount: template.scaling?.maxInstanceCount ?? 100 },
+    scaling: { ...template.scaling, maxInstanceCount: template.scaling?.maxInstanceCount ?? maxInstances },
     timeout: template.timeout ?? '300s',
     serviceAccount: template.serviceAccount ?? defaultAccount(project),
     maxInstanceRequestConcurrency: template.maxInstanceRequestConcurrency || (fraction ? 1 : 80),

@@ -68,7 +68,7 @@ export function serviceHandlers(cloud: Cloud, store: ServiceStore, rollout: Roll
 
   /** Checks what a client wants of a service and, unless it is only to be validated, sets it going. */
   function accept(service: ServiceState, given: Desired, isDry: boolean, caller: Caller): JsonObject {
-    const desired = withDefaults(given, service.project);
+    const desired = withDefaults(given, service.project, cloud.settings.defaultMaxInstances);
     checkService(service.id, desired);
     checkCaller(service, desired, service.generation > 0 ? service.desired : undefined, caller);
     const template = desired.template ?? {};
