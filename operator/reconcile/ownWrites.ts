@@ -1,7 +1,7 @@
 import type { ReadonlyStore } from '../kube/store.ts';
 import { addFinalizer, patchStatus, removeFinalizer, sameJson, type WriteOutcome } from '../kube/writes.ts';
-import type { JsonObject, KubeApi, KubeObject } from '../ports.ts';
-import { FINALIZER } from '../tenant/resource.ts';
+import type { KubeApi, KubeObject } from '../ports.ts';
+import { FINALIZER, statusJson, statusOf } from '../tenant/resource.ts';
 import type { TenantStatus } from '../tenant/types.ts';
 import { AI_TENANTS } from '../tenantResource.ts';
 import type { ReconcileLog } from './types.ts';
@@ -64,7 +64,7 @@ export function createOwnWrites(kube: KubeApi, tenants: ReadonlyStore, log: Reco
           return latest;
         },
         writeStatus: async status =>
-          sameJson(latest.status ?? {}, status) ||
+          sameJson(statusOf(latest), statusJson(status)) ||
           settle(await patchStatus(kube, AI_TENANTS, latest, statusJson(status))),
         addFinalizer: async () => settle(await addFinalizer(kube, AI_TENANTS, latest, FINALIZER)),
         removeFinalizer: async () => {
@@ -74,9 +74,4 @@ export function createOwnWrites(kube: KubeApi, tenants: ReadonlyStore, log: Reco
       };
     },
   };
-}
-
-/** The status as it is written: no empty fields. */
-function statusJson(status: TenantStatus): JsonObject {
-  return JSON.parse(JSON.stringify(status)) as JsonObject;
 }

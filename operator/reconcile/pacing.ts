@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import type { Ages } from '../gcp/lists.ts';
 import { KINDS } from '../gcp/quota.ts';
 import type { Priority, Verdict } from '../kube/queue.ts';
@@ -8,7 +9,7 @@ import type { ReconcilerOptions } from './types.ts';
 
 /** When a tenant is reconciled again, how old an answer a reconcile accepts, and when it waits for quota. */
 
-export const RECONCILE_REQUEST = 'ai-platform.dev/reconcile-requested-at';
+const RECONCILE_REQUEST = 'ai-platform.dev/reconcile-requested-at';
 const INTERVAL = 'ai-platform.dev/reconcile-interval-in-seconds';
 
 /** What one reconcile is for. */
@@ -146,8 +147,19 @@ export function createPacing({ runtime, settings, quota, stretch }: ReconcilerOp
 }
 
 /** The annotation asks for a full check that the status has not answered yet. */
-export const isRequested = ({ annotations, status }: Tenant): boolean =>
-  annotations[RECONCILE_REQUEST] !== undefined && annotations[RECONCILE_REQUEST] !== status.lastHandledReconcileAt;
+export const isRequested = ({ annotations, status }: Tenant): boolean => {
+  const answer = requestAnswer(annotations);
+  return answer !== undefined && answer !== status.lastHandledReconcileAt;
+};
+
+/** A longer value of the annotation is answered by its hash, because the field of the status has a bound. */
+const LONGEST_REQUEST = 256;
+
+/** What `status.lastHandledReconcileAt` says once the annotation is answered; undefined: nothing is asked. */
+export function requestAnswer(annotations: Record<string, string>): string | undefined {
+  const asked = annotations[RECONCILE_REQUEST];
+  return asked === undefined || asked.length <= LONGEST_REQUEST ? asked : `sha256:${hash('sha256', asked)}`;
+}
 
 /** Milliseconds; 0: only on change. */
 function intervalMs(tenant: Tenant, settings: Settings): number {

@@ -18,7 +18,7 @@ import type { Desired, Outcome, Plan, Tenant, TenantStatus } from '../tenant/typ
 import { AI_TENANT_CRD } from '../tenantResource.ts';
 import { type Applying, applyClosing, applyRecorded } from './apply.ts';
 import { createOwnWrites, type TenantWriter } from './ownWrites.ts';
-import { createPacing, EDIT_AGES, isRequested, NEW_AGES, RECONCILE_REQUEST, type Run } from './pacing.ts';
+import { createPacing, EDIT_AGES, isRequested, NEW_AGES, type Run, requestAnswer } from './pacing.ts';
 import { recordChanges, recordTransitions } from './tenantEvents.ts';
 import { keyOf, type ReconcilerOptions } from './types.ts';
 
@@ -158,9 +158,8 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     { status, again, unread }: Report,
     pace = 0,
   ): Promise<Verdict> {
-    const requested = tenant.annotations[RECONCILE_REQUEST];
-    const answered =
-      requested === undefined || tenant.spec.suspend || unread ? {} : { lastHandledReconcileAt: requested };
+    const answer = requestAnswer(tenant.annotations);
+    const answered = answer === undefined || tenant.spec.suspend || unread ? {} : { lastHandledReconcileAt: answer };
     const final = { ...status, ...answered };
     recordTransitions(events, writer.object, tenant.status, final);
     if (!(await writer.writeStatus(final))) return CONFLICT;

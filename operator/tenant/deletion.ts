@@ -12,7 +12,17 @@ import type { Targets } from './plan.ts';
 import { revokeStep } from './planAccess.ts';
 import { targetOf } from './planService.ts';
 import { quoted } from './printable.ts';
-import type { Desired, Failure, InventoryEntry, Observed, Plan, Settings, Tenant, TenantStatus } from './types.ts';
+import type {
+  Blocker,
+  Desired,
+  Failure,
+  InventoryEntry,
+  Observed,
+  Plan,
+  Settings,
+  Tenant,
+  TenantStatus,
+} from './types.ts';
 
 /**
  * The way out: the same road with an empty desired state. Only the inventory and the marks in Google Cloud decide what
@@ -58,10 +68,24 @@ function rulesOf(tenant: Tenant, settings: Settings): ClaimRules {
   return { owner, policy: settings.claimPolicy };
 }
 
+/** An inventory entry of a newer version may need what would be deleted first, so nothing is deleted before it has gone. */
+function notUnderstood({ namespace, name, status }: Tenant): Blocker | undefined {
+  const [first, ...more] = status.notUnderstood.inventory;
+  if (!first) return undefined;
+  const others = more.length > 0 ? ` and ${more.length} more` : '';
+  const message =
+    `The inventory has an entry that this version of the operator does not know: ${first.type} ${first.name}${others}. ` +
+    'Install the newer operator that wrote it. Or remove what it names by hand, and let go of everything else too: ' +
+    `kubectl annotate aitenant ${name} -n ${namespace} ai-platform.dev/deletion-policy=abandon --overwrite`;
+  return { aspect: 'Service', reason: 'ManagementConflict', message };
+}
+
 /** Service, then grants, then account; each only once what needs it is gone. An empty inventory: all is gone. */
 export function planDeletion(tenant: Tenant, observed: Observed, settings: Settings, now: number): Plan {
   const { status } = tenant;
   const out = empty();
+  const unknown = notUnderstood(tenant);
+  if (unknown) return { ...out, blockers: [unknown], inventory: status.inventory };
   const rules = rulesOf(tenant, settings);
   const held = (type: InventoryEntry['type']) => status.inventory.filter(entry => entry.type === type);
 

@@ -22,6 +22,11 @@ const PROJECT_ANNOTATIONS = ['ai-platform.dev/project-id', 'cnrm.cloud.google.co
 
 /** What should exist in Google Cloud for this tenant. Pure; a spec that names no usable project is refused with a message. */
 export function desiredState(tenant: Tenant, settings: Settings, around: Surroundings): DesiredResult {
+  if (tenant.unknownValues.length > 0) {
+    const newer =
+      'Nothing in Google Cloud is changed. Write one of these values, or install the operator that knows it.';
+    return { ok: false, message: `${tenant.unknownValues.join('; ')}. ${newer}` };
+  }
   const project = chosenProject(tenant, settings, around);
   if (!project.ok) return project;
   const identity = chosenIdentity(tenant.namespace, around.namespaceAnnotations, settings);

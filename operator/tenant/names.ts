@@ -40,13 +40,16 @@ export function secretName(ref: NonNullable<SecretRef['external']>, project: str
 
 const PROJECT = /^(?:[a-z0-9][-a-z0-9.]*:)?[a-z][-a-z0-9]{4,28}[a-z0-9]$/;
 
+/** So long that the e-mail of an account in it (320 characters at most) still fits into the status. */
+const PROJECT_LENGTH = 200;
+
 export function isProjectId(text: string): boolean {
-  return PROJECT.test(text);
+  return text.length <= PROJECT_LENGTH && PROJECT.test(text);
 }
 
 /** Whether this is the e-mail of a service account, and nothing else. */
 export const isServiceAccount = (text: string): boolean =>
-  /^[a-z0-9][-a-z0-9]{0,62}@[a-z0-9]+(?:[.-][a-z0-9]+)*\.gserviceaccount\.com$/.test(text);
+  text.length <= 320 && /^[a-z0-9][-a-z0-9]{0,62}@[a-z0-9]+(?:[.-][a-z0-9]+)*\.gserviceaccount\.com$/.test(text);
 
 /** Whether `text` matches one of the patterns, in which `*` stands for any characters. No patterns: everything matches. */
 export function matchesAny(text: string, patterns: string[]): boolean {

@@ -61,19 +61,21 @@ function planKey(
   out: AccessPart,
 ): boolean {
   const { owner, project, account: ours } = ctx.desired;
-  const hold = (blocker: Part['blockers'][number], always: boolean) => {
+  const hold = (blocker: Part['blockers'][number], always: boolean, granted = false) => {
     out.blockers.push(blocker);
     if (always || key.env !== undefined) out.holdTemplate = true;
-    return false;
+    return granted;
   };
-  if (key.blocked) return hold(key.blocked, false);
+  // What could not be read is as it was when it was read last.
+  const before = ctx.status.keys.some(({ name, granted }) => name === key.name && granted);
+  if (key.blocked) return hold(key.blocked, false, before);
   const asked = key.secret ?? '';
   const id = part(asked, 'secrets');
   const secretProject = part(asked, 'projects') || project;
   if (!seen || seen.secret.state === 'failed') {
     const failure =
       seen?.secret.state === 'failed' ? seen.secret.failure : { kind: 'Transient' as const, message: 'not read' };
-    return hold(readBlocker('SecretAccess', `secret ${asked} of key ${key.name}`, failure), false);
+    return hold(readBlocker('SecretAccess', `secret ${asked} of key ${key.name}`, failure), false, before);
   }
   if (seen.secret.state === 'absent') {
     const message =
@@ -105,7 +107,8 @@ function planKey(
       seen.policy?.state === 'failed'
         ? seen.policy.failure
         : { kind: 'NotFound' as const, message: 'the secret is gone' };
-    return hold(readBlocker('SecretAccess', `the IAM policy of secret ${id}`, failure), false);
+    const unread = seen.policy?.state === 'failed';
+    return hold(readBlocker('SecretAccess', `the IAM policy of secret ${id}`, failure), false, unread && before);
   }
   const policy = seen.policy.value;
   const member = accountMember(ours.email);
@@ -135,6 +138,7 @@ function planKey(
     out.needs.push(grant.id);
   }
   out.entries.push({
+    ...entry,
     type: 'SecretAccess',
     name: secret.name,
     // The identity that was granted before stays on record until its member is gone from the policy.

@@ -129,6 +129,7 @@ function identified(held: InventoryEntry[], name: string, uniqueId: string, now:
   const known = held.find(entry => entry.uniqueId === uniqueId);
   const unnamed = held.find(entry => entry.uniqueId === undefined);
   const current: InventoryEntry = {
+    ...(known ?? unnamed),
     type: 'ServiceAccount',
     name,
     uniqueId,

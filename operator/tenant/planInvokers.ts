@@ -57,7 +57,9 @@ export function planInvokers(
   const adding = (member: string) => !hasMember(policy.value, RUN_INVOKER, member);
   out.entries = wanted.map(member => {
     const entry = former.find(other => sameMember(other.member ?? '', member));
-    return entry && !adding(member) ? entry : { type: 'Invoker', name: found.name, member, time: iso(ctx.now) };
+    return entry && !adding(member)
+      ? entry
+      : { ...entry, type: 'Invoker', name: found.name, member, time: iso(ctx.now) };
   });
   const present = (entry: InventoryEntry) =>
     membersOf(policy.value, RUN_INVOKER).some(member => sameMember(member, entry.member ?? ''));

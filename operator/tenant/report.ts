@@ -212,9 +212,12 @@ function condition(
   const before = tenant.status.conditions.find(other => other.type === type);
   const lastTransitionTime =
     before?.status === status && before.lastTransitionTime ? before.lastTransitionTime : seconds(now);
-  const fit = printable(message);
-  const short = fit.length > MESSAGE_LENGTH ? `${fit.slice(0, MESSAGE_LENGTH - 1)}…` : fit;
-  return { type, status, reason, message: short, lastTransitionTime, observedGeneration: tenant.generation };
+  const fit = printable(message).toWellFormed();
+  // A cut never goes through a surrogate pair: the API server would store something else than what is compared.
+  const cut = fit.slice(0, MESSAGE_LENGTH - 1).replace(/[\uD800-\uDBFF]$/, '');
+  const short = fit.length > MESSAGE_LENGTH ? `${cut}…` : fit;
+  const rest = before ?? {};
+  return { ...rest, type, status, reason, message: short, lastTransitionTime, observedGeneration: tenant.generation };
 }
 
 /** metav1.Time has whole seconds. */

@@ -1,4 +1,5 @@
-import type { KubeObject } from '../ports.ts';
+import type { JsonObject, KubeObject } from '../ports.ts';
+import { quoted } from './printable.ts';
 import type {
   Condition,
   ConditionType,
@@ -12,8 +13,9 @@ import type {
 } from './types.ts';
 
 /**
- * Reads an AiTenant as it came from a watch. The API server has validated and defaulted it, but an object may be older
- * than the schema, so nothing is trusted: what is missing gets the CRD's default, what is odd is dropped, and nothing throws.
+ * Reads an AiTenant as it came from a watch, and turns a status back into JSON. The API server has validated and defaulted
+ * the object, but it may be older or newer than this version's schema: what is missing gets the CRD's default, a value of
+ * the spec that this version does not know is reported, what it does not know in the status is kept, and nothing throws.
  */
 
 export const FINALIZER = 'ai-platform.dev/finalizer';
@@ -30,6 +32,7 @@ const scalar = (value: unknown): string | undefined => (typeof value === 'number
 
 export function readTenant(object: KubeObject): Tenant {
   const { metadata } = object;
+  const unknownValues: string[] = [];
   return {
     namespace: metadata.namespace ?? '',
     name: metadata.name,
@@ -39,18 +42,47 @@ export function readTenant(object: KubeObject): Tenant {
     deletionTimestamp: metadata.deletionTimestamp,
     hasFinalizer: list(metadata.finalizers).includes(FINALIZER),
     annotations: metadata.annotations ?? {},
-    spec: readSpec(object.spec),
+    spec: readSpec(object.spec, unknownValues),
+    unknownValues,
     status: readStatus(object.status),
   };
 }
 
-function readSpec(value: unknown): TenantSpec {
+type Access = TenantSpec['access'];
+const ACCESS: Record<Access, true> = { Public: true, Authenticated: true };
+type Rollout = KeySpec['rollout'];
+const ROLLOUT: Record<Rollout, true> = { OnNewVersion: true, OnRestart: true };
+
+/**
+ * A value of an enum. One that this version does not know is never read as the default, which could open what the spec
+ * closes: it is added to `unknownValues`, and a tenant with one of those is not touched (`desired.ts`).
+ */
+function oneOf<T extends string>(
+  known: Record<T, true>,
+  value: unknown,
+  otherwise: T,
+  path: string,
+  unknownValues: string[],
+): T {
+  if (value === undefined || value === null) return otherwise;
+  if (typeof value === 'string' && Object.hasOwn(known, value)) return value as T;
+  const shown = quoted(typeof value === 'string' ? value : (JSON.stringify(value) ?? ''));
+  unknownValues.push(`${path} is ${shown}, which is not among ${Object.keys(known).join(', ')}`);
+  return otherwise;
+}
+
+function readSpec(value: unknown, unknownValues: string[]): TenantSpec {
   const spec = fields(value);
   const scaling = fields(spec.scaling);
   const resources = fields(spec.resources);
   return {
     region: text(spec.region) ?? '',
-    keys: once(list(spec.keys).map(fields).map(readKey), ({ name }) => name),
+    keys: once(
+      list(spec.keys)
+        .map(fields)
+        .map((key, at) => readKey(key, `spec.keys[${at}]`, unknownValues)),
+      ({ name }) => name,
+    ),
     image: text(spec.image),
     env: once(list(spec.env).map(fields).flatMap(readVariable), ({ name }) => name),
     scaling: {
@@ -60,7 +92,7 @@ function readSpec(value: unknown): TenantSpec {
     },
     resources: { cpu: scalar(resources.cpu) ?? '1', memory: scalar(resources.memory) ?? '1Gi' },
     timeoutSeconds: numeric(spec.timeoutSeconds, 300),
-    access: spec.access === 'Authenticated' ? 'Authenticated' : 'Public',
+    access: oneOf(ACCESS, spec.access, 'Public', 'spec.access', unknownValues),
     invokers: list(spec.invokers).flatMap(member => text(member) ?? []),
     suspend: spec.suspend === true,
   };
@@ -71,37 +103,48 @@ function readVariable(item: Fields): TenantSpec['env'] {
   return name ? [{ name, value: typeof item.value === 'string' ? item.value : '' }] : [];
 }
 
-function readKey(key: Fields): KeySpec {
+function readKey(key: Fields, path: string, unknownValues: string[]): KeySpec {
   const ref = fields(key.secretRef);
   return {
     name: text(key.name) ?? '',
     secretRef: { external: text(ref.external), name: text(ref.name) },
     env: text(key.env),
     version: scalar(key.version) ?? 'latest',
-    rollout: key.rollout === 'OnRestart' ? 'OnRestart' : 'OnNewVersion',
+    rollout: oneOf(ROLLOUT, key.rollout, 'OnNewVersion', `${path}.rollout`, unknownValues),
   };
 }
 
-const INVENTORY_TYPES: readonly string[] = [
-  'ServiceAccount',
-  'SecretAccess',
-  'Service',
-  'Invoker',
-  'Variable',
-] satisfies InventoryType[];
-const CONDITION_TYPES: readonly string[] = [
-  'Ready',
-  'ServiceAccountReady',
-  'SecretAccessReady',
-  'ServiceReady',
-  'Stalled',
-] satisfies ConditionType[];
+// ---------------------------------------------------------------------------------------------------------- status
 
+const INVENTORY_TYPES: Record<InventoryType, true> = {
+  ServiceAccount: true,
+  SecretAccess: true,
+  Service: true,
+  Invoker: true,
+  Variable: true,
+};
+const CONDITION_TYPES: Record<ConditionType, true> = {
+  Ready: true,
+  ServiceAccountReady: true,
+  SecretAccessReady: true,
+  ServiceReady: true,
+  Stalled: true,
+};
+
+/**
+ * A status, perhaps of another version of the operator. Fields that this version does not know stay on the object that they
+ * stand on; inventory entries and conditions that it does not know are set apart, in `notUnderstood`.
+ */
 function readStatus(value: unknown): TenantStatus {
   const status = fields(value);
+  const notUnderstood: TenantStatus['notUnderstood'] = { conditions: [], inventory: [] };
   return {
+    ...status,
     observedGeneration: typeof status.observedGeneration === 'number' ? status.observedGeneration : undefined,
-    conditions: once(list(status.conditions).map(fields).flatMap(readCondition), ({ type }) => type),
+    conditions: once(
+      list(status.conditions).flatMap(item => readCondition(fields(item)) ?? setApart(item, notUnderstood.conditions)),
+      ({ type }) => type,
+    ),
     url: text(status.url),
     serviceAccountEmail: text(status.serviceAccountEmail),
     impersonatedServiceAccount: text(status.impersonatedServiceAccount),
@@ -112,43 +155,74 @@ function readStatus(value: unknown): TenantStatus {
     lastHandledReconcileAt: text(status.lastHandledReconcileAt),
     reconciledHash: text(status.reconciledHash),
     image: text(status.image),
-    inventory: list(status.inventory).map(fields).flatMap(readEntry),
+    inventory: list(status.inventory).flatMap(
+      item => readEntry(fields(item)) ?? setApart(item, notUnderstood.inventory),
+    ),
+    notUnderstood,
   };
+}
+
+function setApart(item: unknown, apart: JsonObject[]): [] {
+  if (Object.keys(fields(item)).length > 0) apart.push(item as JsonObject);
+  return [];
 }
 
 /** The first of each: these lists are maps to the API server, which refuses a status with two of one key. */
 const once = <T>(items: T[], key: (item: T) => string): T[] =>
   items.filter((item, at) => items.findIndex(other => key(other) === key(item)) === at);
 
-function readCondition(item: Fields): Condition[] {
+function readCondition(item: Fields): Condition | undefined {
   const type = text(item.type);
-  if (type === undefined || !CONDITION_TYPES.includes(type)) return [];
-  return [
-    {
-      type: type as ConditionType,
-      status: item.status === 'True' || item.status === 'False' ? item.status : 'Unknown',
-      reason: text(item.reason) ?? '',
-      message: typeof item.message === 'string' ? item.message : '',
-      lastTransitionTime: text(item.lastTransitionTime) ?? '',
-      observedGeneration: numeric(item.observedGeneration, 0),
-    },
-  ];
+  if (type === undefined || !Object.hasOwn(CONDITION_TYPES, type)) return undefined;
+  return {
+    ...item,
+    type: type as ConditionType,
+    status: item.status === 'True' || item.status === 'False' ? item.status : 'Unknown',
+    reason: text(item.reason) ?? '',
+    message: typeof item.message === 'string' ? item.message : '',
+    lastTransitionTime: text(item.lastTransitionTime) ?? '',
+    observedGeneration: numeric(item.observedGeneration, 0),
+  };
 }
 
 function readKeyStatus(item: Fields): KeyStatus[] {
   const name = text(item.name);
   return name
-    ? [{ name, version: scalar(item.version), secret: text(item.secret), granted: item.granted === true }]
+    ? [{ ...item, name, version: scalar(item.version), secret: text(item.secret), granted: item.granted === true }]
     : [];
 }
 
-function readEntry(item: Fields): InventoryEntry[] {
+/** What an entry of each type must have beside its name. */
+const DETAIL: Partial<Record<InventoryType, 'member' | 'variable'>> = { Invoker: 'member', Variable: 'variable' };
+
+function readEntry(item: Fields): InventoryEntry | undefined {
   const [type, name] = [text(item.type), text(item.name)];
-  if (!name || !type || !INVENTORY_TYPES.includes(type)) return [];
-  const entry: InventoryEntry = { type: type as InventoryType, name, time: text(item.time) ?? '' };
+  if (!name || !type || !Object.hasOwn(INVENTORY_TYPES, type)) return undefined;
+  const detail = DETAIL[type as InventoryType];
+  if (detail !== undefined && text(item[detail]) === undefined) return undefined;
+  const entry: InventoryEntry = { ...item, type: type as InventoryType, name, time: text(item.time) ?? '' };
   for (const field of ['member', 'variable', 'uniqueId', 'retireAt', 'deletedAt'] as const) {
-    const found = text(item[field]);
-    if (found !== undefined) entry[field] = found;
+    if (text(entry[field]) === undefined) delete entry[field];
   }
-  return [entry];
+  return entry;
 }
+
+/** The CRD's bounds of what is copied from elsewhere into the status. What is longer is left out, not cut. */
+export const LONGEST = { url: 2048, latestReadyRevision: 256, image: 2048, lastHandledReconcileAt: 1024 } as const;
+
+/** The status as it is written: without empty fields, and with what this version does not understand put back. */
+export function statusJson({ notUnderstood, ...status }: TenantStatus): JsonObject {
+  const tooLong = (Object.keys(LONGEST) as (keyof typeof LONGEST)[]).filter(
+    field => (status[field]?.length ?? 0) > LONGEST[field],
+  );
+  const whole = {
+    ...status,
+    ...Object.fromEntries(tooLong.map(field => [field, undefined])),
+    conditions: [...status.conditions, ...notUnderstood.conditions],
+    inventory: [...status.inventory, ...notUnderstood.inventory],
+  };
+  return JSON.parse(JSON.stringify(whole)) as JsonObject;
+}
+
+/** The stored status as this version would write it: compared with another one, the order of its lists does not count. */
+export const statusOf = (object: KubeObject): JsonObject => statusJson(readStatus(object.status));

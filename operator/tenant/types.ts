@@ -95,6 +95,11 @@ export interface TenantStatus {
   /** The last container image seen on the tenant's service. */
   image?: string;
   inventory: InventoryEntry[];
+  /**
+   * What a newer version of the operator wrote and this one does not know; written back as it stands. Fields that are not
+   * known ride along on the objects that they stand on.
+   */
+  notUnderstood: { conditions: JsonObject[]; inventory: JsonObject[] };
 }
 
 /** An AiTenant, read from the API without trusting it (see `resource.ts`). */
@@ -108,6 +113,8 @@ export interface Tenant {
   hasFinalizer: boolean;
   annotations: Record<string, string>;
   spec: TenantSpec;
+  /** Values of the spec that this version does not know, in words: nothing is changed for a tenant that has one. */
+  unknownValues: string[];
   status: TenantStatus;
 }
 

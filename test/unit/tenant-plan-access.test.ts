@@ -75,6 +75,17 @@ describe('a key without its grant', () => {
     expect(grants({ status: { inventory }, cloud: { keys: [ungranted()] } })).toEqual([entry(ENTRIES.grant, at(0))]);
   });
 
+  test.each([
+    ['its secret', keyA({ secret: failed('Transient'), policy: undefined })],
+    ['its policy', keyA({ policy: failed('PermissionDenied') })],
+  ])('that could not be read (%s) is as granted as it was', (_what, key) => {
+    const keysAfter = (granted: boolean) =>
+      planFor({ status: { keys: [{ ...LIVE_KEY, granted }] }, cloud: { keys: [key] } }).keys;
+    expect(keysAfter(true)).toEqual([LIVE_KEY]);
+    expect(keysAfter(false)).toEqual([{ ...LIVE_KEY, granted: false }]);
+    expect(planFor({ status: { keys: [] }, cloud: { keys: [key] } }).keys).toMatchObject([{ granted: false }]);
+  });
+
   test('that was granted to an earlier identity keeps that one on record until its member is gone', () => {
     const former = entry({ ...ENTRIES.grant, uniqueId: '77' });
     const inventory = [...atRest.filter(({ type }) => type !== 'SecretAccess'), former];
