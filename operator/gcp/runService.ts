@@ -18,7 +18,6 @@ export function parseService(answer: JsonObject): ObservedService | undefined {
     observedGeneration: int64(answer.observedGeneration),
     reconciling: flag(answer.reconciling),
     ...(filled(answer.deleteTime) && { deleteTime: text(answer.deleteTime) }),
-    updateTime: text(answer.updateTime),
     terminal: parseTerminal(object(answer.terminalCondition)),
     latestReadyRevision: text(answer.latestReadyRevision),
     latestCreatedRevision: text(answer.latestCreatedRevision),
@@ -41,7 +40,6 @@ function parseTerminal(condition: JsonObject): ObservedService['terminal'] {
     state: TERMINAL.get(text(condition.state)) ?? 'PENDING',
     reason,
     message: text(condition.message),
-    ...(filled(condition.lastTransitionTime) && { time: text(condition.lastTransitionTime) }),
   };
 }
 

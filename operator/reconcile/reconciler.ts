@@ -2,6 +2,7 @@ import { readConnectorSecret } from '../connectorSecret.ts';
 import { createSharedReads } from '../gcp/lists.ts';
 import { observe } from '../gcp/observe.ts';
 import { createReads } from '../gcp/reads.ts';
+import { createServiceAges } from '../gcp/serviceAges.ts';
 import type { Verdict } from '../kube/queue.ts';
 import { CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES } from '../kube/resources.ts';
 import type { KubeObject } from '../ports.ts';
@@ -38,6 +39,7 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
   const { kube, gcp, runtime, settings, events, log } = options;
   const reads = createReads(gcp);
   const shared = createSharedReads(gcp, runtime);
+  const withAges = createServiceAges(runtime);
   const ownWrites = createOwnWrites(kube, options.tenants, log);
   const pacing = createPacing(options);
 
@@ -84,11 +86,9 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     const key = keyOf(writer.object);
     const regular = run.priority === 'resync' ? () => options.wake(key) : undefined;
     for (let ages = pacing.ages(tenant, run); ; ages = EDIT_AGES) {
-      const observed = await observe(
-        shared.at(ages, ages === EDIT_AGES ? undefined : regular),
-        targets(desired, tenant.status.inventory),
-        { actAs: desired.actAs },
-      );
+      const current = shared.at(ages, ages === EDIT_AGES ? undefined : regular);
+      const wanted = targets(desired, tenant.status.inventory);
+      const observed = withAges(await observe(current, wanted, { actAs: desired.actAs }));
       if (isQuotaShort(observed)) options.stretch.short(desired.project);
       const now = runtime.now();
       const plan = planFor(tenant, desired, observed, settings, now);

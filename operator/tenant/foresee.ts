@@ -89,7 +89,6 @@ function newService(name: string, region: string, service: JsonObject): Observed
     region,
     etag: 'new',
     ...settled,
-    updateTime: '',
     latestReadyRevision: 'new',
     latestCreatedRevision: 'new',
     uri: '',

@@ -331,10 +331,10 @@ function isRoll(ctx: Context, change: Change): boolean {
 /** The template is as wanted: is it serving, on its way, or refused? */
 function reportProgress(ctx: Context, access: AccessPart, found: ObservedService, out: ServicesPart): void {
   if (isReady(found)) return;
-  const since = ctx.now - Date.parse(found.updateTime);
+  const since = found.unreadyForMs ?? 0;
   if (found.reconciling || found.terminal.state !== 'FAILED') {
     const retrying = retryCount(found.template) > 0 && found.latestReadyRevision !== found.latestCreatedRevision;
-    const retryAfterMs = Math.min(10_000, Math.max(500, Number.isNaN(since) ? 0 : since / 4));
+    const retryAfterMs = Math.min(10_000, Math.max(500, since / 4));
     if (retrying) {
       const message = `Trying again (${retryCount(found.template)}): ${failureText(found)}`;
       out.blockers.push({ aspect: 'Service', reason: 'UpdateFailed', message, retryAfterMs });
@@ -360,14 +360,13 @@ const failureText = (found: ObservedService): string =>
 /** A revision that was refused: told in Cloud Run's words, and tried again with backoff. */
 function failedRevision(ctx: Context, found: ObservedService): { blocker: Blocker; due: boolean } {
   const tries = retryCount(found.template);
-  const failedAt = Date.parse(found.terminal.time ?? found.updateTime);
   const grantedAt = ctx.status.inventory
     .filter(({ type }) => type === 'SecretAccess')
     .map(entry => age(entry, ctx.now));
   const fresh = Math.min(Number.POSITIVE_INFINITY, ...grantedAt) < PROPAGATION_MS;
   const propagating = fresh && /Permission denied on secret/.test(found.terminal.message);
   const delay = propagating ? Math.min(60_000, 5_000 * 2 ** tries) : Math.min(1_800_000, 30_000 * 2 ** tries);
-  const left = Number.isNaN(failedAt) ? 0 : failedAt + delay - ctx.now;
+  const left = delay - (found.unreadyForMs ?? 0);
   const serving = found.latestReadyRevision
     ? ` ${found.latestReadyRevision.split('/').at(-1)} goes on serving.`
     : ' Nothing serves yet.';

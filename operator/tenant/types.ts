@@ -252,8 +252,9 @@ export interface ObservedService {
   reconciling: boolean;
   /** Set while it is being deleted. */
   deleteTime?: string;
-  updateTime: string;
-  terminal: { state: 'SUCCEEDED' | 'FAILED' | 'PENDING'; reason: string; message: string; time?: string };
+  /** For how long this process has seen it come up, or seen that it failed, on its own clock; absent: not known. */
+  unreadyForMs?: number;
+  terminal: { state: 'SUCCEEDED' | 'FAILED' | 'PENDING'; reason: string; message: string };
   latestReadyRevision: string;
   latestCreatedRevision: string;
   uri: string;

@@ -54,7 +54,6 @@ describe('a service', () => {
         state: 'FAILED',
         reason: 'SECRETS_ACCESS_CHECK_FAILED',
         message: 'Permission denied on secret',
-        time: '2026-01-01T00:00:01Z',
       },
       invokerIamDisabled: false,
       urls: [],

@@ -94,7 +94,7 @@ describe('a move', () => {
 
   test.each<[string, Observed['services'][number], Given]>([
     ['is coming up', newService(comingUp), {}],
-    ['failed', newService({ terminal: { state: 'FAILED', reason: '', message: 'no', time: at(0) } }), {}],
+    ['failed', newService({ terminal: { state: 'FAILED', reason: '', message: 'no' } }), {}],
     ['still has to change', newService({ template: templateA({ timeout: '60s' }) }), {}],
     ['cannot be read', seen(failed('Transient'), TO), {}],
     ['belongs to somebody else', newService({ labels: { 'ai-tenant-owner-name': 'x' } }), {}],

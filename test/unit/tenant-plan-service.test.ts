@@ -350,7 +350,7 @@ describe('a revision that', () => {
     [4_000, 1_000],
     [60_000, 10_000],
   ])('has been coming up for %i ms is looked at again after %i', (ageMs, retryAfterMs) => {
-    const plan = planFor({ cloud: service({ ...comingUp, updateTime: at(-ageMs) }) });
+    const plan = planFor({ cloud: service({ ...comingUp, unreadyForMs: ageMs }) });
     expect(plan.waiting).toEqual([
       { aspect: 'Service', message: `Cloud Run is bringing up a revision of ${TARGET}.`, retryAfterMs },
     ]);
@@ -358,7 +358,7 @@ describe('a revision that', () => {
   });
 
   test('comes up at nobody knows since when is looked at again soon', () => {
-    const plan = planFor({ cloud: service({ ...comingUp, updateTime: '' }) });
+    const plan = planFor({ cloud: service(comingUp) });
     expect(plan.waiting.map(({ retryAfterMs }) => retryAfterMs)).toEqual([500]);
   });
 
@@ -367,7 +367,7 @@ describe('a revision that', () => {
   test('is a retry coming up still counts as failed; one that is serving does not', () => {
     const terminal = { state: 'PENDING', reason: 'WAITING', message: '' } as const;
     const again = planFor({
-      cloud: service({ ...comingUp, terminal, template: retried('2'), updateTime: at(-8_000) }),
+      cloud: service({ ...comingUp, terminal, template: retried('2'), unreadyForMs: 8_000 }),
     });
     expect(again.blockers).toEqual([
       { aspect: 'Service', reason: 'UpdateFailed', message: 'Trying again (2): WAITING', retryAfterMs: 2_000 },
@@ -379,7 +379,8 @@ describe('a revision that', () => {
 
   const broken = (changes: Partial<ObservedService> = {}, message = 'the container failed to start') =>
     service({
-      terminal: { state: 'FAILED', reason: 'CONTAINER', message, time: at(-10_000) },
+      terminal: { state: 'FAILED', reason: 'CONTAINER', message },
+      unreadyForMs: 10_000,
       latestCreatedRevision: revision(2),
       ...changes,
     });
@@ -405,7 +406,7 @@ describe('a revision that', () => {
     ['', 'CONTAINER', 'CONTAINER'],
     ['', '', 'the revision did not become ready'],
   ])('failed with the message "%s" and the reason "%s" says "%s"', (message, reason, says) => {
-    const terminal = { state: 'FAILED', reason, message, time: at(-10_000) } as const;
+    const terminal = { state: 'FAILED', reason, message } as const;
     expect(planFor({ cloud: broken({ terminal }) }).blockers[0]?.message.startsWith(`${says} `)).toBe(true);
   });
 
@@ -417,7 +418,9 @@ describe('a revision that', () => {
   ])('failed after %i retries is tried again after %i ms, as another revision', (tries, delay) => {
     const template = tries > 0 ? retried(String(tries)) : templateA();
     const failedFor = (ms: number) =>
-      planFor({ cloud: broken({ template, terminal: { state: 'FAILED', reason: '', message: 'no', time: at(-ms) } }) });
+      planFor({
+        cloud: broken({ template, terminal: { state: 'FAILED', reason: '', message: 'no' }, unreadyForMs: ms }),
+      });
     const early = failedFor(delay - 2_000);
     expect(early.steps).toEqual([]);
     expect(early.blockers[0]?.retryAfterMs).toBe(2_000);
@@ -431,13 +434,19 @@ describe('a revision that', () => {
   });
 
   test('failed is not tried again while its template is held', () => {
-    const held = { ...broken({ updateTime: at(-60_000), terminal: { state: 'FAILED', reason: '', message: 'no' } }) };
+    const held = { ...broken({ unreadyForMs: 60_000, terminal: { state: 'FAILED', reason: '', message: 'no' } }) };
     expect(stepIds(planFor({ cloud: held }))).toEqual([ID]);
     expect(stepIds(planFor({ cloud: { ...held, keys: [keyA({ version: absent })] } }))).toEqual([]);
   });
 
-  test('failed at nobody knows when is tried again now, and waits for what its template needs', () => {
-    const cloud = broken({ updateTime: '', terminal: { state: 'FAILED', reason: '', message: 'no' } });
+  test('failed for an unknown time is not tried again yet', () => {
+    const cloud = broken({ unreadyForMs: undefined });
+    expect(stepIds(planFor({ cloud }))).toEqual([]);
+    expect(planFor({ cloud }).blockers[0]?.retryAfterMs).toBe(30_000);
+  });
+
+  test('is tried again only once what its template needs is there', () => {
+    const cloud = broken({ unreadyForMs: 60_000 });
     expect(stepIds(planFor({ cloud }))).toEqual([ID]);
     const ungranted = { ...cloud, keys: [keyA({ policy: present(grantTo()) })] };
     expect(stepOf(planFor({ cloud: ungranted }), ID).needs).toHaveLength(1);

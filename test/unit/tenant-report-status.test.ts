@@ -190,7 +190,7 @@ describe('the status of a new tenant', () => {
   });
 
   test('whose revision comes up says so, and tells no URL yet', () => {
-    const young = service({ ...comingUp, latestReadyRevision: '', updateTime: at(-4_000) });
+    const young = service({ ...comingUp, latestReadyRevision: '', unreadyForMs: 4_000 });
     const { status, again } = tell({ ...isNew, status: { ...isNew.status, inventory: atRest }, cloud: young });
     expect(status.conditions.at(-1)).toMatchObject({
       type: 'ServiceReady',
@@ -252,7 +252,7 @@ describe('the version that is live', () => {
       LIVE_KEY,
     ]);
     expect(tell({ cloud: { ...rolled, ...service({}) } }, {}).status.keys).toEqual([LIVE_KEY]);
-    const failing = { state: 'FAILED', reason: '', message: 'no', time: at(0) } as const;
+    const failing = { state: 'FAILED', reason: '', message: 'no' } as const;
     expect(
       tell({ cloud: { ...rolled, ...service({ terminal: failing, template: template('4') }) } }).status.keys,
     ).toEqual([LIVE_KEY]);
@@ -291,7 +291,7 @@ describe('the version that is live', () => {
 
   test.each<[string, Parameters<typeof service>[0]]>([
     ['is coming up', { ...comingUp }],
-    ['has failed', { terminal: { state: 'FAILED', reason: '', message: 'no', time: at(0) } }],
+    ['has failed', { terminal: { state: 'FAILED', reason: '', message: 'no' } }],
     ['was never ready', { latestReadyRevision: '', latestCreatedRevision: '' }],
     ['is not the newest', { latestCreatedRevision: revision(2) }],
     ['is another owner’s', { labels: { 'ai-tenant-owner-cluster': 'c2' } }],

@@ -116,7 +116,11 @@ export async function createWorld(
   } = {},
 ): Promise<World> {
   let ahead = 0;
-  const runtime: Runtime = { ...realRuntime, now: () => realRuntime.now() + ahead };
+  const runtime: Runtime = {
+    ...realRuntime,
+    now: () => realRuntime.now() + ahead,
+    monotonic: () => realRuntime.monotonic() + ahead,
+  };
   const images = new Map<string, StartOutcome>();
   let run: Run | undefined;
   const gcpCore = createGcpCore({

@@ -202,7 +202,6 @@ export const serviceA = (changes: Partial<ObservedService> = {}, region = REGION
   generation: '1',
   observedGeneration: '1',
   reconciling: false,
-  updateTime: LONG_AGO,
   terminal: succeeded,
   latestReadyRevision: revision(1, region),
   latestCreatedRevision: revision(1, region),
