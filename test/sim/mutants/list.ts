@@ -247,8 +247,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'try a failed revision again at once',
     file: 'tenant/planService.ts',
-    find: '  const left = Number.isNaN(failedAt) ? 0 : failedAt + delay - ctx.now;',
-    replace: '  const left = Number.isNaN(failedAt) ? 0 : failedAt + Math.min(delay, 0) - ctx.now;',
+    find: '  const left = delay - (found.unreadyForMs ?? 0);',
+    replace: '  const left = Math.min(delay, 0) - (found.unreadyForMs ?? 0);',
   },
   // --------------------------------------------------------------------------------------- queue, watch, status
   {
