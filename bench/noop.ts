@@ -61,6 +61,7 @@ async function measure(gcp: GcpCall): Promise<{ perSecond: number; reconciles: n
   let writes = 0;
   const reconcile = createReconciler({
     ...stores,
+    connectorSecrets: { ...stores.connectorSecrets, isSynced: () => true },
     kube: {
       ...world.kube,
       patch: (...args) => {

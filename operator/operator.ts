@@ -114,7 +114,8 @@ export function createOperator(options: OperatorOptions): Operator {
   const reflectors = [tenants, namespaces, connectorSecrets];
   return {
     synced: Promise.all(reflectors.map(({ synced }) => synced)).then(() => undefined),
-    isSynced: () => reflectors.every(reflector => reflector.isSynced()),
+    // An optional kind that can't be listed holds back only the tenants that refer to it.
+    isSynced: () => tenants.isSynced() && namespaces.isSynced(),
     start: () => queue.start(),
     async stop() {
       await queue.stop();

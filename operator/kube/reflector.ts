@@ -13,6 +13,8 @@ const RELIST_MS = { base: 500, max: 30_000 };
 /** So many 5xx in a row, and the resourceVersion is suspect (one from before etcd was restored is never served). */
 const REFUSALS_BEFORE_RELIST = 5;
 const ABSENT_KIND_RETRY_MS = 60_000;
+/** An optional kind that can't be listed (403, 500) is no outage: it may stay like that for as long as the cluster lives. */
+const OPTIONAL_RETRY_MS = { base: 500, max: 60_000 };
 
 export interface ReflectorOptions {
   api: KubeApi;
@@ -20,7 +22,7 @@ export interface ReflectorOptions {
   resource: KubeResource;
   /** Absent: all namespaces. */
   namespace?: string;
-  /** The kind may not be installed: then it is empty, and looked for once a minute. */
+  /** The kind may not be installed (it counts as empty) or not readable: nobody waits for it, and it is tried once a minute. */
   optional?: boolean;
   /** What to keep of an object; `trimmed` unless said otherwise. */
   transform?: (object: KubeObject) => KubeObject;
@@ -31,8 +33,12 @@ export interface ReflectorOptions {
 }
 
 export interface Reflector extends ReadonlyStore {
-  /** Resolves once the store holds a whole list, or the reflector was stopped before that. */
+  /**
+   * Resolves once the store holds a whole list, or the reflector was stopped before that; of an optional kind already when
+   * its first list was answered at all.
+   */
   synced: Promise<void>;
+  /** Whether the store has held a whole list. Until then an object that it does not hold may exist all the same. */
   isSynced(): boolean;
   /** No handler is called any more; resolves when nothing of it runs. */
   stop(): Promise<void>;
@@ -170,7 +176,8 @@ export function startReflector(options: ReflectorOptions): Reflector {
           await pause(ABSENT_KIND_RETRY_MS * (1 + runtime.random() / 10));
         } else {
           problem(`listing failed: ${status.message}`, status);
-          await pause(backoff(runtime, ++failures, RETRY_MS, status.retryAfterMs));
+          if (optional) firstList.resolve();
+          await pause(backoff(runtime, ++failures, optional ? OPTIONAL_RETRY_MS : RETRY_MS, status.retryAfterMs));
         }
         continue;
       }

@@ -63,8 +63,11 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     if (!namespaceAnnotations) return { kind: 'retry' };
     const wanted = desiredState(tenant, settings, {
       namespaceAnnotations,
-      connectorSecret: (name, project) =>
-        readConnectorSecret(options.connectorSecrets.get(`${tenant.namespace}/${name}`), namespaceAnnotations, project),
+      connectorSecret: (name, project) => {
+        const secret = options.connectorSecrets.get(`${tenant.namespace}/${name}`);
+        if (!secret && !options.connectorSecrets.isSynced()) return { state: 'unread' };
+        return readConnectorSecret(secret, namespaceAnnotations, project);
+      },
     });
     if (!wanted.ok) return conclude(writer, tenant, refused(tenant, wanted.message, runtime.now()));
     const { desired } = wanted;

@@ -1,5 +1,6 @@
 import type { Quota } from '../gcp/quota.ts';
 import type { EventRecorder } from '../kube/events.ts';
+import type { Reflector } from '../kube/reflector.ts';
 import type { ReadonlyStore } from '../kube/store.ts';
 import type { GcpCall, JsonObject, KubeApi, KubeObject, Runtime } from '../ports.ts';
 import type { Stretch } from '../stretch.ts';
@@ -14,7 +15,7 @@ export interface ReconcilerOptions {
   settings: Settings;
   tenants: ReadonlyStore;
   namespaces: ReadonlyStore;
-  connectorSecrets: ReadonlyStore;
+  connectorSecrets: Pick<Reflector, 'get' | 'isSynced'>;
   events: EventRecorder;
   stretch: Stretch;
   quota: Pick<Quota, 'waitMs'>;

@@ -6,6 +6,8 @@ import type { Blocker, Desired, DesiredKey, InventoryEntry, KeySpec, Settings, T
 /** What a Config Connector SecretManagerSecret says; `secret` is `projects/P/secrets/S`. */
 export type ConnectorSecret =
   | { state: 'absent' }
+  /** The API server has not let the operator list them yet, so whether it exists is not known. */
+  | { state: 'unread' }
   | { state: 'notReady'; why: string }
   | { state: 'ready'; secret: string };
 
@@ -96,18 +98,34 @@ function desiredKey(key: KeySpec, project: string, tenant: Tenant, around: Surro
   const ref = secretRef.name ?? '';
   const found = around.connectorSecret(ref, project);
   if (found.state === 'ready') return { ...rest, secret: found.secret };
-  const see = `kubectl get secretmanagersecret ${ref} -n ${tenant.namespace}`;
-  const blocked: Blocker =
-    found.state === 'absent'
-      ? {
-          aspect: 'SecretAccess',
-          reason: 'DependencyNotFound',
-          message: `Key ${key.name}: there is no SecretManagerSecret ${ref} in namespace ${tenant.namespace} (${see}).`,
-        }
-      : {
-          aspect: 'SecretAccess',
-          reason: 'DependencyNotReady',
-          message: `Key ${key.name}: SecretManagerSecret ${ref} is not Ready: ${found.why} (${see}).`,
-        };
-  return { ...rest, blocked };
+  return { ...rest, blocked: connectorBlocker(key.name, `SecretManagerSecret ${ref}`, ref, tenant.namespace, found) };
+}
+
+function connectorBlocker(
+  key: string,
+  what: string,
+  ref: string,
+  namespace: string,
+  found: Exclude<ConnectorSecret, { state: 'ready' }>,
+): Blocker {
+  const see = `kubectl get secretmanagersecret ${ref} -n ${namespace}`;
+  const aspect = 'SecretAccess';
+  switch (found.state) {
+    case 'absent': {
+      const message = `Key ${key}: there is no ${what} in namespace ${namespace} (${see}).`;
+      return { aspect, reason: 'DependencyNotFound', message };
+    }
+    case 'notReady':
+      return {
+        aspect,
+        reason: 'DependencyNotReady',
+        message: `Key ${key}: ${what} is not Ready: ${found.why} (${see}).`,
+      };
+    case 'unread': {
+      const message =
+        `Key ${key}: whether ${what} exists is not known, as the API server does not let the operator list ` +
+        "SecretManagerSecrets. The operator's log has the answer; manifests/base/rbac.yaml has the permission.";
+      return { aspect, reason: 'DependencyNotReady', message };
+    }
+  }
 }

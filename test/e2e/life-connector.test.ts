@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { JsonObject, KubeObject, KubeResource } from '../../operator/ports.ts';
+import type { JsonObject, KubeObject, KubeResource, KubeResult, KubeStatus } from '../../operator/ports.ts';
 import { realRuntime } from '../../operator/runtime.ts';
 import { SECRET_MANAGER_SECRETS } from '../../operator/tenantResource.ts';
 import { openCluster } from './support/cluster.ts';
@@ -10,8 +10,11 @@ import { createWorld, namespace, PROJECT, spec, until, type World } from './supp
 let world: World;
 /** What the operator asks the cluster about Config Connector's secrets. */
 let asked: string[];
+/** What the API server answers to lists and watches of them, if not what is there. */
+let refusal: KubeStatus | undefined;
 beforeEach(async () => {
   asked = [];
+  refusal = undefined;
   const cluster = await openCluster(realRuntime);
   const { operatorKube } = cluster;
   const noted =
@@ -20,6 +23,12 @@ beforeEach(async () => {
       if (resource.plural === SECRET_MANAGER_SECRETS.plural) asked.push(verb);
       return call(resource, ...rest);
     };
+  const refusing =
+    <A extends unknown[], T>(call: (resource: KubeResource, ...rest: A) => Promise<KubeResult<T>>) =>
+    async (resource: KubeResource, ...rest: A): Promise<KubeResult<T>> =>
+      refusal && resource.plural === SECRET_MANAGER_SECRETS.plural
+        ? { ok: false, status: refusal }
+        : call(resource, ...rest);
   world = await createWorld({
     connector: true,
     cluster: {
@@ -27,8 +36,8 @@ beforeEach(async () => {
       operatorKube: {
         ...operatorKube,
         get: noted('get', operatorKube.get),
-        list: noted('list', operatorKube.list),
-        watch: noted('watch', operatorKube.watch),
+        list: noted('list', refusing(operatorKube.list)),
+        watch: noted('watch', refusing(operatorKube.watch)),
       },
     },
   });
@@ -99,6 +108,42 @@ describe('a key that names a SecretManagerSecret', () => {
     await world.apply('tenant-a', keyed('theirs'));
     const { message } = await world.reason('tenant-a', 'DependencyNotFound');
     expect(message).toContain('gcloud secrets versions add theirs --project=other-project ');
+  });
+});
+
+describe('SecretManagerSecrets that the operator may not list', () => {
+  test.each([403, 500])('with %i hold back nobody but who refers to one, whose grant stays as it is', async code => {
+    await world.secret('theirs');
+    await connectorSecret('theirs');
+    await turn('theirs', 'True', 'UpToDate');
+    await world.apply('tenant-a', keyed('theirs'));
+    const before = await world.ready('tenant-a');
+
+    refusal = { code, reason: '', message: 'no' };
+    await world.restart();
+    expect(world.operator.isSynced()).toBe(true);
+    world.forget();
+    await world.edit('tenant-a', { scaling: { maxInstances: 7 } });
+    const { message } = await world.reason('tenant-a', 'DependencyNotReady');
+    expect(message).toContain('whether SecretManagerSecret theirs exists is not known');
+    expect(world.writes().filter(write => write.startsWith('SetIamPolicy'))).toEqual([]);
+    const keys = [{ name: 'openai', secretRef: { external: 'plain' }, env: 'OPENAI_API_KEY' }];
+    await world.secret('plain');
+    await world.apply('tenant-b', spec({ keys }));
+    await world.ready('tenant-b');
+
+    refusal = undefined;
+    const after = await until(
+      async () => {
+        const status = (await world.tenant('tenant-a'))?.status;
+        return status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True')
+          ? status
+          : undefined;
+      },
+      () => 'the list that succeeds',
+      15_000,
+    );
+    expect(after.url).toBe(before.url);
   });
 });
 

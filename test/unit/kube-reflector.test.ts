@@ -317,6 +317,25 @@ describe('a kind that is not installed', () => {
     await reflector.stop();
   });
 
+  test.each([0, 403, 500])(
+    'or can’t be listed (%i): nobody waits for it, nothing is known of it, and it is listed in the end',
+    async code => {
+      const kube = fakeKube();
+      kube.fault = () => refused(code);
+      const { runtime, reflector, count } = setUp(kube, { optional: true });
+      await reflector.synced;
+      expect(reflector.isSynced()).toBe(false);
+      await runtime.advance(30 * 60_000);
+      expect(count('list')).toBeLessThan(60);
+      kube.fault = () => undefined;
+      kube.put(THINGS, thing('a'));
+      await runtime.advance(66_000);
+      expect(reflector.isSynced()).toBe(true);
+      expect(reflector.size).toBe(1);
+      await reflector.stop();
+    },
+  );
+
   test('if it is not optional, nothing is synced and what was known stays', async () => {
     const { kube, runtime, reflector } = setUp();
     await runtime.settle();

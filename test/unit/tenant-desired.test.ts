@@ -146,6 +146,16 @@ describe('the desired state', () => {
         },
       },
     ],
+    [
+      { state: 'unread' },
+      {
+        blocked: {
+          aspect: 'SecretAccess',
+          reason: 'DependencyNotReady',
+          message: expect.stringContaining('SecretManagerSecret mine exists is not known'),
+        },
+      },
+    ],
   ])('of a key by Config Connector’s secret that is %j', (connector, key) => {
     expect(desire({ tenant: connected, connector })).toMatchObject({ desired: { keys: [{ name: 'openai', ...key }] } });
   });
