@@ -11,7 +11,6 @@ import { type Figure, publish, quantile } from './support/report.ts';
 const ROUNDS = 5;
 /** Where a program does not import the package by its bare name. */
 const IMPORTED_AS: Record<string, string> = {
-  'google-gax': 'google-gax/fallback',
   '@google-cloud/run': '@google-cloud/run/build/protos/protos.json',
   '@google-cloud/secret-manager': '@google-cloud/secret-manager/build/protos/protos.json',
   '@google-cloud/iam': '@google-cloud/iam/build/protos/protos.json',

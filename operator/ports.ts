@@ -53,7 +53,8 @@ export interface GcpCallOptions {
  * `google.cloud.secretmanager.v1.SecretManagerService.GetSecret` or `google.iam.admin.v1.IAM.GetServiceAccount`.
  * `request` and `response` are the proto3 JSON of the method's own request and response message (lowerCamelCase,
  * enums by name, int64 as string, Duration `"300s"`, Timestamp RFC 3339, FieldMask `"a,b"`, bytes base64); fields that
- * hold their default value may be absent. Never rejects but for bugs.
+ * hold their default value may be absent or present. Both pass through as they are: fields and enum values that this version
+ * does not know survive. Never rejects but for bugs.
  */
 export type GcpCall = (method: string, request: JsonObject, options?: GcpCallOptions) => Promise<GcpResult>;
 

@@ -1,11 +1,11 @@
 import { createInterface } from 'node:readline/promises';
 import { parseArgs, styleText } from 'node:util';
-import { protobuf } from 'google-gax/fallback';
 import { type Credentials, createCredentials } from '../gcp/credentials.ts';
 import { type Endpoint, endpointOf } from '../gcp/endpoints.ts';
+import type { HttpRule } from '../gcp/methods.ts';
 import { isAccount } from '../gcp/names.ts';
 import { isObject, json, text } from '../gcp/parse.ts';
-import { createStub, type Stub } from '../gcp/restStub.ts';
+import { answerOf, httpRequestOf } from '../gcp/rest.ts';
 import { CallError, createTransport, type Send } from '../gcp/transport.ts';
 import { UsageError } from '../options.ts';
 import type { JsonObject } from '../ports.ts';
@@ -101,27 +101,29 @@ const difference = (from: string[], to: string[]) => ({
 
 // ------------------------------------------------------------------------------------------------------ Google Cloud
 
+/** google.iam.v2.Policies, and the operations that its changes answer. A test compares the rules with @google-cloud/iam. */
+export const DENY_RULES = {
+  GetPolicy: { http: 'GET /v2/{name=policies/*/*/*}' },
+  CreatePolicy: { http: 'POST /v2/{parent=policies/*/*}', body: 'policy' },
+  UpdatePolicy: { http: 'PUT /v2/{policy.name=policies/*/*/*}', body: 'policy' },
+  DeletePolicy: { http: 'DELETE /v2/{name=policies/*/*/*}' },
+  GetOperation: { http: 'GET /v2/{name=policies/*/*/*/operations/*}' },
+} as const satisfies Record<string, HttpRule>;
+
 interface Deny {
-  call: Stub;
+  call(method: keyof typeof DENY_RULES, request: JsonObject): Promise<JsonObject>;
   /** Resolves when the operation that a change answered has ended; throws what it failed with. */
   settled(operation: JsonObject): Promise<void>;
 }
 
 const WAIT_MS = 120_000;
 
-async function denyApi(endpoint: Endpoint, send: Send, signal: AbortSignal): Promise<Deny> {
-  const shipped = await import('@google-cloud/iam/build/protos/protos.json', { with: { type: 'json' } });
-  const root = protobuf.Root.fromJSON(shipped.default as protobuf.INamespace);
-  root.resolveAll();
-  const { GetOperation } = root.lookupService('google.longrunning.Operations').methods;
-  if (GetOperation) {
-    // As the package's own client has it (v2/policies_client.js).
-    GetOperation.parsedOptions = [{ '(google.api.http)': { get: '/v2/{name=policies/*/*/*/operations/*}' } }];
-  }
-  // A policy's name holds an escaped slash: it is in the URL as it is, not escaped once more.
-  const once: Send = request => send({ ...request, url: request.url.replaceAll('%252F', '%2F') });
-  const call = await createStub(root, 'google.iam.v2.Policies', once);
-  const operations = await createStub(root, 'google.longrunning.Operations', once);
+function denyApi(endpoint: Endpoint, send: Send): Deny {
+  const call: Deny['call'] = async (method, request) => {
+    const { path, ...rest } = httpRequestOf(DENY_RULES[method], request);
+    // A policy's name holds an escaped slash: it is in the URL as it is, not escaped once more.
+    return answerOf(await send({ ...rest, path: path.replaceAll('%252F', '%2F') }));
+  };
   return {
     call,
     async settled(started) {
@@ -131,7 +133,7 @@ async function denyApi(endpoint: Endpoint, send: Send, signal: AbortSignal): Pro
         if (runtime.monotonic() > until)
           throw new Error(`${text(operation.name)} has not ended yet: look with --check.`);
         await sleep(runtime, endpoint.credentials ? 3_000 : 20);
-        operation = await operations('GetOperation', { name: text(operation.name) }, signal);
+        operation = await call('GetOperation', { name: text(operation.name) });
       }
       if (isObject(operation.error)) throw new Error(text(operation.error.message));
     },
@@ -139,8 +141,7 @@ async function denyApi(endpoint: Endpoint, send: Send, signal: AbortSignal): Pro
 }
 
 async function projectNumber(project: string, send: Send): Promise<string> {
-  const url = `https://cloudresourcemanager.googleapis.com/v3/projects/${encodeURIComponent(project)}`;
-  const answer = json(await send({ url, method: 'GET' }));
+  const answer = json(await send({ method: 'GET', path: `/v3/projects/${encodeURIComponent(project)}` }));
   const [, number] = /^projects\/(\d+)$/.exec(isObject(answer) ? text(answer.name) : '') ?? [];
   if (!number) throw new Error(`Resource Manager did not answer with the number of project ${project}.`);
   return number;
@@ -156,14 +157,13 @@ async function main(argv: string[], credentials: Credentials = createCredentials
   }
   const { project, mode } = options;
   const transport = createTransport(credentials, runtime.now);
-  const { signal } = new AbortController();
   const iam = endpointOf('iam', 'https://iam.googleapis.com', process.env);
   const resources = endpointOf('cloudresourcemanager', 'https://cloudresourcemanager.googleapis.com', process.env);
   try {
-    const { call, settled } = await denyApi(iam, transport.send(iam, ''), signal);
+    const { call, settled } = denyApi(iam, transport.send(iam, ''));
     const parent = `policies/cloudresourcemanager.googleapis.com%2Fprojects%2F${encodeURIComponent(project)}/denypolicies`;
     const name = `${parent}/${POLICY_ID}`;
-    const found = await call('GetPolicy', { name }, signal).catch(absent);
+    const found = await call('GetPolicy', { name }).catch(absent);
     const rules =
       mode === 'remove'
         ? []
@@ -186,12 +186,9 @@ async function main(argv: string[], credentials: Credentials = createCredentials
     }
     const { etag } = found ?? {};
     const policy = { displayName: 'No service account keys, no impersonation', rules };
-    if (mode === 'remove') await settled(await call('DeletePolicy', { name, etag }, signal));
-    else if (!found) await settled(await call('CreatePolicy', { parent, policyId: POLICY_ID, policy }, signal));
-    else {
-      const { annotations } = found;
-      await settled(await call('UpdatePolicy', { policy: { ...policy, name, etag, annotations } }, signal));
-    }
+    if (mode === 'remove') await settled(await call('DeletePolicy', { name, etag }));
+    else if (!found) await settled(await call('CreatePolicy', { parent, policyId: POLICY_ID, policy }));
+    else await settled(await call('UpdatePolicy', { policy: { ...found, ...policy, name } }));
     console.log('Done. It takes a few minutes until it holds everywhere.');
     return 0;
   } finally {

@@ -1,10 +1,9 @@
 import type { GcpCall, GcpResult, GcpStatus, JsonObject, Runtime } from '../ports.ts';
 import { type Credentials, createCredentials } from './credentials.ts';
 import { type Endpoints, endpointsFrom } from './endpoints.ts';
-import { createIamStub } from './iamStub.ts';
-import { type Api, METHODS } from './methods.ts';
+import { METHODS } from './methods.ts';
 import { isAccount } from './names.ts';
-import { createStub, loadRoot, type Stub } from './restStub.ts';
+import { answerOf, httpRequestOf } from './rest.ts';
 import { CallError, createTransport } from './transport.ts';
 
 export interface GcpClientOptions {
@@ -22,8 +21,9 @@ export interface GcpClient {
 }
 
 /**
- * Google Cloud over REST: one HTTP request a call, never repeated (the reconciler looks again instead). Only the methods
- * of `methods.ts`; any other is a bug and throws. Nothing is loaded or looked for before the first call that needs it.
+ * Google Cloud over REST: one HTTP request a call, never repeated (the reconciler observes again instead). Requests and
+ * answers are the JSON of the wire. Only the methods of `methods.ts`; any other is a bug and throws. Credentials are not
+ * looked for before the first call that needs them.
  */
 export function createGcpClient({
   runtime,
@@ -32,23 +32,7 @@ export function createGcpClient({
   timeouts = { readMs: 15_000, writeMs: 30_000 },
 }: GcpClientOptions): GcpClient {
   const transport = createTransport(credentials, runtime.now);
-  const roots = lazily(loadRoot);
   const closing = new AbortController();
-
-  const stubs = lazily(async (key: string): Promise<Stub> => {
-    const [api, service = '', actAs = ''] = key.split(' ') as [Api, string, string];
-    const send = transport.send(endpoints[api], actAs);
-    return api === 'iam' ? createIamStub(send) : createStub(await roots(api), service, send);
-  });
-
-  async function invoke(name: string, api: Api, request: JsonObject, actAs: string, signal: AbortSignal) {
-    const [service, method] = split(name);
-    const stub = await stubs(`${api} ${service} ${actAs}`);
-    // Loading may have taken longer than the caller waits: nothing is sent on behalf of nobody.
-    if (signal.aborted)
-      throw new CallError({ code: 'CANCELLED', message: 'The call was given up before it was made.' });
-    return stub(method, request, signal);
-  }
 
   const call: GcpCall = async (name, request, options = {}) => {
     const method = METHODS.get(name);
@@ -61,8 +45,9 @@ export function createGcpClient({
       };
     }
     const ms = method.write ? timeouts.writeMs : timeouts.readMs;
-    return untilEnd(runtime, ms, [closing.signal, ...(options.signal ? [options.signal] : [])], signal =>
-      invoke(name, method.api, request, actAs, signal),
+    const send = transport.send(endpoints[method.api], actAs);
+    return untilEnd(runtime, ms, [closing.signal, ...(options.signal ? [options.signal] : [])], async signal =>
+      answerOf(await send({ ...httpRequestOf(method, request), signal })),
     );
   };
 
@@ -114,24 +99,4 @@ function untilEnd(
       },
     );
   });
-}
-
-/** `a.b.Service.Method` → `['a.b.Service', 'Method']`. */
-function split(name: string): [string, string] {
-  const dot = name.lastIndexOf('.');
-  return [name.slice(0, dot), name.slice(dot + 1)];
-}
-
-/** Makes the value of a key once, when it is first asked for; what failed is made anew. */
-function lazily<K extends string, V>(make: (key: K) => Promise<V>): (key: K) => Promise<V> {
-  const made = new Map<K, Promise<V>>();
-  return key => {
-    let value = made.get(key);
-    if (!value) {
-      value = make(key);
-      value.catch(() => made.delete(key));
-      made.set(key, value);
-    }
-    return value;
-  };
 }

@@ -5,7 +5,15 @@
 
 export type Api = 'run' | 'secretmanager' | 'iam';
 
-export interface Method {
+/** How a method is called over REST: the `google.api.http` rule that its proto publishes (google/api/http.proto). */
+export interface HttpRule {
+  /** The verb and the path. A `{variable}` names a field of the request, as JSON writes it, and the form of its value. */
+  http: `${'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'} /${string}`;
+  /** The field that is the body, or `*` for all that the path does not bind. The rest are query parameters. */
+  body?: string;
+}
+
+export interface Method extends HttpRule {
   api: Api;
   /** It changes something: an answer that was lost leaves open whether it took effect. */
   write: boolean;
@@ -41,27 +49,35 @@ export const rpc = {
   deleteAccount: `${iam}.DeleteServiceAccount`,
 } as const;
 
+const rule = (api: Api, http: Method['http'], body?: string): Method => ({
+  api,
+  http,
+  write: !http.startsWith('GET '),
+  ...(body && { body }),
+});
+
+/** A test compares every rule with the ones that the vendor's packages ship. */
 export const METHODS: ReadonlyMap<string, Method> = new Map<string, Method>([
-  [rpc.getService, { api: 'run', write: false }],
-  [rpc.listServices, { api: 'run', write: false }],
-  [rpc.createService, { api: 'run', write: true }],
-  [rpc.updateService, { api: 'run', write: true }],
-  [rpc.deleteService, { api: 'run', write: true }],
-  [rpc.getServicePolicy, { api: 'run', write: false }],
-  [rpc.setServicePolicy, { api: 'run', write: true }],
-  [rpc.getRevision, { api: 'run', write: false }],
-  [rpc.listRevisions, { api: 'run', write: false }],
-  [rpc.getOperation, { api: 'run', write: false }],
-  [rpc.getSecret, { api: 'secretmanager', write: false }],
-  [rpc.listSecrets, { api: 'secretmanager', write: false }],
-  [rpc.getSecretVersion, { api: 'secretmanager', write: false }],
-  [rpc.listSecretVersions, { api: 'secretmanager', write: false }],
-  [rpc.getSecretPolicy, { api: 'secretmanager', write: false }],
-  [rpc.setSecretPolicy, { api: 'secretmanager', write: true }],
-  [rpc.getAccount, { api: 'iam', write: false }],
-  [rpc.listAccounts, { api: 'iam', write: false }],
-  [rpc.createAccount, { api: 'iam', write: true }],
-  [rpc.patchAccount, { api: 'iam', write: true }],
-  [rpc.enableAccount, { api: 'iam', write: true }],
-  [rpc.deleteAccount, { api: 'iam', write: true }],
+  [rpc.getService, rule('run', 'GET /v2/{name=projects/*/locations/*/services/*}')],
+  [rpc.listServices, rule('run', 'GET /v2/{parent=projects/*/locations/*}/services')],
+  [rpc.createService, rule('run', 'POST /v2/{parent=projects/*/locations/*}/services', 'service')],
+  [rpc.updateService, rule('run', 'PATCH /v2/{service.name=projects/*/locations/*/services/*}', 'service')],
+  [rpc.deleteService, rule('run', 'DELETE /v2/{name=projects/*/locations/*/services/*}')],
+  [rpc.getServicePolicy, rule('run', 'GET /v2/{resource=projects/*/locations/*/services/*}:getIamPolicy')],
+  [rpc.setServicePolicy, rule('run', 'POST /v2/{resource=projects/*/locations/*/services/*}:setIamPolicy', '*')],
+  [rpc.getRevision, rule('run', 'GET /v2/{name=projects/*/locations/*/services/*/revisions/*}')],
+  [rpc.listRevisions, rule('run', 'GET /v2/{parent=projects/*/locations/*/services/*}/revisions')],
+  [rpc.getOperation, rule('run', 'GET /v2/{name=projects/*/locations/*/operations/*}')],
+  [rpc.getSecret, rule('secretmanager', 'GET /v1/{name=projects/*/secrets/*}')],
+  [rpc.listSecrets, rule('secretmanager', 'GET /v1/{parent=projects/*}/secrets')],
+  [rpc.getSecretVersion, rule('secretmanager', 'GET /v1/{name=projects/*/secrets/*/versions/*}')],
+  [rpc.listSecretVersions, rule('secretmanager', 'GET /v1/{parent=projects/*/secrets/*}/versions')],
+  [rpc.getSecretPolicy, rule('secretmanager', 'GET /v1/{resource=projects/*/secrets/*}:getIamPolicy')],
+  [rpc.setSecretPolicy, rule('secretmanager', 'POST /v1/{resource=projects/*/secrets/*}:setIamPolicy', '*')],
+  [rpc.getAccount, rule('iam', 'GET /v1/{name=projects/*/serviceAccounts/*}')],
+  [rpc.listAccounts, rule('iam', 'GET /v1/{name=projects/*}/serviceAccounts')],
+  [rpc.createAccount, rule('iam', 'POST /v1/{name=projects/*}/serviceAccounts', '*')],
+  [rpc.patchAccount, rule('iam', 'PATCH /v1/{serviceAccount.name=projects/*/serviceAccounts/*}', '*')],
+  [rpc.enableAccount, rule('iam', 'POST /v1/{name=projects/*/serviceAccounts/*}:enable', '*')],
+  [rpc.deleteAccount, rule('iam', 'DELETE /v1/{name=projects/*/serviceAccounts/*}')],
 ]);

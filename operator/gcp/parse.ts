@@ -2,6 +2,12 @@ import type { Json, JsonObject } from '../ports.ts';
 
 /** How answers of Google Cloud are read: nothing is taken for what it should be, and nothing throws. */
 
+/**
+ * An answer whose fields are read by the names that the vendor's package declares for the message `T`, so that a name that is
+ * not one is a type error. The values may be anything. Only types: nothing of the packages is loaded.
+ */
+export type Message<T> = { readonly [field in keyof T]?: Json };
+
 export const isObject = (value: unknown): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 

@@ -1,10 +1,16 @@
+import type { protos } from '@google-cloud/run';
 import type { JsonObject } from '../ports.ts';
 import type { ObservedService } from '../tenant/types.ts';
 import { partsOf } from './names.ts';
-import { filled, flag, int64, object, objects, stringMap, text, texts } from './parse.ts';
+import { filled, flag, int64, type Message, object, objects, stringMap, text, texts } from './parse.ts';
+
+type Service = Message<protos.google.cloud.run.v2.IService>;
+type Condition = Message<protos.google.cloud.run.v2.ICondition>;
+type ConditionState = keyof typeof protos.google.cloud.run.v2.Condition.State;
 
 /** A google.cloud.run.v2.Service; undefined if it lacks its name or its etag. */
-export function parseService(answer: JsonObject): ObservedService | undefined {
+export function parseService(raw: JsonObject): ObservedService | undefined {
+  const answer: Service = raw;
   const name = filled(answer.name);
   const region = name && partsOf('service', name)?.[1];
   const etag = filled(answer.etag);
@@ -28,12 +34,12 @@ export function parseService(answer: JsonObject): ObservedService | undefined {
     invokerIamDisabled: flag(answer.invokerIamDisabled),
     scaling: object(answer.scaling),
     template: object(answer.template),
-    raw: answer,
+    raw,
   };
 }
 
 /** The condition that sums up a service. Which of the three kinds of reason is set depends on what failed (condition.proto). */
-function parseTerminal(condition: JsonObject): ObservedService['terminal'] {
+function parseTerminal(condition: Condition): ObservedService['terminal'] {
   const reason =
     filled(condition.reason) ?? filled(condition.revisionReason) ?? filled(condition.executionReason) ?? '';
   return {
@@ -44,7 +50,7 @@ function parseTerminal(condition: JsonObject): ObservedService['terminal'] {
 }
 
 /** Anything else, a state of tomorrow too, is neither good nor bad yet. */
-const TERMINAL: ReadonlyMap<string, 'SUCCEEDED' | 'FAILED'> = new Map([
+const TERMINAL: ReadonlyMap<string, 'SUCCEEDED' | 'FAILED'> = new Map<ConditionState, 'SUCCEEDED' | 'FAILED'>([
   ['CONDITION_SUCCEEDED', 'SUCCEEDED'],
   ['CONDITION_FAILED', 'FAILED'],
 ]);

@@ -1,17 +1,21 @@
-import type { JsonObject } from '../ports.ts';
+import type { protos } from '@google-cloud/secret-manager';
 import type { ObservedSecret, SecretVersion } from '../tenant/types.ts';
 import { partsOf } from './names.ts';
-import { filled, objects, stringMap, text } from './parse.ts';
+import { filled, type Message, objects, stringMap, text } from './parse.ts';
+
+type Secret = Message<protos.google.cloud.secretmanager.v1.ISecret>;
+type Version = Message<protos.google.cloud.secretmanager.v1.ISecretVersion>;
+type Versions = Message<protos.google.cloud.secretmanager.v1.IListSecretVersionsResponse>;
 
 /** A google.cloud.secretmanager.v1.Secret: its name as answered (with the project's number) and its labels. */
-export function parseSecret(answer: JsonObject): ObservedSecret | undefined {
+export function parseSecret(answer: Secret): ObservedSecret | undefined {
   const name = filled(answer.name);
   if (!name || !partsOf('secret', name)) return undefined;
   return { name, labels: stringMap(answer.labels) };
 }
 
 /** A google.cloud.secretmanager.v1.SecretVersion: its number, from its name, and its state. */
-export function parseVersion(answer: JsonObject): SecretVersion | undefined {
+export function parseVersion(answer: Version): SecretVersion | undefined {
   const number = partsOf('secretVersion', text(answer.name))?.[2];
   const version = Number(number);
   if (!number || !Number.isSafeInteger(version)) return undefined;
@@ -24,7 +28,7 @@ export function parseVersion(answer: JsonObject): SecretVersion | undefined {
  * The highest-numbered enabled version on a page of ListSecretVersions, or `best` if that is higher. Neither the
  * server's order nor its filter is relied on.
  */
-export function newestEnabled(page: JsonObject, best?: SecretVersion): SecretVersion | undefined {
+export function newestEnabled(page: Versions, best?: SecretVersion): SecretVersion | undefined {
   let newest = best;
   for (const item of objects(page.versions)) {
     const version = parseVersion(item);

@@ -6,11 +6,12 @@ import { anonymous, type Credentials, credentialsStatus } from './credentials.ts
 import type { Endpoint } from './endpoints.ts';
 import { bounded, statusOf } from './status.ts';
 
-/** One HTTP request as the vendor's libraries build it; the URL's origin is replaced by the endpoint's. */
+/** One HTTP request below an endpoint's address. */
 export interface HttpRequest {
-  url: string;
   method: string;
-  headers?: Headers;
+  /** From its first slash on, with the query, all of it escaped. */
+  path: string;
+  /** JSON. */
   body?: string;
   signal?: AbortSignal;
 }
@@ -18,7 +19,7 @@ export interface HttpRequest {
 /** Sends a request; resolves to the body of a 2xx, rejects with a `CallError` for anything else. */
 export type Send = (request: HttpRequest) => Promise<string>;
 
-/** A call that failed, on its way through the vendor's libraries. */
+/** A call that failed, or that was not made. */
 export class CallError extends Error {
   readonly status: GcpStatus;
   constructor(status: GcpStatus) {
@@ -52,13 +53,13 @@ export function createTransport(credentials: Credentials, now: () => number): Tr
   const send =
     (endpoint: Endpoint, actAs: string): Send =>
     async request => {
-      const { pathname, search } = new URL(request.url);
-      const url = endpoint.base + pathname + search;
+      const url = endpoint.base + request.path;
       const { client, headers } = await authorized(endpoint, actAs, url);
-      request.headers?.forEach((value, name) => {
-        headers.set(name, value);
-      });
+      // Credentials may have taken longer than the caller waits: a call that was given up is not made.
+      if (request.signal?.aborted)
+        throw new CallError({ code: 'CANCELLED', message: 'The call was given up before it was made.' });
       headers.set('user-agent', 'aitenant-operator');
+      if (request.body !== undefined) headers.set('content-type', 'application/json');
       const answer = await exchange(client, {
         url,
         method: request.method,
@@ -83,7 +84,9 @@ export function createTransport(credentials: Credentials, now: () => number): Tr
   };
 }
 
-interface Exchange extends HttpRequest {
+interface Exchange extends Omit<HttpRequest, 'path'> {
+  url: string;
+  headers: Headers;
   agent: http.Agent;
 }
 
@@ -97,7 +100,6 @@ async function exchange(client: AuthClient, request: Exchange): Promise<Answer> 
   try {
     const response = await client.transporter.request<string>({
       ...request,
-      url: request.url,
       responseType: 'text',
       validateStatus: () => true,
       retry: false,

@@ -198,7 +198,7 @@ function applyVariables(current: JsonObject[], wanted: WantedTemplate): { variab
     const want = wanted.variables.find(other => other.name === name);
     if (want === undefined || sameVariable(variable, want)) variables.push(variable);
     else {
-      const next = writtenVariable(want);
+      const next = writtenVariable(want, variable);
       changes.push({ field: `env.${name}`, from: shownVariable(variable), to: shownVariable(next) });
       variables.push(next);
     }
@@ -212,9 +212,14 @@ function applyVariables(current: JsonObject[], wanted: WantedTemplate): { variab
   return { variables, changes };
 }
 
-function writtenVariable(want: WantedVariable): JsonObject {
-  if (want.key === undefined) return { name: want.name, value: want.value ?? '' };
-  return { name: want.name, valueSource: { secretKeyRef: { secret: want.key.secret, version: want.key.version } } };
+/** The variable as it is wanted; fields of `before` that nobody here knows stay where a value of the same kind stood. */
+function writtenVariable(want: WantedVariable, before: JsonObject = {}): JsonObject {
+  const { value: _value, valueSource, ...others } = before;
+  if (want.key === undefined) return { ...others, name: want.name, value: want.value ?? '' };
+  const { secret, version } = want.key;
+  const ref = object(object(valueSource).secretKeyRef);
+  const source = ref.secret === undefined ? {} : object(valueSource);
+  return { ...others, name: want.name, valueSource: { ...source, secretKeyRef: { ...ref, secret, version } } };
 }
 
 function sameVariable(variable: JsonObject, want: WantedVariable): boolean {

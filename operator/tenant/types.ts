@@ -221,14 +221,15 @@ export interface ObservedSecret {
   labels: Record<string, string>;
 }
 
-export interface Binding {
+/** Fields that are not named here are carried along. */
+export interface Binding extends JsonObject {
   role: string;
   members: string[];
   condition?: JsonObject;
 }
 
-/** google.iam.v1.Policy, read with requestedPolicyVersion 3. */
-export interface Policy {
+/** google.iam.v1.Policy, read with requestedPolicyVersion 3. Fields that are not named here are carried along. */
+export interface Policy extends JsonObject {
   version?: number;
   bindings: Binding[];
   auditConfigs?: JsonObject[];

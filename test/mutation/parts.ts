@@ -1,5 +1,5 @@
-/** What only carries a request to Google and its answer back, over the vendors' libraries: its tests need real HTTP. */
-const WIRE = ['client', 'endpoints', 'methods', 'transport', 'credentials', 'restStub', 'iamStub', 'protoJson'].map(
+/** What only carries a request to Google and its answer back: its tests need real HTTP. */
+const WIRE = ['client', 'endpoints', 'methods', 'transport', 'credentials', 'rest'].map(
   file => `operator/gcp/${file}.ts`,
 );
 

@@ -16,7 +16,7 @@ const BESIDE: Partial<Record<keyof typeof rpc, string>> = {
 };
 
 /** What names a method without calling it: the table itself, what its errors mean, how it is put on the wire; and the tools of people. */
-const NO_CALL = /^(gcp\/(methods|errors|iamStub|restStub|client)\.ts|cli\/)/;
+const NO_CALL = /^(gcp\/(methods|errors|rest|client)\.ts|cli\/)/;
 
 /** The methods that the operator's sources call. */
 function called(): (keyof typeof rpc)[] {

@@ -1,0 +1,63 @@
+import type { Json, JsonObject } from '../ports.ts';
+import type { HttpRule } from './methods.ts';
+import { isObject, json } from './parse.ts';
+import { CallError, type HttpRequest } from './transport.ts';
+
+/**
+ * The request message of a method as one HTTP request, by the rules of google/api/http.proto. Bodies are the JSON that they
+ * are given and answers the JSON that came: a field or an enum value that nobody here knows survives both ways.
+ */
+export function httpRequestOf({ http, body }: HttpRule, request: JsonObject): HttpRequest {
+  const [method = '', template = ''] = http.split(' ');
+  let rest = request;
+  const path = template.replace(/\{([^=}]+)=([^}]+)\}/g, (_, field: string, form: string) => {
+    const steps = field.split('.');
+    const value = steps.reduce<Json | undefined>((at, step) => (isObject(at) ? at[step] : undefined), request);
+    rest = without(rest, steps);
+    return bound(field, form, value);
+  });
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(rest)) {
+    if (body !== '*' && name !== body) addParameters(query, name, value);
+  }
+  const content = body === '*' ? rest : body && (rest[body] ?? {});
+  return {
+    method,
+    path: query.size > 0 ? `${path}?${query}` : path,
+    ...(content && { body: JSON.stringify(content) }),
+  };
+}
+
+/** The answer of a call that succeeded. An empty one is an empty message. */
+export function answerOf(body: string): JsonObject {
+  const answer = body.trim() === '' ? {} : json(body);
+  if (isObject(answer)) return answer;
+  throw new CallError({ code: 'UNKNOWN', message: 'A successful answer whose body is no JSON object.' });
+}
+
+/** The value of a path's variable, escaped. Throws where the value is not of the rule's form: nothing is sent then. */
+function bound(field: string, form: string, value: Json | undefined): string {
+  const expected = form.split('/');
+  const segments = typeof value === 'string' ? value.split('/') : [];
+  const fits = (segment: string, index: number) =>
+    expected[index] === '*' ? !/^\.{0,2}$/.test(segment) : segment === expected[index];
+  if (segments.length !== expected.length || !segments.every(fits)) {
+    const message = `The call was not made: ${field} has to be of the form ${form}.`;
+    throw new CallError({ code: 'INVALID_ARGUMENT', message });
+  }
+  return segments.map(segment => encodeURIComponent(segment).replaceAll('%40', '@')).join('/');
+}
+
+/** The object without one field, at the end of a path; the others stay as they are. */
+function without(value: JsonObject, [step = '', ...steps]: string[]): JsonObject {
+  const { [step]: inner, ...rest } = value;
+  return steps.length > 0 && isObject(inner) ? { ...value, [step]: without(inner, steps) } : rest;
+}
+
+/** A field of a message is a parameter of its own (`options.requestedPolicyVersion`), a list is a repeated one. */
+function addParameters(query: URLSearchParams, name: string, value: Json | undefined): void {
+  if (Array.isArray(value)) for (const item of value) addParameters(query, name, item);
+  else if (isObject(value))
+    for (const [key, item] of Object.entries(value)) addParameters(query, `${name}.${key}`, item);
+  else if (value !== undefined && value !== null) query.append(name, String(value));
+}
