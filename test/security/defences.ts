@@ -109,8 +109,8 @@ export const DEFENCES: readonly Defence[] = [
   {
     shownBy: ['e2e/ownership.test.ts', 'keeps what somebody else writes between our read and our write'],
     file: 'operator/gcp/policy.ts',
-    find: '    version: 3,\n    etag: policy.etag,',
-    replace: '    version: 3,',
+    find: '({ ...policy, version: 3 })',
+    replace: '({ ...policy, version: 3, etag: undefined })',
   },
   // ------------------------------------------------------------------------------------- names, projects, identities
   {
@@ -201,8 +201,8 @@ export const DEFENCES: readonly Defence[] = [
   {
     shownBy: [guardrail, 'what somebody else writes between the look and the change is not overwritten'],
     file: 'operator/cli/guardrail.ts',
-    find: '{ policy: { ...policy, name, etag, annotations } }',
-    replace: '{ policy: { ...policy, name, annotations } }',
+    find: '{ policy: { ...found, ...policy, name } }',
+    replace: '{ policy: { ...found, ...policy, name, etag: undefined } }',
   },
   // ------------------------------------------------------------------------------------------------- least privilege
   {
