@@ -15,7 +15,7 @@ import { plan as planFor, targets } from '../tenant/plan.ts';
 import { deleting, type Report, refused, report, suspended } from '../tenant/report.ts';
 import { readTenant } from '../tenant/resource.ts';
 import { isReconciled } from '../tenant/slot.ts';
-import type { Desired, Outcome, Plan, Tenant, TenantStatus } from '../tenant/types.ts';
+import type { Desired, Outcome, Plan, Step, Tenant, TenantStatus } from '../tenant/types.ts';
 import { AI_TENANT_CRD } from '../tenantResource.ts';
 import { type Applying, applyClosing, applyRecorded } from './apply.ts';
 import { createOwnWrites, type TenantWriter } from './ownWrites.ts';
@@ -32,6 +32,8 @@ export type Reconcile = (key: string, run?: Run) => Promise<Verdict>;
 
 /** A person waits for a deletion as for an edit. */
 const DELETION: Run = { priority: 'edit', failures: 0 };
+/** How old a policy or version may be that was read moments before, for the first pass of the same reconcile. */
+const SAME_PASS_MS = 1_000;
 /** The resource changed meanwhile, or the API server refused a write: what was computed is void. */
 const CONFLICT: Verdict = { kind: 'retry', atMostMs: 2_000 };
 
@@ -83,24 +85,35 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
 
   /**
    * Reads, plans, writes and reports. Where a cached answer would lead to a write, a complaint or to forgetting an inventory
-   * entry, the same is done once more with the present state: no later read would bring a forgotten entry back.
+   * entry, the same is done once more with the present state: no later read would bring a forgotten entry back. Something is
+   * created, deleted or forgotten only on answers about that one service and account (a GET), never on a list.
    */
   async function converge(writer: TenantWriter, tenant: Tenant, desired: Desired, run: Run): Promise<Verdict> {
     const key = keyOf(writer.object);
     const regular = run.priority === 'resync' ? () => options.wake(key) : undefined;
-    for (let ages = pacing.ages(tenant, run); ; ages = EDIT_AGES) {
-      const current = shared.at(ages, ages === EDIT_AGES ? undefined : regular);
+    let ages = pacing.ages(tenant, run);
+    for (let confirmed = false; ; ) {
+      const cached: boolean = ages !== EDIT_AGES && !confirmed;
+      const lists = shared.at(ages, cached ? regular : undefined);
+      const current = confirmed ? { ...lists, account: reads.account, service: reads.service } : lists;
       const wanted = targets(desired, tenant.status.inventory);
       const observed = withAges(await observe(current, wanted, { actAs: desired.actAs }));
       if (isQuotaShort(observed)) options.stretch.short(desired.project);
       const now = runtime.now();
       const plan = planFor(tenant, desired, observed, settings, now);
-      const cached = ages !== EDIT_AGES;
       const complains = cached && plan.blockers.length > 0 && (run.priority === 'resync' || ages === NEW_AGES);
       const writes = cached && plan.steps.length > 0 && run.priority === 'resync';
-      if (complains || writes || (cached && forgets(tenant.status.inventory, plan.inventory))) {
-        const later = pacing.waitForQuota(key, tenant, desired.project, { ...run, priority: 'edit' });
+      const decides: boolean =
+        !confirmed && (forgets(tenant.status.inventory, plan.inventory) || plan.steps.some(needsGet));
+      if (complains || writes || decides) {
+        // Two more reads do not wait for a budget: who waited would read all else again.
+        const more: Run = { ...run, priority: 'edit' };
+        const later = complains || writes ? pacing.waitForQuota(key, tenant, desired.project, more) : undefined;
         if (later) return later;
+        confirmed = decides;
+        if (complains || writes) ages = EDIT_AGES;
+        // Policies and versions that were read for this very plan are not read again.
+        if (decides) ages = { ...ages, single: SAME_PASS_MS };
         continue;
       }
 
@@ -222,6 +235,10 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     return (await writer.removeFinalizer()) ? { kind: 'done' } : CONFLICT;
   }
 }
+
+/** A list that lacks something, or has it still, is no proof. */
+const needsGet = ({ call }: Step): boolean =>
+  call.kind === 'createAccount' || call.kind === 'createService' || call.kind === 'deleteService';
 
 const letGo = (outcome: Outcome): boolean =>
   outcome.result === 'done' || (outcome.result === 'failed' && abandonable(outcome.failure));

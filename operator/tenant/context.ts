@@ -19,9 +19,11 @@ export interface Part {
   blockers: Blocker[];
   waiting: { aspect: Aspect; message: string; retryAfterMs: number }[];
   entries: InventoryEntry[];
+  /** What people should know of although nothing is wrong. */
+  notes: string[];
 }
 
-export const emptyPart = (): Part => ({ steps: [], blockers: [], waiting: [], entries: [] });
+export const emptyPart = (): Part => ({ steps: [], blockers: [], waiting: [], entries: [], notes: [] });
 
 export function step(id: string, aspect: Aspect, verb: Step['verb'], target: string, call: Call): Step {
   return {

@@ -2,7 +2,7 @@ import type { Context } from './context.ts';
 import { absenceCounts } from './inventory.ts';
 import { part, serviceName } from './names.ts';
 import { claimByLabels } from './ownership.ts';
-import { type AccessPart, planAccess, recordedIdentities } from './planAccess.ts';
+import { type AccessPart, planAccess, recordedIdentities, type SecretUse } from './planAccess.ts';
 import { planAccount } from './planAccount.ts';
 import { mayRead, planServices } from './planService.ts';
 import { deletedMember } from './policy.ts';
@@ -70,13 +70,16 @@ export function plan(
   const account = planAccount(ctx, observed.account, held(['ServiceAccount']));
   // What another owner's service reads is for that owner's grants. One that is out of sight may serve all the same.
   const madeJustNow = held(['Service']).filter(entry => !absenceCounts(entry, now));
-  const inUse = (secret: string) =>
-    observed.services.some(({ name, service }) => {
-      if (service.state === 'failed') return true;
+  const inUse = (secret: string): SecretUse => {
+    const mayServe = observed.services.some(({ name, service }) => {
+      if (service.state === 'failed') return false;
       if (service.state === 'absent') return madeJustNow.some(entry => entry.name === name);
       if (claimByLabels(service.value.labels, ctx.rules) === 'theirs') return false;
       return mayRead(service.value, part(secret, 'secrets'));
     });
+    if (mayServe) return 'used';
+    return observed.services.some(({ service }) => service.state === 'failed') ? 'unknown' : 'unused';
+  };
   const access = planAccess(ctx, account, observed, held(['SecretAccess']), inUse);
   const services = planServices(ctx, access, observed, held(['Service', 'Invoker', 'Variable']));
   return {
@@ -86,7 +89,7 @@ export function plan(
     waiting: [...account.waiting, ...access.waiting, ...services.waiting],
     inventory: [...withoutForgotten(account.entries, ctx, access, observed), ...access.entries, ...services.entries],
     recheckAfterMs: services.recheckAfterMs,
-    notes: services.notes,
+    notes: [...access.notes, ...services.notes],
     keys: access.keys,
     versions: access.versions,
     secrets: new Map(

@@ -8,6 +8,9 @@ import { accountMember, deletedMember, editPolicy, hasMember, SECRET_ACCESSOR } 
 import { pinnedVersions, type WantedVariable } from './template.ts';
 import type { DesiredKey, InventoryEntry, KeyStatus, Observed, ObservedKey, Policy, Step } from './types.ts';
 
+/** Whether a revision that serves may still read a secret; `unknown`: a service that may could not be read. */
+export type SecretUse = 'used' | 'unused' | 'unknown';
+
 export interface AccessPart extends Part {
   /** The secret-backed variables of the service; meaningless while `holdTemplate`. */
   variables: WantedVariable[];
@@ -26,8 +29,7 @@ export function planAccess(
   account: AccountPart,
   observed: Observed,
   held: InventoryEntry[],
-  /** Whether a revision that serves may still read the secret of that name. */
-  inUse: (secret: string) => boolean,
+  inUse: (secret: string) => SecretUse,
 ): AccessPart {
   const out: AccessPart = {
     ...emptyPart(),
@@ -229,7 +231,7 @@ function planFormer(
   observed: Observed,
   held: InventoryEntry[],
   wanted: Set<string>,
-  inUse: (secret: string) => boolean,
+  inUse: (secret: string) => SecretUse,
   out: AccessPart,
 ): void {
   for (const entry of held) {
@@ -265,9 +267,14 @@ function planFormer(
       continue;
     }
     out.entries.push(entry);
-    if (!consentLost && inUse(entry.name)) {
+    const use = consentLost ? 'unused' : inUse(entry.name);
+    if (use === 'used') {
       const message = `The grant on ${entry.name} has left the spec and stays until no revision that reads it serves.`;
       out.waiting.push({ aspect: 'SecretAccess', message, retryAfterMs: 2_000 });
+    } else if (use === 'unknown') {
+      out.notes.push(
+        `The grant on ${entry.name} has left the spec and stays while a service that may read it is unread.`,
+      );
     } else {
       out.steps.push(revoke);
     }

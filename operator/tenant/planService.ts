@@ -24,7 +24,6 @@ import type { Blocker, Change, InventoryEntry, Observed, ObservedService, Step }
 
 export interface ServicesPart extends Part {
   recheckAfterMs?: number;
-  notes: string[];
 }
 
 type Seen = Observed['services'][number];
@@ -62,13 +61,13 @@ export function planServices(
   held: InventoryEntry[],
 ): ServicesPart {
   const wantedName = serviceName(ctx.desired.project, ctx.desired.region, ctx.desired.serviceId);
-  const out: ServicesPart = { ...emptyPart(), notes: [] };
+  const out: ServicesPart = emptyPart();
   const mine = (seen: Seen): ObservedService | undefined =>
     seen.service.state === 'present' && claimOf(ctx, seen.service.value) === 'ours' ? seen.service.value : undefined;
 
   const wanted = observed.services.find(({ name }) => name === wantedName);
   const others = observed.services.filter(({ name }) => name !== wantedName);
-  const predecessor = others.map(mine).find(service => service !== undefined);
+  const predecessor = predecessorOf(others.map(seen => ({ seen, service: mine(seen), retires: retires(held, seen) })));
   let arrived = false;
   // One of them is where the tenant is now.
   const former = others.filter(mine).length - 1;
@@ -85,12 +84,31 @@ export function planServices(
   return out;
 }
 
+/** Whose settings a new service takes along; `unread`: it may be this one, which could not be read. */
+type Predecessor = { service?: ObservedService; unread?: Seen };
+
+const retires = (held: InventoryEntry[], { name }: Seen): boolean =>
+  entriesOf(held, name).some(({ retireAt }) => retireAt !== undefined);
+
+/**
+ * The newest service that has served. The inventory names the newest first, and one that is to be deleted was replaced by
+ * all others. Where none has served, the newest one is all there is.
+ */
+function predecessorOf(others: { seen: Seen; service?: ObservedService; retires: boolean }[]): Predecessor {
+  const newestFirst = [...others.filter(other => !other.retires), ...others.filter(other => other.retires)];
+  for (const { seen, service } of newestFirst) {
+    if (seen.service.state === 'failed') return { unread: seen };
+    if (service !== undefined && service.latestReadyRevision !== '') return { service };
+  }
+  return { service: newestFirst.find(({ service }) => service !== undefined)?.service };
+}
+
 /** Answers whether the wanted region's service serves what the spec asks for. */
 function planWanted(
   ctx: Context,
   access: AccessPart,
   seen: Seen,
-  predecessor: ObservedService | undefined,
+  predecessor: Predecessor,
   held: InventoryEntry[],
   out: ServicesPart,
 ): boolean {
@@ -107,7 +125,15 @@ function planWanted(
       if (entry && !absenceCounts(entry, ctx.now)) out.entries.push(...entries);
       return false;
     }
-    planCreate(ctx, access, seen.name, predecessor, held, out);
+    if (predecessor.unread?.service.state === 'failed') {
+      // What could not be read is not absent: a service made now would lack what its predecessor has.
+      const { name, service: read } = predecessor.unread;
+      const what = `${targetOf(name)}, whose settings the new service takes along`;
+      out.entries.push(...entries);
+      out.blockers.push(readBlocker('Service', what, read.failure));
+      return false;
+    }
+    planCreate(ctx, access, seen.name, predecessor.service, held, out);
     return false;
   }
   const found = service.value;
@@ -147,8 +173,10 @@ function planLeaving(
   const entry = entries.find(({ type }) => type === 'Service');
   const { service } = seen;
   if (service.state === 'failed') {
+    // Leaving a region that does not answer is what moves are for: it keeps nobody from being up to date.
     out.entries.push(...entries);
-    out.blockers.push(readBlocker('Service', targetOf(seen.name), service.failure));
+    out.recheckAfterMs = Math.min(out.recheckAfterMs ?? Number.POSITIVE_INFINITY, ctx.settings.syncIntervalMs);
+    out.notes.push(`The former ${targetOf(seen.name)} cannot be read; it is deleted once its region answers again.`);
     return;
   }
   if (service.state === 'absent') {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { JsonObject } from '../../operator/ports.ts';
 import type { InventoryEntry, Observed, ObservedService } from '../../operator/tenant/types.ts';
 import {
   absent,
@@ -12,6 +13,7 @@ import {
   grantTo,
   keyA,
   LONG_AGO,
+  MEMBER,
   planFor,
   present,
   REGION,
@@ -165,11 +167,72 @@ describe('a move', () => {
       ...entryOf(REGION),
       ...fresh,
     });
-    const read = moving([newService(), seen(failed('Transient', 'lost'))], { more: made });
-    expect(read.inventory).toContainEqual(entryOf(REGION));
-    expect(read.blockers).toMatchObject([
-      { message: `Cannot read Cloud Run service ai-platform-tenant-a in ${REGION}: lost (trying again)` },
-    ]);
+  });
+
+  test.each(['Transient', 'PermissionDenied'] as const)(
+    'is Ready where it serves while the region that it left does not answer (%s); that one is deleted when it does',
+    kind => {
+      const plan = moving([newService(), seen(failed(kind, 'lost'))], { more: made, former: { retireAt: at(-1) } });
+      expect(plan).toMatchObject({ steps: [], blockers: [], waiting: [], recheckAfterMs: 600_000 });
+      expect(plan.inventory).toContainEqual(entryOf(REGION, { retireAt: at(-1) }));
+      expect(plan.notes).toEqual([
+        `The former Cloud Run service ai-platform-tenant-a in ${REGION} cannot be read; it is deleted once its region answers again.`,
+      ]);
+      const answers = moving([newService(), oldService()], { more: made, former: { retireAt: at(-1) } });
+      expect(stepIds(answers)).toEqual([`delete:${SERVICE}`]);
+    },
+  );
+
+  test('keeps a grant that the service which does not answer may read, and is up to date all the same', () => {
+    const grant = entry({ ...ENTRIES.grant, name: 'projects/123456/secrets/former' });
+    const formerGrants = [{ secret: grant.name, policy: present(grantTo(MEMBER)) }];
+    const services = [newService(), seen(failed('Transient', 'lost'))];
+    const plan = moving(services, { more: [...made, grant], cloud: { services, formerGrants } });
+    expect(plan).toMatchObject({ steps: [], blockers: [], waiting: [] });
+    expect(plan.inventory).toContainEqual(grant);
+    expect(plan.notes[0]).toMatch(/grant on projects\/123456\/secrets\/former has left the spec and stays/);
+  });
+
+  test('makes nothing while its predecessor cannot be read: what could not be read is not absent', () => {
+    for (const kind of ['Transient', 'PermissionDenied', 'QuotaExceeded'] as const) {
+      const plan = moving([seen(absent, TO), seen(failed(kind, 'said no'))]);
+      expect(plan.steps).toEqual([]);
+      expect(plan.blockers).toMatchObject([{ aspect: 'Service' }]);
+      expect(plan.blockers[0]?.message).toContain('whose settings the new service takes along: said no');
+    }
+  });
+
+  describe('of a tenant with services in several regions', () => {
+    const MIDDLE = 'europe-west1';
+    const served = templateA({}, { image: 'registry/app:served' });
+    const broken = { template: templateA({}, { image: 'registry/app:broken' }), latestReadyRevision: '' };
+    const middle = (changes: Partial<ObservedService>) => seen(present(serviceA(changes, MIDDLE)), MIDDLE);
+    const image = (services: Observed['services'], former: Partial<InventoryEntry> = {}) => {
+      const given = { more: [entryOf(MIDDLE, former)] };
+      const { call } = stepOf(moving([seen(absent, TO), ...services], given), `service:${NEW}`);
+      return call.kind === 'createService' && (call.service.template as JsonObject).containers;
+    };
+
+    test('takes the template of the newest service that has served', () => {
+      expect(image([middle(broken), oldService({ template: served })])).toMatchObject([
+        { image: 'registry/app:served' },
+      ]);
+      expect(image([middle({ template: served }), oldService()])).toMatchObject([{ image: 'registry/app:served' }]);
+      expect(image([middle({}), oldService({ template: served })], { retireAt: at(5_000) })).toMatchObject([
+        { image: 'registry/app:served' },
+      ]);
+      expect(image([middle(broken), oldService({ ...broken, template: served })])).toMatchObject([
+        { image: 'registry/app:broken' },
+      ]);
+    });
+
+    test('does not wait for one that was replaced already, and waits for one that may be the newest', () => {
+      const replaced = { more: [entryOf(MIDDLE, { retireAt: at(5_000) })] };
+      const unread = seen(failed('Transient', 'lost'), MIDDLE);
+      expect(stepIds(moving([seen(absent, TO), unread, oldService()], replaced))).toEqual([`service:${NEW}`]);
+      const newest = { more: [entryOf(MIDDLE)] };
+      expect(stepIds(moving([seen(absent, TO), unread, oldService()], newest))).toEqual([]);
+    });
   });
 
   test('lets go of a former service that somebody else took over', () => {

@@ -166,8 +166,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'revoke a key while a revision still serves with it',
     file: 'tenant/planAccess.ts',
-    find: '    if (!consentLost && inUse(entry.name)) {',
-    replace: '    if (!consentLost && inUse(entry.name) && ctx.now < 0) {',
+    find: "    if (use === 'used') {",
+    replace: "    if (use === 'used' && ctx.now < 0) {",
   },
   {
     name: 'delete the old region before the new one serves',
