@@ -8,6 +8,7 @@ import type { Log } from './log.ts';
 import type { GcpCall, JsonObject, KubeApi, KubeObject, KubeStatus, Runtime } from './ports.ts';
 import { createReconciler } from './reconcile/reconciler.ts';
 import { createStretch, type Stretch } from './stretch.ts';
+import { NAMESPACE_ANNOTATIONS, sameAnnotations, TENANT_ANNOTATIONS } from './tenant/annotations.ts';
 import { FINALIZER } from './tenant/resource.ts';
 import type { Settings, Tenant, TenantStatus } from './tenant/types.ts';
 import { AI_TENANTS, SECRET_MANAGER_SECRETS } from './tenantResource.ts';
@@ -67,11 +68,19 @@ export function createOperator(options: OperatorOptions): Operator {
     if (!object) {
       queue.forget(key);
       options.onGone?.(key);
+      // One more run finds no object and drops what the reconciler remembers of it.
+      queue.add(key);
     } else if (!old) queue.add(key, object.metadata.deletionTimestamp ? 'edit' : since(tenants));
     else if (isNews(object, old)) queue.add(key, 'edit');
   });
   const namespaces: Reflector = watch(NAMESPACES, (name, object, old) => {
-    if (old && sameText(object?.metadata.annotations, old.metadata.annotations)) return;
+    if (
+      old &&
+      object &&
+      sameAnnotations(NAMESPACE_ANNOTATIONS, object.metadata.annotations, old.metadata.annotations)
+    ) {
+      return;
+    }
     for (const tenant of tenants.list(name)) queue.add(keyOf(tenant), since(namespaces));
   });
   const connectorSecrets: Reflector = watch(
@@ -141,14 +150,12 @@ function isNews(object: KubeObject, old: KubeObject): boolean {
     now.uid !== before.uid ||
     now.generation !== before.generation ||
     now.deletionTimestamp !== before.deletionTimestamp ||
-    !sameText(now.annotations, before.annotations) ||
+    !sameAnnotations(TENANT_ANNOTATIONS, now.annotations, before.annotations) ||
     (isHeld(before) && !isHeld(now))
   );
 }
 
 const isHeld = ({ finalizers = [] }: KubeObject['metadata']): boolean => finalizers.includes(FINALIZER);
-
-const sameText = (a: unknown, b: unknown): boolean => JSON.stringify(a ?? null) === JSON.stringify(b ?? null);
 
 function refersTo(tenant: KubeObject, secret: string): boolean {
   const keys = (tenant.spec as JsonObject | undefined)?.keys;

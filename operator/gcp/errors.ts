@@ -63,8 +63,11 @@ export function failureOf(method: string, status: GcpStatus): Failure {
   return withDelay({ kind: propagating ? 'Propagating' : KINDS[status.code], message: status.message }, status);
 }
 
+/** A longer delay than this is not honoured: a server, or a proxy in front of it, may ask for a day. */
+const LONGEST_DELAY_MS = 60_000;
+
 const withDelay = (failure: Failure, { retryAfterMs }: GcpStatus): Failure =>
-  retryAfterMs === undefined ? failure : { ...failure, retryAfterMs };
+  retryAfterMs === undefined ? failure : { ...failure, retryAfterMs: Math.min(retryAfterMs, LONGEST_DELAY_MS) };
 
 /** An API that is not switched on in the project answers 403 with ErrorInfo `SERVICE_DISABLED`: say how to switch it on. */
 function disabledApi(method: string, status: GcpStatus): string | undefined {

@@ -163,14 +163,21 @@ function changed({ services, accounts, singles }: Known, step: Call, outcome: Ex
   }
 }
 
+/** A spec may name any project, also one that does not exist: the least recently used lists beyond so many are dropped. */
+const MOST_SHELVES = 500;
+
 /** One list a parent, made when it is first asked for. */
 function createShelves<T>(runtime: Runtime, list: (parent: string) => ReturnType<typeof listAll<T>>, absentMs: number) {
   const shelves = new Map<string, SharedList<T>>();
   return (parent: string): SharedList<T> => {
-    const known = shelves.get(parent);
-    if (known) return known;
-    const shelf = createSharedList(runtime, () => list(parent), absentMs);
+    const shelf = shelves.get(parent) ?? createSharedList(runtime, () => list(parent), absentMs);
+    // The last in the map is the last used one.
+    shelves.delete(parent);
     shelves.set(parent, shelf);
+    for (const oldest of shelves.keys()) {
+      if (shelves.size <= MOST_SHELVES) break;
+      shelves.delete(oldest);
+    }
     return shelf;
   };
 }

@@ -30,6 +30,8 @@ export interface SharedList<T> {
 
 /** A list that is refused is asked for again after this; until then each is read alone. */
 const REFUSED_MS = 300_000;
+/** The backoff of a list that failed for a moment; short, because edits wait for it. */
+const FAILED_MS = { base: 1_000, max: 15_000 };
 /** So many items of a list take about as long as one more call. */
 const ITEMS_A_CALL = 100;
 
@@ -61,7 +63,8 @@ interface Reliant<T> {
  *
  * Nobody who looks regularly learns of a change later than if they had looked for themselves each time: they rely only
  * on a list whose reader comes back at least as often, who then makes the next one, and that tells whom it proves wrong.
- * `absentMs`: for how long it is believed that something is not there.
+ * A list that failed for a moment answers everybody who needs one until its backoff is over: in an outage, a thousand
+ * readers ask once. `absentMs`: for how long it is believed that something is not there.
  */
 export function createSharedList<T>(runtime: Runtime, list: () => Promise<Listed<T>>, absentMs: number): SharedList<T> {
   let entries = new Map<string, Entry<T>>();
@@ -76,6 +79,10 @@ export function createSharedList<T>(runtime: Runtime, list: () => Promise<Listed
   let reliant: Reliant<T>[] = [];
   /** The least `maxAgeMs` of the regular readers who waited for the last list. */
   let keeperMs = Number.POSITIVE_INFINITY;
+  /** Lists that failed in a row, what the last of them failed with, and until when that answers all who need a list. */
+  let failures = 0;
+  let failure: Failure | undefined;
+  let failedUntil = Number.NEGATIVE_INFINITY;
   let refusedUntil = Number.NEGATIVE_INFINITY;
   let turns = 0;
   /** The turn at which a call of ours that may have changed it ended. */
@@ -86,17 +93,25 @@ export function createSharedList<T>(runtime: Runtime, list: () => Promise<Listed
   let running: { begun: Begun; ended: Promise<Failure | undefined> } | undefined;
   let next: Promise<Failure | undefined> | undefined;
 
+  /** What the last list failed with, while that answers for the next one, too. */
+  const failing = () => (runtime.monotonic() < failedUntil ? failure : undefined);
   const begin = (): Begun => ({ turn: ++turns, at: runtime.monotonic() });
   const lookUp = (key: string): Entry<T> => entries.get(key) ?? { read: { state: 'absent' }, begun: listed };
 
   async function refresh(begun: Begun): Promise<Failure | undefined> {
     const result = await list();
     if (!result.ok) {
-      if (result.passes) return result.failure;
+      if (result.passes) {
+        failure = result.failure;
+        failedUntil = runtime.monotonic() + Math.min(FAILED_MS.max, FAILED_MS.base * 2 ** failures++);
+        return failure;
+      }
       refusedUntil = runtime.monotonic() + REFUSED_MS;
       reliant = [];
       return undefined;
     }
+    failures = 0;
+    failure = undefined;
     const { items, pages } = result.listing;
     const fresh = new Map<string, Entry<T>>();
     for (const [key, value] of items) fresh.set(key, { read: { state: 'present', value }, begun });
@@ -138,7 +153,7 @@ export function createSharedList<T>(runtime: Runtime, list: () => Promise<Listed
     if (enough(running.begun)) return running.ended;
     next ??= running.ended.then(() => {
       next = undefined;
-      return running?.ended ?? start();
+      return failing() ?? running?.ended ?? start();
     });
     return next;
   }
@@ -179,8 +194,8 @@ export function createSharedList<T>(runtime: Runtime, list: () => Promise<Listed
       const pays = owed || spent + 1 >= price || (maxAgeMs > 0 && shared + sharedBefore > price);
       const joins = running !== undefined && enough(running.begun);
       if (now < refusedUntil || doubted() || (!joins && !pays)) return alone(key, get);
-      const failure = await listFor(enough);
-      if (failure) return { state: 'failed', failure };
+      const failed = (joins ? undefined : failing()) ?? (await listFor(enough));
+      if (failed) return { state: 'failed', failure: failed };
       const found = lookUp(key);
       if (runtime.monotonic() < refusedUntil || !sure(found)) return alone(key, get);
       if (tell) keeperMs = Math.min(keeperMs, maxAgeMs);

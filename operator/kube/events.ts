@@ -7,8 +7,8 @@ import { EVENTS } from './resources.ts';
 const BUDGET = { burst: 25, refillMs: 300_000 };
 /** So many different messages of one reason within the span, and the rest become one event that counts (client-go). */
 const SIMILAR = { most: 10, spanMs: 600_000 };
-/** Objects remembered, and events waiting to be written: what is bounded so that an outage costs no memory. */
-const REMEMBERED = 4_096;
+/** Objects and events remembered (an event takes up to 3 KiB), and events waiting to be written: memory is bounded. */
+const REMEMBERED = { objects: 4_096, events: 4_096 };
 const WAITING = 1_000;
 const MESSAGE_BYTES = 1_024;
 const ATTEMPTS = 4;
@@ -67,10 +67,17 @@ interface Memory {
 export function createEventRecorder(options: EventRecorderOptions): EventRecorder {
   const { api, runtime, component, instance } = options;
   const memories = new Map<string, Memory>();
+  /** Events of all `memories` together. */
+  let remembered = 0;
   const waiting: Entry[] = [];
   const stopping = new AbortController();
   const counters = { written: 0, filtered: 0, dropped: 0 };
   let writing: Promise<void> | undefined;
+
+  function forget(uid: string): void {
+    remembered -= memories.get(uid)?.entries.size ?? 0;
+    memories.delete(uid);
+  }
 
   function memoryOf(uid: string): Memory {
     const now = runtime.monotonic();
@@ -84,8 +91,8 @@ export function createEventRecorder(options: EventRecorderOptions): EventRecorde
     memories.delete(uid);
     memories.set(uid, memory);
     for (const oldest of memories.keys()) {
-      if (memories.size <= REMEMBERED) break;
-      memories.delete(oldest);
+      if (memories.size <= REMEMBERED.objects && remembered <= REMEMBERED.events) break;
+      forget(oldest);
     }
     memory.tokens = Math.min(BUDGET.burst, memory.tokens + (now - memory.refilledAt) / BUDGET.refillMs);
     memory.refilledAt = now;
@@ -121,9 +128,11 @@ export function createEventRecorder(options: EventRecorderOptions): EventRecorde
       const now = runtime.now();
       entry = { name: undefined, involved, type, reason, message, count: 0, firstAt: now, lastAt: now, waiting: false };
       memory.entries.set(key, entry);
+      remembered++;
       for (const oldest of memory.entries.keys()) {
         if (memory.entries.size <= BUDGET.burst * 2) break;
         memory.entries.delete(oldest);
+        remembered--;
       }
     }
     entry.involved = involved;

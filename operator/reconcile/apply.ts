@@ -2,7 +2,7 @@ import { execute } from '../gcp/execute.ts';
 import type { SharedReads } from '../gcp/lists.ts';
 import type { GcpCall } from '../ports.ts';
 import type { InventoryEntry, Outcome, Step, TenantStatus } from '../tenant/types.ts';
-import type { TenantWriter } from './ownWrites.ts';
+import type { TenantWriter, Written } from './ownWrites.ts';
 import { shownChanges } from './tenantEvents.ts';
 import { keyOf, type ReconcileLog } from './types.ts';
 
@@ -34,14 +34,14 @@ export async function applyClosing(steps: Step[], applying: Applying): Promise<O
 
 /**
  * All other steps. `closed` are the outcomes of `applyClosing`, `recorded` the status that was written before.
- * Undefined: a status write found that the resource has changed.
+ * A status write that failed ends it.
  */
 export async function applyRecorded(
   steps: Step[],
   closed: Outcome[],
   recorded: TenantStatus,
   applying: Applying,
-): Promise<Outcome[] | undefined> {
+): Promise<Outcome[] | Exclude<Written, 'ok'>> {
   const outcomes = [...closed];
   const done = new Set(closed.flatMap(({ step, result }) => (result === 'done' ? [step.id] : [])));
   let stop = closed.some(isConflict);
@@ -58,7 +58,8 @@ export async function applyRecorded(
     done.add(step.id);
     if (step.call.kind === 'createAccount') {
       const inventory = identify(recorded.inventory, outcome.response.uniqueId);
-      if (!(await applying.writer.writeStatus({ ...recorded, inventory }))) return undefined;
+      const written = await applying.writer.writeStatus({ ...recorded, inventory });
+      if (written !== 'ok') return written;
     }
   }
   return outcomes;

@@ -21,11 +21,16 @@ export interface OwnWrites {
 export interface TenantWriter {
   /** The object as the last write left it. */
   readonly object: KubeObject;
-  /** False: the resource has changed, or the API server refused. What was computed is void; the reconcile starts anew. */
-  writeStatus(status: TenantStatus): Promise<boolean>;
-  addFinalizer(): Promise<boolean>;
-  removeFinalizer(): Promise<boolean>;
+  writeStatus(status: TenantStatus): Promise<Written>;
+  addFinalizer(): Promise<Written>;
+  removeFinalizer(): Promise<Written>;
 }
+
+/**
+ * `changed`: the resource has changed meanwhile or is gone, so what was computed is void. `refused`: the API server did
+ * not take the write, for whatever reason.
+ */
+export type Written = 'ok' | 'changed' | 'refused';
 
 export function createOwnWrites(kube: KubeApi, tenants: ReadonlyStore, log: ReconcileLog): OwnWrites {
   /** Own writes that the watch has not shown yet, with the resourceVersions that each of them supersedes. */
@@ -51,27 +56,36 @@ export function createOwnWrites(kube: KubeApi, tenants: ReadonlyStore, log: Reco
 
     writer(key, object) {
       let latest = object;
-      const settle = (outcome: WriteOutcome): boolean => {
+      const settle = (outcome: WriteOutcome): Written => {
         remember(key, latest, outcome);
         if (outcome.kind === 'updated') latest = outcome.object;
         if (outcome.kind === 'error') {
           log('warn', 'the API server refused a write', { tenant: key, error: outcome.status.message });
         }
-        return outcome.kind === 'updated' || outcome.kind === 'unchanged';
+        return WRITTEN[outcome.kind];
       };
       return {
         get object() {
           return latest;
         },
         writeStatus: async status =>
-          sameJson(statusOf(latest), statusJson(status)) ||
-          settle(await patchStatus(kube, AI_TENANTS, latest, statusJson(status))),
+          sameJson(statusOf(latest), statusJson(status))
+            ? 'ok'
+            : settle(await patchStatus(kube, AI_TENANTS, latest, statusJson(status))),
         addFinalizer: async () => settle(await addFinalizer(kube, AI_TENANTS, latest, FINALIZER)),
         removeFinalizer: async () => {
           const outcome = await removeFinalizer(kube, AI_TENANTS, latest, FINALIZER);
-          return outcome.kind === 'gone' || settle(outcome);
+          return outcome.kind === 'gone' ? 'ok' : settle(outcome);
         },
       };
     },
   };
 }
+
+const WRITTEN: Record<WriteOutcome['kind'], Written> = {
+  updated: 'ok',
+  unchanged: 'ok',
+  conflict: 'changed',
+  gone: 'changed',
+  error: 'refused',
+};

@@ -137,7 +137,11 @@ export function createPacing({ runtime, settings, quota, stretch }: ReconcilerOp
         return { kind: 'again', afterMs: Math.min(edited ? EDIT_WAITS_MS : SLOWEST_MS, paceMs(changes + 1)) };
       }
       streaks.delete(key);
-      if (again.kind === 'after') return { kind: 'again', afterMs: together(again.ms, pace) };
+      if (again.kind === 'after') {
+        const atSlotAt = atSlot(tenant, project);
+        const interval = atSlotAt.kind === 'again' ? atSlotAt.afterMs : Number.POSITIVE_INFINITY;
+        return again.ms < interval ? { kind: 'again', afterMs: together(again.ms, pace) } : atSlotAt;
+      }
       if (again.kind === 'backoff') return { kind: 'retry', atMostMs: again.capMs, atLeastMs: again.atLeastMs };
       return atSlot(tenant, project);
     },

@@ -18,7 +18,7 @@ import { isReconciled } from '../tenant/slot.ts';
 import type { Desired, Outcome, Plan, Step, Tenant, TenantStatus } from '../tenant/types.ts';
 import { AI_TENANT_CRD } from '../tenantResource.ts';
 import { type Applying, applyClosing, applyRecorded } from './apply.ts';
-import { createOwnWrites, type TenantWriter } from './ownWrites.ts';
+import { createOwnWrites, type TenantWriter, type Written } from './ownWrites.ts';
 import { createPacing, EDIT_AGES, isRequested, NEW_AGES, type Run, requestAnswer } from './pacing.ts';
 import { recordChanges, recordTransitions } from './tenantEvents.ts';
 import { keyOf, type ReconcilerOptions } from './types.ts';
@@ -34,8 +34,14 @@ export type Reconcile = (key: string, run?: Run) => Promise<Verdict>;
 const DELETION: Run = { priority: 'edit', failures: 0 };
 /** How old a policy or version may be that was read moments before, for the first pass of the same reconcile. */
 const SAME_PASS_MS = 1_000;
-/** The resource changed meanwhile, or the API server refused a write: what was computed is void. */
-const CONFLICT: Verdict = { kind: 'retry', atMostMs: 2_000 };
+/**
+ * After a write to the cluster that failed. A resource that has changed meanwhile is read anew soon, because only the cache
+ * has to catch up. A refusal (an admission webhook that is down, a full etcd) lasts: it backs off as any failure does.
+ */
+const AFTER_WRITE: Record<Exclude<Written, 'ok'>, Verdict> = {
+  changed: { kind: 'retry', atMostMs: 2_000 },
+  refused: { kind: 'retry', atMostMs: 120_000 },
+};
 
 export function createReconciler(options: ReconcilerOptions): Reconcile {
   const { kube, gcp, runtime, settings, events, log } = options;
@@ -79,7 +85,8 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     }
     const later = pacing.waitForQuota(key, tenant, desired.project, run);
     if (later) return later;
-    if (!tenant.hasFinalizer && !(await writer.addFinalizer())) return CONFLICT;
+    const finalizer = tenant.hasFinalizer ? 'ok' : await writer.addFinalizer();
+    if (finalizer !== 'ok') return AFTER_WRITE[finalizer];
     return converge(writer, tenant, desired, run);
   };
 
@@ -121,7 +128,7 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
       const before = report(tenant, desired, observed, plan, undefined, now);
       if (plan.steps.length === 0) return conclude(writer, tenant, before, pace);
       const outcomes = await carryOut(writer, plan, before.status, desired.actAs);
-      if (!outcomes) return CONFLICT;
+      if (typeof outcomes === 'string') return AFTER_WRITE[outcomes];
       const recorded = readTenant(writer.object);
       const after = report(
         { ...tenant, resourceVersion: recorded.resourceVersion },
@@ -135,19 +142,20 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     }
   }
 
-  /** The steps that close, then the record, then all others. Undefined: the resource has changed meanwhile. */
+  /** The steps that close, then the record, then all others; or how a write of the status failed. */
   async function carryOut(
     writer: TenantWriter,
     plan: Plan,
     record: TenantStatus,
     actAs: string | undefined,
-  ): Promise<Outcome[] | undefined> {
+  ): Promise<Outcome[] | Exclude<Written, 'ok'>> {
     const applying: Applying = { gcp, shared, log, writer, actAs };
     const closed = await applyClosing(plan.steps, applying);
     recordChanges(events, writer.object, closed);
-    if (!(await writer.writeStatus(record))) return undefined;
+    const written = await writer.writeStatus(record);
+    if (written !== 'ok') return written;
     const outcomes = await applyRecorded(plan.steps, closed, record, applying);
-    if (outcomes) recordChanges(events, writer.object, outcomes.slice(closed.length));
+    if (typeof outcomes !== 'string') recordChanges(events, writer.object, outcomes.slice(closed.length));
     return outcomes;
   }
 
@@ -178,7 +186,8 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     const answered = answer === undefined || tenant.spec.suspend || unread ? {} : { lastHandledReconcileAt: answer };
     const final = { ...status, ...answered };
     recordTransitions(events, writer.object, tenant.status, final);
-    if (!(await writer.writeStatus(final))) return CONFLICT;
+    const written = await writer.writeStatus(final);
+    if (written !== 'ok') return AFTER_WRITE[written];
     options.onReport?.(tenant, final);
     return pacing.verdict(tenant, again, final.projectId, pace);
   }
@@ -224,7 +233,7 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     const before = deleting(tenant, plan, [], now);
     if (plan.steps.length === 0) return conclude(writer, tenant, before);
     const outcomes = await carryOut(writer, plan, before.status, actAs);
-    if (!outcomes) return CONFLICT;
+    if (typeof outcomes === 'string') return AFTER_WRITE[outcomes];
     if (abandon && plan.blockers.length === 0 && outcomes.every(letGo)) return release(writer);
     const after = deleting(tenant, plan, outcomes, runtime.now());
     if (after.status.inventory.length === 0 && !abandon) return release(writer);
@@ -232,7 +241,8 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
   }
 
   async function release(writer: TenantWriter): Promise<Verdict> {
-    return (await writer.removeFinalizer()) ? { kind: 'done' } : CONFLICT;
+    const removed = await writer.removeFinalizer();
+    return removed === 'ok' ? { kind: 'done' } : AFTER_WRITE[removed];
   }
 }
 

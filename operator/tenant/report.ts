@@ -71,7 +71,7 @@ export function report(
   outcomes: Outcome[] | undefined,
   now: number,
 ): Report {
-  const blockers = [...plan.blockers, ...failures(tenant, outcomes ?? [], now)];
+  const blockers = withTimes([...plan.blockers, ...failures(tenant, outcomes ?? [], now)], now);
   if (isBlink(tenant, plan, blockers))
     return { status: tenant.status, again: again(blockers, plan, outcomes), unread: true };
   const service = shownService(desired, observed);
@@ -191,6 +191,15 @@ function failures(tenant: Tenant, outcomes: Outcome[], now: number): Blocker[] {
   });
 }
 
+/** A delay that Google Cloud asks for is told, to the minute: a status that changes each second would be written each time. */
+function withTimes(blockers: Blocker[], now: number): Blocker[] {
+  return blockers.map(blocker => {
+    if (blocker.reason !== 'QuotaExceeded' || blocker.retryAfterMs === undefined) return blocker;
+    const at = iso(Math.ceil((now + blocker.retryAfterMs) / 60_000) * 60_000).slice(0, 16);
+    return { ...blocker, message: `${blocker.message} Google Cloud asks to wait: tried again by ${at}Z.` };
+  });
+}
+
 const worst = (blockers: Blocker[]): Reason =>
   SEVERITY.find(reason => blockers.some(blocker => blocker.reason === reason)) ?? 'Updating';
 
@@ -278,7 +287,7 @@ export function suspended(tenant: Tenant, now: number): Report {
 
 /** On the way out. `message`: why it does not go on (the reason is then DeleteFailed). */
 export function deleting(tenant: Tenant, plan: Plan, outcomes: Outcome[], now: number, message?: string): Report {
-  const blockers = [...plan.blockers, ...failures(tenant, outcomes, now)];
+  const blockers = withTimes([...plan.blockers, ...failures(tenant, outcomes, now)], now);
   const failing = blockers.filter(({ reason }) => reason !== 'Updating');
   const reason: Reason = message !== undefined || failing.length > 0 ? 'DeleteFailed' : 'Deleting';
   const doing = plan.steps.map(step => `${step.verb} ${step.target}.`);

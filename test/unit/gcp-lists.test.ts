@@ -313,13 +313,14 @@ describe('a list that does not tell', () => {
   );
 
   test('one that fails is a failure, not an absence', async () => {
-    const { reads, core, ...cloud } = givenCloud();
+    const { reads, core, time, ...cloud } = givenCloud();
     await cloud.secret('key');
     core.faults.add({ method: 'ListSecrets', error: { code: 'UNAVAILABLE', message: 'try again' } });
     expect(await reads.at(FRESH).secret(secretName('key'))).toEqual({
       state: 'failed',
       failure: { kind: 'Transient', message: 'try again' },
     });
+    time.pass(1_000);
     expect((await reads.at(FRESH).secret(secretName('key'))).state).toBe('present');
   });
 

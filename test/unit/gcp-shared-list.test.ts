@@ -214,13 +214,33 @@ test('a refused list is asked for again after five minutes, and each is read alo
   expect(world.calls()).toEqual([2, 2]);
 });
 
-test('a list that fails for a moment is tried by the next who asks', async () => {
+test('one failed list answers everybody who needs a list until its backoff is over; the backoff grows and is bounded', async () => {
+  const world = given();
+  let waited = 1_000;
+  for (let lists = 1; lists <= 8; lists++) {
+    const asking = ['a', 'b', 'c'].map(key => world.read(key, 0));
+    await world.refused(true);
+    expect(await Promise.all(asking)).toEqual([failed, failed, failed]);
+    world.pass(waited - 1);
+    for (let reader = 0; reader < 100; reader++) expect(await world.read(String(reader), 0)).toEqual(failed);
+    expect(world.calls()).toEqual([lists, 0]);
+    world.pass(1);
+    waited = Math.min(15_000, waited * 2);
+  }
+  const healed = world.read('a', 0);
+  await world.listed({ a: '1' });
+  expect(await healed).toEqual(present('1'));
+});
+
+test('what is known well enough is answered also while lists fail', async () => {
   const world = given();
   const first = world.read('a', 0);
+  await world.listed({ a: '1' });
+  await first;
+  const fresh = world.read('a', 0);
   await world.refused(true);
-  expect(await first).toEqual(failed);
-  world.read('a', 0);
-  expect(world.calls()).toEqual([2, 0]);
+  expect(await fresh).toEqual(failed);
+  expect(await world.read('a', AGE)).toEqual(present('1'));
 });
 
 test('a list costs its pages, or a call for each hundred items, whichever is more', async () => {

@@ -204,3 +204,20 @@ test('stop writes what waits, but not for ever', async () => {
   expect(stopped).toBe(true);
   expect(hung.runtime.pending()).toBe(0);
 });
+
+test('what is remembered is bounded over all objects, not by each of them', async () => {
+  const { kube, runtime, recorder } = setUp();
+  const count = () => kube.all(EVENTS).size;
+  // The message that comes again counts up its Event only while that is remembered.
+  recorder.record(thing('first'), 'Normal', 'Created', 'first');
+  await runtime.settle();
+  for (let object = 0; object < 500; object++) {
+    for (let message = 0; message < 9; message++)
+      recorder.record(thing(`t${object}`), 'Normal', 'Updated', `m${message}`);
+    await runtime.settle();
+  }
+  const before = count();
+  recorder.record(thing('first'), 'Normal', 'Created', 'first');
+  await runtime.settle();
+  expect(count()).toBe(before + 1);
+});

@@ -86,7 +86,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'make first, record later',
     file: 'reconcile/reconciler.ts',
-    find: '    if (!(await writer.writeStatus(record))) return undefined;\n',
+    find: "    const written = await writer.writeStatus(record);\n    if (written !== 'ok') return written;\n",
     replace: '',
   },
   {
@@ -135,8 +135,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'no finalizer at all',
     file: 'reconcile/reconciler.ts',
-    find: '    if (!tenant.hasFinalizer && !(await writer.addFinalizer())) return CONFLICT;\n',
-    replace: '',
+    find: "tenant.hasFinalizer ? 'ok' : await writer.addFinalizer();",
+    replace: "'ok' as Written;",
   },
   {
     name: 'delete the account before its grants',
