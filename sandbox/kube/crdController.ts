@@ -1,6 +1,9 @@
+import { isDeepStrictEqual } from 'node:util';
 import { type Controller, type ControllerParts, CRDS, deleteAll, save, takeFirst } from './controllers.ts';
 import { CLEANUP_FINALIZER, type CrdObject, customResource, hasCondition, withConditions } from './crds.ts';
+import { managedAfter } from './managedFields.ts';
 import { timestamp } from './meta.ts';
+import type { Target } from './types.ts';
 
 /** Establishes CRDs, serves what they define, and takes their objects with them when they go. */
 export function createCrdController(parts: ControllerParts): Controller {
@@ -11,6 +14,17 @@ export function createCrdController(parts: ControllerParts): Controller {
 
   const conditioned = (crd: CrdObject, changes: Parameters<typeof withConditions>[2]) =>
     withConditions(crd, timestamp(runtime.now()), changes);
+
+  /** The status that this controller writes has an owner as every other write has. */
+  function owned(before: CrdObject, after: CrdObject): CrdObject {
+    const def = registry.find('apiextensions.k8s.io', 'customresourcedefinitions');
+    const version = def?.versions[0];
+    if (!def || !version) return after;
+    const target: Target = { def, version, namespace: undefined, subresource: 'status' };
+    const options = { dryRun: false, fieldValidation: 'Ignore' as const, warnings: [], manager: 'kube-apiserver' };
+    const managedFields = managedAfter(target, after, before, options, timestamp(runtime.now()));
+    return { ...after, metadata: { ...after.metadata, ...(managedFields && { managedFields }) } };
+  }
 
   function tendCrd(crd: CrdObject) {
     if (crd.metadata.deletionTimestamp) {
@@ -37,7 +51,7 @@ export function createCrdController(parts: ControllerParts): Controller {
         },
       ]);
     }
-    serve(save(store, CRDS, crd, next) as CrdObject);
+    serve(save(store, CRDS, crd, isDeepStrictEqual(next, crd) ? crd : owned(crd, next)) as CrdObject);
   }
 
   function serve(crd: CrdObject) {
@@ -75,10 +89,10 @@ export function createCrdController(parts: ControllerParts): Controller {
     const def = registry.find(crd.spec.group, crd.spec.names.plural);
     if (!crd.status.conditions?.some(each => each.reason.startsWith('InstanceDeletionInProgress'))) {
       const message = 'CustomResource deletion is in progress';
-      store.put(
-        CRDS,
-        conditioned(crd, [{ type: 'Terminating', status: 'True', reason: 'InstanceDeletionInProgress', message }]),
-      );
+      const next = conditioned(crd, [
+        { type: 'Terminating', status: 'True', reason: 'InstanceDeletionInProgress', message },
+      ]);
+      store.put(CRDS, owned(crd, next));
       if (def) {
         registry.set({ ...def, terminating: true });
         deleteAll(parts, def);

@@ -1,5 +1,6 @@
-import { stringify } from 'yaml';
+import { parse, stringify } from 'yaml';
 import type { Runtime } from '../../operator/ports.ts';
+import type { PlainObject } from '../../schema/types.ts';
 import { answerAbout, textNotFound } from './about.ts';
 import { duplicateFields } from './duplicates.ts';
 import type { KubeVerb, RequestInfo } from './faults.ts';
@@ -80,7 +81,7 @@ export function createHandler({ registry, verbs, reads, run, runtime }: Parts) {
     const apiVersion = group ? `${group}/${version}` : version;
     const body = () => decodeBody(request, kind, custom ? undefined : apiVersion);
     const options = (kind: string): WriteOptions => ({
-      ...writeOptions(query, warnings, kind),
+      ...writeOptions(query, warnings, kind, request.headers),
       duplicates: duplicateFields((request.body ?? '').toString()),
     });
     const show = (object: StoredObject, code = 200) => answer(code, render(target, query, wanted, object), wanted);
@@ -101,8 +102,11 @@ export function createHandler({ registry, verbs, reads, run, runtime }: Parts) {
       }
       case 'patch': {
         const type = (request.headers?.['content-type'] ?? '').split(';')[0]?.trim() ?? '';
-        const change = type === APPLY_PATCH ? {} : patchBody(request);
-        return show(verbs.patch(target, type, change, options('PatchOptions')));
+        if (type === APPLY_PATCH) {
+          const { object, created } = verbs.apply(target, applyBody(request), options('PatchOptions'));
+          return show(object, created ? 201 : 200);
+        }
+        return show(verbs.patch(target, type, patchBody(request), options('PatchOptions')));
       }
       case 'delete': {
         const result = verbs.remove(target, deleteOptions(request, query));
@@ -211,6 +215,24 @@ export function createHandler({ registry, verbs, reads, run, runtime }: Parts) {
 
 const groupVersion = ({ def, version }: Target) => (def.group ? `${def.group}/${version.name}` : version.name);
 const isStatus = (value: Status | StoredObject): value is Status => value.kind === 'Status';
+
+/** An object to apply, in YAML or JSON. */
+function applyBody(request: KubeRequest): PlainObject {
+  let value: unknown;
+  try {
+    value = parse((request.body ?? '').toString(), { version: '1.1' });
+  } catch (error) {
+    const why = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
+    throw badRequest(`error decoding YAML: ${why}`);
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    const found = Array.isArray(value) ? 'array' : typeof value;
+    throw badRequest(
+      `error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal ${found} into Go value of type map[string]interface {}`,
+    );
+  }
+  return value as PlainObject;
+}
 
 function patchBody(request: KubeRequest): unknown {
   try {

@@ -142,11 +142,11 @@ export const unknownMetaFields = (meta: object) =>
     .filter(key => !KNOWN_META.has(key))
     .map(key => `metadata.${key}`);
 
-/** Keeps what ObjectMeta knows; drops managedFields, selfLink and empty collections, which are never stored here. */
+/** Keeps what ObjectMeta knows; drops selfLink and empty collections, which are never stored here. */
 export function tidyMeta(meta: Meta): Meta {
   const kept: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(meta)) {
-    if (!KNOWN_META.has(key) || key === 'managedFields' || key === 'selfLink') continue;
+    if (!KNOWN_META.has(key) || key === 'selfLink') continue;
     if (value === null || value === undefined || value === '') continue;
     if (typeof value === 'object' && Object.keys(value).length === 0) continue;
     kept[key] = key === 'finalizers' && Array.isArray(value) ? [...new Set(value)] : value;

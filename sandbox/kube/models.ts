@@ -66,6 +66,10 @@ const paragraphs = (text: string) =>
 export const fieldDescription = (modelName: string, field: string) =>
   model(modelName).fields.get(field)?.description ?? '';
 
+/** The fields of a kind with their types, as client-node writes them: `string`, `Array<V1OwnerReference>`, … */
+export const fieldTypes = (modelName: string): ReadonlyMap<string, string> =>
+  new Map([...model(modelName).fields.values()].map(({ name, type }) => [name, type]));
+
 const element = (type: string) => /^Array<(.+)>$/.exec(type)?.[1];
 const mapValue = (type: string) => /^\{ \[key: string\]: (.+); \}$/.exec(type)?.[1];
 const isModel = (type: string) => /^(V\d|CoreV1|EventsV1)\w+$/.test(type) && type !== 'V1MicroTime';
@@ -176,6 +180,8 @@ export function shape(modelName: string, kind: string, object: PlainObject): Sha
       const field = fields.get(key);
       const at = path ? `${path}.${key}` : key;
       if (!field) unknown.push(at);
+      // An optional map that is empty is left out, as encoding/json does.
+      else if (isPlain(inner) && Object.keys(inner).length === 0 && mapValue(field.type)) continue;
       else if (inner !== null && inner !== undefined) result[key] = conform(field.type, inner, at, kind);
     }
     return result;

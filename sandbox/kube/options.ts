@@ -1,4 +1,6 @@
 /** The options of a request, from its query and body, with kube-apiserver's refusals. */
+
+import { APPLY_PATCH } from './patch.ts';
 import type { ListOptions } from './reads.ts';
 import { decodeBody, type KubeRequest } from './request.ts';
 import { badRequest, failure, invalid } from './status.ts';
@@ -47,7 +49,24 @@ export function listOptions(query: URLSearchParams, watching: boolean): ListOpti
   return options;
 }
 
-export function writeOptions(query: URLSearchParams, warnings: string[], kind: string): WriteOptions {
+export function writeOptions(
+  query: URLSearchParams,
+  warnings: string[],
+  kind: string,
+  headers: KubeRequest['headers'] = {},
+): WriteOptions {
+  const isApply = headers['content-type']?.split(';')[0]?.trim() === APPLY_PATCH;
+  const force = /^(true|1|t|T|TRUE|True)$/.test(query.get('force') ?? '');
+  const causes: { reason: string; message: string; field: string }[] = [];
+  if (kind === 'PatchOptions' && isApply && !query.get('fieldManager')) {
+    const message = 'Required value: is required for apply patch';
+    causes.push({ reason: 'FieldValueRequired', message, field: 'fieldManager' });
+  }
+  if (kind === 'PatchOptions' && !isApply && query.has('force')) {
+    const message = 'Forbidden: may not be specified for non-apply patch';
+    causes.push({ reason: 'FieldValueForbidden', message, field: 'force' });
+  }
+  if (causes.length > 0) throw invalid({ group: 'meta.k8s.io', kind }, '', causes);
   const fieldValidation = query.get('fieldValidation') || 'Warn';
   if (fieldValidation !== 'Ignore' && fieldValidation !== 'Warn' && fieldValidation !== 'Strict') {
     throw invalid({ group: 'meta.k8s.io', kind }, '', [
@@ -58,7 +77,9 @@ export function writeOptions(query: URLSearchParams, warnings: string[], kind: s
       },
     ]);
   }
-  return { dryRun: dryRun(query.getAll('dryRun'), kind), fieldValidation, warnings };
+  // Who names no manager is known by the first word of its user agent.
+  const manager = query.get('fieldManager') || (headers['user-agent'] ?? '').split('/')[0] || 'unknown';
+  return { dryRun: dryRun(query.getAll('dryRun'), kind), fieldValidation, warnings, manager, force };
 }
 
 export function deleteOptions(request: KubeRequest, query: URLSearchParams): DeleteOptions {

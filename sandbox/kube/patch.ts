@@ -10,10 +10,8 @@ export const MERGE_PATCH = 'application/merge-patch+json';
 export const STRATEGIC_PATCH = 'application/strategic-merge-patch+json';
 export const APPLY_PATCH = 'application/apply-patch+yaml';
 
-export function unsupportedPatch(types: string[], type: string): StatusError {
-  if (type !== APPLY_PATCH) return unsupportedMediaType([...types, APPLY_PATCH]);
-  const hint = ' (this local API has no server-side apply: use kubectl apply without --server-side, or a merge patch)';
-  return unsupportedMediaType(types, hint);
+export function unsupportedPatch(types: string[]): StatusError {
+  return unsupportedMediaType([...types, APPLY_PATCH]);
 }
 
 /** Applies `patch` of media type `type`; the arguments stay as they are. Throws a 400 or 422 Status. */

@@ -1,8 +1,20 @@
 import type { KubeMeta, KubeObject } from '../../operator/ports.ts';
 import type { FieldCause, PlainObject } from '../../schema/types.ts';
 
+/** One entry of `metadata.managedFields`. */
+export interface ManagedFieldsEntry {
+  manager?: string;
+  operation?: string;
+  apiVersion?: string;
+  time?: string;
+  fieldsType?: string;
+  fieldsV1?: PlainObject;
+  subresource?: string;
+}
+
 /** Metadata with the fields that the port does not name. */
 export interface Meta extends KubeMeta {
+  managedFields?: ManagedFieldsEntry[];
   generateName?: string;
   deletionGracePeriodSeconds?: number;
   ownerReferences?: { apiVersion: string; kind: string; name: string; uid: string; [key: string]: unknown }[];
@@ -93,6 +105,12 @@ export interface Target {
 export interface WriteOptions {
   dryRun: boolean;
   fieldValidation: 'Ignore' | 'Warn' | 'Strict';
+  /** Who writes, for `metadata.managedFields`; absent: no record is kept of it. */
+  manager?: string;
+  /** With server-side apply: take over what others own. */
+  force?: boolean;
+  /** The result of a server-side apply, in place of the record of an update. */
+  applied?: { managedFields: ManagedFieldsEntry[] | undefined };
   /** Paths that the body names twice. */
   duplicates?: string[];
   /** Warnings for the client are pushed here. */

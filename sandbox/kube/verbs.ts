@@ -1,8 +1,11 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Runtime } from '../../operator/ports.ts';
 import type { PlainObject } from '../../schema/types.ts';
+import { applyConfig, conflictMessage, shownWriter } from './apply/managers.ts';
+import { asGoValue, typeOf } from './apply/schemas.ts';
 import { type CrdObject, markedForCleanup, newCrdStatus } from './crds.ts';
 import { decode, sortedKeys } from './decode.ts';
+import { differsInTimesOnly, ignoredFields, managedAfter, writerOf } from './managedFields.ts';
 import { finalizerWarnings, metadataErrors, metadataUpdateErrors, nameSuffix, timestamp, uuid } from './meta.ts';
 import { patched, unsupportedPatch } from './patch.ts';
 import {
@@ -18,7 +21,7 @@ import {
   success,
 } from './status.ts';
 import type { Store } from './store.ts';
-import type { DraftObject, StoredObject, Target, WriteOptions } from './types.ts';
+import type { DraftObject, Meta, StoredObject, Target, WriteOptions } from './types.ts';
 
 export interface DeleteOptions {
   dryRun: boolean;
@@ -95,6 +98,7 @@ export function createVerbs(store: Store, runtime: Runtime) {
       deletionGracePeriodSeconds: undefined,
     };
     if (dropStatus) delete draft.status;
+    draft.metadata.managedFields = managedAfter(target, draft, undefined, options, timestamp(runtime.now()));
     if (def.storage === '/namespaces') {
       // The name may have been made up just now, after the label was written.
       const labels = { ...draft.metadata.labels, 'kubernetes.io/metadata.name': draft.metadata.name };
@@ -146,7 +150,7 @@ export function createVerbs(store: Store, runtime: Runtime) {
 
   function patch(target: Target, type: string, change: unknown, options: WriteOptions): StoredObject {
     const { def, version, name = '' } = target;
-    if (!def.patchTypes.includes(type)) throw unsupportedPatch(def.patchTypes, type);
+    if (!def.patchTypes.includes(type)) throw unsupportedPatch(def.patchTypes);
     const current = shown(target, stored(target));
     const body = patched(current, type, change, version.patchMergeKeys);
     const refuse = (message: string) =>
@@ -163,6 +167,44 @@ export function createVerbs(store: Store, runtime: Runtime) {
     }
     // A patch's uid is no precondition: it is a change of what cannot change.
     return replace(target, draft, options, false);
+  }
+
+  /** Server-side apply: makes the object or changes it, and says which. */
+  function apply(target: Target, body: PlainObject, options: WriteOptions): { object: StoredObject; created: boolean } {
+    const { def, version, namespace, name = '', subresource } = target;
+    const current = store.get(def.storage, namespace, name);
+    if (!current && subresource) throw notFound(def, name);
+    const config: PlainObject = { ...body, metadata: { name, ...(body.metadata as PlainObject | undefined) } };
+    const meta = config.metadata as Meta;
+    if (meta.managedFields !== undefined) throw badRequest('metadata.managedFields must be nil');
+    // Types and unknown fields are told of what was sent, not of what comes of it.
+    const sent = decode(target, config, options);
+    if (sent.metadata.name !== name) {
+      throw badRequest(`the name of the object (${sent.metadata.name}) does not match the name on the URL (${name})`);
+    }
+    const live = current ? shown(target, current) : {};
+    const writer = writerOf(target, options.manager ?? '', 'Apply');
+    const result = applyConfig(
+      asGoValue(version, live as PlainObject),
+      config,
+      writer,
+      typeOf(version),
+      ignoredFields(target),
+      { force: options.force === true, now: timestamp(runtime.now()) },
+    );
+    if (!result.ok) {
+      const causes = result.conflicts.map(({ writer, path }) => ({
+        reason: 'FieldManagerConflict',
+        message: `conflict with ${shownWriter(writer)}`,
+        field: path,
+      }));
+      throw failure(409, 'Conflict', conflictMessage(result.conflicts), { causes });
+    }
+    const applied = { managedFields: result.managedFields };
+    const { apiVersion, kind } = config;
+    const draft = decode(target, { ...result.object, apiVersion, kind }, { ...options, fieldValidation: 'Ignore' });
+    if (current) return { object: replace(target, draft, { ...options, applied }, false), created: false };
+    return { object: insert(target, draft, { ...options, applied }, version.hasStatus), created: true };
   }
 
   /** The road of every change: preconditions, what may change at all, validation, and the end of a deletion. */
@@ -204,6 +246,7 @@ export function createVerbs(store: Store, runtime: Runtime) {
       resourceVersion: old.metadata.resourceVersion,
       generation: old.metadata.generation,
     };
+    next.metadata.managedFields = managedAfter(target, next, oldShown, options, timestamp(runtime.now()));
     next = clean(next);
     const object = version.toStored(next);
     if (def.hasGeneration && subresource !== 'status' && !isDeepStrictEqual(desired(object), desired(old))) {
@@ -220,7 +263,7 @@ export function createVerbs(store: Store, runtime: Runtime) {
     if (causes.length) throw invalid(def, name, causes);
     if (def.custom) options.warnings.push(...finalizerWarnings(next, old));
     // An update that changes nothing is not written: the resourceVersion stays.
-    if (isDeepStrictEqual(object, old)) return oldShown;
+    if (differsInTimesOnly(object, old)) return oldShown;
     if (options.dryRun) return shown(target, object as StoredObject);
     if (
       object.metadata.deletionTimestamp &&
@@ -293,7 +336,7 @@ export function createVerbs(store: Store, runtime: Runtime) {
     return shown(target, store.put(def.storage, marked));
   }
 
-  return { create, update, patch, remove, stored, shown };
+  return { create, update, patch, apply, remove, stored, shown };
 }
 
 /** A terminating namespace stays until its content is gone, whoever empties its metadata.finalizers. */

@@ -7,6 +7,7 @@ import { realRuntime as runtime } from '../../operator/runtime.ts';
 import { type Envtest, startEnvtest } from '../../sandbox/envtest/envtest.ts';
 import { createKubeCore, type KubeServer, startKubeServer, writeKubeconfig } from '../../sandbox/kube/index.ts';
 import { CRD_PATH, widgetCrd } from '../unit/sandbox-kube.support.ts';
+import { applySequence } from './conformance/applySequences.ts';
 import { type Difference, differences } from './conformance/compare.ts';
 import { KNOWN } from './conformance/differences.ts';
 import { asAUser } from './conformance/kubectlScenarios.ts';
@@ -110,6 +111,14 @@ describe('the sandbox’s Kubernetes API answers as kube-apiserver does', () => 
     });
     expect(found).toEqual([]);
   });
+});
+
+test('server-side apply: 100 random sequences of several managers', { timeout: 240_000 }, async () => {
+  const found = await unlisted('apply', async session => {
+    await inNamespace(session, 'applied');
+    for (let seed = 1; seed <= 100; seed += 1) await applySequence(session, 'applied', seed);
+  });
+  expect(found).toEqual([]);
 });
 
 /** The Google Cloud CLI ships these beside gcloud. */

@@ -8,16 +8,6 @@ export interface Known {
 
 export const KNOWN: Known[] = [
   {
-    at: /\.metadata\.managedFields$/,
-    absent: true,
-    reason:
-      'Who set which field is kept for server-side apply, which the local API does not have. (Nor is it compared in objects that messages quote.)',
-  },
-  {
-    at: /(other patches › apply|kubectl \S+ › apply, server-side): /,
-    reason: 'Server-side apply is answered 415, with what to use instead.',
-  },
-  {
     at: /^discovery › version: \.body\.goVersion$/,
     reason: 'It is not written in Go.',
   },

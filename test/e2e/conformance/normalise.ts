@@ -34,12 +34,11 @@ export function createNormaliser(serverUrl: string): (value: unknown) => unknown
       .replaceAll(AGE, '<age>')
       .replaceAll(/^(\S+ of |)\/tmp\/\S+/g, '<file>');
 
-  /** Objects that a message quotes, with their keys in order and without `managedFields` (see differences.ts). */
+  /** Objects that a message quotes, with their keys in order. */
   const quoted = (value: string) =>
     value.replaceAll(/"\{(?:[^"\\]|\\.)*\}"/g, json => {
       try {
-        const object = JSON.parse(JSON.parse(json) as string) as { metadata?: { managedFields?: unknown } };
-        delete object.metadata?.managedFields;
+        const object = JSON.parse(JSON.parse(json) as string) as object;
         return JSON.stringify(JSON.stringify(walk(sortedKeys(object))));
       } catch {
         return json;
@@ -50,7 +49,9 @@ export function createNormaliser(serverUrl: string): (value: unknown) => unknown
     if (Array.isArray(value)) {
       const items = value.map(item => walk(item));
       // Discovery lists the kinds of a group in the order of a Go map.
-      return key === 'resources' ? items.sort((a, b) => (named(a) < named(b) ? -1 : 1)) : items;
+      if (key === 'resources') return items.sort((a, b) => (named(a) < named(b) ? -1 : 1));
+      // Managers are listed by the second of their last write, which is chance.
+      return key === 'managedFields' ? items.sort((a, b) => (whose(a) < whose(b) ? -1 : 1)) : items;
     }
     if (typeof value === 'object' && value !== null) {
       const { kind, items, rows } = value as Record<string, unknown>;
@@ -89,6 +90,11 @@ export function createNormaliser(serverUrl: string): (value: unknown) => unknown
 const named = (item: unknown) => {
   const { name, resource } = (item ?? {}) as { name?: string; resource?: string };
   return name ?? resource ?? '';
+};
+
+const whose = (entry: unknown) => {
+  const { manager, operation, apiVersion, subresource } = (entry ?? {}) as Record<string, unknown>;
+  return [operation, manager, apiVersion, subresource].join(' ');
 };
 
 const UID = /\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b/g;
