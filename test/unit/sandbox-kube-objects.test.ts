@@ -159,7 +159,7 @@ describe('updating', () => {
     expect(body.metadata.resourceVersion).toBe(String(before));
   });
 
-  it('takes merge and JSON patches of all, strategic ones of built-ins only, and says so of apply', async () => {
+  it('takes merge and JSON patches of all, strategic ones of built-ins only', async () => {
     const { ask } = await shop();
     await ask('POST', WIDGET_PATH, widget('one'));
     await ask('POST', CONFIGMAPS, configMap('a', { x: '1', y: '2' }, { finalizers: ['a.b/c'] }));
@@ -176,14 +176,35 @@ describe('updating', () => {
     expect([failed.code, failed.body.reason]).toEqual([422, 'Invalid']);
     expect((await ask('GET', `${WIDGET_PATH}/one`)).body.spec).toMatchObject({ size: 5 });
     expect((await patch(`${WIDGET_PATH}/one`, STRATEGIC, { spec: {} })).code).toBe(415);
-    const apply = await patch(`${WIDGET_PATH}/one`, 'application/apply-patch+yaml', 'spec: {}');
-    expect([apply.code, apply.body.message]).toEqual([415, expect.stringContaining('no server-side apply')]);
     const strategic = await patch(`${CONFIGMAPS}/a`, STRATEGIC, {
       data: { x: null, z: '3' },
       metadata: { finalizers: ['d.e/f'] },
     });
     expect(strategic.body.data).toEqual({ y: '2', z: '3' });
     expect(strategic.body.metadata.finalizers).toEqual(['a.b/c', 'd.e/f']);
+  });
+
+  it('applies for a named manager: what it no longer names goes, what another one set is a conflict until it is forced', async () => {
+    const { ask } = await shop();
+    const apply = (query: string, data: Record<string, string>) =>
+      ask('PATCH', `${CONFIGMAPS}/a?${query}`, configMap('a', data), {
+        'content-type': 'application/apply-patch+yaml',
+      });
+    const nameless = await apply('', { x: '1' });
+    expect([nameless.code, nameless.body.message]).toEqual([
+      422,
+      expect.stringContaining('fieldManager: Required value: is required for apply patch'),
+    ]);
+    expect((await apply('fieldManager=one', { x: '1', y: '1' })).code).toBe(201);
+    const conflict = await apply('fieldManager=two', { y: '2', z: '2' });
+    expect([conflict.code, conflict.body.message]).toEqual([
+      409,
+      'Apply failed with 1 conflict: conflict with "one": .data.y',
+    ]);
+    const forced = await apply('fieldManager=two&force=true', { y: '2', z: '2' });
+    expect(forced.body.data).toEqual({ x: '1', y: '2', z: '2' });
+    const less = await apply('fieldManager=one', {});
+    expect(less.body.data).toEqual({ y: '2', z: '2' });
   });
 
   it('answers 409 to a merge patch with a stale resourceVersion, and refuses a changed name or uid', async () => {
