@@ -1,19 +1,26 @@
 import type { GcpCall, GcpCallOptions, JsonObject } from '../ports.ts';
-import type { Call, Failure } from '../tenant/types.ts';
+import { type PolicyAddition, withAdditions } from '../tenant/policy.ts';
+import type { Call, Failure, Policy } from '../tenant/types.ts';
 import { failureOf } from './errors.ts';
 import { rpc } from './methods.ts';
 import { badId, badName } from './names.ts';
-import { policyForWriting } from './policy.ts';
+import { parsePolicy, policyForWriting } from './policy.ts';
 
 export interface Request {
   method: string;
   request: JsonObject;
 }
 
-export type Executed = { ok: true; response: JsonObject } | { ok: false; failure: Failure };
+/** A member of a policy that Google Cloud has refused while it took others. */
+export interface RefusedMember {
+  addition: PolicyAddition;
+  failure: Failure;
+}
+
+export type Executed = { ok: true; response: JsonObject; refused?: RefusedMember[] } | { ok: false; failure: Failure };
 
 /**
- * Makes a step's one call. Cloud Run's answer to create, update and delete is the operation as it stood at once: nothing
+ * Makes a step's call (one for each member where a policy is refused for one of them). Cloud Run's answer to create, update and delete is the operation as it stood at once: nothing
  * waits for its end. Refused without a call (`Invalid`): a name that does not belong in a URL, and a write of a policy
  * or deletion of a service without the etag that it was read with.
  */
@@ -22,7 +29,46 @@ export async function execute(call: GcpCall, step: Call, options?: GcpCallOption
   if (refused) return { ok: false, failure: refused };
   const { method, request } = requestOf(step);
   const result = await call(method, request, options);
-  return result.ok ? result : { ok: false, failure: failureOf(method, result.status) };
+  if (result.ok) return result;
+  const failure = failureOf(method, result.status);
+  if (step.kind === 'setServicePolicy' && step.additions && isRefusal(failure)) {
+    return addOneByOne(call, step.service, step.additions, failure, options);
+  }
+  return { ok: false, failure };
+}
+
+/** Refused for what was asked, not for who asks or when. */
+const isRefusal = ({ kind }: Failure): boolean => kind === 'Invalid' || kind === 'Propagating';
+
+/** One bad member refuses a whole policy: each is written alone, so that it keeps no good one out. */
+async function addOneByOne(
+  call: GcpCall,
+  service: string,
+  { base, members }: { base: Policy; members: PolicyAddition[] },
+  failure: Failure,
+  options?: GcpCallOptions,
+): Promise<Executed> {
+  const [only, ...more] = members;
+  if (only && more.length === 0) return { ok: true, response: {}, refused: [{ addition: only, failure }] };
+  const refused: RefusedMember[] = [];
+  let response: JsonObject = {};
+  let policy = base;
+  for (const addition of members) {
+    const next = withAdditions(policy, [addition]);
+    if (!next) continue;
+    const result = await execute(call, { kind: 'setServicePolicy', service, policy: next }, options);
+    if (!result.ok) {
+      if (!isRefusal(result.failure)) return result;
+      refused.push({ addition, failure: result.failure });
+      continue;
+    }
+    const written = parsePolicy(result.response);
+    if (!written)
+      return { ok: false, failure: { kind: 'Transient', message: `The policy of ${service} is not understood.` } };
+    response = result.response;
+    policy = written;
+  }
+  return { ok: true, response, refused };
 }
 
 /** The raw call that a step stands for. */

@@ -1,8 +1,9 @@
-import { execute } from '../gcp/execute.ts';
+import { execute, type RefusedMember } from '../gcp/execute.ts';
 import type { SharedReads } from '../gcp/lists.ts';
 import type { GcpCall } from '../ports.ts';
-import type { InventoryEntry, Outcome, Step, TenantStatus } from '../tenant/types.ts';
+import type { Call, InventoryEntry, Outcome, Step, TenantStatus } from '../tenant/types.ts';
 import type { TenantWriter, Written } from './ownWrites.ts';
+import type { RefusalMemory } from './refusals.ts';
 import { shownChanges } from './tenantEvents.ts';
 import { keyOf, type ReconcileLog } from './types.ts';
 
@@ -15,6 +16,8 @@ export interface Applying {
   writer: TenantWriter;
   /** The service account to act as; undefined: the operator itself. */
   actAs: string | undefined;
+  refusals: RefusalMemory;
+  generation: number;
 }
 
 /**
@@ -67,7 +70,8 @@ export async function applyRecorded(
 
 const isConflict = (outcome: Outcome): boolean => outcome.result === 'failed' && outcome.failure.kind === 'Conflict';
 
-async function applyStep(step: Step, { gcp, shared, log, writer, actAs }: Applying): Promise<Outcome> {
+async function applyStep(step: Step, applying: Applying): Promise<Outcome> {
+  const { gcp, shared, log, writer, actAs } = applying;
   const result = await execute(gcp, step.call, { actAs });
   shared.wrote(step.call, result, { actAs });
   const fields = { tenant: keyOf(writer.object), verb: step.verb, target: step.target };
@@ -75,8 +79,26 @@ async function applyStep(step: Step, { gcp, shared, log, writer, actAs }: Applyi
     log('warn', 'a call failed', { ...fields, kind: result.failure.kind, error: result.failure.message });
     return { step, result: 'failed', failure: result.failure };
   }
-  log('info', 'changed Google Cloud', { ...fields, changes: shownChanges(step.changes) });
-  return { step, result: 'done', response: result.response };
+  const taken =
+    step.call.kind === 'setServicePolicy' ? withoutRefused(step, step.call, result.refused, applying) : step;
+  log('info', 'changed Google Cloud', { ...fields, changes: shownChanges(taken.changes) });
+  return { step: taken, result: 'done', response: result.response };
+}
+
+/** The step as it came out: with the members that Google Cloud has taken. The others are remembered. */
+function withoutRefused(
+  step: Step,
+  { additions, service }: Extract<Call, { kind: 'setServicePolicy' }>,
+  refused: RefusedMember[] = [],
+  { refusals, log, writer, generation }: Applying,
+): Step {
+  if (!additions) return step;
+  const key = keyOf(writer.object);
+  refusals.note(key, service, additions.members, refused, generation);
+  for (const { addition, failure } of refused) {
+    log('warn', 'a member was refused', { tenant: key, target: step.target, ...addition, error: failure.message });
+  }
+  return { ...step, changes: step.changes.filter(({ to }) => !refused.some(({ addition }) => addition.member === to)) };
 }
 
 /** The account that was just made gets its identity on record before anything is granted to it. */

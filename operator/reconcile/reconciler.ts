@@ -20,6 +20,7 @@ import { AI_TENANT_CRD } from '../tenantResource.ts';
 import { type Applying, applyClosing, applyRecorded } from './apply.ts';
 import { createOwnWrites, type TenantWriter, type Written } from './ownWrites.ts';
 import { createPacing, EDIT_AGES, isRequested, NEW_AGES, type Run, requestAnswer } from './pacing.ts';
+import { createRefusalMemory } from './refusals.ts';
 import { recordChanges, recordTransitions } from './tenantEvents.ts';
 import { keyOf, type ReconcilerOptions } from './types.ts';
 
@@ -50,11 +51,13 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
   const withAges = createServiceAges(runtime);
   const ownWrites = createOwnWrites(kube, options.tenants, log);
   const pacing = createPacing(options);
+  const refusals = createRefusalMemory(() => runtime.now());
 
   return async function reconcile(key, run = { priority: 'edit', failures: 0 }) {
     const object = ownWrites.current(key);
     if (!object) {
       pacing.forget(key);
+      refusals.forget(key);
       return { kind: 'done' };
     }
     const isFirst = pacing.isFirst(key);
@@ -107,7 +110,7 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
       const observed = withAges(await observe(current, wanted, { actAs: desired.actAs }));
       if (isQuotaShort(observed)) options.stretch.short(desired.project);
       const now = runtime.now();
-      const plan = planFor(tenant, desired, observed, settings, now);
+      const plan = planFor(tenant, desired, observed, settings, now, { refused: refusals.of(key) });
       const complains = cached && plan.blockers.length > 0 && (run.priority === 'resync' || ages === NEW_AGES);
       const writes = cached && plan.steps.length > 0 && run.priority === 'resync';
       const decides: boolean =
@@ -149,7 +152,8 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     record: TenantStatus,
     actAs: string | undefined,
   ): Promise<Outcome[] | Exclude<Written, 'ok'>> {
-    const applying: Applying = { gcp, shared, log, writer, actAs };
+    const generation = writer.object.metadata.generation ?? 0;
+    const applying: Applying = { gcp, shared, log, writer, actAs, refusals, generation };
     const closed = await applyClosing(plan.steps, applying);
     recordChanges(events, writer.object, closed);
     const written = await writer.writeStatus(record);

@@ -18,7 +18,8 @@ const REASONS: Record<Step['verb'], string> = {
 /** One event for each step that was carried out. */
 export function recordChanges(events: EventRecorder, object: KubeObject, outcomes: Outcome[]): void {
   for (const { step, result } of outcomes) {
-    if (result !== 'done') continue;
+    // An update that changed nothing: every member that it was to add was refused.
+    if (result !== 'done' || (step.verb === 'Update' && step.changes.length === 0)) continue;
     const changes = shownChanges(step.changes);
     const reason = step.drift ? 'DriftCorrected' : REASONS[step.verb];
     events.record(object, 'Normal', reason, `${reason} ${step.target}${changes === '' ? '' : `: ${changes}`}`);

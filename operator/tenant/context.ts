@@ -1,4 +1,5 @@
 import type { ClaimRules } from './ownership.ts';
+import type { Refusals } from './planInvokers.ts';
 import type { Aspect, Blocker, Call, Desired, Failure, InventoryEntry, Settings, Step, TenantStatus } from './types.ts';
 
 /** What every part of a plan is computed from, beside what was observed. */
@@ -11,6 +12,9 @@ export interface Context {
   now: number;
   /** The tenant was up to date with this very spec: what differs now, somebody else changed. */
   settled: boolean;
+  generation: number;
+  /** Members that Google Cloud has refused of late. */
+  refused: Refusals;
 }
 
 /** What one part of a plan comes to. */

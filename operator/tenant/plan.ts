@@ -4,6 +4,7 @@ import { part, serviceName } from './names.ts';
 import { claimByLabels } from './ownership.ts';
 import { type AccessPart, planAccess, recordedIdentities, type SecretUse } from './planAccess.ts';
 import { planAccount } from './planAccount.ts';
+import type { Refusals } from './planInvokers.ts';
 import { mayRead, planServices } from './planService.ts';
 import { deletedMember } from './policy.ts';
 import type { Desired, InventoryEntry, KeyStatus, Observed, Plan, Policy, Settings, Tenant } from './types.ts';
@@ -53,7 +54,7 @@ export function plan(
   observed: Observed,
   settings: Settings,
   now: number,
-  options: { anyCluster?: boolean } = {},
+  options: { refused?: Refusals; anyCluster?: boolean } = {},
 ): TenantPlan {
   const { status } = tenant;
   const ready = status.conditions.find(({ type }) => type === 'Ready');
@@ -63,6 +64,8 @@ export function plan(
     settings,
     rules: { owner: desired.owner, policy: settings.claimPolicy, anyCluster: options.anyCluster },
     now,
+    generation: tenant.generation,
+    refused: options.refused ?? new Map(),
     settled: ready?.status === 'True' && ready.observedGeneration === tenant.generation,
   };
   const held = (types: InventoryEntry['type'][]) => status.inventory.filter(({ type }) => types.includes(type));

@@ -4,7 +4,7 @@ import { absenceCounts, age, entryKey, iso } from './inventory.ts';
 import { ownerText, part, serviceName } from './names.ts';
 import { claimByLabels, consentCommand, labelledOwner, ownerLabels } from './ownership.ts';
 import type { AccessPart } from './planAccess.ts';
-import { planInvokers } from './planInvokers.ts';
+import { type InvokersPart, planInvokers } from './planInvokers.ts';
 import {
   applyScaling,
   applyTemplate,
@@ -274,31 +274,27 @@ function planPresent(
   held: InventoryEntry[],
   out: ServicesPart,
 ): void {
-  const { desired } = ctx;
-  const { spec } = desired;
+  const { spec } = ctx.desired;
   const ourVariables = held.flatMap(({ variable }) => variable ?? []);
-  const wanted = wantedTemplate(spec, desired.account.email, access.variables, ourVariables);
+  const wanted = wantedTemplate(spec, ctx.desired.account.email, access.variables, ourVariables);
+  const callers = planInvokers(ctx, seen, found, held, []);
+  const marks = markChanges(ctx, found);
+  const closing = callers.invokerIamDisabled === false;
+  const closes = marks.length === 0;
 
-  const changes: Change[] = [];
+  const changes: Change[] = [...marks];
   const fields: JsonObject = {};
-  const adopting = labelledOwner(found.labels) === undefined;
-  for (const [label, value] of Object.entries(ownerLabels(desired.owner))) {
-    if (found.labels[label] !== value) changes.push({ field: `labels.${label}`, from: found.labels[label], to: value });
-  }
-  if (changes.length > 0) fields.labels = { ...found.labels, ...ownerLabels(desired.owner) };
-
+  if (marks.length > 0) fields.labels = { ...found.labels, ...ownerLabels(ctx.desired.owner) };
   const traffic = applyTraffic(found.traffic);
   if (traffic) {
     changes.push({ field: 'traffic', from: shownTraffic(found.traffic), to: 'latest=100%' });
     fields.traffic = traffic;
   }
-
-  const access_ = planInvokers(ctx, seen, found, held);
-  if (access_.invokerIamDisabled !== undefined) {
-    changes.push({ field: 'access', from: access_.from, to: spec.access });
-    fields.invokerIamDisabled = access_.invokerIamDisabled;
+  const access_ = { field: 'access', from: callers.from, to: spec.access };
+  if (callers.invokerIamDisabled !== undefined) {
+    changes.push(access_);
+    fields.invokerIamDisabled = callers.invokerIamDisabled;
   }
-
   const laid = access.holdTemplate ? { template: found.template, changes: [] } : applyTemplate(found.template, wanted);
   const scaled = applyScaling(found.scaling, laid.template, spec.scaling.minInstances, spec.scaling.maxInstances);
   if (scaled.scaling && !(scaled.template && access.holdTemplate)) {
@@ -307,7 +303,6 @@ function planPresent(
   }
   const templateChanges = [...laid.changes, ...(scaled.template && !access.holdTemplate ? scaled.changes : [])];
   // Closing access must not wait for, nor fail with, a template that Cloud Run may refuse.
-  const closing = access_.invokerIamDisabled === false;
   if (templateChanges.length > 0 && !closing) {
     changes.push(...laid.changes);
     fields.template = withoutRetry(scaled.template ?? laid.template);
@@ -318,31 +313,60 @@ function planPresent(
   const leaving = held.filter(({ variable = '' }) => wanted.dropVariables.includes(variable));
   out.entries.push(
     ...heldService(held, found.name, ctx.now),
-    ...access_.entries,
+    ...callers.entries,
     ...variableEntries(found.name, wanted, held, ctx.now),
     ...(dropped ? [] : leaving),
   );
-  out.blockers.push(...access_.blockers);
+  out.blockers.push(...callers.blockers);
+  out.notes.push(...callers.notes);
 
-  const update = changes.length > 0 ? updateStep(found, fields, adopting ? 'Adopt' : 'Update') : undefined;
-  if (update) {
+  let update: Step | undefined;
+  if (closing && closes) {
+    // Alone, so that nothing else that Cloud Run may refuse keeps it open; all else follows with the etag that it makes.
+    update = updateStep(found, { invokerIamDisabled: false }, 'Update', `close:${found.name}`);
+    Object.assign(update, { closes, changes: [access_], drift: ctx.settled });
+  } else if (changes.length > 0) {
+    const adopting = labelledOwner(found.labels) === undefined;
+    update = updateStep(found, fields, adopting ? 'Adopt' : 'Update');
     update.changes = changes;
     update.drift = ctx.settled && !adopting && changes.some(change => !isRoll(ctx, change));
     if (fields.template) update.needs = access.needs;
   }
-  // Opening: first the switch, then the invokers' entries. Closing: first the invokers, then the switch.
-  if (access_.step && update) {
-    if (closing) update.needs = [...update.needs, access_.step.id];
-    else access_.step.needs = [update.id];
-  }
-  if (access_.step && closing) out.steps.push(access_.step);
-  if (update) out.steps.push(update);
-  if (access_.step && !closing) out.steps.push(access_.step);
+  pushInOrder(update, callers, { closes, isPublic: spec.access === 'Public' }, out);
   if (!update) reportProgress(ctx, access, found, out);
 }
 
-function updateStep(found: ObservedService, fields: JsonObject, verb: Step['verb']): Step {
-  return step(`service:${found.name}`, 'Service', verb, targetOf(found.name), {
+/** The owner labels that are missing or differ. */
+const markChanges = (ctx: Context, found: ObservedService): Change[] =>
+  Object.entries(ownerLabels(ctx.desired.owner)).flatMap(([label, value]) =>
+    found.labels[label] === value ? [] : [{ field: `labels.${label}`, from: found.labels[label], to: value }],
+  );
+
+/**
+ * Taking callers off depends on nothing, unless the service has to be marked as ours first, or opens to everybody by the
+ * same plan: then nobody loses access before that. Who is added comes last.
+ */
+function pushInOrder(
+  update: Step | undefined,
+  { remove, add }: InvokersPart,
+  is: { closes: boolean; isPublic: boolean },
+  out: ServicesPart,
+): void {
+  const first = is.closes && !is.isPublic;
+  if (remove) remove.closes = first;
+  if (remove && !first && update) remove.needs = [update.id];
+  if (add && update && !(is.closes && !is.isPublic)) add.needs = [update.id];
+  const ordered = first ? [remove, update, add] : [update, remove, add];
+  out.steps.push(...ordered.filter(step => step !== undefined));
+}
+
+function updateStep(
+  found: ObservedService,
+  fields: JsonObject,
+  verb: Step['verb'],
+  id = `service:${found.name}`,
+): Step {
+  return step(id, 'Service', verb, targetOf(found.name), {
     kind: 'updateService',
     service: { name: found.name, etag: found.etag, ...fields },
     updateMask: Object.keys(fields),

@@ -1,3 +1,4 @@
+import type { JsonObject } from '../ports.ts';
 import type { Binding, Policy } from './types.ts';
 
 /**
@@ -35,6 +36,42 @@ export function hasMember(policy: Policy, role: string, member: string): boolean
 /** Every member that holds `role` without a condition. */
 export function membersOf(policy: Policy, role: string): string[] {
   return policy.bindings.filter(binding => unconditional(binding, role)).flatMap(binding => binding.members);
+}
+
+/** Whether this is `member` after its account was deleted, whatever identity it had. */
+export const isDeletedFormOf = (other: string, member: string): boolean =>
+  other.toLowerCase().startsWith(`deleted:${member.toLowerCase()}?uid=`);
+
+/** One member of one binding. */
+export interface PolicyAddition {
+  role: string;
+  member: string;
+  condition?: JsonObject;
+}
+
+const isHome = (binding: Binding, { role, condition }: PolicyAddition): boolean =>
+  binding.role === role && JSON.stringify(binding.condition) === JSON.stringify(condition);
+
+/** Whether it stands in the policy already. */
+export const hasAddition = (policy: Policy, addition: PolicyAddition): boolean =>
+  policy.bindings.some(
+    binding => isHome(binding, addition) && binding.members.some(other => sameMember(other, addition.member)),
+  );
+
+/** Undefined: all of them stand there already. */
+export function withAdditions(policy: Policy, additions: PolicyAddition[]): Policy | undefined {
+  let edited = policy;
+  for (const addition of additions) {
+    if (hasAddition(edited, addition)) continue;
+    const { role, member, condition } = addition;
+    const home = edited.bindings.findIndex(binding => isHome(binding, addition));
+    const bindings =
+      home < 0
+        ? [...edited.bindings, { role, members: [member], ...(condition && { condition }) }]
+        : edited.bindings.map((other, at) => (at === home ? { ...other, members: [...other.members, member] } : other));
+    edited = { ...edited, bindings };
+  }
+  return edited === policy ? undefined : edited;
 }
 
 export interface PolicyEdit {

@@ -1,4 +1,5 @@
 import type { JsonObject } from '../ports.ts';
+import type { PolicyAddition } from './policy.ts';
 
 /**
  * The words of the operator's heart: the resource as it is read, what is wanted, what was seen, what to do about it.
@@ -330,7 +331,16 @@ export type Call =
   /** `service` holds name, etag and the masked fields only. */
   | { kind: 'updateService'; service: JsonObject; updateMask: string[] }
   | { kind: 'deleteService'; name: string; etag: string }
-  | { kind: 'setServicePolicy'; service: string; policy: Policy };
+  /**
+   * `additions`: all that `policy` adds to `base`. Google Cloud refuses a policy for one bad member, so each is then tried
+   * alone.
+   */
+  | {
+      kind: 'setServicePolicy';
+      service: string;
+      policy: Policy;
+      additions?: { base: Policy; members: PolicyAddition[] };
+    };
 
 /** One write: what, why, and what must have succeeded before it. */
 export interface Step {

@@ -312,7 +312,7 @@ export const DEFENCES: readonly Defence[] = [
       'answers who has an identity token of an invoker, and nobody else; the backend is not even asked',
     ],
     file: 'operator/tenant/planInvokers.ts',
-    find: '    remove: leaving.flatMap(({ member }) => member ?? []),',
+    find: '    remove: [...leaving.flatMap(({ member }) => member ?? []), ...gone],',
     replace: '    remove: [],',
   },
   {

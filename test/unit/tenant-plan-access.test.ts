@@ -377,7 +377,7 @@ describe('a grant that has left the spec', () => {
         changes: [{ field: ROLE, from: MEMBER, to: undefined }],
         creates: [],
         removes: [`SecretAccess ${other} `],
-        closes: false,
+        closes: true,
         drift: false,
       },
     ]);

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { Refusal, Refusals } from '../../operator/tenant/planInvokers.ts';
 import type { ObservedService, Policy, Read } from '../../operator/tenant/types.ts';
 import {
   absent,
@@ -8,6 +9,7 @@ import {
   failed,
   invokedBy,
   LONG_AGO,
+  NOW,
   planFor,
   present,
   SERVICE,
@@ -20,7 +22,9 @@ import {
 
 const ROLE = 'roles/run.invoker';
 const INVOKERS = `invokers:${SERVICE}`;
+const REMOVE = `callers:${SERVICE}`;
 const UPDATE = `service:${SERVICE}`;
+const CLOSE = `close:${SERVICE}`;
 const JANE = 'user:jane@example.com';
 const BOT = 'serviceAccount:bot@p.iam.gserviceaccount.com';
 const closed: Partial<ObservedService> = { invokerIamDisabled: false };
@@ -33,10 +37,20 @@ interface Scene {
   policy?: Read<Policy>;
   former?: ReturnType<typeof caller>[];
   generation?: number;
+  refused?: Refusals;
 }
-const scene = ({ access = 'Authenticated', invokers = [], service = closed, policy, former = [], generation }: Scene) =>
+const scene = ({
+  access = 'Authenticated',
+  invokers = [],
+  service = closed,
+  policy,
+  former = [],
+  generation,
+  refused,
+}: Scene) =>
   planFor({
     generation,
+    refused,
     spec: { access, invokers },
     status: { inventory: [...atRest, ...former] },
     cloud: { services: [{ ...seen(present(serviceA(service))), ...(policy && { invokers: policy }) }] },
@@ -57,6 +71,7 @@ describe('a tenant whose callers are checked', () => {
           kind: 'setServicePolicy',
           service: SERVICE,
           policy: { ...policy, bindings: [{ role: ROLE, members: [BOT, JANE] }] },
+          additions: { base: policy, members: [{ role: ROLE, member: JANE }] },
         },
         needs: [],
         changes: [{ field: ROLE, to: JANE }],
@@ -85,9 +100,11 @@ describe('a tenant whose callers are checked', () => {
 
   test('takes off whom the spec no longer names, and only whom we gave it', () => {
     const given = { invokers: [], policy: present(invokedBy(JANE, BOT)), former: [caller(JANE)] };
-    expect(stepOf(scene(given), INVOKERS)).toMatchObject({
+    expect(stepOf(scene(given), REMOVE)).toMatchObject({
       call: { policy: invokedBy(BOT) },
       changes: [{ field: ROLE, from: JANE }],
+      closes: true,
+      needs: [],
       creates: [],
       removes: [`Invoker ${SERVICE} ${JANE}`],
     });
@@ -103,7 +120,7 @@ describe('a tenant whose callers are checked', () => {
   test.each(['allUsers', 'allAuthenticatedUsers'])('takes %s off the service, whatever role or condition', open => {
     const other = { role: 'roles/run.viewer', members: [open, BOT], condition: { title: 'always' } };
     const policy = { ...invokedBy(open, JANE), bindings: [{ role: ROLE, members: [open, JANE] }, other] };
-    const step = stepOf(scene({ policy: present(policy) }), INVOKERS);
+    const step = stepOf(scene({ policy: present(policy) }), REMOVE);
     expect(step.call).toMatchObject({
       policy: {
         bindings: [
@@ -138,40 +155,119 @@ describe('a tenant whose callers are checked', () => {
 describe('closing a public service', () => {
   const open = { service: {}, access: 'Authenticated' as const };
 
-  test('sets its callers before its switch turns', () => {
-    const plan = scene({ ...open, invokers: [JANE], policy: present(invokedBy('allUsers')) });
-    expect(stepIds(plan)).toEqual([INVOKERS, UPDATE]);
-    expect(stepOf(plan, UPDATE)).toMatchObject({
-      needs: [INVOKERS],
+  test('turns the switch and takes everybody off first; neither waits for anything', () => {
+    const plan = scene({ ...open, invokers: [JANE], policy: present(invokedBy('allUsers', BOT)) });
+    expect(stepIds(plan)).toEqual([REMOVE, CLOSE]);
+    expect(stepOf(plan, CLOSE)).toMatchObject({
+      closes: true,
+      needs: [],
       changes: [{ field: 'access', from: 'Public', to: 'Authenticated' }],
-      call: { updateMask: ['invokerIamDisabled'], service: { invokerIamDisabled: false } },
+      call: { updateMask: ['invokerIamDisabled'], service: { name: SERVICE, etag: '"e1"', invokerIamDisabled: false } },
     });
-    expect(stepOf(plan, INVOKERS).needs).toEqual([]);
+    expect(stepOf(plan, REMOVE)).toMatchObject({ closes: true, needs: [], call: { policy: invokedBy(BOT) } });
   });
 
-  test('does not wait for a template that may be refused: that comes after', () => {
-    const service = { template: templateA({ timeout: '60s' }) };
+  test('adds its callers by a write of their own, which closing does not wait for', () => {
+    const plan = scene({ ...open, invokers: [JANE], policy: present(invokedBy(BOT)) });
+    expect(stepIds(plan)).toEqual([CLOSE, INVOKERS]);
+    expect(stepOf(plan, INVOKERS)).toMatchObject({ closes: false, needs: [] });
+  });
+
+  test('sends nothing else along that Cloud Run may refuse: that comes after', () => {
+    const service = {
+      template: templateA({ timeout: '60s' }),
+      scaling: { maxInstanceCount: 3 },
+      traffic: [{ revision: 'r', percent: 100 }],
+    };
     const plan = scene({ ...open, service, policy: present(invokedBy()) });
-    expect(stepOf(plan, UPDATE).call).toMatchObject({ updateMask: ['invokerIamDisabled'] });
-    expect(stepIds(plan)).toEqual([UPDATE]);
+    expect(stepOf(plan, CLOSE).call).toMatchObject({ updateMask: ['invokerIamDisabled'] });
+    expect(stepIds(plan)).toEqual([CLOSE]);
   });
 
   test('goes on even where its callers cannot be read', () => {
     const plan = scene({ ...open, policy: failed('Transient') });
-    expect(stepIds(plan)).toEqual([UPDATE]);
+    expect(stepIds(plan)).toEqual([CLOSE]);
     expect(plan.blockers).toHaveLength(1);
+  });
+
+  test('waits for the marks of a service that is only being adopted', () => {
+    const consented = { labels: { 'ai-tenant-namespace': 'team' } };
+    const plan = scene({ ...open, service: consented, policy: present(invokedBy('allUsers')) });
+    expect(stepIds(plan)).toEqual([UPDATE, REMOVE]);
+    expect(stepOf(plan, UPDATE)).toMatchObject({ verb: 'Adopt', closes: false });
+    expect(stepOf(plan, UPDATE).call).toMatchObject({ updateMask: ['labels', 'invokerIamDisabled'] });
+    expect(stepOf(plan, REMOVE)).toMatchObject({ closes: false, needs: [UPDATE] });
+  });
+});
+
+describe('a caller that Google Cloud has refused', () => {
+  const TYPO = 'serviceAccount:caler@p.iam.gserviceaccount.com';
+  const words = 'Service account caler@p.iam.gserviceaccount.com does not exist.';
+  const refusal = (changes: Partial<Refusal> = {}): Refusals =>
+    new Map([
+      [
+        `${SERVICE} ${ROLE} ${TYPO}`,
+        { message: words, propagating: false, since: NOW - 600_000, at: NOW - 1_000, generation: 1, ...changes },
+      ],
+    ]);
+  const given = { invokers: [JANE, TYPO], former: [caller(BOT)] };
+
+  test('is named, keeps no other one out, and keeps nobody on', () => {
+    const policy = present(invokedBy(BOT));
+    expect(stepIds(scene({ ...given, policy, refused: refusal() }))).toEqual([REMOVE]);
+    const plan = scene({ ...given, former: [], policy, refused: refusal() });
+    expect(stepOf(plan, INVOKERS).changes).toEqual([{ field: ROLE, to: JANE }]);
+    expect(plan.blockers).toEqual([
+      {
+        aspect: 'Service',
+        reason: 'InvalidSpec',
+        message:
+          `spec.invokers: Google Cloud refuses "${TYPO}" as a caller: ${words} All others are as the spec says. ` +
+          'Correct this one or take it out: kubectl edit aitenant tenant-a -n team',
+      },
+    ]);
+    expect(plan.inventory.filter(({ type }) => type === 'Invoker')).toEqual([caller(JANE, at(0))]);
+  });
+
+  test('is tried again at the interval, and at once after an edit', () => {
+    const tries = (changes: Partial<Refusal>, generation?: number) =>
+      scene({ invokers: [TYPO], policy: present(invokedBy()), refused: refusal(changes), generation });
+    expect(stepIds(tries({}))).toEqual([]);
+    expect(stepIds(tries({ at: NOW - 600_000 }))).toEqual([INVOKERS]);
+    // The clock was set back.
+    expect(stepIds(tries({ at: NOW + 600_000 }))).toEqual([INVOKERS]);
+    expect(stepIds(tries({}, 2))).toEqual([INVOKERS]);
+  });
+
+  test('may be too new to be known everywhere: that is no fault of the spec for three minutes', () => {
+    const young = refusal({ propagating: true, since: NOW - 60_000, at: NOW - 1_000 });
+    const plan = scene({ invokers: [TYPO], policy: present(invokedBy()), refused: young });
+    expect(plan.blockers).toMatchObject([{ reason: 'Updating', retryAfterMs: 15_000 }]);
+    expect(plan.blockers[0]?.message).toContain(TYPO);
+    const due = refusal({ propagating: true, since: NOW - 60_000, at: NOW - 15_000 });
+    expect(stepIds(scene({ invokers: [TYPO], policy: present(invokedBy()), refused: due }))).toEqual([INVOKERS]);
+    const old = refusal({ propagating: true, since: NOW - 180_000 });
+    expect(scene({ invokers: [TYPO], policy: present(invokedBy()), refused: old }).blockers).toMatchObject([
+      { reason: 'InvalidSpec' },
+    ]);
+  });
+
+  test('is taken off under the name that it has once its account is deleted', () => {
+    const deleted = `deleted:${BOT}?uid=123`;
+    const plan = scene({ policy: present(invokedBy(deleted, JANE)), former: [caller(BOT)] });
+    expect(stepOf(plan, REMOVE).call).toMatchObject({ policy: invokedBy(JANE) });
   });
 });
 
 describe('a public tenant', () => {
   test('is opened by the switch, then loses the callers that it no longer needs', () => {
     const plan = scene({ access: 'Public', policy: present(invokedBy(JANE, BOT)), former: [caller(JANE)] });
-    expect(stepIds(plan)).toEqual([UPDATE, INVOKERS]);
+    expect(stepIds(plan)).toEqual([UPDATE, REMOVE]);
     expect(stepOf(plan, UPDATE)).toMatchObject({
       changes: [{ field: 'access', from: 'Authenticated', to: 'Public' }],
       call: { service: { invokerIamDisabled: true } },
     });
-    expect(stepOf(plan, INVOKERS)).toMatchObject({ needs: [UPDATE], call: { policy: invokedBy(BOT) } });
+    expect(stepOf(plan, REMOVE)).toMatchObject({ needs: [UPDATE], closes: false, call: { policy: invokedBy(BOT) } });
   });
 
   test('is open already where allUsers may call: nothing changes', () => {

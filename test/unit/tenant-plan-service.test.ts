@@ -179,13 +179,6 @@ describe('a service that differs from the spec', () => {
       [{ field: 'traffic', from: 'ai-platform-tenant-a-00001-abc=100%', to: 'latest=100%' }],
     ],
     [
-      'in who may call',
-      { access: 'Authenticated' },
-      {},
-      ['invokerIamDisabled'],
-      [{ field: 'access', from: 'Public', to: 'Authenticated' }],
-    ],
-    [
       'in two things',
       { timeoutSeconds: 60, scaling: { maxInstances: 3 } },
       {},

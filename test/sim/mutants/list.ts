@@ -72,8 +72,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'replace all labels of a service',
     file: 'tenant/planService.ts',
-    find: 'fields.labels = { ...found.labels, ...ownerLabels(desired.owner) };',
-    replace: 'fields.labels = ownerLabels(desired.owner);',
+    find: 'fields.labels = { ...found.labels, ...ownerLabels(ctx.desired.owner) };',
+    replace: 'fields.labels = ownerLabels(ctx.desired.owner);',
   },
   {
     name: 'drop variables that the spec never named',
@@ -216,7 +216,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'leave invokers that have left the spec',
     file: 'tenant/planInvokers.ts',
-    find: '    remove: leaving.flatMap(({ member }) => member ?? []),',
+    find: '    remove: [...leaving.flatMap(({ member }) => member ?? []), ...gone],',
     replace: '    remove: [],',
   },
   {

@@ -2,6 +2,7 @@ import type { JsonObject, KubeObject } from '../../../operator/ports.ts';
 import { type ConnectorSecret, desiredState } from '../../../operator/tenant/desired.ts';
 import { ownerLabels } from '../../../operator/tenant/ownership.ts';
 import { plan, type TenantPlan } from '../../../operator/tenant/plan.ts';
+import type { Refusals } from '../../../operator/tenant/planInvokers.ts';
 import { RUN_INVOKER, SECRET_ACCESSOR } from '../../../operator/tenant/policy.ts';
 import { readTenant } from '../../../operator/tenant/resource.ts';
 import type {
@@ -236,6 +237,7 @@ export interface Given extends TenantGiven {
   settings?: Partial<Settings>;
   connectorSecret?: (name: string) => ConnectorSecret;
   anyCluster?: boolean;
+  refused?: Refusals;
 }
 
 /** What the operator would do about it. */
@@ -243,7 +245,10 @@ export function planFor(given: Given = {}): TenantPlan {
   const tenant = tenantA(given);
   const flags = { ...settings, ...given.settings };
   const desired = desiredOf(tenant, flags, given.connectorSecret);
-  return plan(tenant, desired, cloud(given.cloud), flags, NOW, { anyCluster: given.anyCluster });
+  return plan(tenant, desired, cloud(given.cloud), flags, NOW, {
+    anyCluster: given.anyCluster,
+    refused: given.refused,
+  });
 }
 
 export const stepIds = ({ steps }: { steps: Step[] }): string[] => steps.map(({ id }) => id);
