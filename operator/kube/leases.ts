@@ -2,13 +2,21 @@ import type { JsonObject, KubeApi, KubeObject, KubeStatus, Runtime } from '../po
 import { sleep } from '../runtime.ts';
 import { apiVersionOf, LEASES, microTime } from './resources.ts';
 
-/** Seconds; what client-go's controllers use. Renewing gives up well before others may take over. */
+/** Seconds, named as in client-go. */
 export interface LeaseTimes {
+  /** Others may take over when they have seen no renewal for so long. */
   leaseDuration: number;
+  /** The leader steps down so long after it has asked for the last renewal that was granted: before others may take over. */
   renewDeadline: number;
+  /** Between two renewals, from asking to asking. */
   retryPeriod: number;
 }
-const TIMES: LeaseTimes = { leaseDuration: 15, renewDeadline: 10, retryPeriod: 2 };
+/**
+ * A renewal counts from when it was asked for, because nobody knows when the API server wrote it. Until the next one is
+ * granted two round trips pass, so a leader bears round trips of just under half of `renewDeadline`: 8 s and a little.
+ * client-go's defaults (15, 10, 2) bear 4 s by that rule; what client-go bears beyond it, it pays with two leaders at once.
+ */
+const TIMES: LeaseTimes = { leaseDuration: 20, renewDeadline: 18, retryPeriod: 2 };
 /** Between one and 2.2 retry periods: contenders don't ask in step (client-go's JitterFactor). */
 const JITTER = 1.2;
 
@@ -99,9 +107,10 @@ export function startLeaderElection(options: LeaderElectionOptions): LeaderElect
 
   /** One attempt to take or renew the lease. */
   async function attempt(): Promise<void> {
-    // The leader writes at once; everybody else looks first.
+    // The leader writes at once; everybody else reads first.
     if (!isLeader() || !seen) {
-      const got = await api.get(LEASES, namespace, name);
+      const got = await within(api.get(LEASES, namespace, name));
+      if (!got) return;
       if (!got.ok) {
         if (got.status.code === 404) return create();
         onProblem?.(`reading the lease failed: ${got.status.message}`, got.status);
@@ -116,17 +125,21 @@ export function startLeaderElection(options: LeaderElectionOptions): LeaderElect
       }
     }
     if (!seen || stopping.signal.aborted) return;
-    const askedAt = runtime.monotonic();
     const { resourceVersion } = seen.lease.metadata;
     const patch = { metadata: { resourceVersion }, spec: record(specOf(seen.lease)) };
-    taken(askedAt, await api.patch(LEASES, namespace, name, patch));
+    await write(() => api.patch(LEASES, namespace, name, patch));
   }
 
   async function create(): Promise<void> {
-    const askedAt = runtime.monotonic();
     const spec = { ...record({}), leaseTransitions: 0 };
     const lease = { apiVersion: apiVersionOf(LEASES), kind: LEASES.kind, metadata: { name, namespace }, spec };
-    taken(askedAt, await api.create(LEASES, namespace, lease));
+    await write(() => api.create(LEASES, namespace, lease));
+  }
+
+  /** An answer counts however late it comes; only nobody waits for it any longer than `within` does. */
+  async function write(send: () => ReturnType<KubeApi['create']>): Promise<void> {
+    const askedAt = runtime.monotonic();
+    await within(send().then(result => taken(askedAt, result)));
   }
 
   function taken(askedAt: number, result: Awaited<ReturnType<KubeApi['create']>>) {
@@ -140,22 +153,30 @@ export function startLeaderElection(options: LeaderElectionOptions): LeaderElect
     if (result.status.code !== 409) onProblem?.(`writing the lease failed: ${result.status.message}`, result.status);
   }
 
-  /** Waits no longer than half of what a term has: the next attempt takes another connection, a late answer still counts. */
-  async function within(attempted: Promise<void>): Promise<void> {
+  /** Waits no longer than half of what a term has, so that there is time for another connection. Undefined: no answer yet. */
+  async function within<T>(asked: Promise<T>): Promise<T | undefined> {
     const answered = new AbortController();
     const patience = sleep(runtime, times.renewDeadline * 500, answered.signal);
-    await Promise.race([attempted.finally(() => answered.abort()), patience]);
+    let answer: T | undefined;
+    const answering = asked.then(value => {
+      answer = value;
+    });
+    await Promise.race([answering.finally(() => answered.abort()), patience]);
+    return answer;
   }
 
   async function run() {
     while (!stopping.signal.aborted) {
+      const startedAt = runtime.monotonic();
       try {
-        await within(attempt());
+        await attempt();
       } catch (error) {
         onProblem?.(`a bug in leader election: ${String(error)}`);
       }
-      const jitter = isLeader() ? 0 : runtime.random() * JITTER;
-      await sleep(runtime, times.retryPeriod * 1000 * (1 + jitter), stopping.signal);
+      const period = times.retryPeriod * 1000;
+      const left = Math.max(0, startedAt + period - runtime.monotonic());
+      const pause = isLeader() ? left : period * (1 + runtime.random() * JITTER);
+      await sleep(runtime, pause, stopping.signal);
     }
   }
   const running = run();

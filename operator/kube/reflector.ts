@@ -4,6 +4,7 @@ import { backoff } from './backoff.ts';
 import { keyOf } from './resources.ts';
 import { createStore, type ReadonlyStore } from './store.ts';
 import { watchOnce } from './watchOnce.ts';
+import { sameJson } from './writes.ts';
 
 const PAGE = 500;
 /** Short, as an edit must be noticed within 5 s of the API server's return, and a failed attempt costs little. */
@@ -12,6 +13,8 @@ const RETRY_MS = { base: 200, max: 2_500 };
 const RELIST_MS = { base: 500, max: 30_000 };
 /** So many 5xx in a row, and the resourceVersion is suspect (one from before etcd was restored is never served). */
 const REFUSALS_BEFORE_RELIST = 5;
+/** A watch that brought nothing for so long is checked against a list of one object, and after so long by a whole list. */
+const SILENCE_MS = { check: 20_000, relist: 60_000 };
 const ABSENT_KIND_RETRY_MS = 60_000;
 /** An optional kind that can't be listed (403, 500) is no outage: it may stay like that for as long as the cluster lives. */
 const OPTIONAL_RETRY_MS = { base: 500, max: 60_000 };
@@ -55,6 +58,8 @@ export interface ReflectorCounters {
   repeats: number;
   /** Lists and watches that ended in an error, those of the next two lines among them. */
   failures: number;
+  /** Lists of one object, which only tell the server's resourceVersion. */
+  checks: number;
   silent: number;
   expired: number;
   malformed: number;
@@ -72,6 +77,11 @@ export function startReflector(options: ReflectorOptions): Reflector {
   let synced = false;
   /** Where to go on watching; undefined: list first. */
   let version: string | undefined;
+  /** When a list or a new event last showed that the cache is current, and when that was last checked; monotonic. */
+  let currentAt = 0;
+  let checkedAt = 0;
+  /** The server has gone back in time: a resourceVersion that is in the store may mean something else now. */
+  let restored = false;
 
   function problem(message: string, status?: KubeStatus) {
     try {
@@ -85,7 +95,8 @@ export function startReflector(options: ReflectorOptions): Reflector {
     const old = store.get(key);
     if (object) store.set(object);
     else store.delete(key);
-    if (stopped.aborted || (object ? old && isSame(object, old) : !old)) return;
+    const same = object && old && isSame(object, old) && !(restored && !sameJson(object, old));
+    if (stopped.aborted || same || (!object && !old)) return;
     try {
       options.onChange?.(key, object, old);
     } catch (error) {
@@ -130,7 +141,33 @@ export function startReflector(options: ReflectorOptions): Reflector {
     for (const key of [...store.keys()]) if (!found.has(key)) change(key, undefined);
     for (const [key, object] of found) change(key, object);
     synced = true;
+    restored = false;
+    currentAt = runtime.monotonic();
     firstList.resolve();
+  }
+
+  /**
+   * After a watch that brought nothing, not even a bookmark. On a quiet cluster that is as it should be. It is also what a
+   * dead connection looks like, and a watch from a resourceVersion that the server has not reached: kube-apiserver 1.37
+   * answers HTTP 200 and sends nothing until it has, which is what happens after etcd was restored from a backup.
+   */
+  async function mustListAnew(from: string): Promise<boolean> {
+    const now = runtime.monotonic();
+    if (now - Math.max(currentAt, checkedAt) < SILENCE_MS.check) return false;
+    checkedAt = now;
+    const page = await api.list(resource, { namespace, limit: 1, signal: stopped });
+    counters.checks++;
+    const at = page.ok ? page.value.metadata.resourceVersion : undefined;
+    if (at === from) {
+      currentAt = now;
+      return false;
+    }
+    if (at === undefined || !isAtMost(at, from)) return now - currentAt >= SILENCE_MS.relist;
+    restored = true;
+    problem(
+      `the API server is at resourceVersion ${at}, before ${from}: etcd was restored, so everything is listed anew`,
+    );
+    return true;
   }
 
   function onEvent({ type, object }: KubeWatchEvent) {
@@ -151,7 +188,10 @@ export function startReflector(options: ReflectorOptions): Reflector {
         change(key, now);
       }
     }
-    if (at && !repeated) version = at;
+    if (at && !repeated) {
+      version = at;
+      currentAt = runtime.monotonic();
+    }
   }
 
   async function run() {
@@ -194,6 +234,12 @@ export function startReflector(options: ReflectorOptions): Reflector {
       counters.watches++;
       if (stopped.aborted) return;
       if (watch.ok || watch.received > 0) failures = refusals = 0;
+      const silent = watch.received === 0 && (watch.ok || watch.status.reason === 'Silent');
+      if (silent && (await mustListAnew(version))) {
+        counters.expired++;
+        version = undefined;
+        continue;
+      }
       if (watch.ok) {
         relists = 0;
         continue;
@@ -267,6 +313,7 @@ function noCounts(): ReflectorCounters {
     bookmarks: 0,
     repeats: 0,
     failures: 0,
+    checks: 0,
     silent: 0,
     expired: 0,
     malformed: 0,

@@ -162,6 +162,8 @@ export function createReads(store: Store, runtime: Runtime, watchDelayMs: () => 
       send({ type: 'BOOKMARK', object: { kind: def.kind, apiVersion, metadata } });
     };
     const relay = (event: StoreEvent) => {
+      // A watch from a resourceVersion of the future is silent until the server gets there, as kube-apiserver 1.37's is.
+      if (since !== undefined && event.revision <= since) return;
       const before = event.old !== undefined && matches(event.old);
       const now = event.type !== 'DELETED' && matches(event.object);
       if (!before && !now) return;
@@ -198,7 +200,7 @@ export function createReads(store: Store, runtime: Runtime, watchDelayMs: () => 
     const timeout = (options.timeoutSeconds ?? 1800 + Math.floor(runtime.random() * 1800)) * 1000;
     timers.push(runtime.after(timeout, stop));
     if (options.allowWatchBookmarks) {
-      const opened = store.revision();
+      const opened = Math.max(store.revision(), since ?? 0);
       // Only if it has moved on: a bookmark that tells nothing new is not sent.
       const mark = () => store.revision() > opened && bookmark();
       let cancel = () => {};

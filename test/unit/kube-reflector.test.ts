@@ -23,7 +23,9 @@ function setUp(kube: FakeKube = fakeKube(), options: Partial<ReflectorOptions> =
   return { kube, runtime, reflector, changes, problems, count: (verb: string) => counted(kube, verb) };
 }
 
-const counted = (kube: FakeKube, verb: string) => kube.requests.filter(request => request.verb === verb).length;
+/** Lists of one object, which only ask for the resourceVersion, aside. */
+const counted = (kube: FakeKube, verb: string) =>
+  kube.requests.filter(request => request.verb === verb && request.options?.limit !== 1).length;
 
 /** Ends watches as the server does when their time is up. */
 function endsOnTime(kube: FakeKube, runtime: FakeRuntime) {
@@ -96,7 +98,7 @@ describe('watching', () => {
     expect(count('list')).toBe(1);
     expect(count('watch')).toBe(11);
     expect(kube.requests.at(-1)?.options?.resourceVersion).toBe('101');
-    expect(reflector.counters).toMatchObject({ failures: 0, bookmarks: 10 });
+    expect(reflector.counters).toMatchObject({ failures: 0, bookmarks: 1 });
     await reflector.stop();
   });
 
@@ -232,7 +234,7 @@ describe('watching', () => {
     await reflector.stop();
   });
 
-  test('a resourceVersion that the server never serves again (etcd restored) ends in a list', async () => {
+  test('a resourceVersion that the server refuses again and again ends in a list', async () => {
     const { kube, runtime, reflector, count } = setUp();
     await runtime.settle();
     kube.end(refused(504, 'Timeout'));
@@ -252,6 +254,76 @@ describe('watching', () => {
     kube.fault = () => undefined;
     await runtime.advance(4_000);
     expect(reflector.isSynced()).toBe(true);
+    await reflector.stop();
+  });
+});
+
+describe('a cache that would be wrong without a sign', () => {
+  test('after etcd was restored is right within a minute, whatever was lost, came back or has an old number', async () => {
+    const { kube, runtime, reflector, changes } = setUp();
+    await runtime.settle();
+    kube.put(THINGS, thing('kept', 1));
+    kube.put(THINGS, thing('deleted', 1));
+    const restore = kube.backup();
+    kube.put(THINGS, thing('kept', 2));
+    kube.put(THINGS, thing('new', 1));
+    kube.remove(THINGS, 'ns/deleted');
+    for (let i = 0; i < 50; i++) kube.put({ ...THINGS, plural: 'others' }, thing(`o-${i}`));
+    kube.bookmark();
+    await runtime.advance(1_000);
+    restore();
+    // The same object gets the resourceVersion that it had before, with another content.
+    kube.put(THINGS, thing('kept', 3));
+    changes.length = 0;
+    await runtime.advance(60_000);
+    expect(new Map(specs(reflector.list()) as [string, unknown][])).toEqual(
+      new Map([
+        ['kept', 3],
+        ['deleted', 1],
+      ]),
+    );
+    expect(changes.sort()).toEqual(['+ns/deleted', '-ns/new', '~ns/kept']);
+    kube.put(THINGS, thing('edited'));
+    expect(reflector.get('ns/edited')).toBeDefined();
+    await reflector.stop();
+  });
+
+  test('as all its watches are silent notices an edit within 95 s', async () => {
+    for (const ends of ['by time', 'never'] as const) {
+      const kube = fakeKube();
+      const mute: FakeKube = {
+        ...kube,
+        watch: (resource, options) => kube.watch(resource, options, () => {}),
+      };
+      const { runtime, reflector } = setUp(kube, { api: mute });
+      if (ends === 'by time') {
+        const round = () => {
+          kube.end();
+          runtime.after(22_000, round);
+        };
+        runtime.after(22_000, round);
+      }
+      for (let edit = 0; edit < 20; edit++) {
+        await runtime.advance(10_000 + edit * 7_000);
+        kube.put(THINGS, thing('a', edit));
+        await runtime.advance(95_000);
+        expect(specs(reflector.list())).toEqual([['a', edit]]);
+      }
+      await reflector.stop();
+    }
+  });
+
+  test('costs a quiet cluster one list of one object every 20 s at most, and no whole list', async () => {
+    const { kube, runtime, reflector } = setUp();
+    const round = () => {
+      kube.end();
+      runtime.after(22_000, round);
+    };
+    runtime.after(22_000, round);
+    await runtime.advance(3_600_000);
+    const { lists, checks } = reflector.counters;
+    expect(lists).toBe(1);
+    expect(checks).toBeLessThanOrEqual(180);
     await reflector.stop();
   });
 });

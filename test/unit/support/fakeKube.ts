@@ -43,6 +43,8 @@ export interface FakeKube extends KubeApi {
   /** Watches from before this moment get 410. */
   compact(): void;
   bookmark(): void;
+  /** The state of now; called later, it restores that state, as from a backup of etcd, and all watches end. */
+  backup(): () => void;
 }
 
 export const refused = (code: number, reason = '', retryAfterMs?: number): KubeStatus => ({
@@ -62,6 +64,8 @@ export function fakeKube(): FakeKube {
   interface Watch {
     plural: string;
     namespace: string | undefined;
+    /** Nothing up to this resourceVersion is sent, as it may be one that the server has not reached. */
+    from: number;
     dead: boolean;
     onEvent: (event: KubeWatchEvent) => void;
     end: (result: KubeResult<undefined>) => void;
@@ -83,7 +87,7 @@ export function fakeKube(): FakeKube {
     const event = { type, object: structuredClone(object) };
     log.push({ plural, version, event });
     for (const watch of open) {
-      if (watch.plural !== plural || watch.dead) continue;
+      if (watch.plural !== plural || watch.dead || version <= watch.from) continue;
       if (watch.namespace === undefined || watch.namespace === object.metadata.namespace) watch.onEvent(event);
     }
   }
@@ -141,7 +145,19 @@ export function fakeKube(): FakeKube {
     },
     bookmark() {
       const metadata = { resourceVersion: String(version) } as KubeObject['metadata'];
-      for (const watch of open) if (!watch.dead) watch.onEvent({ type: 'BOOKMARK', object: { metadata } });
+      for (const watch of open) {
+        if (!watch.dead && version > watch.from) watch.onEvent({ type: 'BOOKMARK', object: { metadata } });
+      }
+    },
+    backup() {
+      const saved = { version, kinds: structuredClone(kinds), events: log.length };
+      return () => {
+        version = saved.version;
+        kinds.clear();
+        for (const [plural, objects] of structuredClone(saved.kinds)) kinds.set(plural, objects);
+        log.length = saved.events;
+        for (const watch of [...open]) watch.end(no(0, 'NoAnswer'));
+      };
     },
 
     list: ({ plural }, { namespace, limit = 500, continue: token }) =>
@@ -169,7 +185,7 @@ export function fakeKube(): FakeKube {
           open.delete(watch);
           resolve(result);
         };
-        const watch: Watch = { plural, namespace, dead: false, onEvent, end };
+        const watch: Watch = { plural, namespace, from, dead: false, onEvent, end };
         open.add(watch);
         signal.addEventListener('abort', () => end({ ok: true, value: undefined }), { once: true });
         for (const past of log) {
