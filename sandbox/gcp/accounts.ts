@@ -89,7 +89,7 @@ export function createAccounts(
         ...texts,
         sequence: ++made,
         createdAt: runtime.monotonic(),
-        look: freshness(runtime, settings),
+        look: freshness(runtime, () => settings.createVisibleMs),
       });
     },
 

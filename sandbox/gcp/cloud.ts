@@ -38,6 +38,9 @@ export interface Caller {
   email?: string;
 }
 
+/** Who calls, as `creator` and `lastModifier` name it. */
+export const emailOf = ({ email }: Caller): string => email ?? 'sandbox-owner@example.com';
+
 /** One method of an API: proto3 JSON in, proto3 JSON out, throwing `GcpError`. The request is already checked against its proto. */
 export type Handler = (request: JsonObject, caller: Caller) => JsonObject;
 
@@ -62,8 +65,10 @@ export type SecretAccess =
 
 /** How the local cloud behaves; all settable while it runs. Durations are milliseconds. */
 export interface CloudSettings {
-  /** How long a new object may still answer 404 (in turns) to reads. */
+  /** How long a new account or secret may still answer 404 (in turns) to reads. */
   createVisibleMs: number;
+  /** The same for a Cloud Run service. The real one is there from the first answer of CreateService on: 0. */
+  serviceVisibleMs: number;
   /** How long a policy change takes until access checks see it. */
   policyPropagationMs: number;
   /** How long a fresh service account is refused as a member and for actAs. */
@@ -128,11 +133,13 @@ export interface LocalCloud extends Cloud {
   accounts: AccountStore;
   secrets: SecretStore;
   operationStore: OperationStore;
+  projects: readonly Project[];
 }
 
 /** Short, so that a demonstration does not wait; tests set what they are about. */
 export const DEFAULT_SETTINGS: CloudSettings = {
   createVisibleMs: 100,
+  serviceVisibleMs: 0,
   policyPropagationMs: 200,
   accountPropagationMs: 300,
   deployMs: 300,
@@ -189,5 +196,6 @@ export function createCloud(
     accounts,
     secrets,
     operationStore,
+    projects: options.projects,
   };
 }

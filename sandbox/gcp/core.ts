@@ -2,7 +2,7 @@ import type { GcpCall, GcpResult, GcpStatus, JsonObject, Runtime } from '../../o
 import { sleep } from '../../operator/runtime.ts';
 import { type Caller, type CloudSettings, createCloud, type Handlers, type LocalCloud, type Project } from './cloud.ts';
 import { createDenyPolicies } from './denyPolicies.ts';
-import { denied, GcpError, unimplemented } from './errors.ts';
+import { denied, failedPrecondition, GcpError } from './errors.ts';
 import { createFaults, type Faults } from './faults.ts';
 import { iamHandlers } from './iam.ts';
 import { permissionFor, resourceNamed } from './permissions.ts';
@@ -14,6 +14,7 @@ import type { Containers } from './run/containers.ts';
 import { createRun, type Run, type Urls } from './run/run.ts';
 import { scriptedContainers } from './run/scriptedContainers.ts';
 import { secretManagerHandlers } from './secretManager.ts';
+import { serviceUsageHandlers } from './serviceUsage.ts';
 
 /** How a call came in. */
 export interface Invocation {
@@ -110,6 +111,7 @@ export function createGcpCore(options: GcpCoreOptions): GcpCore {
     ...iamHandlers(cloud),
     ...denyPolicies.handlers,
     ...resourceManagerHandlers(cloud),
+    ...serviceUsageHandlers(cloud),
     ...cloud.operationStore.handlers,
     ...run.handlers,
     ...options.handlers?.(cloud),
@@ -159,7 +161,7 @@ export function createGcpCore(options: GcpCoreOptions): GcpCore {
       const permission = permissionFor(method.name);
       if (permission && !cloud.permitted(permission, resource, caller)) throw denied(permission, resource);
       const handler = handlers[method.name];
-      if (!handler) throw unimplemented(`${method.name} is not supported by the local Google Cloud.`);
+      if (!handler) throw failedPrecondition(`${method.name} is not supported by the local Google Cloud.`);
       if (method.name === WAIT) {
         const asked = Number.parseFloat(String(request.timeout ?? '')) * 1000;
         await cloud.operationStore.settled(String(request.name), Math.min(asked || MAX_WAIT_MS, MAX_WAIT_MS));

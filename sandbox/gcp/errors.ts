@@ -34,7 +34,6 @@ export const alreadyExists = (message: string) => new GcpError({ code: 'ALREADY_
 export const failedPrecondition = (message: string) => new GcpError({ code: 'FAILED_PRECONDITION', message });
 export const aborted = (message: string) => new GcpError({ code: 'ABORTED', message });
 export const exhausted = (message: string) => new GcpError({ code: 'RESOURCE_EXHAUSTED', message });
-export const unimplemented = (message: string) => new GcpError({ code: 'UNIMPLEMENTED', message });
 
 /** 400; `field` (proto path, snake case) goes into a BadRequest detail, as the validating front end does. */
 export function invalid(message: string, ...fields: { field?: string; description: string }[]): GcpError {

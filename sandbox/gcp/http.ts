@@ -21,7 +21,14 @@ export interface GcpServer {
 
 const MAX_BODY_BYTES = 4 * 1024 * 1024;
 
-/** What real clients ask for that is not here, and what they are told. */
+const HERE =
+  'It has services of Cloud Run (Admin API v2), global secrets, service accounts with their policies, and deny policies; projects and ' +
+  'enabled APIs can be read.';
+
+/**
+ * What real clients ask for that is not here, and what they are told: at once, with 400. 501 and 404 are tried again for half a
+ * minute, or worded as if something had been looked for, and an HTML page is no answer of an API.
+ */
 const NOT_HERE: [path: RegExp, message: string][] = [
   [
     /^\/apis\/|^\/api\/v1\/|^\/v1\/projects\/[^/]+\/locations\/[^/]+\/(services|revisions|configurations|routes|domainmappings)/,
@@ -37,6 +44,19 @@ const NOT_HERE: [path: RegExp, message: string][] = [
     /^\/v2\/projects\/[^/]+\/locations\/[^/]+\/(jobs|workerPools|builds|instances)/,
     'Cloud Run services only: this resource is not supported by the local Google Cloud.',
   ],
+  [
+    /^\/v2\/entries|^\/v2\/projects\/[^/]+\/logs/,
+    'Cloud Logging is not supported by the local Google Cloud: what an instance prints is in the files below DIR/logs.',
+  ],
+  [
+    /^\/v[13]\/projects\/[^/]+:(get|set)IamPolicy$|^\/v1\/((projects|organizations)\/[^/]+\/)?roles\b|:(queryGrantableRoles|queryTestablePermissions)$/,
+    "Projects' policies and IAM roles are not supported by the local Google Cloud: whoever calls it may do all.",
+  ],
+  [
+    /\/serviceAccounts\/[^/]+(\/keys|:sign|:generate)/,
+    'Service account keys, tokens and signatures are not supported by the local Google Cloud.',
+  ],
+  [/^\/(v\d[a-z0-9]*|apis?)\//, `This is not supported by the local Google Cloud. ${HERE}`],
 ];
 
 /** Serves `core` on 127.0.0.1; `port` 0 or absent: a free one. */
@@ -49,7 +69,7 @@ export async function startGcpServer(options: { core: GcpCore; port?: number; ho
     // URLs, as to a proxy (see env.ts).
     const [, path = '/', query = ''] = request.url?.match(/^(?:https?:\/\/[^/?#]*)?([^?#]*)(?:\?([^#]*))?/) ?? [];
     const parameters = new URLSearchParams(query);
-    const verb = request.method === 'HEAD' ? 'GET' : (request.method ?? 'GET');
+    const verb = verbOf(request);
     if (!['GET', 'POST', 'PUT', 'PATCH', 'DELETE'].includes(verb)) {
       response.writeHead(405, {
         allow: 'GET, HEAD, POST, PUT, PATCH, DELETE',
@@ -62,7 +82,6 @@ export async function startGcpServer(options: { core: GcpCore; port?: number; ho
     if (!found) {
       const message = NOT_HERE.find(([pattern]) => pattern.test(path))?.[1];
       request.resume();
-      // Not 501, which gcloud tries again for half a minute, nor 404, which it words as "cannot find service".
       if (message) return fail(response, { code: 'FAILED_PRECONDITION', message });
       response.writeHead(404, { 'content-type': 'text/html; charset=UTF-8' });
       response.end(page(404, `The requested URL <code>${escapeHtml(path)}</code> was not found on this server.`));
@@ -115,6 +134,16 @@ export async function startGcpServer(options: { core: GcpCore; port?: number; ho
         server.closeAllConnections();
       }),
   };
+}
+
+/**
+ * The method that a request means: clients that can't send it (all of Google's Java clients for PATCH) send POST and name it in
+ * `X-HTTP-Method-Override` (https://cloud.google.com/apis/docs/system-parameters).
+ */
+function verbOf({ method = 'GET', headers }: IncomingMessage): string {
+  const override = headers['x-http-method-override'];
+  const verb = method === 'POST' && override ? String(override).toUpperCase() : method;
+  return verb === 'HEAD' ? 'GET' : verb;
 }
 
 function callerOf(authorization: string | undefined): { email?: string } {

@@ -1,7 +1,7 @@
 import type { JsonObject } from '../../operator/ports.ts';
 import type { Account } from './accounts.ts';
 import type { Handler, Handlers, LocalCloud } from './cloud.ts';
-import { denied, invalid, notFound, unimplemented } from './errors.ts';
+import { denied, failedPrecondition, invalid, notFound } from './errors.ts';
 import { iamMethods } from './iamMethods.ts';
 import { page } from './pages.ts';
 
@@ -36,7 +36,7 @@ export function iamHandlers(cloud: LocalCloud): Handlers {
     };
 
   const noKeys: Handler = () => {
-    throw unimplemented('Service account keys are not supported by the local Google Cloud.');
+    throw failedPrecondition('Service account keys are not supported by the local Google Cloud.');
   };
 
   const handlers: Handlers = {
@@ -69,7 +69,9 @@ export function iamHandlers(cloud: LocalCloud): Handlers {
       if (foreign) throw invalid(`The field "${foreign}" in the update_mask cannot be updated.`);
       const all = texts({ displayName: '', description: '', ...given });
       Object.assign(changed, Object.fromEntries(Object.entries(all).filter(([field]) => mask.includes(field))));
-      return show(changed);
+      // Google's guide "Edit a service account" shows these fields in the answer, and promises no other.
+      const { name, displayName, description } = show(changed);
+      return { name, displayName, description };
     },
     UpdateServiceAccount: request => {
       const changed = account('update')(request);

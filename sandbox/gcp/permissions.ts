@@ -44,6 +44,13 @@ const PERMISSIONS: Record<string, Record<string, string>> = {
     DeletePolicy: 'iam.denypolicies.delete',
   },
   'google.cloud.resourcemanager.v3.Projects': { GetProject: 'resourcemanager.projects.get' },
+  'google.cloudresourcemanager.v1.Projects': { GetProject: 'resourcemanager.projects.get' },
+  'google.api.serviceusage.v1.ServiceUsage': {
+    GetService: 'serviceusage.services.get',
+    ListServices: 'serviceusage.services.list',
+    EnableService: 'serviceusage.services.enable',
+    BatchEnableServices: 'serviceusage.services.enable',
+  },
   'google.cloud.run.v2.Services': {
     CreateService: 'run.services.create',
     GetService: 'run.services.get',
@@ -77,5 +84,11 @@ export function resourceNamed(request: JsonObject): string {
   const nested = [request.service, request.secret, request.serviceAccount, request.policy].map(
     child => (child as JsonObject | undefined)?.name,
   );
-  return String(request.resource ?? request.name ?? request.parent ?? nested.find(Boolean) ?? '');
+  return String(
+    request.resource ?? request.name ?? request.parent ?? projectNamed(request) ?? nested.find(Boolean) ?? '',
+  );
 }
+
+/** Resource Manager v1 names a project by its id alone. */
+const projectNamed = ({ projectId }: JsonObject): string | undefined =>
+  projectId === undefined ? undefined : `projects/${projectId}`;

@@ -59,7 +59,8 @@ export function createPolicies(
       return { role, members: [...members], condition: structuredClone(condition) };
     });
     return {
-      ...(bindings.length > 0 && { version: conditional && requestedVersion >= 3 ? 3 : 1, bindings }),
+      version: conditional && requestedVersion >= 3 ? 3 : 1,
+      ...(bindings.length > 0 && { bindings }),
       ...(policy.auditConfigs.length > 0 && { auditConfigs: structuredClone(policy.auditConfigs) }),
       etag: policy.etag,
     };
@@ -96,7 +97,7 @@ export function createPolicies(
       if (conditional && version < 3) {
         throw invalid('The policy contains conditional role bindings: policy.version must be 3 to change it.');
       }
-      for (const binding of bindings) checkBinding(binding, accountExists);
+      for (const binding of bindings) checkBinding(binding, resource, accountExists);
       const principals = new Set(bindings.flatMap(binding => binding.members)).size;
       if (principals > MAX_PRINCIPALS) {
         throw invalid(
@@ -161,13 +162,27 @@ function normalized(bindings: Binding[]): Binding[] {
   return [...merged.values()];
 }
 
+/**
+ * Predefined roles that can be granted on a resource, by the collection that it is in, as QueryGrantableRoles lists them in the main: basic roles, those
+ * of IAM's own administration, and the resource's own (https://cloud.google.com/iam/docs/roles-permissions).
+ */
+const ROLES: Record<string, RegExp> = {
+  secrets: /^(owner|editor|viewer|iam\.security(Admin|Reviewer)|secretmanager\.\w+)$/,
+  services: /^(owner|editor|viewer|iam\.security(Admin|Reviewer)|run\.\w+)$/,
+  serviceAccounts:
+    /^(owner|editor|viewer|iam\.security(Admin|Reviewer)|iam\.(serviceAccount\w+|workloadIdentityUser))$/,
+};
+
+const grantable = (resource: string): RegExp => ROLES[resource.split('/').at(-2) ?? ''] ?? /^/;
+
 const ROLE = /^(roles|projects\/[^/]+\/roles|organizations\/[^/]+\/roles)\/[A-Za-z0-9_.]+$/;
 const EMAIL = /^[^@\s:]+@[^@\s:]+\.[^@\s:]+$/;
 /** Accounts that Google makes and that are in no project's list. */
 const GOOGLES_OWN = /^service-\d+@|@(cloudservices|appspot)\.gserviceaccount\.com$|@cloudbuild\.gserviceaccount\.com$/;
 
-function checkBinding({ role, members }: Binding, accountExists: (email: string) => boolean): void {
-  if (!ROLE.test(role) || role.includes('_withcond_'))
+function checkBinding({ role, members }: Binding, resource: string, accountExists: (email: string) => boolean): void {
+  const [, predefined] = /^roles\/(.+)$/.exec(role) ?? [];
+  if (!ROLE.test(role) || role.includes('_withcond_') || (predefined && !grantable(resource).test(predefined)))
     throw invalid(`Role ${role} is not supported for this resource.`);
   for (const member of members) {
     if (member === 'allUsers' || member === 'allAuthenticatedUsers') continue;

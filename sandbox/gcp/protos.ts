@@ -4,7 +4,9 @@ import protobuf from 'protobufjs/light.js';
 import { iamProtos } from './iamProtos.ts';
 import type { TypeLookup } from './protoJson.ts';
 import type { Api } from './quotas.ts';
-import { resourceManagerProtos } from './resourceManager.ts';
+import { resourceManagerProtos, resourceManagerV1Protos } from './resourceManager.ts';
+import { newerRunProtos } from './run/newerProtos.ts';
+import { serviceUsageProtos } from './serviceUsage.ts';
 
 /**
  * Every method of the APIs and its REST routes, read from the `google.api.http` annotations of the protos that the client
@@ -48,6 +50,8 @@ const SERVICES: Record<string, Method['api']> = {
   'google.iam.admin.v1.IAM': 'iam',
   'google.iam.v2.Policies': 'denypolicies',
   'google.cloud.resourcemanager.v3.Projects': 'cloudresourcemanager',
+  'google.cloudresourcemanager.v1.Projects': 'cloudresourcemanager',
+  'google.api.serviceusage.v1.ServiceUsage': 'serviceusage',
 };
 
 /** The APIs' own routes for the mixed-in google.longrunning.Operations (as their packages pass them to google-gax). */
@@ -61,34 +65,44 @@ const OPERATION_ROUTES: Record<string, HttpRule> = {
   WaitOperation: { post: '/v2/{name=projects/*/locations/*/operations/*}:wait', body: '*' },
 };
 
-interface NamespaceJson {
-  nested?: Record<string, NamespaceJson>;
+/** A namespace, message, enum or oneof as protobufjs writes it: what is in both of two of them is merged, lists are joined. */
+interface Described {
+  [key: string]: unknown;
 }
 
-function merge(into: NamespaceJson, from: NamespaceJson): NamespaceJson {
-  const nested = { ...into.nested };
-  for (const [name, child] of Object.entries(from.nested ?? {})) {
-    const own = nested[name];
-    nested[name] = own ? merge(own, child) : child;
+function merge(into: Described, from: Described): Described {
+  const merged = { ...from, ...into };
+  for (const [key, more] of Object.entries(from)) {
+    const own = into[key];
+    if (Array.isArray(own) && Array.isArray(more)) merged[key] = [...own, ...more];
+    else if (isDescribed(own) && isDescribed(more)) merged[key] = merge(own, more);
   }
-  return { ...from, ...into, nested };
+  return merged;
 }
+
+const isDescribed = (value: unknown): value is Described =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 function load(): Registry {
   const require = createRequire(import.meta.url);
-  const shipped = (pkg: string): NamespaceJson =>
+  const shipped = (pkg: string): Described =>
     JSON.parse(readFileSync(require.resolve(`${pkg}/build/protos/protos.json`), 'utf8'));
-  const below = (path: string, protos: object): NamespaceJson =>
-    path.split('.').reduceRight<object>((inner, name) => ({ nested: { [name]: inner } }), protos);
+  const below = (path: string, protos: object): Described =>
+    path.split('.').reduceRight<Described>((inner, name) => ({ nested: { [name]: inner } }), { ...protos });
   const root = protobuf.Root.fromJSON(
     [
       shipped('@google-cloud/run'),
       shipped('@google-cloud/secret-manager'),
       shipped('@google-cloud/iam'),
       below('google.iam.admin.v1', iamProtos),
+      below('google.cloud.run.v2', newerRunProtos),
       below('google.cloud.resourcemanager.v3', resourceManagerProtos),
+      below('google.cloudresourcemanager.v1', resourceManagerV1Protos),
+      below('google.api.serviceusage.v1', serviceUsageProtos),
     ].reduce(merge),
   ).resolveAll();
+  // "Input only" in the protos, and answered all the same by the real service, as gcloud shows it.
+  delete root.lookupType('google.cloud.secretmanager.v1.Rotation').fields.rotationPeriod?.options;
 
   const methods = new Map<string, Method>();
   for (const [service, api] of Object.entries(SERVICES)) {

@@ -1,7 +1,7 @@
 import type { Runtime } from '../../operator/ports.ts';
 import { GcpError } from './errors.ts';
 
-export type Api = 'run' | 'secretmanager' | 'iam' | 'denypolicies' | 'cloudresourcemanager';
+export type Api = 'run' | 'secretmanager' | 'iam' | 'denypolicies' | 'cloudresourcemanager' | 'serviceusage';
 export type Kind = 'read' | 'write' | 'access';
 
 /** Calls a minute, by API and kind of call; absent: no limit. */

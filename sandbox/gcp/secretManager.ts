@@ -1,11 +1,11 @@
 import type { Json, JsonObject } from '../../operator/ports.ts';
 import type { Handler, Handlers, LocalCloud } from './cloud.ts';
 import { crc32c } from './crc32c.ts';
-import { alreadyExists, failedPrecondition, invalid, notFound, unimplemented } from './errors.ts';
+import { alreadyExists, failedPrecondition, invalid, notFound } from './errors.ts';
 import { filtered } from './filter.ts';
 import { iamMethods } from './iamMethods.ts';
 import { page } from './pages.ts';
-import { checkSecretFields } from './secretRules.ts';
+import { checkSecretFields, checkSecretTimes, rotationNow } from './secretRules.ts';
 import { destroy, type Secret, type SecretVersion } from './secrets.ts';
 
 const API = 'google.cloud.secretmanager.v1.SecretManagerService';
@@ -20,7 +20,7 @@ export function secretManagerHandlers(cloud: LocalCloud): Handlers {
   /** The name's parts by project number; regional names are refused. */
   function parse(name: string): { secret: string; version: string } {
     if (/^projects\/[^/]+\/locations\//.test(name)) {
-      throw unimplemented(`Regional secrets are not supported by the local Google Cloud: ${name}`);
+      throw failedPrecondition(`Regional secrets are not supported by the local Google Cloud: ${name}`);
     }
     const [, project, id, , version = ''] =
       name.match(/^projects\/([^/]+)\/secrets\/([^/]+)(\/versions\/([^/]+))?$/) ?? [];
@@ -72,6 +72,17 @@ export function secretManagerHandlers(cloud: LocalCloud): Handlers {
       return showVersion(secret, version);
     };
 
+  function showSecret({ name, createTime, etag, fields }: Secret): JsonObject {
+    const { rotation } = fields;
+    return {
+      name,
+      ...fields,
+      ...(rotation && { rotation: rotationNow(rotation as JsonObject, cloud.runtime.now()) }),
+      createTime,
+      etag,
+    };
+  }
+
   const handlers: Handlers = {
     ListSecrets: request => {
       const visible = secrets.list(parentProject(request)).filter(secret => secret.look() === 'visible');
@@ -88,6 +99,7 @@ export function secretManagerHandlers(cloud: LocalCloud): Handlers {
       const { name: _, etag: __, ...given } = request.secret as JsonObject;
       if (!given.replication) throw invalid('Secret.replication must be provided.', required('secret.replication'));
       const fields = checkSecretFields(expiring(given, cloud.runtime.now()), []);
+      checkSecretTimes(fields, cloud.runtime.now());
       if (secrets.find(`projects/${project.number}/secrets/${id}`)) {
         throw alreadyExists(`Secret [projects/${project.number}/secrets/${id}] already exists.`);
       }
@@ -98,13 +110,11 @@ export function secretManagerHandlers(cloud: LocalCloud): Handlers {
       const given = request.secret as JsonObject;
       const secret = secretOf(String(given.name));
       checkEtag(given.etag, secret.etag);
-      const fields = { ...secret.fields };
-      const changed = expiring(given, cloud.runtime.now());
-      for (const path of String(request.updateMask).split(',')) {
-        const field = path === 'ttl' ? 'expireTime' : path;
-        if (!UPDATABLE.has(field)) throw invalid(`Field [${path}] cannot be updated.`, required('update_mask'));
-        fields[field] = changed[field];
-      }
+      const now = cloud.runtime.now();
+      const before = rotationNow((secret.fields.rotation ?? {}) as JsonObject, now);
+      const stored = { ...secret.fields, ...(secret.fields.rotation && { rotation: before }) };
+      const { fields, set } = masked(stored, expiring(given, now), String(request.updateMask).split(','));
+      checkSecretTimes(Object.fromEntries(set.map(field => [field, fields[field]])), now, before);
       secret.fields = checkSecretFields(fields, secret.versions);
       secrets.touch(secret);
       return showSecret(secret);
@@ -180,6 +190,27 @@ const UPDATABLE = new Set([
   'secretType',
 ]);
 
+/** Fields of a message that a mask may name one by one, as gcloud does. */
+const UPDATABLE_PARTS = new Set(['rotation.nextRotationTime', 'rotation.rotationPeriod']);
+
+/** The stored fields with what the mask names taken from `given`; `set`: the fields that the mask touches. */
+function masked(stored: JsonObject, given: JsonObject, paths: string[]): { fields: JsonObject; set: string[] } {
+  const fields = { ...stored };
+  const set = paths.map(path => {
+    const [field = '', part] = (path === 'ttl' ? 'expireTime' : path).split('.');
+    if (part === undefined && UPDATABLE.has(field)) fields[field] = given[field];
+    else if (UPDATABLE_PARTS.has(path)) {
+      const whole = (fields[field] ?? {}) as JsonObject;
+      const { [part ?? '']: _, ...others } = whole;
+      const value = ((given[field] ?? {}) as JsonObject)[part ?? ''];
+      const next = value === undefined ? others : { ...others, [part ?? '']: value };
+      fields[field] = Object.keys(next).length > 0 ? next : undefined;
+    } else throw invalid(`Field [${path}] cannot be updated.`, required('update_mask'));
+    return field;
+  });
+  return { fields, set };
+}
+
 const required = (field: string) => ({ field, description: 'Required or invalid.' });
 
 /** `ttl` becomes the time at which the secret ends. */
@@ -193,11 +224,6 @@ function checkEtag(given: Json | undefined, current: string): void {
   if (given && given !== current) {
     throw failedPrecondition(`The etag provided [${given}] does not match the current etag [${current}].`);
   }
-}
-
-function showSecret(secret: Secret): JsonObject {
-  const { name, createTime, etag, fields } = secret;
-  return { name, ...fields, createTime, etag };
 }
 
 function showVersion(secret: Secret, version: SecretVersion): JsonObject {

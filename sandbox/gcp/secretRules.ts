@@ -43,3 +43,38 @@ export function checkSecretFields(fields: JsonObject, versions: { sequence: numb
   }
   return fields;
 }
+
+/** Rotation's limits, seconds (google/cloud/secretmanager/v1/resources.proto, Rotation). */
+const SOONEST_ROTATION_S = 300;
+const ROTATION_PERIOD_S = [3600, 3_153_600_000] as const;
+
+/** Checks the times of the fields that a request sets; `before`: the rotation as it was, `now`: milliseconds since the epoch. */
+export function checkSecretTimes({ expireTime, rotation }: JsonObject, now: number, before: JsonObject = {}): void {
+  const refuse = (field: string, description: string) =>
+    invalid(description, { field: `secret.${field}`, description });
+  if (expireTime && Date.parse(String(expireTime)) <= now) {
+    throw refuse('expire_time', 'Secret.expire_time must be in the future.');
+  }
+  const { nextRotationTime, rotationPeriod } = (rotation ?? {}) as JsonObject;
+  if (rotationPeriod && !nextRotationTime) {
+    throw refuse('rotation.next_rotation_time', 'next_rotation_time must be set if rotation_period is set.');
+  }
+  const soonest = now + SOONEST_ROTATION_S * 1000;
+  const changed = nextRotationTime !== before.nextRotationTime;
+  if (nextRotationTime && changed && Date.parse(String(nextRotationTime)) < soonest) {
+    throw refuse('rotation.next_rotation_time', 'next_rotation_time must be at least 300s in the future.');
+  }
+  const period = Number.parseFloat(String(rotationPeriod ?? ROTATION_PERIOD_S[0]));
+  if (period < ROTATION_PERIOD_S[0] || period > ROTATION_PERIOD_S[1]) {
+    throw refuse('rotation.rotation_period', 'rotation_period must be at least 3600s and at most 3153600000s.');
+  }
+}
+
+/** A rotation whose time has passed is due again one period later, as the service sends its notification. */
+export function rotationNow(rotation: JsonObject, now: number): JsonObject {
+  const due = Date.parse(String(rotation.nextRotationTime ?? ''));
+  const period = Number.parseFloat(String(rotation.rotationPeriod ?? '')) * 1000;
+  if (!(due <= now) || !(period > 0)) return rotation;
+  const next = due + Math.ceil((now - due + 1) / period) * period;
+  return { ...rotation, nextRotationTime: new Date(next).toISOString() };
+}

@@ -74,7 +74,7 @@ export function createSecrets(runtime: Runtime, settings: CloudSettings): Secret
         fields,
         createTime: now(),
         versions: [],
-        look: freshness(runtime, settings),
+        look: freshness(runtime, () => settings.createVisibleMs),
       };
       byName.set(secret.name, secret);
       return secret;

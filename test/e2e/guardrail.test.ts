@@ -248,21 +248,21 @@ describe('with the guardrail', () => {
     }
     const email = 'sa-tenant-a@demo-project.iam.gserviceaccount.com';
     // The local cloud has no keys: who gets that far was not denied.
-    expect(await refusedWith(email, 'owner@example.com')).toBe('UNIMPLEMENTED');
+    expect(await refusedWith(email, 'owner@example.com')).toBe('FAILED_PRECONDITION');
 
     await guardrail('--project', 'demo-project', '--except', 'user:breakglass@example.com');
 
     expect(await refusedWith(email, 'owner@example.com')).toBe('PERMISSION_DENIED');
     expect(await refusedWith(email, email)).toBe('PERMISSION_DENIED');
-    expect(await refusedWith(email, 'breakglass@example.com')).toBe('UNIMPLEMENTED');
+    expect(await refusedWith(email, 'breakglass@example.com')).toBe('FAILED_PRECONDITION');
     expect(await refusedWith(email, `service-${NUMBER}@serverless-robot-prod.iam.gserviceaccount.com`)).toBe(
-      'UNIMPLEMENTED',
+      'FAILED_PRECONDITION',
     );
     const elsewhere = await core.invoke(
       'google.iam.admin.v1.IAM.CreateServiceAccountKey',
       { name: 'projects/demo-other/serviceAccounts/sa-tenant-a@demo-other.iam.gserviceaccount.com' },
       { caller: { email: 'owner@example.com' } },
     );
-    expect(elsewhere.ok ? '' : elsewhere.status.code).toBe('UNIMPLEMENTED');
+    expect(elsewhere.ok ? '' : elsewhere.status.code).toBe('FAILED_PRECONDITION');
   });
 });

@@ -70,6 +70,7 @@ export function generate(seed: number): Script {
     replicas,
     cloud: {
       createVisibleMs: slow ? random.int(0, 60_000) : 100,
+      ...(seed % 2 === 0 && { serviceVisibleMs: 0 }),
       policyPropagationMs: slow ? random.int(0, 60_000) : 200,
       accountPropagationMs: slow ? random.int(0, 60_000) : 300,
       deployMs: slow ? random.int(300, 20_000) : 300,

@@ -10,6 +10,8 @@ export interface Script {
   replicas: number[];
   cloud: {
     createVisibleMs: number;
+    /** Absent: as long as all else. */
+    serviceVisibleMs?: number;
     policyPropagationMs: number;
     accountPropagationMs: number;
     deployMs: number;

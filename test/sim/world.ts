@@ -64,6 +64,8 @@ export async function createWorld(script: Script): Promise<World> {
     runtime: clock,
     projects: PROJECTS,
     settings: {
+      // The operator is right whether a service is there at once, as the real one is, or not.
+      serviceVisibleMs: script.cloud.createVisibleMs,
       ...script.cloud,
       startupTimeoutMs: 10_000,
       idleMs: 60_000,

@@ -244,6 +244,8 @@ describe('faults', () => {
     expect(new Set(without)).toEqual(
       new Set([
         'TestIamPermissions',
+        'ListProjects',
+        'SearchProjects',
         'EnableManagedRotation',
         'RotateSecret',
         'ListServiceAccountKeys',

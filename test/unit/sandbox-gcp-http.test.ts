@@ -82,20 +82,69 @@ describe('routes come from the protos', () => {
     expect(slash.body.error).toMatchObject({ message: 'Secret [projects/123456/secrets/a%2Fb] not found.' });
     expect((await send('GET', `${secrets}/%zz`)).status).toBe(400);
     const dots = await rawGet('/v1/projects/demo-project/secrets/../serviceAccounts');
-    expect(dots).toContain('HTTP/1.1 404');
+    expect(dots).toContain('HTTP/1.1 400');
   });
 
-  test.each([
-    ['PUT', '/v1/projects/demo-project/secrets/key'],
-    ['GET', '/v1/projects/demo-project'],
-    ['GET', '/v1beta2/projects/demo-project/secrets'],
-    ['POST', '/v1/projects/demo-project/secrets/key:explode'],
-    ['GET', '/'],
-  ])('%s %s is a page that says 404', async (method, path) => {
-    const answer = await send(method, path, method === 'GET' ? undefined : {});
+  test.each(['/', '/favicon.ico', '/v1'])('GET %s is a page that says 404', async path => {
+    const answer = await send('GET', path);
     expect(answer.status).toBe(404);
     expect(answer.headers.get('content-type')).toContain('text/html');
     expect(answer.text).toContain('was not found on this server');
+  });
+
+  test.each([
+    ['PUT', '/v1/projects/demo-project/secrets/key', 'not supported'],
+    ['GET', '/v1beta2/projects/demo-project/secrets', 'not supported'],
+    ['POST', '/v1/projects/demo-project/secrets/key:explode', 'not supported'],
+    ['POST', '/v1/projects/demo-project:getIamPolicy', 'policies and IAM roles'],
+    ['GET', '/v1/roles?parent=x', 'policies and IAM roles'],
+    ['GET', '/v1/roles/viewer', 'policies and IAM roles'],
+    ['POST', '/v2/entries:list', 'Cloud Logging'],
+    ['POST', `/v1/projects/-/serviceAccounts/${EMAIL}:signBlob`, 'signatures'],
+    ['POST', `/v1/projects/-/serviceAccounts/${EMAIL}:generateAccessToken`, 'tokens'],
+    ['GET', `/v1/projects/demo-project/serviceAccounts/${EMAIL}/keys`, 'keys are not supported'],
+    ['GET', '/v1/projects/demo-project/locations/europe-west1/secrets', 'Regional secrets'],
+    ['POST', '/v1/projects/demo-project/services/bigquery.googleapis.com:enable', 'has no bigquery.googleapis.com'],
+  ])('%s %s says at once that it is not here', async (method, path, message) => {
+    const { status, body } = await send(method, path, method === 'GET' ? undefined : {});
+    expect(status).toBe(400);
+    expect(body.error).toMatchObject({ status: 'FAILED_PRECONDITION', message: expect.stringContaining(message) });
+  });
+
+  test('projects and enabled APIs are read as gcloud (v1) and the client libraries (v3) do', async () => {
+    const v1 = { projectId: 'demo-project', projectNumber: '123456', lifecycleState: 'ACTIVE' };
+    const v3 = { name: 'projects/123456', projectId: 'demo-project', state: 'ACTIVE' };
+    expect((await send('GET', '/v1/projects/demo-project')).body).toMatchObject(v1);
+    expect((await send('GET', '/v1/projects?filter=lifecycleState:ACTIVE')).body).toMatchObject({ projects: [v1] });
+    expect((await send('GET', '/v3/projects/demo-project')).body).toMatchObject(v3);
+    expect((await send('GET', '/v3/projects:search')).body).toMatchObject({ projects: [v3] });
+    expect((await send('GET', '/v1/projects/nowhere')).status).toBe(403);
+    const apis = '/v1/projects/demo-project/services';
+    const names = (body: JsonObject) => (body.services as JsonObject[]).map(({ name }) => name);
+    expect(names((await send('GET', `${apis}?filter=state:ENABLED`)).body)).toContain(
+      'projects/123456/services/run.googleapis.com',
+    );
+    expect((await send('GET', `${apis}?filter=state:DISABLED`)).body).toEqual({});
+    const batch = { serviceIds: ['run.googleapis.com', 'iam.googleapis.com'] };
+    expect((await send('POST', `${apis}:batchEnable`, batch)).body).toMatchObject({ done: true });
+    expect((await send('POST', `${apis}/run.googleapis.com:enable`, {})).body).toMatchObject({
+      done: true,
+      response: { service: { state: 'ENABLED' } },
+    });
+  });
+
+  test.each(['X-HTTP-Method-Override', 'x-http-method-override'])('a POST is what its %s says', async header => {
+    const meant = (verb: string, path: string, body?: unknown) => send('POST', path, body, { [header]: verb });
+    await send('POST', `${secrets}?secretId=key`, { replication: { automatic: {} } });
+    const patched = await meant('PATCH', `${secrets}/key?updateMask=labels`, { labels: { a: 'b' } });
+    expect(patched.body).toMatchObject({ labels: { a: 'b' } });
+    expect((await meant('GET', `${secrets}/key`)).body).toMatchObject({ labels: { a: 'b' } });
+    await send('POST', accounts, { accountId: 'sa-tenant-a' });
+    const put = await meant('put', `${accounts}/${EMAIL}`, { displayName: 'D' });
+    expect(put.body).toMatchObject({ displayName: 'D', email: EMAIL });
+    expect((await meant('DELETE', `${secrets}/key`)).body).toEqual({});
+    expect((await send('GET', `${secrets}/key`, undefined, { [header]: 'DELETE' })).status).toBe(404);
+    expect((await meant('EXPLODE', `${secrets}/key`)).status).toBe(405);
   });
 
   test.each([

@@ -98,7 +98,9 @@ describe('a service account', () => {
       serviceAccount: { name: ACCOUNT, displayName: 'B', description: 'new', disabled: true },
       updateMask,
     });
-    expect(await ok(`${IAM}.PatchServiceAccount`, patch('description'))).toMatchObject({
+    // What Google's guide shows of the answer, and nothing else.
+    expect(await ok(`${IAM}.PatchServiceAccount`, patch('description'))).toEqual({
+      name: ACCOUNT,
       displayName: 'A',
       description: 'new',
     });
@@ -127,7 +129,7 @@ describe('a service account', () => {
     const { refused, createAccount } = world();
     await createAccount();
     for (const method of ['ListServiceAccountKeys', 'CreateServiceAccountKey']) {
-      expect(await refused(`${IAM}.${method}`, { name: ACCOUNT })).toMatchObject({ code: 'UNIMPLEMENTED' });
+      expect(await refused(`${IAM}.${method}`, { name: ACCOUNT })).toMatchObject({ code: 'FAILED_PRECONDITION' });
     }
   });
 });
@@ -192,7 +194,10 @@ describe('an IAM policy', () => {
       /^There were concurrent policy changes\. Please retry the whole read-modify-write with exponential backoff\./,
     );
     expect(await getPolicy()).toEqual(set);
-    expect(await setPolicy({ bindings: [] })).toEqual({ etag: expect.any(String) });
+    // One that was ever set keeps its version when it is emptied.
+    const emptied = await setPolicy({ bindings: [] });
+    expect(emptied).toEqual({ version: 1, etag: expect.any(String) });
+    expect(await getPolicy()).toEqual(emptied);
   });
 
   test('keeps conditions when read and written as version 3, and mangles them in a read without', async () => {
@@ -288,6 +293,22 @@ describe('an IAM policy', () => {
     await runtime.advance(60_000);
     await setPolicy({ bindings: [grant(MEMBER)] });
     expect(core.cloud.account(EMAIL)).toMatchObject({ email: EMAIL, projectId: 'demo-project', disabled: false });
+  });
+
+  test.each([
+    ['a secret', SECRET, `${SECRETS}.SetIamPolicy`, ACCESSOR, 'roles/run.invoker'],
+    ['a service account', ACCOUNT, `${IAM}.SetIamPolicy`, 'roles/iam.workloadIdentityUser', ACCESSOR],
+  ])('%s refuses a role that it does not know', async (_, resource, method, fitting, strange) => {
+    const { createSecret, createAccount, ok, refused } = world();
+    await createSecret();
+    await createAccount();
+    for (const role of [fitting, 'roles/viewer', 'projects/demo-project/roles/ours']) {
+      await ok(method, { resource, policy: { bindings: [grant('allUsers', role)] } });
+    }
+    expect(await refused(method, { resource, policy: { bindings: [grant('allUsers', strange)] } })).toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      message: `Role ${strange} is not supported for this resource.`,
+    });
   });
 
   test('refuses a role that is none, more than 1,500 principals, and versions other than 0, 1, 3', async () => {

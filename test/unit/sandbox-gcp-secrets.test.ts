@@ -101,6 +101,53 @@ describe('a secret', () => {
     expect((await refused(`${SECRETS}.GetSecret`, { name: SECRET })).code).toBe('NOT_FOUND');
   });
 
+  test('answers its rotation whole, whose parts a mask may name one by one', async () => {
+    const { ok, createSecret, runtime } = world();
+    const later = (ms: number) => new Date(runtime.now() + ms).toISOString().replace('.000Z', 'Z');
+    const rotation = { nextRotationTime: later(600_000), rotationPeriod: '3600s' };
+    const topics = [{ name: 'projects/demo-project/topics/t' }];
+    expect(await createSecret('key', { topics, rotation })).toMatchObject({ rotation });
+    const update = (given: JsonObject, updateMask: string) =>
+      ok(`${SECRETS}.UpdateSecret`, { secret: { name: SECRET, rotation: given }, updateMask });
+    const period = { ...rotation, rotationPeriod: '7200s' };
+    expect(await update({ rotationPeriod: '7200s' }, 'rotation.rotation_period')).toMatchObject({ rotation: period });
+    const time = { ...period, nextRotationTime: later(900_000) };
+    expect(await update(time, 'rotation.next_rotation_time')).toMatchObject({ rotation: time });
+    await runtime.advance(900_000);
+    expect((await ok(`${SECRETS}.GetSecret`, { name: SECRET })).rotation).toEqual({
+      ...time,
+      nextRotationTime: later(7_200_000),
+    });
+    await update({}, 'rotation.rotation_period');
+    expect(await update({}, 'rotation.next_rotation_time')).not.toHaveProperty('rotation');
+  });
+
+  test.each<[string, (now: number) => JsonObject, string]>([
+    ['an end in the past', now => ({ expireTime: new Date(now - 1000).toISOString() }), 'expire_time'],
+    ['a period without a time', () => ({ rotation: { rotationPeriod: '3600s' } }), 'next_rotation_time'],
+    [
+      'a rotation at once',
+      now => ({ rotation: { nextRotationTime: new Date(now + 60_000).toISOString() } }),
+      'at least 300s',
+    ],
+    [
+      'a period below an hour',
+      now => ({ rotation: { nextRotationTime: new Date(now + 600_000).toISOString(), rotationPeriod: '60s' } }),
+      'rotation_period',
+    ],
+  ])('refuses %s, when it is made and when it is changed', async (_, given, words) => {
+    const { createSecret, refused, runtime } = world();
+    const topics = [{ name: 'projects/demo-project/topics/t' }];
+    const secret = { topics, replication: { automatic: {} }, ...given(runtime.now()) };
+    const request = { parent: 'projects/demo-project', secretId: 'key', secret };
+    const expected = { code: 'INVALID_ARGUMENT', message: expect.stringContaining(words) };
+    expect(await refused(`${SECRETS}.CreateSecret`, request)).toMatchObject(expected);
+    await createSecret('key', { topics });
+    const updateMask = Object.keys(given(runtime.now())).join(',');
+    const update = { secret: { ...given(runtime.now()), name: SECRET }, updateMask };
+    expect(await refused(`${SECRETS}.UpdateSecret`, update)).toMatchObject(expected);
+  });
+
   test('deleted takes its versions and policy with it', async () => {
     const { ok, createSecret, addVersion, createAccount, setPolicy, getPolicy, refused } = world();
     await createAccount();
@@ -118,7 +165,10 @@ describe('a secret', () => {
     const regional = await refused(`${SECRETS}.GetSecret`, {
       name: 'projects/demo-project/locations/europe-west1/secrets/k',
     });
-    expect(regional).toMatchObject({ code: 'UNIMPLEMENTED', message: expect.stringContaining('Regional secrets') });
+    expect(regional).toMatchObject({
+      code: 'FAILED_PRECONDITION',
+      message: expect.stringContaining('Regional secrets'),
+    });
     const foreign = await refused(`${SECRETS}.GetSecret`, { name: 'projects/nowhere/secrets/k' });
     expect(foreign).toMatchObject({
       code: 'PERMISSION_DENIED',

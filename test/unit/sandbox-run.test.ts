@@ -66,8 +66,91 @@ describe('a new service', () => {
     expect((stored.containers as JsonObject[])[0]?.resources).toEqual({ limits: { cpu: '0.5', memory: '512Mi' } });
   });
 
+  it('is there from the first answer on, however long accounts and secrets take to be visible', async () => {
+    const w = world({ createVisibleMs: 60_000 });
+    await w.create({ template: template() });
+    for (let i = 0; i < 4; i++) expect(await w.get()).toMatchObject({ name, reconciling: true });
+  });
+
+  it('says who made and who changed it last', async () => {
+    const w = world();
+    await w.core.call(
+      'google.cloud.run.v2.Services.CreateService',
+      { parent, serviceId: 'web', service: { template: template() } },
+      { actAs: 'robot@example.com' },
+    );
+    expect(await w.get()).toMatchObject({ creator: 'robot@example.com', lastModifier: 'robot@example.com' });
+    await w.update({ description: 'new' }, 'description');
+    expect(await w.get()).toMatchObject({
+      creator: 'robot@example.com',
+      lastModifier: 'sandbox-owner@example.com',
+    });
+    expect((await w.revisions())[0]).toMatchObject({ creator: 'robot@example.com' });
+  });
+
+  it('takes and keeps the fields that are newer than the protos of the client packages', async () => {
+    const w = world();
+    const volume = 'projects/demo/locations/asia-northeast1/volumePools/p/volumes/v';
+    const newer = {
+      ambientNetworking: { enabled: true, ambientScope: 'AMBIENT_SCOPE_REGIONAL' },
+      workloadIdentityConfig: { identity: 'spiffe://x', identityCertificateEnabled: true },
+      sandboxes: { templates: [{ name: 's', image, env: [{ name: 'A', value: '1' }], args: ['-x'] }] },
+      client: 'tool',
+      clientVersion: '7',
+      volumes: [
+        { name: 'share', filestore: { volume } },
+        { name: 'disk', emptyDir: { medium: 'DISK', sizeLimit: '1Gi' } },
+      ],
+    };
+    const container = {
+      sandboxLauncher: true,
+      buildConfig: { imageRepositoryUri: 'r', buildpacksBuild: { environmentVariables: { a: 'b' } }, dockerBuild: {} },
+      sourceCode: { inlinedSource: { sources: [{ filename: 'f', content: 'c' }] } },
+    };
+    const scaling = { cpuUtilization: 0.6, concurrencyUtilization: 0.7 };
+    const service = {
+      functionalType: 'FUNCTIONAL_TYPE_AGENT',
+      sshEnabled: true,
+      template: template(container, { ...newer, scaling }),
+    };
+    await w.create(service);
+    const expected = { ...newer, scaling, containers: [container] };
+    const { functionalType, sshEnabled } = service;
+    expect(await w.get()).toMatchObject({ functionalType, sshEnabled, template: expected });
+    expect((await w.revisions())[0]).toMatchObject(expected);
+    await w.update(
+      { template: template(container, { ...newer, scaling: { cpuUtilization: 0.3 } }) },
+      'template.scaling.cpuUtilization,sshEnabled',
+    );
+    expect(await w.get()).toMatchObject({
+      template: { ...expected, scaling: { ...scaling, cpuUtilization: 0.3 } },
+    });
+    expect(await w.get()).not.toHaveProperty('sshEnabled');
+    const both = { volumes: [{ name: 'v', filestore: { volume }, emptyDir: {} }] };
+    expect(
+      (await w.refused('Services.CreateService', { parent, serviceId: 'x', service: { template: template({}, both) } }))
+        .code,
+    ).toBe('INVALID_ARGUMENT');
+  });
+
+  it('makes a revision of an unchanged template where forceNewRevision asks for it', async () => {
+    const w = world();
+    await w.create({ template: template() });
+    await w.runtime.advance(10_000);
+    const before = await w.get();
+    await w.update({ template: template() }, 'template');
+    expect(await w.get()).toMatchObject({ generation: before.generation });
+    expect(await w.revisions()).toHaveLength(1);
+    await w.update({ template: template() }, 'template', { forceNewRevision: true });
+    await w.runtime.advance(10_000);
+    expect(await w.revisions()).toHaveLength(2);
+    const after = await w.get();
+    expect(after.latestReadyRevision).not.toBe(before.latestReadyRevision);
+    expect(after.generation).not.toBe(before.generation);
+  });
+
   it('is missing in turns until it is visible everywhere, while creating it again conflicts', async () => {
-    const w = world({ createVisibleMs: 10_000 });
+    const w = world({ serviceVisibleMs: 10_000 });
     await w.create({ template: template() });
     const codes: string[] = [];
     for (let i = 0; i < 4; i++) {

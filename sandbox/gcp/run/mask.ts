@@ -18,6 +18,8 @@ const fields: Record<string, readonly string[] | null> = {
     'scaling',
     'scaling.minInstanceCount',
     'scaling.maxInstanceCount',
+    'scaling.cpuUtilization',
+    'scaling.concurrencyUtilization',
     'vpcAccess',
     'vpcAccess.connector',
     'vpcAccess.egress',
@@ -36,6 +38,11 @@ const fields: Record<string, readonly string[] | null> = {
     'healthCheckDisabled',
     'nodeSelector',
     'gpuZonalRedundancyDisabled',
+    'ambientNetworking',
+    'client',
+    'clientVersion',
+    'sandboxes',
+    'workloadIdentityConfig',
   ],
   traffic: null,
   scaling: ['minInstanceCount', 'maxInstanceCount', 'scalingMode', 'manualInstanceCount'],
@@ -45,6 +52,8 @@ const fields: Record<string, readonly string[] | null> = {
   multiRegionSettings: ['regions'],
   customAudiences: null,
   buildConfig: null,
+  functionalType: null,
+  sshEnabled: null,
 };
 
 /** In a mask they change nothing: the server's own, or not part of the desired state. */

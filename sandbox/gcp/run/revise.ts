@@ -19,18 +19,19 @@ const sameConfiguration = (a: Template, b: Template) =>
 
 /**
  * The revision that a service's new template (its defaults filled in) asks for: the current one if nothing changed, one
- * of the template's own name, or a new one. Its name set or cleared alone is a change too.
+ * of the template's own name, or a new one; `force`: a new one in any case (`forceNewRevision` of the discovery document). Its name set or cleared alone is a change too.
  * ALREADY_EXISTS: the name is taken by a revision with another configuration.
  */
 export function revisionFor(
   service: Pick<ServiceState, 'id' | 'latestCreated' | 'revisions' | 'templateGeneration'>,
   before: Template | undefined,
   next: Template,
+  force = false,
 ): { kind: 'current' } | { kind: 'existing'; revision: RevisionState } | { kind: 'new'; name: string | undefined } {
-  if (before && isDeepStrictEqual(before, next)) return { kind: 'current' };
+  if (before && isDeepStrictEqual(before, next) && !force) return { kind: 'current' };
   const revision = service.revisions.find(({ id }) => id === next.revision);
   if (!revision) return { kind: 'new', name: next.revision };
-  if (sameConfiguration(revision.template, next)) return { kind: 'existing', revision };
+  if (sameConfiguration(revision.template, next) && !force) return { kind: 'existing', revision };
   throw alreadyExists(`Revision named '${revision.id}' with different configuration already exists.`);
 }
 
@@ -39,7 +40,7 @@ export function addRevision(
   service: ServiceState,
   template: Template,
   name: string | undefined,
-  given: { runtime: Runtime; sequence: number; time: string; creator: string | undefined },
+  given: { runtime: Runtime; sequence: number; time: string; creator: string },
 ): RevisionState {
   service.templateGeneration += 1;
   const letter = () => suffixLetters[Math.floor(given.runtime.random() * suffixLetters.length)];

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { JsonObject } from '../../../operator/ports.ts';
-import type { Caller, Cloud, Handlers } from '../cloud.ts';
+import { type Caller, type Cloud, emailOf, type Handlers } from '../cloud.ts';
 import { alreadyExists, denied, exhausted, GcpError } from '../errors.ts';
 import { freshness } from '../freshness.ts';
 import { iamMethods } from '../iamMethods.ts';
@@ -20,6 +20,12 @@ import { listedService, serviceJson, serviceType } from './view.ts';
 const api = 'google.cloud.run.v2.Services';
 /** Of one project and region (https://cloud.google.com/run/quotas). */
 const maxServices = 1000;
+
+/** How a client wants its change made. */
+interface Asked {
+  validateOnly?: boolean;
+  forceNewRevision?: boolean;
+}
 
 /** google.cloud.run.v2.Services: what it accepts and refuses; the rest happens in the rollout. */
 export function serviceHandlers(cloud: Cloud, store: ServiceStore, rollout: Rollout, urls: Urls): Handlers {
@@ -46,13 +52,13 @@ export function serviceHandlers(cloud: Cloud, store: ServiceStore, rollout: Roll
       ...at,
       uid: uuid(runtime),
       sequence: store.next(),
-      sight: freshness(runtime, cloud.settings),
+      sight: freshness(runtime, () => cloud.settings.serviceVisibleMs),
       desired: {},
       generation: 0,
       observedGeneration: 0,
       version: now,
       createTime: timestamp(now),
-      creator: caller.email,
+      creator: emailOf(caller),
       uri: '',
       urls: [],
       taggedUri: () => '',
@@ -67,22 +73,22 @@ export function serviceHandlers(cloud: Cloud, store: ServiceStore, rollout: Roll
   }
 
   /** Checks what a client wants of a service and, unless it is only to be validated, sets it going. */
-  function accept(service: ServiceState, given: Desired, isDry: boolean, caller: Caller): JsonObject {
+  function accept(service: ServiceState, given: Desired, caller: Caller, asked: Asked): JsonObject {
     const desired = withDefaults(given, service.project, cloud.settings.defaultMaxInstances);
     checkService(service.id, desired);
     checkCaller(service, desired, service.generation > 0 ? service.desired : undefined, caller);
     const template = desired.template ?? {};
-    const revision = revisionFor(service, service.desired.template, template);
-    if (isDry) return answer({ ...service, desired });
+    const revision = revisionFor(service, service.desired.template, template, asked.forceNewRevision);
+    if (asked.validateOnly) return answer({ ...service, desired });
     if (service.generation === 0) {
       Object.assign(service, urls.of(service));
       service.taggedUri = tag => urls.tagged?.(service, tag) ?? service.uri.replace('://', `://${tag}---`);
       store.add(service);
     }
-    if (!isDeepStrictEqual(service.desired, desired)) {
+    if (asked.forceNewRevision || !isDeepStrictEqual(service.desired, desired)) {
       if (service.generation > 0) service.version = version(service.version);
       service.generation += 1;
-      service.lastModifier = caller.email;
+      service.lastModifier = emailOf(caller);
     }
     service.desired = desired;
     if (revision.kind !== 'current') {
@@ -93,7 +99,7 @@ export function serviceHandlers(cloud: Cloud, store: ServiceStore, rollout: Roll
           runtime,
           sequence: store.next(),
           time: timestamp(service.version),
-          creator: caller.email,
+          creator: emailOf(caller),
         });
       }
       if (previous && previous !== service.latestCreated) rollout.supersede(previous);
@@ -109,7 +115,7 @@ export function serviceHandlers(cloud: Cloud, store: ServiceStore, rollout: Roll
     return cloud.operations.get(name);
   }
 
-  function create(at: ServiceAddress, given: JsonObject, isDry: boolean, caller: Caller): JsonObject {
+  function create(at: ServiceAddress, given: JsonObject, caller: Caller, asked: Asked): JsonObject {
     checkServiceId(at.id);
     if (store.find(serviceName(at))) throw alreadyExists(`Resource '${at.id}' already exists.`);
     if (store.in(at).length >= maxServices) {
@@ -117,13 +123,13 @@ export function serviceHandlers(cloud: Cloud, store: ServiceStore, rollout: Roll
         `Quota exceeded: project '${at.project.id}' has ${maxServices} services in region '${at.location}', the most there can be.`,
       );
     }
-    return accept(blank(at, caller), structuredClone(settable(given)) as Desired, isDry, caller);
+    return accept(blank(at, caller), structuredClone(settable(given)) as Desired, caller, asked);
   }
 
   return {
     [`${api}.CreateService`]: (request, caller) => {
       const at = { ...store.parseParent(request.parent), id: String(request.serviceId ?? '') };
-      return create(at, request.service as JsonObject, request.validateOnly === true, caller);
+      return create(at, request.service as JsonObject, caller, request);
     },
 
     [`${api}.GetService`]: request => {
@@ -141,20 +147,19 @@ export function serviceHandlers(cloud: Cloud, store: ServiceStore, rollout: Roll
 
     [`${api}.UpdateService`]: (request, caller) => {
       const given = request.service as JsonObject;
-      const isDry = request.validateOnly === true;
       const at = store.parse(given.name);
       const service = store.find(serviceName(at));
       if (!service) {
         if (!request.allowMissing) throw missing('SERVICE', at.id, at);
         const permission = 'run.services.create';
         if (!cloud.permitted(permission, serviceName(at), caller)) throw denied(permission, serviceName(at));
-        return create(at, given, isDry, caller);
+        return create(at, given, caller, request);
       }
       checkNotDeleting(service);
       checkEtag(given.etag, service.id, service.version);
       const mask = request.updateMask as string | undefined;
       const desired = applyMask(service.desired as JsonObject, given, mask) as Desired;
-      return accept(service, desired, isDry, caller);
+      return accept(service, desired, caller, request);
     },
 
     [`${api}.DeleteService`]: request => {

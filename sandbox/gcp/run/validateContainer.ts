@@ -12,6 +12,7 @@ const memoryFor: [cpu: number, min: [text: string, bytes: number], max: [text: s
   [1, ['128Mi', 128 * mi], ['4Gi', 4 * gi]],
   [2, ['128Mi', 128 * mi], ['8Gi', 8 * gi]],
   [4, ['2Gi', 2 * gi], ['16Gi', 16 * gi]],
+  [6, ['4Gi', 4 * gi], ['24Gi', 24 * gi]],
   [8, ['4Gi', 4 * gi], ['32Gi', 32 * gi]],
 ];
 
@@ -81,7 +82,7 @@ function checkLimits(path: string, limits: Record<string, string>, concurrency: 
   const row = memoryFor.find(([cpus]) => cpus === cpu);
   if (!row) {
     throw invalid(
-      `${path}.cpu: Invalid value specified for cpu. Supported values are 1, 2, 4, 8 or a fraction below 1.`,
+      `${path}.cpu: Invalid value specified for cpu. Supported values are 1, 2, 4, 6, 8 or a fraction below 1.`,
     );
   }
   checkMemory(path, cpu, memory, row[1], row[2]);
