@@ -5,6 +5,7 @@ import type { Config } from './config.ts';
 import { errorFields, type Log, type Severity } from './log.ts';
 import type { Model } from './model.ts';
 import { callerGone, internalProblem, Problem, problemBody } from './problem.ts';
+import { pathOf } from './target.ts';
 
 /** The web service as a handler for a `node:http` server. `loadModel` is called at each use and should answer from memory. */
 export function createApp(
@@ -31,12 +32,14 @@ export function createApp(
   app.use(answerErrors(report));
   app.use(cors(config.allowedOrigins));
   app.use(async ctx => {
-    const methods = routes[ctx.path];
+    const path = pathOf(ctx.req.url);
+    const methods = Object.hasOwn(routes, path) ? routes[path] : undefined;
     if (!methods) throw new Problem(404, 'not_found', 'There is GET /health and POST /chat.');
-    const handler = methods[ctx.method === 'HEAD' ? 'GET' : ctx.method];
+    const method = ctx.method === 'HEAD' ? 'GET' : ctx.method;
+    const handler = Object.hasOwn(methods, method) ? methods[method] : undefined;
     if (!handler) {
       const allow = Object.keys(methods).join(', ');
-      throw new Problem(405, 'method_not_allowed', `${ctx.path} takes ${allow}.`, { Allow: allow });
+      throw new Problem(405, 'method_not_allowed', `${path} takes ${allow}.`, { Allow: allow });
     }
     await handler(ctx);
   });
@@ -57,7 +60,7 @@ function observe(log: Log): Middleware {
       const status = gone ? callerGone.status : ctx.res.statusCode;
       log(severityOf(status, ctx.state.code), `${ctx.method} ${status}`, {
         method: ctx.method,
-        path: ctx.path.slice(0, 100),
+        path: pathOf(ctx.req.url).slice(0, 100),
         status,
         ms: Math.round((performance.now() - start) * 10) / 10,
         requestId: ctx.state.id,

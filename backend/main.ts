@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { readConfig } from './config.ts';
 import { createLog, errorFields, scrubber } from './log.ts';
-import { startBackend } from './server.ts';
+import { type Backend, startBackend } from './server.ts';
 
 // Cloud Run kills 10 s after its SIGTERM (container contract); the last second is for going.
 const graceMs = 9000;
@@ -11,31 +11,35 @@ const startedMs = 1000;
 const scrub = scrubber([process.env.OPENAI_API_KEY ?? '', process.env.OPENAI_API_KEY?.trim() ?? '']);
 const log = createLog(line => process.stdout.write(line), scrub);
 
-const die = (error: unknown) => {
-  log('ERROR', 'uncaught error', errorFields(error));
-  process.exit(1);
+let starting: Promise<Backend> | undefined;
+let stopping = false;
+const stop = async (why: Record<string, string>, code: number) => {
+  if (stopping) return;
+  stopping = true;
+  log('INFO', 'stopping', why);
+  const finished = await (await starting)?.close(graceMs);
+  log(finished ? 'INFO' : 'WARNING', finished ? 'stopped' : 'stopped, some requests were cut');
+  process.exit(code);
 };
-process.on('uncaughtException', die);
-process.on('unhandledRejection', die);
+
+// A rejected promise leaves only its own request undone. After an exception outside of any promise the state of the process is
+// unknown: it takes nothing new, lets the answers under way finish, and ends.
+process.on('unhandledRejection', error => log('ERROR', 'unhandled rejection', errorFields(error)));
+process.on('uncaughtException', error => {
+  log('ERROR', 'uncaught error', errorFields(error));
+  stop({ error: 'uncaught' }, 1).catch(() => process.exit(1));
+});
+// Nobody reads the log any more: no reason to stop answering.
+process.stdout.on('error', () => {});
 
 try {
   const config = readConfig(process.env);
   // Diagnostic reports and child processes would carry it on.
   delete process.env.OPENAI_API_KEY;
   process.report.excludeEnv = true;
-  const starting = startBackend(config, log, scrub);
-
-  let stopping = false;
-  const stop = async (signal: string) => {
-    if (stopping) return;
-    stopping = true;
-    log('INFO', 'stopping', { signal });
-    const finished = await (await starting).close(graceMs);
-    log(finished ? 'INFO' : 'WARNING', finished ? 'stopped' : 'stopped, some requests were cut');
-    process.exit(0);
-  };
-  process.once('SIGTERM', stop);
-  process.once('SIGINT', stop);
+  starting = startBackend(config, log, scrub);
+  process.once('SIGTERM', signal => void stop({ signal }, 0));
+  process.once('SIGINT', signal => void stop({ signal }, 0));
 
   const { port } = await starting;
   log('INFO', 'listening', { port, model: config.model });

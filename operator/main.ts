@@ -1,11 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
+import type { Registry } from 'prom-client';
 import packageJson from '../package.json' with { type: 'json' };
+import { catchBugs, type OnBug } from './bugs.ts';
 import { createGcpClient } from './gcp/client.ts';
 import { endpointsFrom } from './gcp/endpoints.ts';
 import { instrument } from './gcp/instrument.ts';
 import { createKubeApi, loadKubeConfig } from './kube/client.ts';
-import { createEventRecorder } from './kube/events.ts';
+import { createEventRecorder, type EventRecorder } from './kube/events.ts';
 import { type LeaderElection, startLeaderElection } from './kube/leases.ts';
 import { NAMESPACES } from './kube/resources.ts';
 import { createLog, type Log } from './log.ts';
@@ -22,6 +24,8 @@ const LEASE = 'aitenant-operator';
 /** How long a stop waits for calls under way; less than the pod's grace period. */
 const STOP_MS = 25_000;
 
+const IDLE = { depth: { edit: 0, retry: 0, resync: 0 }, running: 0, scheduled: 0, longestRunMs: 0 };
+
 async function main(options: Options): Promise<void> {
   const log = createLog(options.logLevel, runtime.now, line => process.stdout.write(line));
   const config = loadKubeConfig();
@@ -32,29 +36,31 @@ async function main(options: Options): Promise<void> {
   let election: LeaderElection | undefined;
   let operator: Operator | undefined;
   const mayAct = () => !options.leaderElect || election?.isLeader() === true;
-  const idle = { depth: { edit: 0, retry: 0, resync: 0 }, running: 0, scheduled: 0, longestRunMs: 0 };
-  const metrics = createMetrics(
-    () => operator?.stats() ?? idle,
-    mayAct,
-    runtime.now,
-    () => operator?.stretched() ?? [],
-    () => operator?.budgets() ?? [],
-  );
+  const stats = () => operator?.stats() ?? IDLE;
+  const stretched = () => operator?.stretched() ?? [];
+  const budgets = () => operator?.budgets() ?? [];
+  const metrics = createMetrics(stats, mayAct, runtime.now, stretched, budgets);
 
-  await serve(options.healthAddress, async path => {
-    if (path === '/healthz') return { status: 200, body: 'ok\n' };
-    if (path !== '/readyz') return undefined;
-    // A replica that waits for its term is ready: it could take over.
-    return operator?.isSynced() ? { status: 200, body: 'ok\n' } : { status: 503, body: 'the caches are filling\n' };
-  });
-  await serve(options.metricsAddress, async path =>
-    path === '/metrics'
-      ? { status: 200, type: metrics.registry.contentType, body: await metrics.registry.metrics() }
-      : undefined,
-  );
+  let stopping = false;
+  let events: EventRecorder | undefined;
+  const stop = async (why: string, code: number) => {
+    if (stopping) return;
+    stopping = true;
+    log('info', 'stopping', { why });
+    runtime.after(STOP_MS, () => process.exit(1));
+    await operator?.stop();
+    await election?.stop();
+    await events?.stop(2_000);
+    google.close();
+    await kube.close();
+    process.exit(code);
+  };
+  for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => void stop(signal, 0));
+  const onBug = catchBugs(log, metrics.onBug, () => void stop('a bug', 1));
+  await servePorts(options, metrics.registry, () => operator?.isSynced() === true, onBug);
 
   const clusterId = options.clusterId ?? (await kubeSystemUid(kube, log));
-  const events = createEventRecorder({ api: kube, runtime, component: 'aitenant-operator', instance: hostname() });
+  events = createEventRecorder({ api: kube, runtime, component: 'aitenant-operator', instance: hostname() });
   operator = createOperator({
     kube,
     gcp: instrument(google.call, runtime, { after: metrics.onCall }),
@@ -72,42 +78,46 @@ async function main(options: Options): Promise<void> {
   });
   const running = operator;
 
-  let stopping = false;
-  const stop = async (why: string, code: number) => {
-    if (stopping) return;
-    stopping = true;
-    log('info', 'stopping', { why });
-    runtime.after(STOP_MS, () => process.exit(1));
-    await running.stop();
-    await election?.stop();
-    await events.stop(2_000);
-    google.close();
-    await kube.close();
-    process.exit(code);
-  };
-  process.on('SIGTERM', () => void stop('SIGTERM', 0));
-  process.on('SIGINT', () => void stop('SIGINT', 0));
-
   await running.synced;
   log('info', 'ready', { clusterId, workers: options.workers, leaderElect: options.leaderElect });
   if (!options.leaderElect) {
     running.start();
     return;
   }
+  const onElected = () => {
+    log('info', 'leading', { identity });
+    running.start();
+  };
+  // What it knows may be out of date by the time it leads again: a fresh process is the safest start.
+  const onLost = () => void stop('the lease was lost', 1);
   election = startLeaderElection({
     api: kube,
     runtime,
-    namespace: process.env.POD_NAMESPACE ?? config.getContextObject(config.getCurrentContext())?.namespace ?? 'default',
     name: LEASE,
     identity,
-    onElected: () => {
-      log('info', 'leading', { identity });
-      running.start();
-    },
-    // What it knows may be out of date by the time it leads again: a fresh process is the safest start.
-    onLost: () => void stop('the lease was lost', 1),
+    onElected,
+    onLost,
+    namespace: process.env.POD_NAMESPACE ?? config.getContextObject(config.getCurrentContext())?.namespace ?? 'default',
     onProblem: (message, status) => log('warn', message, status ? { code: status.code } : {}),
   });
+}
+
+async function servePorts(
+  { healthAddress, metricsAddress }: Options,
+  registry: Registry,
+  isSynced: () => boolean,
+  onBug: OnBug,
+): Promise<void> {
+  const health = async (path: string) => {
+    if (path === '/healthz') return { status: 200, body: 'ok\n' };
+    if (path !== '/readyz') return undefined;
+    // A replica that waits for its term is ready: it could take over.
+    return isSynced() ? { status: 200, body: 'ok\n' } : { status: 503, body: 'the caches are filling\n' };
+  };
+  const metrics = async (path: string) =>
+    path === '/metrics' ? { status: 200, type: registry.contentType, body: await registry.metrics() } : undefined;
+  await serve(healthAddress, health, onBug);
+  await serve(metricsAddress, metrics, onBug);
 }
 
 /** The cluster's identity; waits for the API server for as long as it takes. */

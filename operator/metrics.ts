@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { BugKind } from './bugs.ts';
 import type { CallEnd } from './gcp/instrument.ts';
 import type { Quota } from './gcp/quota.ts';
 import type { Priority, Queue, QueueHooks } from './kube/queue.ts';
@@ -116,6 +117,13 @@ export function createMetrics(
     buckets: [0.01, 0.05, 0.1, 0.5, 1, 5, 15, 30],
     registers,
   });
+  const bugs = new Counter({
+    name: 'aitenant_bugs_total',
+    help: 'Errors in the code of the operator itself, each with a log line: in a request to its ports, a rejected promise, an exception.',
+    labelNames: ['kind'],
+    registers,
+  });
+  for (const kind of ['request', 'unhandledRejection', 'uncaughtException'] as const) bugs.inc({ kind }, 0);
   const tenants = new Map<string, { reason: string; since: number }>();
   new Gauge({
     name: 'aitenant_tenants',
@@ -157,6 +165,7 @@ export function createMetrics(
   return {
     registry,
     queueHooks,
+    onBug: (kind: BugKind) => bugs.inc({ kind }),
     onCall({ api, method, code, durationMs }: CallEnd): void {
       const short = method.split('.').at(-1) ?? method;
       calls.inc({ api, method: short, code });

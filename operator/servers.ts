@@ -1,21 +1,47 @@
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { OnBug } from './bugs.ts';
 
 export type Handler = (path: string) => Promise<{ status: number; type?: string; body: string } | undefined>;
 
-/** Serves GET requests at `HOST:PORT` (`:8080`: every address). `0` or nothing: no server. Rejects if it cannot listen. */
-export async function serve(address: string, handler: Handler): Promise<Server | undefined> {
+/** Open connections of one port. Beyond it the oldest one is closed, so that a flood never keeps a new probe or scrape out. */
+const MAX_CONNECTIONS = 200;
+/** The whole request must arrive within this; a probe or a scrape sends its few hundred bytes at once. */
+const REQUEST_MS = 5_000;
+/** A connection without any traffic is closed after this: longer than Prometheus' usual scrape interval of 30 s. */
+const IDLE_MS = 65_000;
+
+/**
+ * Serves GET requests at `HOST:PORT` (`:8080`: every address). `0` or nothing: no server. Rejects if it cannot listen.
+ * No request ends the process: what a handler throws is reported to `onBug` and answered 500. On an address of this machine only
+ * (127.0.0.1, ::1) requests that a browser sends for a page of another name are refused (DNS rebinding).
+ */
+export async function serve(address: string, handler: Handler, onBug: OnBug): Promise<Server | undefined> {
   if (address === '' || address === '0') return undefined;
   const { host, port } = parseAddress(address);
-  const server = createServer(async (request, response) => {
-    const path = new URL(request.url ?? '/', 'http://localhost').pathname;
-    const answer =
-      request.method === 'GET' || request.method === 'HEAD'
-        ? await handler(path).catch(() => ({ status: 500, body: 'internal error\n' }))
-        : { status: 405, body: 'method not allowed\n' };
-    const { status, body, type = 'text/plain; charset=utf-8' } = { type: undefined, ...(answer ?? NOT_FOUND) };
-    response.writeHead(status, { 'Content-Type': type }).end(request.method === 'HEAD' ? undefined : body);
+  const isLocal = host !== undefined && isLocalName(host);
+  const answerTo = async (request: IncomingMessage) => {
+    if (isLocal && !isLocalName(request.headers.host ?? '')) return FORBIDDEN;
+    if (request.method !== 'GET' && request.method !== 'HEAD') return METHOD_NOT_ALLOWED;
+    return (await handler(pathOf(request.url ?? '/'))) ?? NOT_FOUND;
+  };
+  const server = createServer({ connectionsCheckingInterval: 1_000, maxHeaderSize: 8_192 }, (request, response) => {
+    answerTo(request)
+      .catch((error: unknown) => {
+        onBug('request', error);
+        return INTERNAL_ERROR;
+      })
+      .then(answer => send(request, response, answer))
+      .catch((error: unknown) => {
+        onBug('request', error);
+        response.destroy();
+      });
   });
-  server.requestTimeout = 10_000;
+  server.headersTimeout = REQUEST_MS;
+  server.requestTimeout = REQUEST_MS;
+  server.keepAliveTimeout = IDLE_MS;
+  server.timeout = IDLE_MS;
+  boundConnections(server);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, host, resolve);
@@ -24,6 +50,42 @@ export async function serve(address: string, handler: Handler): Promise<Server |
 }
 
 const NOT_FOUND = { status: 404, body: 'not found\n' };
+const METHOD_NOT_ALLOWED = { status: 405, body: 'method not allowed\n' };
+const INTERNAL_ERROR = { status: 500, body: 'internal error\n' };
+const FORBIDDEN = { status: 403, body: 'this port answers to the names of this machine only\n' };
+
+function send(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { status, body, type = 'text/plain; charset=utf-8' }: { status: number; body: string; type?: string },
+): void {
+  response.writeHead(status, { 'Content-Type': type }).end(request.method === 'HEAD' ? undefined : body);
+}
+
+/** Closes the oldest connection when there are more than `MAX_CONNECTIONS`. A Set is iterated in the order of insertion. */
+function boundConnections(server: Server): void {
+  const open = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    open.add(socket);
+    socket.once('close', () => open.delete(socket));
+    const [oldest] = open;
+    if (open.size > MAX_CONNECTIONS) oldest?.destroy();
+  });
+}
+
+/**
+ * The path of a request target in any form that HTTP has (RFC 9112, 3.2). By hand, because `URL` throws for some of them.
+ * An authority (CONNECT) and `*` are returned as they are; no path is equal to them.
+ */
+export function pathOf(target: string): string {
+  const path = target.replace(/^[a-z][a-z\d+.-]*:\/\/[^/?#]*/i, '').replace(/[?#].*$/s, '');
+  return path === '' ? '/' : path;
+}
+
+/** Whether a host, with or without a port, can only mean this machine. */
+export function isLocalName(host: string): boolean {
+  return /^(localhost|127(\.\d{1,3}){3}|\[::1\]|::1)(:\d+)?$/i.test(host);
+}
 
 function parseAddress(address: string): { host?: string; port: number } {
   const at = address.lastIndexOf(':');

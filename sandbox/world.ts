@@ -1,4 +1,4 @@
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join, relative, resolve } from 'node:path';
 import { parse } from 'yaml';
@@ -16,6 +16,7 @@ import { startOpenAi } from './openai/server.ts';
 import { startOperator } from './operatorProcess.ts';
 import type { Options } from './options.ts';
 import { Failure, type Step } from './progress.ts';
+import { claimStateFolder } from './stateFolder.ts';
 
 export const PROJECT = { id: 'demo-project', number: '123456789012' };
 /** For tenants in several projects. */
@@ -180,11 +181,7 @@ function operatorEnv(kubeconfig: string | undefined, cloudUrl: string): Record<s
 
 /** Makes the folder; throws `Failure` if another sandbox uses it: the address in its exports still answers. */
 async function openState(state: string, envFile: string): Promise<void> {
-  try {
-    await mkdir(state, { recursive: true });
-  } catch (error) {
-    throw new Failure(`The state folder ${state} can't be made: ${(error as Error).message}`);
-  }
+  await claimStateFolder(state);
   const left = await readFile(envFile, 'utf8').catch(() => '');
   const [, url] = /OVERRIDES_RUN=(http:\S+)/.exec(left) ?? [];
   if (url === undefined) return;

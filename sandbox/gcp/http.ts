@@ -1,6 +1,7 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { GcpStatus, Json, JsonObject } from '../../operator/ports.ts';
+import { createLocalServer, readBody } from '../localServer.ts';
 import type { GcpCore } from './core.ts';
 import { CODES, GcpError, invalid } from './errors.ts';
 import { type Method, protoRegistry } from './protos.ts';
@@ -65,9 +66,8 @@ export async function startGcpServer(options: { core: GcpCore; port?: number; ho
   const match = createRouter(protoRegistry().methods.values());
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    // By hand: `URL` resolves `..`, and refuses the host that gcloud makes of a region and an address. gcloud sends whole
-    // URLs, as to a proxy (see env.ts).
-    const [, path = '/', query = ''] = request.url?.match(/^(?:https?:\/\/[^/?#]*)?([^?#]*)(?:\?([^#]*))?/) ?? [];
+    // By hand: `URL` resolves `..`.
+    const [, path = '/', query = ''] = request.url?.match(/^([^?#]*)(?:\?([^#]*))?/) ?? [];
     const parameters = new URLSearchParams(query);
     const verb = verbOf(request);
     if (!['GET', 'POST', 'PUT', 'PATCH', 'DELETE'].includes(verb)) {
@@ -107,7 +107,14 @@ export async function startGcpServer(options: { core: GcpCore; port?: number; ho
     }
   }
 
-  const server = createServer((request, response) => {
+  const guard = {
+    pages: 'own',
+    // gcloud has this server as its proxy, and puts a region before the address: REGION-127.0.0.1 (env.ts). No DNS name ends
+    // in a number.
+    alsoHost: /^[a-z0-9-]+-127\.0\.0\.1(:\d+)?$/,
+    refuse: (response: ServerResponse, message: string) => fail(response, { code: 'PERMISSION_DENIED', message }),
+  } as const;
+  const server = createLocalServer(guard, (request, response) => {
     answer(request, response).catch((error: unknown) => {
       console.error(error);
       if (response.headersSent) response.destroy();
@@ -152,21 +159,19 @@ function callerOf(authorization: string | undefined): { email?: string } {
 }
 
 async function bodyOf(request: IncomingMessage): Promise<JsonObject | undefined> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size <= MAX_BODY_BYTES) chunks.push(chunk);
-  }
-  if (size > MAX_BODY_BYTES) throw invalid(`Request payload size exceeds the limit: ${MAX_BODY_BYTES} bytes.`);
-  if (size === 0) return undefined;
-  const type = request.headers['content-type'] ?? 'application/json';
-  if (!/^application\/(.+\+)?json\b/i.test(type)) {
-    throw invalid(`Unsupported Content-Type '${type}': send application/json.`);
+  const bytes = await readBody(request, MAX_BODY_BYTES);
+  if (!bytes) throw invalid(`Request payload size exceeds the limit: ${MAX_BODY_BYTES} bytes.`);
+  if (bytes.length === 0) return undefined;
+  const type = request.headers['content-type'];
+  // Without a type too: a page of a browser can send such a body to any address, without asking first.
+  if (!/^application\/(.+\+)?json\b/i.test(type ?? '')) {
+    throw invalid(
+      `${type ? `Unsupported Content-Type '${type}'` : 'No Content-Type'}: send Content-Type: application/json.`,
+    );
   }
   let body: unknown;
   try {
-    body = JSON.parse(Buffer.concat(chunks).toString());
+    body = JSON.parse(bytes.toString());
   } catch {
     throw invalid('Invalid JSON payload received. Unexpected token.');
   }

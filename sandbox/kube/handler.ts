@@ -31,7 +31,8 @@ interface Parts {
 export function createHandler({ registry, verbs, reads, run, runtime }: Parts) {
   return async function handle(request: KubeRequest): Promise<KubeResponse> {
     try {
-      const url = new URL(request.url, 'http://kubernetes');
+      // Not as relative to a base: `//` would then begin an authority.
+      const url = new URL(`http://kubernetes${request.url}`);
       const target = targetOf(registry, url.pathname);
       if (!target) return answerAbout(registry, request, url);
       return await serve(request, url.searchParams, target);

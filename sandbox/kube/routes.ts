@@ -5,7 +5,7 @@ import type { Target } from './types.ts';
 
 /** The resource that a path names; undefined where it names none. */
 export function targetOf(registry: Registry, pathname: string): Target | undefined {
-  const segments = pathname.split('/').filter(Boolean).map(decodeURIComponent);
+  const segments = pathname.split('/').filter(Boolean).map(decoded);
   const group = segments[0] === 'apis' ? segments[1] : segments[0] === 'api' ? '' : undefined;
   if (group === undefined) return undefined;
   const [versionName, ...rest] = segments.slice(group ? 2 : 1);
@@ -29,6 +29,14 @@ export function targetOf(registry: Registry, pathname: string): Target | undefin
   // A namespaced object is reached by its namespace only; collections also across all.
   if (def.namespaced && namespace === undefined && name !== undefined) return undefined;
   return { def, version, namespace, name, subresource: subresource && 'status' };
+}
+
+function decoded(segment: string): string {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    throw badRequest(`invalid URL escape in ${JSON.stringify(segment.slice(0, 100))}`);
+  }
 }
 
 /** What the request does; undefined where the resource has no such verb. */

@@ -1,9 +1,11 @@
 import { mkdir, writeFile } from 'node:fs/promises';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { dirname } from 'node:path';
 import { stringify } from 'yaml';
+import { createLocalServer, hasBodyOfAnyPage, readBody } from '../localServer.ts';
 import type { KubeCore } from './core.ts';
+import { failure, type StatusError, unsupportedMediaType } from './status.ts';
 
 export interface KubeServer {
   /** Such as `http://127.0.0.1:6443`. */
@@ -14,9 +16,9 @@ export interface KubeServer {
 
 /** Serves `core` as plain HTTP on 127.0.0.1. `port` 0 takes a free one. Rejects if the port is taken. */
 export async function startKubeServer({ core, port = 0 }: { core: KubeCore; port?: number }): Promise<KubeServer> {
-  const server = createServer((request, response) => {
-    respond(core, request, response).catch(error => response.destroy(error));
-  });
+  const refuse = (response: ServerResponse, message: string) =>
+    refuseWith(response, failure(403, 'Forbidden', message));
+  const server = createLocalServer({ pages: 'own', refuse }, (request, response) => respond(core, request, response));
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, '127.0.0.1', resolve);
@@ -32,8 +34,15 @@ export async function startKubeServer({ core, port = 0 }: { core: KubeCore; port
 }
 
 async function respond(core: KubeCore, request: IncomingMessage, response: ServerResponse) {
-  const chunks: Buffer[] = [];
-  for await (const chunk of request) chunks.push(chunk);
+  if (hasBodyOfAnyPage(request)) {
+    request.resume();
+    return refuseWith(response, unsupportedMediaType(TYPES));
+  }
+  const body = await readBody(request, MAX_BODY);
+  if (!body) {
+    const message = `Request entity too large: limit is ${MAX_BODY}`;
+    return refuseWith(response, failure(413, 'RequestEntityTooLarge', message));
+  }
   const headers = Object.fromEntries(
     Object.entries(request.headers).map(([name, value]) => [name, Array.isArray(value) ? value.join(', ') : value]),
   );
@@ -41,7 +50,7 @@ async function respond(core: KubeCore, request: IncomingMessage, response: Serve
     method: request.method ?? 'GET',
     url: request.url ?? '/',
     headers,
-    body: chunks.length ? bodyOf(Buffer.concat(chunks), headers['content-type']) : undefined,
+    body: body.length ? bodyOf(body, headers['content-type']) : undefined,
   });
   if ('lost' in answer) {
     response.destroy();
@@ -55,6 +64,14 @@ async function respond(core: KubeCore, request: IncomingMessage, response: Serve
   response.flushHeaders();
   const stop = answer.start({ write: chunk => response.write(chunk), end: () => response.end() });
   response.on('close', stop);
+}
+
+/** kube-apiserver's limit of a request's body. */
+const MAX_BODY = 3 * 1024 * 1024;
+const TYPES = ['application/json', 'application/yaml', 'application/vnd.kubernetes.protobuf'];
+
+function refuseWith(response: ServerResponse, { status }: StatusError): void {
+  response.writeHead(status.code, { 'Content-Type': 'application/json' }).end(`${JSON.stringify(status)}\n`);
 }
 
 const bodyOf = (bytes: Buffer, type = '') => (type.includes('protobuf') ? bytes : bytes.toString());

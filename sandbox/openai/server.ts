@@ -1,7 +1,8 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Runtime } from '../../operator/ports.ts';
 import { realRuntime, sleep } from '../../operator/runtime.ts';
+import { createLocalServer, hasBodyOfAnyPage, readBody } from '../localServer.ts';
 import { answerTo, type ChatRequest, chunkObjects, completionObject, models, readChatRequest } from './chat.ts';
 import { badRequest, type OpenAiError, rateLimited, refusedKey, serverError } from './errors.ts';
 
@@ -79,7 +80,8 @@ export async function startOpenAi(options: OpenAiOptions = {}): Promise<OpenAi> 
     connections: 0,
   };
 
-  const server = createServer(async (req, res) => {
+  const forbidden = (res: ServerResponse, message: string) => refuse(res, { ...badRequest(message), status: 403 });
+  const server = createLocalServer({ pages: 'own', refuse: forbidden }, async (req, res) => {
     counters.requests += 1;
     counters.inFlight += 1;
     counters.maxInFlight = Math.max(counters.maxInFlight, counters.inFlight);
@@ -100,9 +102,13 @@ export async function startOpenAi(options: OpenAiOptions = {}): Promise<OpenAi> 
       return refuse(res, refusedKey(key));
     }
     if (path === '/v1/chat/completions' && req.method === 'POST') {
-      const body = await readText(req).catch(() => undefined);
-      if (body === undefined) return;
-      const request = readChatRequest(body);
+      if (hasBodyOfAnyPage(req)) {
+        req.resume();
+        return refuse(res, badRequest('Send the body as JSON, with the header Content-Type: application/json.'));
+      }
+      const body = await readBody(req, MAX_BODY).catch(() => undefined);
+      if (body === undefined) return void res.destroy();
+      const request = readChatRequest(body.toString());
       if ('status' in request) return refuse(res, request);
       return complete(res, request, id, gone);
     }
@@ -163,6 +169,9 @@ export async function startOpenAi(options: OpenAiOptions = {}): Promise<OpenAi> 
   };
 }
 
+/** More than any request to a chat model is long. */
+const MAX_BODY = 32 * 1024 * 1024;
+
 /** What everything but chat completions is answered. */
 function answerElse(method: string, path: string): { status: number; body: object } {
   const model = (id: string) => ({ id, object: 'model', created: 1_677_610_602, owned_by: 'openai' });
@@ -203,10 +212,4 @@ function drained(res: ServerResponse): Promise<void> {
     };
     res.on('drain', done).on('close', done);
   });
-}
-
-async function readText(req: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of req) chunks.push(chunk);
-  return Buffer.concat(chunks).toString('utf8');
 }

@@ -9,6 +9,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type OpenAi, startOpenAi } from '../../sandbox/openai/server.ts';
 
+import { sendRaw } from '../fuzz/targetForms.ts';
+
 /** The backend as its image starts it, under callers who mean ill, and when it dies. */
 
 const ROOT = new URL('../../', import.meta.url).pathname;
@@ -137,6 +139,43 @@ describe('slow callers', () => {
     await expect.poll(() => model.counters, { timeout: 20_000 }).toMatchObject({ inFlight: 0, aborted: 200 });
     model.settings.repeat = 1;
     expect((await chat()).status).toBe(200);
+  });
+});
+
+describe('what no handler catches', () => {
+  const plant = (code: string) => ({
+    NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(`process.on('SIGUSR2', () => { ${code} });`)}`,
+  });
+  test('a request target of any form is answered, and nobody else notices', async () => {
+    await start();
+    model.settings.latencyMs = 1_500;
+    const asked = chat();
+    await expect.poll(() => model.counters.inFlight, { timeout: 10_000 }).toBe(1);
+    for (const target of ['http://[', 'http://a:b', '//', '//[', '*', 'a:1', '/%', 'http:']) {
+      await sendRaw(port, `GET ${target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`, 2_000);
+    }
+    expect((await asked).status).toBe(200);
+    expect(child.exitCode).toBeNull();
+    expect(output).not.toMatch(/uncaught|unhandled|unexpected/);
+  });
+
+  test('a rejected promise is logged and survived', async () => {
+    await start(plant(`Promise.reject(new Error('planted'))`));
+    child.kill('SIGUSR2');
+    await expect.poll(() => output).toContain('"unhandled rejection"');
+    expect((await chat()).status).toBe(200);
+  });
+
+  test('an exception is logged, and what is under way finishes before the process ends with 1', async () => {
+    await start(plant(`throw new Error('planted')`));
+    model.settings.latencyMs = 1_500;
+    const asked = chat();
+    await expect.poll(() => model.counters.inFlight, { timeout: 10_000 }).toBe(1);
+    child.kill('SIGUSR2');
+    await expect.poll(() => output).toContain('"uncaught error"');
+    expect((await asked).status).toBe(200);
+    if (child.exitCode === null) await once(child, 'exit');
+    expect(child.exitCode).toBe(1);
   });
 });
 

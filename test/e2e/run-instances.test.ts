@@ -213,7 +213,18 @@ describe('a request', () => {
       'Host: evil.example',
       here.uri as string,
     ]);
-    expect(status).toBe('404');
+    expect(status).toBe('403');
+  });
+
+  test('its process gets no variable that decides which code this machine runs, and listens on this machine only', async () => {
+    const planted = `--import=data:text/javascript,${encodeURIComponent('process.env.PLANTED = "yes"')}`;
+    const variables = { NODE_OPTIONS: planted, LD_PRELOAD: '/x.so', PATH: '/x', HOST: '0.0.0.0', HARMLESS: 'kept' };
+    const env = Object.entries(variables).map(([name, value]) => ({ name, value }));
+    const service = await world.deploy('web', { env });
+    const { env: seen } = await call(service);
+    expect(seen).toMatchObject({ HARMLESS: 'kept', HOST: '127.0.0.1' });
+    for (const name of ['NODE_OPTIONS', 'LD_PRELOAD', 'PLANTED']) expect(seen).not.toHaveProperty(name);
+    expect(seen.PATH).not.toBe('/x');
   });
 
   it('reaches this repository’s backend under its image’s name, with defaults that its service does not show', async () => {

@@ -1,11 +1,13 @@
 import { parseArgs } from 'node:util';
 import { fuzzBackend } from './backend.ts';
 import { fuzz, randomFrom } from './fuzzer.ts';
+import { fuzzPorts } from './ports.ts';
 import { targets } from './targets.ts';
 
 const BACKEND = 'requests to the backend';
+const PORTS = 'ports: hostile requests to every HTTP port';
 
-/** `npm run fuzz -- [--seconds N] [--seed S] [NAME…]`: each parser of ours, guided by coverage, and the backend, for so long. */
+/** `npm run fuzz -- [--seconds N] [--seed S] [NAME…]`: each parser of ours, guided by coverage, the backend and every HTTP port, for so long. */
 const { values, positionals } = parseArgs({
   options: { seconds: { type: 'string', default: '30' }, seed: { type: 'string', default: String(Date.now() % 1e9) } },
   allowPositionals: true,
@@ -39,4 +41,9 @@ if (isChosen(BACKEND)) {
       shot?.pieces.map(piece => piece.toString('latin1').slice(0, 2_000)),
       what,
     );
+}
+if (isChosen(PORTS)) {
+  const { requests, failures } = await fuzzPorts(seed, until());
+  console.log(`${String(requests).padEnd(30)}${PORTS}`);
+  for (const { what, request } of failures) fails(request, what);
 }

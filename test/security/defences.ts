@@ -456,4 +456,83 @@ export const DEFENCES: readonly Defence[] = [
     find: "    '--ignore-scripts',\n",
     replace: '',
   },
+  // ---------------------------------------------------------------------------- ports: operator, backend, sandbox
+  {
+    shownBy: ['e2e/operator-ports.test.ts', 'a request target of any form is answered and leaves the process running'],
+    file: 'operator/servers.ts',
+    find: "handler(pathOf(request.url ?? '/'))",
+    replace: "handler(new URL(request.url ?? '/', 'http://localhost').pathname)",
+  },
+  {
+    shownBy: [
+      'e2e/operator-ports.test.ts',
+      'a flood of half-open requests never keeps a probe out, and each of them is cut off',
+    ],
+    file: 'operator/servers.ts',
+    find: '  boundConnections(server);\n',
+    replace: '',
+  },
+  {
+    shownBy: ['e2e/operator-ports.test.ts', 'a rejected promise that nobody handles is logged, counted and survived'],
+    file: 'operator/bugs.ts',
+    find: "  process.on('unhandledRejection', error => onBug('unhandledRejection', error));\n",
+    replace: '',
+  },
+  {
+    shownBy: ['e2e/backend-hostile.test.ts', 'a request target of any form is answered, and nobody else notices'],
+    file: 'backend/app.ts',
+    find: 'path: pathOf(ctx.req.url).slice(0, 100),',
+    replace: 'path: ctx.path.slice(0, 100),',
+  },
+  {
+    shownBy: [
+      'e2e/backend-hostile.test.ts',
+      'an exception is logged, and what is under way finishes before the process ends with 1',
+    ],
+    file: 'backend/main.ts',
+    find: "  stop({ error: 'uncaught' }, 1).catch(() => process.exit(1));",
+    replace: '  process.exit(1);',
+  },
+  {
+    shownBy: ['unit/sandbox-browser.test.ts', 'to no other name, in Host or in an absolute target: DNS rebinding'],
+    file: 'sandbox/localServer.ts',
+    find: 'authority === undefined ? [host] : [host, authority]',
+    replace: '[]',
+  },
+  {
+    shownBy: [
+      'e2e/operator-ports.test.ts',
+      'on an address of this machine it answers to no other name; on every address to any, as kubelet and Prometheus need',
+    ],
+    file: 'operator/servers.ts',
+    find: "    if (isLocal && !isLocalName(request.headers.host ?? '')) return FORBIDDEN;\n",
+    replace: '',
+  },
+  {
+    shownBy: ['unit/sandbox-browser.test.ts', 'refuses what pages of others send, whatever the method'],
+    file: 'sandbox/localServer.ts',
+    find: "  if (headers['sec-fetch-site'] === 'cross-site') return 'This port takes no requests from pages of other sites.';\n",
+    replace: '',
+  },
+  {
+    shownBy: [
+      'unit/sandbox-browser.test.ts',
+      'a body that a browser sends without asking first (no type, text, form) changes nothing',
+    ],
+    file: 'sandbox/kube/server.ts',
+    find: '  if (hasBodyOfAnyPage(request)) {',
+    replace: '  if (false as boolean) {',
+  },
+  {
+    shownBy: ['unit/sandbox-browser.test.ts', 'gets no variable from a template that decides which code runs'],
+    file: 'sandbox/gcp/instances/images.ts',
+    find: '  const left = Object.keys(env).filter(name => DECIDES_CODE.test(name));',
+    replace: '  const left: string[] = [];',
+  },
+  {
+    shownBy: ['unit/sandbox-browser.test.ts', 'with files of somebody else is refused and left as it is'],
+    file: 'sandbox/stateFolder.ts',
+    find: '  if (entries.length > 0 && !(await isOfEarlierVersion(state))) {',
+    replace: '  if (entries.length > 0 && (await isOfEarlierVersion(state))) {',
+  },
 ];

@@ -10,8 +10,8 @@ const ROOMS: Record<string, { files: RegExp; packages: boolean }> = {
   operator: { files: /^(schema\/.*|package\.json)$/, packages: true },
   backend: { files: /^$/, packages: true },
   schema: { files: /^$/, packages: true },
-  'sandbox/gcp': { files: /^operator\/(ports|runtime)\.ts$/, packages: true },
-  'sandbox/kube': { files: /^(operator\/(ports|runtime)\.ts|schema\/.*)$/, packages: true },
+  'sandbox/gcp': { files: /^(operator\/(ports|runtime)|sandbox\/localServer)\.ts$/, packages: true },
+  'sandbox/kube': { files: /^(operator\/(ports|runtime)\.ts|sandbox\/localServer\.ts|schema\/.*)$/, packages: true },
 };
 
 /** Clients of Google Cloud and Kubernetes: each in the one room that talks to it. */

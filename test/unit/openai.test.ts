@@ -11,7 +11,7 @@ async function given(options: OpenAiOptions = {}) {
   const post = (body: unknown, key = 'sk-good') =>
     fetch(`${openai?.url}/chat/completions`, {
       method: 'POST',
-      headers: { Authorization: `Bearer ${key}` },
+      headers: { Authorization: `Bearer ${key}`, 'Content-Type': 'application/json' },
       body: typeof body === 'string' ? body : JSON.stringify(body),
     });
   return { openai, client, post };

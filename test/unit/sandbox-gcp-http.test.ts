@@ -257,8 +257,9 @@ describe('HTTP', () => {
     await expect.poll(() => core.requestLog[0]?.code).toBe('CANCELLED');
   });
 
-  test('as gcloud’s proxy it serves absolute URLs with any host and lets nothing out', async () => {
+  test('as gcloud’s proxy it serves absolute URLs of this machine, also with a region before it, and lets nothing out', async () => {
     expect(await rawGet(`http://asia-northeast1-127.0.0.1:${server.port}${secrets}`)).toContain('HTTP/1.1 200');
+    expect(await rawGet(`http://secretmanager.googleapis.com${secrets}`)).toContain('HTTP/1.1 403');
     const answer = await raw('CONNECT secretmanager.googleapis.com:443 HTTP/1.1\r\nHost: x\r\n\r\n');
     expect(answer).toContain('403 Forbidden: secretmanager.googleapis.com:443 is outside the local Google Cloud');
   });
@@ -340,7 +341,7 @@ test('DIR/env is read by a shell as it is meant, whatever the folder is called',
   expect(shown).not.toContain('KUBECONFIG');
 });
 
-const rawGet = (target: string) => raw(`GET ${target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+const rawGet = (target: string) => raw(`GET ${target} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n`);
 
 function raw(request: string): Promise<string> {
   return new Promise((resolve, reject) => {

@@ -1,8 +1,10 @@
 import { once } from 'node:events';
-import { createServer, type RequestListener, type Server } from 'node:http';
+import type { RequestListener, Server } from 'node:http';
+import { createLocalServer } from '../../localServer.ts';
 import { GcpError } from '../errors.ts';
 import { projectHash, type ServiceAddress, serviceName } from '../run/names.ts';
 import type { Urls } from '../run/run.ts';
+import { refuse } from './pages.ts';
 
 /** Listening in advance, so that a service's address is known in the call that creates it. */
 const spareListeners = 32;
@@ -40,11 +42,14 @@ export async function openAddresses(handle: Handle, portBase?: number): Promise<
 
   async function listen(): Promise<Listener> {
     for (;;) {
-      const listener: Listener = { server: createServer(), port: 0 };
-      const { server } = listener;
+      // Pages of this machine may call, as a web application that somebody develops beside the sandbox does.
+      const server = createLocalServer(
+        { pages: 'local', refuse: response => refuse(response, 'forbidden', '/') },
+        (request, response) => handle(targetOf(listener, request.headers.host), request, response),
+      );
+      const listener: Listener = { server, port: 0 };
       // Cloud Run knows no time for the head of a request; a request's own time is the service's.
       server.requestTimeout = 0;
-      server.on('request', (request, response) => handle(targetOf(listener, request.headers.host), request, response));
       try {
         server.listen(nextPort && nextPort++, '127.0.0.1');
         await once(server, 'listening');

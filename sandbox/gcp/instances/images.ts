@@ -40,3 +40,17 @@ export function localImage(images: readonly LocalImage[], reference: string): Lo
     name.endsWith('*') ? last.startsWith(name.slice(0, -1)) : repository === name || last === name,
   );
 }
+
+/**
+ * Variables that decide which code a process of this machine runs, or what it loads: of Node.js, of the dynamic linker, of
+ * the C library, of shells and other languages' runtimes, and every search path. In a container they reach only what is in it;
+ * here they would reach this machine.
+ */
+const DECIDES_CODE =
+  /^(NODE_.*|LD_.*|DYLD_.*|GLIBC_.*|MALLOC_.*|UV_.*|npm_.*|OPENSSL_.*|SSL_CERT_.*|PYTHON.*|PERL.*|RUBY.*|GEM_.*|JAVA_.*|_JAVA_.*|JDK_.*|CLASSPATH|GCONV_PATH|LOCPATH|BASH_.*|ENV|IFS|SHELL.*|PROMPT_COMMAND|([A-Z]+_)?PATH)$/i;
+
+/** A service's variables without those that a local process must not get, and the names of these. */
+export function withoutCodeVariables(env: Record<string, string>): { env: Record<string, string>; left: string[] } {
+  const left = Object.keys(env).filter(name => DECIDES_CODE.test(name));
+  return { env: Object.fromEntries(Object.entries(env).filter(([name]) => !left.includes(name))), left };
+}

@@ -5,7 +5,7 @@ import type { Runtime } from '../../../operator/ports.ts';
 import type { ContainerSpec, Containers } from '../run/containers.ts';
 import type { Run, Urls } from '../run/run.ts';
 import { openAddresses } from './addresses.ts';
-import { type LocalImage, localImage } from './images.ts';
+import { type LocalImage, localImage, withoutCodeVariables } from './images.ts';
 import { createIngress, type Workload } from './ingress.ts';
 import { type Instance, startProcess, unstartable } from './instance.ts';
 import { createPool, type Pool } from './pool.ts';
@@ -58,6 +58,11 @@ export async function startInstances(options: InstancesOptions): Promise<Instanc
       appendFileSync(log, `${given.message}\n`);
       return unstartable('env', given.message);
     }
+    const { env, left } = withoutCodeVariables(given.env);
+    if (left.length > 0) {
+      const why = 'they would decide what a process of this machine runs';
+      appendFileSync(log, `Not passed on by the local Cloud Run, because ${why}: ${left.join(', ')}\n`);
+    }
     const id = spec.service.split('/').pop() ?? '';
     const fd = openSync(log, 'a');
     return startProcess(supervisor, runtime, {
@@ -66,7 +71,9 @@ export async function startInstances(options: InstancesOptions): Promise<Instanc
       env: {
         PATH: process.env.PATH ?? '',
         ...image.env,
-        ...given.env,
+        ...env,
+        // Never on an address that other machines reach.
+        HOST: '127.0.0.1',
         K_SERVICE: id,
         K_REVISION: spec.revision,
         K_CONFIGURATION: id,

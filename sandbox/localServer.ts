@@ -1,0 +1,91 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+
+/**
+ * An HTTP server for this machine alone. A browser on the same machine runs pages of strangers, and these reach every local port:
+ * by DNS rebinding (a name of theirs that resolves to 127.0.0.1), and by requests whose answer they can't read but whose
+ * effect they get. So three things are checked before a request is handled:
+ *
+ * 1. `Host`, and the authority of an absolute-form target, are names of this machine.
+ * 2. `Origin` is the server itself (`pages: 'own'`) or a page of this machine (`pages: 'local'`).
+ * 3. A request without `Origin` does not say `Sec-Fetch-Site: cross-site`.
+ */
+export interface LocalServerOptions {
+  /** Whose pages may send requests. */
+  pages: 'own' | 'local';
+  /** Answers a request that is refused, in the API's own form. */
+  refuse(response: ServerResponse, message: string): void;
+  /** Other authorities than those of this machine that are taken. */
+  alsoHost?: RegExp;
+}
+
+/** `handle` gets requests whose `url` is in origin form (path and query). What it throws ends that one connection. */
+export function createLocalServer(
+  options: LocalServerOptions,
+  handle: (request: IncomingMessage, response: ServerResponse) => Promise<void> | void,
+): Server {
+  return createServer((request, response) => {
+    const { authority, target } = originForm(request.url ?? '/');
+    request.url = target;
+    const refused = refusalOf(request, authority, options);
+    const handled = async () => {
+      if (refused === undefined) return handle(request, response);
+      request.resume();
+      options.refuse(response, refused);
+    };
+    handled().catch((error: unknown) => {
+      // A caller that went away in the middle of its body is no error of ours.
+      if (!request.errored) console.error(error);
+      response.destroy();
+    });
+  });
+}
+
+/** A request target (RFC 9112, 3.2) as path and query, and the authority of an absolute form. By hand, because `URL` throws. */
+function originForm(given: string): { authority?: string; target: string } {
+  const [, authority, rest = given] = /^[a-z][a-z\d+.-]*:\/\/([^/?#]*)(.*)$/is.exec(given) ?? [];
+  return { authority, target: rest.startsWith('/') ? rest : `/${rest}` };
+}
+
+function refusalOf(
+  { headers }: IncomingMessage,
+  authority: string | undefined,
+  { pages, alsoHost }: LocalServerOptions,
+): string | undefined {
+  const { host = '', origin } = headers;
+  for (const name of authority === undefined ? [host] : [host, authority]) {
+    if (!isThisMachine(name) && !alsoHost?.test(name))
+      return `This port answers to names of this machine only (127.0.0.1, localhost), not to ${shown(name)}.`;
+  }
+  if (origin !== undefined) {
+    const [, from = ''] = /^https?:\/\/([^/]+)$/i.exec(origin) ?? [];
+    const isAllowed = pages === 'own' ? from.toLowerCase() === host.toLowerCase() : isThisMachine(from);
+    return isAllowed ? undefined : `This port takes no requests from pages of ${shown(origin)}.`;
+  }
+  if (headers['sec-fetch-site'] === 'cross-site') return 'This port takes no requests from pages of other sites.';
+  return undefined;
+}
+
+/** Whether an authority, with or without a port, can only mean this machine: no DNS has these names (RFC 6761, 6.3). */
+function isThisMachine(authority: string): boolean {
+  return /^(([a-z\d_-]+\.)*localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i.test(authority);
+}
+
+const shown = (text: string) => JSON.stringify(text.slice(0, 100));
+
+/** Whether a request has a body, and one that a page could have sent without the browser asking first (CORS, "simple"). */
+export function hasBodyOfAnyPage({ headers }: IncomingMessage): boolean {
+  const hasBody = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+  const type = headers['content-type'] ?? '';
+  return hasBody && (!/^application\//i.test(type) || /^application\/x-www-form-urlencoded/i.test(type));
+}
+
+/** The body, or undefined when it is longer than `most` bytes; the rest of it is then read and thrown away. */
+export async function readBody(request: IncomingMessage, most: number): Promise<Buffer | undefined> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size <= most) chunks.push(chunk);
+  }
+  return size > most ? undefined : Buffer.concat(chunks, size);
+}

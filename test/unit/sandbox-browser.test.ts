@@ -1,0 +1,223 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { realRuntime } from '../../operator/runtime.ts';
+import { createGcpCore } from '../../sandbox/gcp/core.ts';
+import { startGcpServer } from '../../sandbox/gcp/http.ts';
+import { openAddresses } from '../../sandbox/gcp/instances/addresses.ts';
+import { withoutCodeVariables } from '../../sandbox/gcp/instances/images.ts';
+import { createKubeCore, startKubeServer } from '../../sandbox/kube/index.ts';
+import { startOpenAi } from '../../sandbox/openai/server.ts';
+import { claimStateFolder } from '../../sandbox/stateFolder.ts';
+import { sendRaw } from '../fuzz/targetForms.ts';
+
+/** What a page of a stranger can do to a sandbox on the same machine: nothing. */
+
+interface Door {
+  name: string;
+  port: number;
+  path: string;
+  /** A request with a body that changes something. */
+  write?: { path: string; body: string };
+}
+const doors: Door[] = [];
+const closers: (() => Promise<void>)[] = [];
+let handled = 0;
+const project = { id: 'demo-project', number: '123456789012' };
+const gcpCore = createGcpCore({ runtime: realRuntime, projects: [project] });
+
+beforeAll(async () => {
+  const cloud = await startGcpServer({ core: gcpCore });
+  const kube = await startKubeServer({ core: createKubeCore({ runtime: realRuntime }) });
+  const openAi = await startOpenAi();
+  const addresses = await openAddresses((_target, _request, response) => {
+    handled++;
+    response.end('ok');
+  });
+  closers.push(cloud.close, kube.close, openAi.close, addresses.close);
+  const service = addresses.of({ project, location: 'asia-northeast1', id: 'web' });
+  const portOf = (url: string) => Number(new URL(url).port);
+  doors.push(
+    {
+      name: 'cloud',
+      port: cloud.port,
+      path: '/v1/projects/demo-project/secrets',
+      write: {
+        path: '/v1/projects/demo-project/secrets?secretId=csrf',
+        body: '{"replication":{"automatic":{}},"labels":{"ai-tenant-namespace":"default"}}',
+      },
+    },
+    {
+      name: 'kube',
+      port: portOf(kube.url),
+      path: '/api/v1/namespaces',
+      write: { path: '/api/v1/namespaces', body: '{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"csrf"}}' },
+    },
+    {
+      name: 'openai',
+      port: portOf(openAi.url),
+      path: '/v1/models',
+      write: { path: '/v1/chat/completions', body: '{}' },
+    },
+    { name: 'service', port: portOf(service.uri), path: '/' },
+  );
+});
+afterAll(async () => {
+  for (const close of closers) await close();
+});
+
+const statusOf = async (
+  door: Door,
+  lines: string[],
+  target = door.path,
+  method = 'GET',
+  body = '',
+): Promise<number> => {
+  const all = ['Connection: close', ...(body ? [`Content-Length: ${body.length}`] : []), ...lines];
+  const answer = await sendRaw(door.port, `${method} ${target} HTTP/1.1\r\n${all.join('\r\n')}\r\n\r\n${body}`, 3_000);
+  return Number(/^HTTP\/1\.1 (\d+)/.exec(answer)?.[1]);
+};
+const own = (door: Door) => `Host: 127.0.0.1:${door.port}`;
+
+const names = fc.oneof(
+  fc.domain(),
+  fc.ipV4().filter(ip => !ip.startsWith('127.')),
+  fc.constantFrom(
+    'evil.example',
+    '127.0.0.1.evil.example',
+    'localhost.evil.example',
+    'evil-127.0.0.1.example',
+    '0.0.0.0',
+    '',
+  ),
+  fc.constantFrom('notlocalhost', '127.0.0.1@evil.example', '[::2]', 'localhost.', '127.1.1.1.1'),
+);
+const DOORS = ['cloud', 'kube', 'openai', 'service'];
+
+describe.each(DOORS)('%s', name => {
+  const door = () => doors.find(each => each.name === name) as Door;
+
+  test('answers to the names of this machine', async () => {
+    for (const host of ['127.0.0.1', 'localhost', '[::1]', 'LOCALHOST']) {
+      expect(await statusOf(door(), [`Host: ${host}:${door().port}`]), host).not.toBe(403);
+    }
+    expect(await statusOf(door(), [own(door())], `http://127.0.0.1:${door().port}${door().path}`)).not.toBe(403);
+  });
+
+  test('to no other name, in Host or in an absolute target: DNS rebinding', async () => {
+    await fc.assert(
+      fc.asyncProperty(names, fc.boolean(), async (foreign, port) => {
+        const authority = port ? `${foreign}:${door().port}` : foreign;
+        const before = handled;
+        expect([400, 403]).toContain(await statusOf(door(), [`Host: ${authority}`]));
+        expect([400, 403]).toContain(await statusOf(door(), [own(door())], `http://${authority}${door().path}`));
+        expect(handled).toBe(before);
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  test('refuses what pages of others send, whatever the method', async () => {
+    const before = handled;
+    for (const page of [
+      'Origin: http://evil.example',
+      'Origin: null',
+      'Origin: file://',
+      'Sec-Fetch-Site: cross-site',
+    ]) {
+      for (const method of ['GET', 'POST', 'DELETE', 'OPTIONS', 'PATCH']) {
+        expect(await statusOf(door(), [own(door()), page], undefined, method), `${method} ${page}`).toBe(403);
+      }
+    }
+    expect(handled).toBe(before);
+  });
+});
+
+test('pages of other local ports may call services, not the APIs', async () => {
+  for (const door of doors) {
+    const status = await statusOf(door, [own(door), 'Origin: http://localhost:3000', 'Sec-Fetch-Site: cross-site']);
+    expect(status === 403, door.name).toBe(door.name !== 'service');
+    expect(await statusOf(door, [own(door), `Origin: http://127.0.0.1:${door.port}`]), door.name).not.toBe(403);
+  }
+});
+
+test('a body that a browser sends without asking first (no type, text, form) changes nothing', async () => {
+  const types = [
+    [],
+    ['Content-Type:'],
+    ['Content-Type: text/plain'],
+    ['Content-Type: application/x-www-form-urlencoded'],
+  ];
+  for (const door of doors.filter(({ write }) => write)) {
+    const { path, body } = door.write ?? { path: '', body: '' };
+    for (const type of types) {
+      const lines = [own(door), 'Authorization: Bearer sk-any', ...type];
+      expect([400, 415], `${door.name} ${type}`).toContain(await statusOf(door, lines, path, 'POST', body));
+    }
+  }
+  expect(gcpCore.requestLog.filter(({ method }) => method.includes('CreateSecret'))).toEqual([]);
+});
+
+describe('a local process', () => {
+  test('gets no variable from a template that decides which code runs', () => {
+    const dangerous = [
+      'NODE_OPTIONS',
+      'NODE_PATH',
+      'NODE_EXTRA_CA_CERTS',
+      'LD_PRELOAD',
+      'LD_LIBRARY_PATH',
+      'DYLD_INSERT_LIBRARIES',
+    ];
+    const more = [
+      'PATH',
+      'Path',
+      'OPENSSL_CONF',
+      'GCONV_PATH',
+      'PYTHONPATH',
+      'PYTHONSTARTUP',
+      'BASH_ENV',
+      'ENV',
+      'JAVA_TOOL_OPTIONS',
+    ];
+    const harmless = ['OPENAI_MODEL', 'PORTAL', 'LDAP_URL', 'NODES', 'MESSAGE', 'PATHS_ALLOWED', 'ENVIRONMENT'];
+    const all = Object.fromEntries([...dangerous, ...more, ...harmless].map(name => [name, 'x']));
+    const { env, left } = withoutCodeVariables(all);
+    expect(Object.keys(env)).toEqual(harmless);
+    expect(left).toEqual([...dangerous, ...more]);
+  });
+});
+
+describe('the state folder', () => {
+  async function given(files: Record<string, string>): Promise<string> {
+    const folder = await mkdtemp(join(tmpdir(), 'state-'));
+    onTestFinished(() => rm(folder, { recursive: true }));
+    for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text);
+    return folder;
+  }
+
+  test('with files of somebody else is refused and left as it is', async () => {
+    for (const name of ['kubeconfig', 'logs', 'env', 'x']) {
+      const folder = await given({ [name]: 'mine' });
+      await expect(claimStateFolder(folder)).rejects.toThrow('holds files that no sandbox made');
+      expect(await readdir(folder)).toEqual([name]);
+      expect(await readFile(join(folder, name), 'utf8')).toBe('mine');
+    }
+  });
+
+  test('that is new, empty, marked or of version 0.1 is taken', async () => {
+    const folder = await given({});
+    await claimStateFolder(join(folder, 'new', 'er'));
+    await claimStateFolder(join(folder, 'new', 'er'));
+    await writeFile(join(folder, 'new', 'er', 'kubeconfig'), 'ours');
+    await claimStateFolder(join(folder, 'new', 'er'));
+    const old = await given({ kubeconfig: '' });
+    await writeFile(
+      join(old, 'env'),
+      `export CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN=http://127.0.0.1:7641/\nexport CLOUDSDK_CONFIG=${join(old, 'gcloud')}\n`,
+    );
+    await claimStateFolder(old);
+    expect(await readdir(old)).toContain('.aitenant-sandbox');
+  });
+});
