@@ -216,7 +216,8 @@ describe('a request', () => {
     expect(status).toBe('403');
   });
 
-  test('its process gets no variable that decides which code this machine runs, and listens on this machine only', async () => {
+  it('its process gets no variable that decides which code this machine runs, and listens on this machine only', async () => {
+    const world = await start();
     const planted = `--import=data:text/javascript,${encodeURIComponent('process.env.PLANTED = "yes"')}`;
     const variables = { NODE_OPTIONS: planted, LD_PRELOAD: '/x.so', PATH: '/x', HOST: '0.0.0.0', HARMLESS: 'kept' };
     const env = Object.entries(variables).map(([name, value]) => ({ name, value }));
