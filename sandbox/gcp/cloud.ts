@@ -81,6 +81,10 @@ export interface CloudSettings {
   idleMs: number;
   /** The template's maximum of instances where a client sends none: 100, less in projects with a small quota. */
   defaultMaxInstances: number;
+  /** Organization policy `iam.allowedPolicyMemberDomains`: whose users, groups and domains may be members; empty: all. */
+  allowedMemberDomains: string[];
+  /** Organization policy `run.managed.requireInvokerIam`: nobody switches the invoker check off. */
+  requireInvokerIam: boolean;
 }
 
 /** State shared between the APIs. */
@@ -146,6 +150,8 @@ export const DEFAULT_SETTINGS: CloudSettings = {
   startupTimeoutMs: 10_000,
   idleMs: 60_000,
   defaultMaxInstances: 100,
+  allowedMemberDomains: [],
+  requireInvokerIam: false,
 };
 
 /** An empty cloud of these projects. `permitted` answers `Cloud.permitted`; absent, everybody may do all. */

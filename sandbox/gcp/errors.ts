@@ -49,9 +49,11 @@ export function denied(permission: string, resource: string): GcpError {
       ? `Permission 'iam.serviceaccounts.actAs' denied on service account ${resource} (or it may not exist).`
       : service === 'iam'
         ? `Permission '${permission}' denied on resource (or it may not exist).`
-        : service === 'run'
-          ? `Permission '${permission}' denied on resource '${resource}' (or resource may not exist).`
-          : `Permission '${permission}' denied for resource '${resource}' (or it may not exist).`;
+        : service === 'artifactregistry'
+          ? `Permission '${permission}' denied on resource '//artifactregistry.googleapis.com/${resource}' (or it may not exist).`
+          : service === 'run'
+            ? `Permission '${permission}' denied on resource '${resource}' (or resource may not exist).`
+            : `Permission '${permission}' denied for resource '${resource}' (or it may not exist).`;
   return new GcpError({
     code: 'PERMISSION_DENIED',
     message,

@@ -1,6 +1,6 @@
 import type { JsonObject, Runtime } from '../../operator/ports.ts';
 import type { Binding, CloudSettings, Policy } from './cloud.ts';
-import { GcpError, invalid } from './errors.ts';
+import { failedPrecondition, GcpError, invalid } from './errors.ts';
 
 /** The etag of a policy that nobody has set yet, as the real services answer it. */
 const EMPTY_ETAG = 'ACAB';
@@ -98,6 +98,7 @@ export function createPolicies(
         throw invalid('The policy contains conditional role bindings: policy.version must be 3 to change it.');
       }
       for (const binding of bindings) checkBinding(binding, resource, accountExists);
+      checkDomains(bindings, settings.allowedMemberDomains);
       const principals = new Set(bindings.flatMap(binding => binding.members)).size;
       if (principals > MAX_PRINCIPALS) {
         throw invalid(
@@ -210,6 +211,19 @@ function checkBinding({ role, members }: Binding, resource: string, accountExist
       default:
         throw invalid(`The member ${member} is of an unknown type. Please set a valid type prefix for the member.`);
     }
+  }
+}
+
+/** One member that the organization does not allow refuses the whole write. */
+function checkDomains(bindings: Binding[], allowed: string[]): void {
+  const foreign = (member: string) => {
+    const [, domain] = /^(?:(?:user|group):[^@]+@|domain:)(.+)$/.exec(member) ?? [];
+    return /^all(Authenticated)?Users$/.test(member) || (domain !== undefined && !allowed.includes(domain));
+  };
+  if (allowed.length > 0 && bindings.some(({ members }) => members.some(foreign))) {
+    throw failedPrecondition(
+      'One or more users named in the policy do not belong to a permitted customer, perhaps due to an organization policy.',
+    );
   }
 }
 

@@ -55,6 +55,7 @@ describe('a service that Cloud Run refuses', () => {
       /For 4\.0 CPU, memory must be between 2Gi and 16Gi inclusive/,
     ],
     ['more than 32Gi', { template: resources('8', '33Gi') }, /between 4Gi and 32Gi/],
+    ['6 CPUs with more than 24Gi', { template: resources('6', '25Gi') }, /For 6\.0 CPU.*between 4Gi and 24Gi/],
     ['3 CPUs', { template: resources('3', '1Gi') }, /Invalid value specified for cpu/],
     ['1.5 CPUs', { template: resources('1500m', '1Gi') }, /Invalid value specified for cpu/],
     [
@@ -172,5 +173,70 @@ describe('a service that Cloud Run refuses', () => {
     });
     await w.update({ template: resources('500m', '512M') }, 'template');
     await w.update({ template: resources('4000m', '2Gi') }, 'template');
+  });
+});
+
+describe('what an organization or a registry does not allow', () => {
+  const service = { template: template() };
+  const create = { parent, serviceId: 'web', service };
+
+  it('is an invoker check switched off, under run.managed.requireInvokerIam', async () => {
+    const w = world({ requireInvokerIam: true });
+    const open = { ...service, invokerIamDisabled: true };
+    expect(await w.refused('Services.CreateService', { ...create, service: open })).toMatchObject({
+      code: 'FAILED_PRECONDITION',
+      message: expect.stringContaining('run.managed.requireInvokerIam'),
+    });
+    await w.create(service);
+    const update = { service: { name, invokerIamDisabled: true }, updateMask: 'invokerIamDisabled' };
+    expect((await w.refused('Services.UpdateService', update)).code).toBe('FAILED_PRECONDITION');
+  });
+
+  it('is one member of another domain, which refuses the whole policy, under iam.allowedPolicyMemberDomains', async () => {
+    const w = world({ allowedMemberDomains: ['example.com'] });
+    await w.create(service);
+    const set = (...members: string[]) => ({
+      resource: name,
+      policy: { bindings: [{ role: 'roles/run.invoker', members }] },
+    });
+    const good = ['user:a@example.com', 'domain:example.com', 'projectOwner:demo'];
+    await w.ok('Services.SetIamPolicy', set(...good));
+    for (const bad of ['user:a@example.org', 'group:g@example.org', 'domain:example.org', 'allUsers']) {
+      expect(await w.refused('Services.SetIamPolicy', set(...good, bad))).toMatchObject({
+        code: 'FAILED_PRECONDITION',
+        message: expect.stringContaining('do not belong to a permitted customer'),
+      });
+    }
+    expect((await w.ok('Services.GetIamPolicy', { resource: name })).bindings).toMatchObject([{ members: good }]);
+  });
+
+  it('is an image that the caller may not download', async () => {
+    const w = world();
+    const repository = 'projects/demo/locations/asia/repositories/repo';
+    const permission = 'artifactregistry.repositories.downloadArtifacts';
+    const restore = w.core.faults.deny({ permission, resource: repository });
+    expect(await w.refused('Services.CreateService', create)).toMatchObject({
+      code: 'PERMISSION_DENIED',
+      message: `Permission '${permission}' denied on resource '//artifactregistry.googleapis.com/${repository}' (or it may not exist).`,
+    });
+    restore();
+    await w.create(service);
+    w.core.faults.deny({ permission });
+    await w.update({ description: 'the image stays' }, 'description');
+    const other = { template: template({ image: 'asia-docker.pkg.dev/demo/other/app:1' }) };
+    const update = { service: { name, ...other }, updateMask: 'template' };
+    expect((await w.refused('Services.UpdateService', update)).code).toBe('PERMISSION_DENIED');
+  });
+
+  it('is an instance of a disabled account', async () => {
+    const w = world();
+    await w.addAccount();
+    const email = 'sa-web@demo.iam.gserviceaccount.com';
+    await w.ok('google.iam.admin.v1.IAM.DisableServiceAccount', { name: `projects/demo/serviceAccounts/${email}` });
+    await w.create({ template: template({}, { serviceAccount: email }) });
+    await w.runtime.advance(10_000);
+    expect(await w.get()).toMatchObject({
+      terminalCondition: { state: 'CONDITION_FAILED', message: expect.stringContaining(`${email} is disabled`) },
+    });
   });
 });

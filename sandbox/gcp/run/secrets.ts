@@ -9,7 +9,8 @@ import type { ServiceState, Template } from './types.ts';
 export function readEnv(cloud: Cloud, service: ServiceState, template: Template): InstanceEnv {
   const account = template.serviceAccount ?? '';
   const env: Record<string, string> = {};
-  const problems: string[] = [];
+  // A disabled account gets no tokens, so no instance starts as it (IAM documentation, "Disable service accounts").
+  const problems: string[] = cloud.account(account)?.disabled ? [`Service account ${account} is disabled.`] : [];
   for (const [c, container] of (template.containers ?? []).entries()) {
     for (const [i, { name = '', value = '', valueSource }] of (container.env ?? []).entries()) {
       const reference = valueSource?.secretKeyRef;

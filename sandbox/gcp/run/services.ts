@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { JsonObject } from '../../../operator/ports.ts';
 import { type Caller, type Cloud, emailOf, type Handlers } from '../cloud.ts';
-import { alreadyExists, denied, exhausted, GcpError } from '../errors.ts';
+import { alreadyExists, denied, exhausted, failedPrecondition, GcpError } from '../errors.ts';
 import { freshness } from '../freshness.ts';
 import { iamMethods } from '../iamMethods.ts';
 import { page } from '../pages.ts';
@@ -38,6 +38,18 @@ export function serviceHandlers(cloud: Cloud, store: ServiceStore, rollout: Roll
     if ((desired.invokerIamDisabled ?? false) !== (before?.invokerIamDisabled ?? false)) {
       const permission = 'run.services.setIamPolicy';
       if (!cloud.permitted(permission, serviceName(at), caller)) throw denied(permission, serviceName(at));
+    }
+    if (cloud.settings.requireInvokerIam && desired.invokerIamDisabled && !before?.invokerIamDisabled) {
+      throw failedPrecondition(
+        `Operation denied by org policy on resource '${serviceName(at)}': ["constraints/run.managed.requireInvokerIam"].`,
+      );
+    }
+    for (const repository of repositoriesOf(desired)) {
+      // "Integrate with Cloud Run" (Artifact Registry): whoever deploys an image must be allowed to read it.
+      const permission = 'artifactregistry.repositories.downloadArtifacts';
+      if (!repositoriesOf(before).includes(repository) && !cloud.permitted(permission, repository, caller)) {
+        throw denied(permission, repository);
+      }
     }
     const account = desired.template?.serviceAccount ?? '';
     const exists = account === defaultAccount(at.project) || cloud.account(account) !== undefined;
@@ -201,6 +213,14 @@ function reuse(service: ServiceState, revision: RevisionState): void {
   if (revision.state !== 'retired') return;
   revision.state = 'pending';
   revision.failure = undefined;
+}
+
+/** The Artifact Registry repositories that a service's images are in. */
+function repositoriesOf(desired: Desired | undefined): string[] {
+  return (desired?.template?.containers ?? []).flatMap(({ image = '' }) => {
+    const [, location, project, id] = /^([a-z0-9-]+)-docker\.pkg\.dev\/([^/]+)\/([^/]+)\//.exec(image) ?? [];
+    return location ? `projects/${project}/locations/${location}/repositories/${id}` : [];
+  });
 }
 
 function checkNotDeleting(service: ServiceState): void {
