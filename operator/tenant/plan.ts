@@ -25,6 +25,10 @@ export function targets(desired: Desired, inventory: InventoryEntry[]): Targets 
   const wanted = serviceName(desired.project, desired.region, desired.serviceId);
   const named = (type: InventoryEntry['type']) =>
     inventory.filter(entry => entry.type === type).map(({ name }) => name);
+  const services = [...new Set([wanted, ...named('Service')])];
+  // Until the wanted region's service has replaced them, others' bindings are carried over from the former ones.
+  const moving = inventory.some(({ type, name, retireAt }) => type === 'Service' && name !== wanted && !retireAt);
+  const checked = desired.spec.access === 'Authenticated' || moving;
   return {
     account: { project: desired.project, email: desired.account.email },
     keys: desired.keys.flatMap(({ name, secret, env, version, rollout }) => {
@@ -33,8 +37,8 @@ export function targets(desired: Desired, inventory: InventoryEntry[]): Targets 
       return [{ name, secret, want: env === undefined ? 'none' : version === 'latest' ? latest : version }];
     }),
     formerGrants: named('SecretAccess'),
-    services: [...new Set([wanted, ...named('Service')])],
-    invokersOf: desired.spec.access === 'Authenticated' ? [wanted, ...named('Service')] : named('Invoker'),
+    services,
+    invokersOf: checked ? services : named('Invoker'),
     isPublic: desired.spec.access === 'Public',
   };
 }

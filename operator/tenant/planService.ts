@@ -1,10 +1,19 @@
 import type { JsonObject } from '../ports.ts';
+import {
+  carriedBindings,
+  carriedSettings,
+  isPublicByPolicy,
+  regionalSettings,
+  settingsFromRecord,
+  withoutGooglesKeys,
+} from './carryOver.ts';
 import { type Context, emptyPart, type Part, PROPAGATION_MS, readBlocker, step } from './context.ts';
 import { absenceCounts, age, entryKey, iso } from './inventory.ts';
 import { ownerText, part, serviceName } from './names.ts';
 import { claimByLabels, consentCommand, labelledOwner, ownerLabels } from './ownership.ts';
 import type { AccessPart } from './planAccess.ts';
 import { type InvokersPart, planInvokers } from './planInvokers.ts';
+import type { PolicyAddition } from './policy.ts';
 import {
   applyScaling,
   applyTemplate,
@@ -85,7 +94,13 @@ export function planServices(
 }
 
 /** Whose settings a new service takes along; `unread`: it may be this one, which could not be read. */
-type Predecessor = { service?: ObservedService; unread?: Seen };
+interface Predecessor {
+  service?: ObservedService;
+  seen?: Seen;
+  unread?: Seen;
+  /** It was replaced before, and is only waiting for its deletion. */
+  retires?: boolean;
+}
 
 const retires = (held: InventoryEntry[], { name }: Seen): boolean =>
   entriesOf(held, name).some(({ retireAt }) => retireAt !== undefined);
@@ -96,11 +111,11 @@ const retires = (held: InventoryEntry[], { name }: Seen): boolean =>
  */
 function predecessorOf(others: { seen: Seen; service?: ObservedService; retires: boolean }[]): Predecessor {
   const newestFirst = [...others.filter(other => !other.retires), ...others.filter(other => other.retires)];
-  for (const { seen, service } of newestFirst) {
-    if (seen.service.state === 'failed') return { unread: seen };
-    if (service !== undefined && service.latestReadyRevision !== '') return { service };
+  for (const other of newestFirst) {
+    if (other.seen.service.state === 'failed') return { unread: other.seen };
+    if (other.service !== undefined && other.service.latestReadyRevision !== '') return other;
   }
-  return { service: newestFirst.find(({ service }) => service !== undefined)?.service };
+  return newestFirst.find(({ service }) => service !== undefined) ?? {};
 }
 
 /** Answers whether the wanted region's service serves what the spec asks for. */
@@ -133,7 +148,7 @@ function planWanted(
       out.blockers.push(readBlocker('Service', what, read.failure));
       return false;
     }
-    planCreate(ctx, access, seen.name, predecessor.service, held, out);
+    planCreate(ctx, access, seen.name, predecessor, held, out);
     return false;
   }
   const found = service.value;
@@ -150,8 +165,31 @@ function planWanted(
     return false;
   }
   const before = out.steps.length;
-  planPresent(ctx, access, seen, found, entries.map(staying), out);
-  return out.steps.length === before && !access.holdTemplate && isReady(found);
+  // Others' bindings go along before the new service replaces the former one, and not again after that.
+  const carried = carriedFrom(ctx, predecessor, held, out);
+  const known = planPresent(ctx, access, seen, found, entries.map(staying), carried ?? [], out);
+  const settled = known && carried !== undefined && out.steps.length === before;
+  return settled && !access.holdTemplate && isReady(found);
+}
+
+/** What others have in the predecessor's policy. Undefined: it could not be read. */
+function carriedFrom(
+  ctx: Context,
+  { service, seen, retires }: Predecessor,
+  held: InventoryEntry[],
+  out: ServicesPart,
+): PolicyAddition[] | undefined {
+  if (!service || !seen || retires || service.latestReadyRevision === '') return [];
+  const policy = seen.invokers;
+  if (policy?.state === 'absent') return [];
+  if (policy?.state !== 'present') {
+    const failure = policy?.failure ?? { kind: 'Transient' as const, message: 'not read yet' };
+    const what = `the IAM policy of ${targetOf(seen.name)}, which the new service takes along`;
+    out.blockers.push(readBlocker('Service', what, failure));
+    return undefined;
+  }
+  const ours = entriesOf(held, seen.name).filter(({ type }) => type === 'Invoker');
+  return carriedBindings(policy.value, ours, ctx.desired.spec.access === 'Public');
 }
 
 /** The wanted service stays: nothing of an earlier leave-taking holds any more. */
@@ -193,7 +231,7 @@ function planLeaving(
   // What an earlier move has replaced already makes room for the next one.
   const replaced = move.arrived || (move.full && entry?.retireAt !== undefined);
   if (!replaced || !entry) {
-    planPresent(ctx, access, seen, found, entries, out);
+    planPresent(ctx, access, seen, found, entries, [], out);
     return;
   }
   const retireAt = entry.retireAt ?? iso(ctx.now + ctx.settings.regionMoveGraceMs);
@@ -216,6 +254,7 @@ function planLeaving(
     seen,
     found,
     entries.map(other => (other === entry ? { ...entry, retireAt } : other)),
+    [],
     out,
   );
 }
@@ -226,25 +265,20 @@ function planCreate(
   ctx: Context,
   access: AccessPart,
   name: string,
-  predecessor: ObservedService | undefined,
+  predecessor: Predecessor,
   held: InventoryEntry[],
   out: ServicesPart,
 ): void {
-  const { desired, status, settings } = ctx;
-  const { spec } = desired;
-  // What the predecessor's template holds of ours goes by the spec; what it holds of others' moves along.
-  const inherited = predecessor ? entriesOf(held, predecessor.name).flatMap(({ variable }) => variable ?? []) : [];
-  const wanted = wantedTemplate(spec, desired.account.email, access.variables, inherited);
-  const image = spec.image ?? status.image ?? settings.defaultImage;
-  const base = predecessor ? inheritedTemplate(predecessor.template) : { containers: [{ image }] };
-  const laid = applyTemplate(base, wanted).template;
-  const scaled = applyScaling({}, laid, spec.scaling.minInstances, spec.scaling.maxInstances);
-  const service: JsonObject = {
-    labels: ownerLabels(desired.owner),
-    template: scaled.template ?? laid,
-    scaling: scaled.scaling ?? {},
-    invokerIamDisabled: spec.access === 'Public',
-  };
+  const { desired } = ctx;
+  const onRecord = entriesOf(held, name);
+  const stopped = predecessor.service && regionalConflict(ctx, predecessor.service);
+  if (stopped) {
+    out.entries.push(...onRecord);
+    out.blockers.push({ aspect: 'Service', reason: 'InvalidSpec', message: stopped });
+    return;
+  }
+  const isAgain = onRecord.some(({ type }) => type === 'Service');
+  const { service, wanted } = newService(ctx, access, predecessor, held, isAgain);
   const create = step(`service:${name}`, 'Service', 'Create', targetOf(name), {
     kind: 'createService',
     parent: `projects/${desired.project}/locations/${part(name, 'locations')}`,
@@ -259,25 +293,77 @@ function planCreate(
   create.creates = [entry, ...variables].map(entryKey);
   // It may only be out of sight for a moment: what is on record of its invokers and variables stays there.
   const made = create.creates;
-  const onRecord = entriesOf(held, name).filter(other => !made.includes(entryKey(other)));
-  out.entries.push(entry, ...variables, ...onRecord);
+  out.entries.push(entry, ...variables, ...onRecord.filter(other => !made.includes(entryKey(other))));
   out.steps.push(create);
+}
+
+/** The spec's service, laid over what its predecessor has or, where it is made again, over what is on record of it. */
+function newService(
+  ctx: Context,
+  access: AccessPart,
+  predecessor: Predecessor,
+  held: InventoryEntry[],
+  isAgain: boolean,
+): { service: JsonObject; wanted: WantedTemplate } {
+  const { desired, status, settings } = ctx;
+  const { spec } = desired;
+  const from = predecessor.service;
+  // What the predecessor's template holds of ours goes by the spec; what it holds of others' moves along.
+  const inherited = from ? entriesOf(held, from.name) : [];
+  const ourVariables = inherited.flatMap(({ variable }) => variable ?? []);
+  const wanted = wantedTemplate(spec, desired.account.email, access.variables, ourVariables);
+  const image = spec.image ?? status.image ?? settings.defaultImage;
+  const base = from ? withoutGooglesKeys(inheritedTemplate(from.template)) : { containers: [{ image }] };
+  const laid = applyTemplate(base, wanted).template;
+  const scaling = from?.scaling ?? {};
+  const scaled = applyScaling(scaling, laid, spec.scaling.minInstances, spec.scaling.maxInstances);
+  const carried = from ? carriedSettings(from.raw) : {};
+  const policy = predecessor.seen?.invokers;
+  const bindings = policy?.state === 'present' ? carriedBindings(policy.value, inherited, true) : [];
+  const byPolicy = from !== undefined && isPublicByPolicy(from, bindings);
+  return {
+    wanted,
+    service: {
+      ...carried,
+      ...((isAgain || !from) && settingsFromRecord(status.serviceSettings)),
+      labels: { ...(carried.labels as JsonObject | undefined), ...ownerLabels(desired.owner) },
+      template: scaled.template ?? laid,
+      scaling: scaled.scaling ?? scaling,
+      invokerIamDisabled: spec.access === 'Public' && !byPolicy,
+    },
+  };
+}
+
+/** Why the move must stop: a setting of the former region has no counterpart in the new one. */
+function regionalConflict(ctx: Context, from: ObservedService): string | undefined {
+  const found = regionalSettings(from.template);
+  if (found.length === 0) return undefined;
+  const { project, region, serviceId } = ctx.desired;
+  const named = found.map(({ field, value }) => `${field} (${value})`).join(', ');
+  const clear = [...new Set(found.map(setting => setting.clear))].join(' ');
+  return (
+    `The move to ${region} stops before anything is made: ${targetOf(from.name)} has ${named} of its own region, and nothing says ` +
+    `what takes its place in ${region}. The service in ${from.region} goes on. Take it off there (gcloud run services update ` +
+    `${serviceId} --region=${from.region} --project=${project} ${clear}), or put spec.region back to ${from.region}.`
+  );
 }
 
 // --------------------------------------------------------------------------------------------------------- present
 
+/** Answers whether all that matters of it could be read. */
 function planPresent(
   ctx: Context,
   access: AccessPart,
   seen: Seen,
   found: ObservedService,
   held: InventoryEntry[],
+  carried: PolicyAddition[],
   out: ServicesPart,
-): void {
+): boolean {
   const { spec } = ctx.desired;
   const ourVariables = held.flatMap(({ variable }) => variable ?? []);
   const wanted = wantedTemplate(spec, ctx.desired.account.email, access.variables, ourVariables);
-  const callers = planInvokers(ctx, seen, found, held, []);
+  const callers = planInvokers(ctx, seen, found, held, carried);
   const marks = markChanges(ctx, found);
   const closing = callers.invokerIamDisabled === false;
   const closes = marks.length === 0;
@@ -334,6 +420,7 @@ function planPresent(
   }
   pushInOrder(update, callers, { closes, isPublic: spec.access === 'Public' }, out);
   if (!update) reportProgress(ctx, access, found, out);
+  return !callers.unread;
 }
 
 /** The owner labels that are missing or differ. */

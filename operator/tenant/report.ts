@@ -1,3 +1,4 @@
+import { settingsOnRecord } from './carryOver.ts';
 import { failureBlocker } from './context.ts';
 import { age, iso, settleInventory } from './inventory.ts';
 import { serviceName } from './names.ts';
@@ -121,7 +122,7 @@ export function report(
     projectId: desired.project,
     region: service?.latestReadyRevision ? service.region : (tenant.status.region ?? desired.region),
     keys: plan.keys.map(key => keyStatus(key, desired, plan, outcomes, serving)),
-    image: (service && imageOf(service.template)) ?? tenant.status.image,
+    ...onRecord(tenant, desired, service),
     inventory,
   };
   return { status, again: next };
@@ -137,6 +138,24 @@ function isBlink(tenant: Tenant, plan: Plan, blockers: Blocker[]): boolean {
     blockers.length > 0 &&
     blockers.every(({ reason }) => reason === 'Updating')
   );
+}
+
+/**
+ * What a service that has to be made again starts with. While the wanted region's service is gone another region's says
+ * nothing of it.
+ */
+function onRecord(
+  { status }: Tenant,
+  desired: Desired,
+  service: ObservedService | undefined,
+): Pick<TenantStatus, 'image' | 'serviceSettings'> {
+  const name = serviceName(desired.project, desired.region, desired.serviceId);
+  const isAnothers = service?.name !== name && status.inventory.some(entry => entry.name === name);
+  if (!service || isAnothers) return { image: status.image, serviceSettings: status.serviceSettings };
+  return {
+    image: imageOf(service.template) ?? status.image,
+    serviceSettings: settingsOnRecord(service.raw, status.serviceSettings),
+  };
 }
 
 /** The service that answers: the wanted region's once it has a ready revision, else the one that the tenant is leaving. */

@@ -7,6 +7,7 @@ import type {
   InventoryType,
   KeySpec,
   KeyStatus,
+  ServiceSettings,
   Tenant,
   TenantSpec,
   TenantStatus,
@@ -155,6 +156,7 @@ function readStatus(value: unknown): TenantStatus {
     lastHandledReconcileAt: text(status.lastHandledReconcileAt),
     reconciledHash: text(status.reconciledHash),
     image: text(status.image),
+    serviceSettings: readSettings(status.serviceSettings),
     inventory: list(status.inventory).flatMap(
       item => readEntry(fields(item)) ?? setApart(item, notUnderstood.inventory),
     ),
@@ -165,6 +167,23 @@ function readStatus(value: unknown): TenantStatus {
 function setApart(item: unknown, apart: JsonObject[]): [] {
   if (Object.keys(fields(item)).length > 0) apart.push(item as JsonObject);
   return [];
+}
+
+/** What is not what it should be is left out; what a newer version has written stays. */
+function readSettings(value: unknown): ServiceSettings | undefined {
+  if (value === undefined) return undefined;
+  const settings = fields(value);
+  const { useDefault, policy } = fields(settings.binaryAuthorization);
+  const audiences = list(settings.customAudiences).flatMap(audience => text(audience) ?? []);
+  return {
+    ...settings,
+    ingress: text(settings.ingress),
+    iapEnabled: settings.iapEnabled === true || undefined,
+    defaultUriDisabled: settings.defaultUriDisabled === true || undefined,
+    customAudiences: audiences.length > 0 ? audiences : undefined,
+    binaryAuthorization:
+      useDefault === true ? { useDefault } : text(policy) !== undefined ? { policy: text(policy) } : undefined,
+  };
 }
 
 /** The first of each: these lists are maps to the API server, which refuses a status with two of one key. */

@@ -79,6 +79,15 @@ export interface KeyStatus {
   granted: boolean;
 }
 
+/** Fields of a Cloud Run service, as Google Cloud writes them. */
+export interface ServiceSettings {
+  ingress?: string;
+  iapEnabled?: boolean;
+  defaultUriDisabled?: boolean;
+  customAudiences?: string[];
+  binaryAuthorization?: { useDefault?: boolean; policy?: string };
+}
+
 export interface TenantStatus {
   observedGeneration?: number;
   conditions: Condition[];
@@ -95,6 +104,8 @@ export interface TenantStatus {
   reconciledHash?: string;
   /** The last container image seen on the tenant's service. */
   image?: string;
+  /** What limits access to the tenant's service or what it may run, as last seen: a service made again has it too. */
+  serviceSettings?: ServiceSettings;
   inventory: InventoryEntry[];
   /**
    * What a newer version of the operator wrote and this one does not know; written back as it stands. Fields that are not

@@ -120,6 +120,30 @@ export const DEFENCES: readonly Defence[] = [
     replace: '  return partsOf(shape, name) ? undefined : undefined;',
   },
   {
+    shownBy: [
+      'unit/closing.test.ts',
+      'the first reconcile closes the service and takes off whom the spec does not name, also where no status can be written',
+    ],
+    file: 'operator/tenant/planService.ts',
+    find: '  if (closing && closes) {',
+    replace: '  if (closing && closes && ctx.now < 0) {',
+  },
+  {
+    shownBy: ['e2e/life-settings.test.ts', 'all of them move along, and what others have in the policy'],
+    file: 'operator/tenant/planService.ts',
+    find: '      ...carried,\n',
+    replace: '',
+  },
+  {
+    shownBy: [
+      'e2e/life-settings.test.ts',
+      'a service that somebody deletes is made again with what limits access to it',
+    ],
+    file: 'operator/tenant/planService.ts',
+    find: '      ...((isAgain || !from) && settingsFromRecord(status.serviceSettings)),\n',
+    replace: '',
+  },
+  {
     shownBy: [deputy, 'never open a service that is not public, and never reach a URL'],
     file: 'operator/tenant/planInvokers.ts',
     find: '  const wanted = isPublic ? [] : spec.invokers.filter(member => !PUBLIC_MEMBERS.includes(member));',

@@ -9,6 +9,7 @@ import { printable, quoted } from '../../operator/tenant/printable.ts';
 import type { DesiredKey, Settings } from '../../operator/tenant/types.ts';
 import {
   absent,
+  at,
   atRest,
   desiredOf,
   EMAIL,
@@ -224,11 +225,13 @@ describe('what is looked at', () => {
       account: { project: PROJECT, email: EMAIL },
       formerGrants: [SECRET],
       services: [SERVICE, serviceIn('r2')],
-      invokersOf: [SERVICE],
+      invokersOf: [SERVICE, serviceIn('r2')],
       isPublic: true,
     });
+    const replaced = [...atRest, { ...former, retireAt: at(5_000) }, caller];
+    expect(targets(desired({}), replaced).invokersOf).toEqual([SERVICE]);
     expect(targets(desired({ access: 'Authenticated' }), inventory)).toMatchObject({
-      invokersOf: [SERVICE, SERVICE, serviceIn('r2')],
+      invokersOf: [SERVICE, serviceIn('r2')],
       isPublic: false,
     });
     expect(targets(desired({ keys: [{ ...OPENAI, secretRef: { name: 'mine' } }] }), []).keys).toEqual([]);

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { JsonObject } from '../../operator/ports.ts';
-import type { InventoryEntry, Observed, ObservedService } from '../../operator/tenant/types.ts';
+import { ownerLabels } from '../../operator/tenant/ownership.ts';
+import type { InventoryEntry, Observed, ObservedService, Policy, Read } from '../../operator/tenant/types.ts';
 import {
   absent,
   at,
@@ -11,9 +12,12 @@ import {
   failed,
   type Given,
   grantTo,
+  invokedBy,
   keyA,
   LONG_AGO,
   MEMBER,
+  NOW,
+  OWNER,
   planFor,
   present,
   REGION,
@@ -38,8 +42,10 @@ const entryOf = (region: string, changes: Partial<InventoryEntry> = {}): Invento
   ...changes,
 });
 const variableIn = (region: string) => entry({ ...ENTRIES.variable, name: serviceIn(region) });
-const newService = (changes: Partial<ObservedService> = {}) => seen(present(serviceA(changes, TO)), TO);
-const oldService = (changes: Partial<ObservedService> = {}) => seen(present(serviceA(changes)));
+const newService = (changes: Partial<ObservedService> = {}) =>
+  seen(present(serviceA(changes, TO)), TO, present(invokedBy()));
+const oldService = (changes: Partial<ObservedService> = {}, policy: Policy = invokedBy()) =>
+  seen(present(serviceA(changes)), REGION, present(policy));
 
 function moving(
   services: Observed['services'],
@@ -293,4 +299,219 @@ test('the grants of a moving tenant stay one and the same', () => {
     cloud: { keys: [keyA({ policy: present(grantTo()) })], services: [seen(absent, TO), oldService()] },
   });
   expect(stepOf(plan, `service:${NEW}`).needs).toHaveLength(1);
+});
+
+describe('what a moved service takes along', () => {
+  const created = (plan: ReturnType<typeof moving>): JsonObject => {
+    const { call } = stepOf(plan, `service:${NEW}`);
+    if (call.kind !== 'createService') throw new Error(call.kind);
+    return call.service;
+  };
+  const settings: JsonObject = {
+    ingress: 'INGRESS_TRAFFIC_INTERNAL_ONLY',
+    iapEnabled: true,
+    defaultUriDisabled: true,
+    customAudiences: ['https://api.example.com'],
+    binaryAuthorization: { useDefault: true },
+    launchStage: 'BETA',
+    description: 'by hand',
+    annotations: { 'team/owner': 'x' },
+    somethingOfTomorrow: { deep: [1, { unknown: 'VALUE' }] },
+  };
+  const answered: JsonObject = {
+    ...settings,
+    ...{
+      name: SERVICE,
+      uid: 'u',
+      etag: 'e',
+      generation: '4',
+      observedGeneration: '4',
+      createTime: 't',
+      updateTime: 't',
+    },
+    ...{ creator: 'c', lastModifier: 'm', client: 'gcloud', clientVersion: '1', uri: 'https://u', urls: ['https://u'] },
+    ...{
+      terminalCondition: {},
+      conditions: [],
+      latestReadyRevision: 'r',
+      latestCreatedRevision: 'r',
+      reconciling: false,
+    },
+    ...{
+      traffic: [{ revision: 'r', percent: 100 }],
+      trafficStatuses: [],
+      satisfiesPzs: true,
+      invokerIamDisabled: true,
+    },
+    labels: { 'cost-centre': '42', 'ai-tenant-owner-name': 'tenant-a' },
+    annotations: { 'team/owner': 'x', 'run.googleapis.com/operation-id': 'y', 'x.serving.knative.dev/z': 'y' },
+  };
+
+  test('is every setting of its predecessor, known or not, and nothing that is the predecessor’s own', () => {
+    const service = created(moving([seen(absent, TO), oldService({ raw: answered })]));
+    const { template: _template, scaling, labels, invokerIamDisabled, ...rest } = service;
+    expect(rest).toEqual(settings);
+    expect(labels).toEqual({ 'cost-centre': '42', ...ownerLabels(OWNER) });
+    expect(invokerIamDisabled).toBe(true);
+    expect(scaling).toEqual({ maxInstanceCount: 10 });
+  });
+
+  test('does not depend on what the spec says of access: that is the spec’s', () => {
+    const plan = moving([seen(absent, TO), oldService({ raw: answered })], { spec: { access: 'Authenticated' } });
+    expect(created(plan).invokerIamDisabled).toBe(false);
+  });
+
+  test('is public by allUsers where its predecessor is: an organization may allow no other way', () => {
+    const service = { raw: answered, invokerIamDisabled: false };
+    const plan = moving([seen(absent, TO), oldService(service, invokedBy('allUsers'))]);
+    expect(created(plan).invokerIamDisabled).toBe(false);
+    const there = moving([newService({ invokerIamDisabled: false }), oldService(service, invokedBy('allUsers'))], {
+      more: made,
+    });
+    expect(stepIds(there)).toEqual([`invokers:${NEW}`]);
+  });
+
+  test.each<[string, JsonObject, string, string]>([
+    [
+      'a connector',
+      { vpcAccess: { connector: 'projects/p/locations/asia-northeast1/connectors/c' } },
+      'vpcAccess.connector',
+      '--clear-vpc-connector',
+    ],
+    [
+      'a subnetwork',
+      { vpcAccess: { networkInterfaces: [{ network: 'n' }, { subnetwork: 's' }] } },
+      'vpcAccess.networkInterfaces.subnetwork',
+      '--clear-network',
+    ],
+    [
+      'a key',
+      { encryptionKey: 'projects/p/locations/asia-northeast1/keyRings/r/cryptoKeys/k' },
+      'encryptionKey',
+      '--clear-key',
+    ],
+  ])(
+    'never is %s of the former region: the move stops, names it, and the former service goes on',
+    (_what, template, field, clear) => {
+      const plan = moving([seen(absent, TO), oldService({ template: templateA(template), invokerIamDisabled: false })]);
+      expect(plan.blockers).toMatchObject([{ aspect: 'Service', reason: 'InvalidSpec' }]);
+      expect(plan.blockers[0]?.message).toContain(`template.${field} (`);
+      expect(plan.blockers[0]?.message).toContain(
+        `gcloud run services update ai-platform-tenant-a --region=${REGION} --project=tenants-1 ${clear}`,
+      );
+      expect(stepIds(plan)).toEqual([`service:${SERVICE}`]);
+      expect(plan.inventory).toContainEqual(entryOf(REGION));
+    },
+  );
+
+  test('is a network without a subnetwork and a key of no single region', () => {
+    const template = templateA({
+      vpcAccess: { networkInterfaces: [{ network: 'default' }] },
+      encryptionKey: 'projects/p/locations/global/keyRings/r/cryptoKeys/k',
+    });
+    expect(created(moving([seen(absent, TO), oldService({ template })])).template).toMatchObject({
+      vpcAccess: { networkInterfaces: [{ network: 'default' }] },
+    });
+  });
+
+  describe('of its policy', () => {
+    const JANE = 'user:jane@example.com';
+    const BOT = 'serviceAccount:bot@p.iam.gserviceaccount.com';
+    const condition = { title: 'office hours', expression: 'true' };
+    const policy: Policy = {
+      version: 3,
+      etag: 'old',
+      bindings: [
+        {
+          role: 'roles/run.invoker',
+          members: [JANE, BOT, 'allUsers', 'allAuthenticatedUsers', `deleted:${BOT}?uid=1`],
+        },
+        { role: 'roles/run.invoker', members: [JANE, 'allUsers'], condition },
+        { role: 'roles/run.developer', members: ['group:ci@example.com', 'allAuthenticatedUsers'] },
+      ],
+    };
+    const ours = entry({ type: 'Invoker', name: SERVICE, member: BOT });
+    const added = (access: 'Public' | 'Authenticated', given: Given & { former?: Partial<InventoryEntry> } = {}) => {
+      const service = { invokerIamDisabled: access === 'Public' };
+      const plan = moving([newService({ ...service, ...comingUp }), oldService(service, policy)], {
+        ...given,
+        spec: { access },
+        more: [...made, ours],
+      });
+      return plan.steps.filter(({ id }) => id === `invokers:${NEW}`);
+    };
+
+    test('is what others have there, as far as it can be written, and nobody who would open it', () => {
+      const [step] = added('Authenticated');
+      expect(step).toMatchObject({ closes: false, creates: [] });
+      expect(step?.call).toMatchObject({
+        policy: {
+          bindings: [
+            { role: 'roles/run.invoker', members: [JANE] },
+            { role: 'roles/run.invoker', members: [JANE], condition },
+            { role: 'roles/run.developer', members: ['group:ci@example.com'] },
+          ],
+        },
+      });
+    });
+
+    test('is allUsers and allAuthenticatedUsers only where the spec says Public', () => {
+      expect(added('Public')[0]?.call).toMatchObject({
+        policy: {
+          bindings: [{ role: 'roles/run.invoker', members: [JANE, 'allUsers', 'allAuthenticatedUsers'] }, {}, {}],
+        },
+      });
+    });
+
+    test('comes before the former service may go, and not again after that', () => {
+      const arrived = moving([newService(), oldService({}, policy)], { more: made });
+      expect(stepIds(arrived)).toEqual([`invokers:${NEW}`]);
+      expect(arrived.inventory).toContainEqual(entryOf(REGION));
+      expect(added('Authenticated', { former: { retireAt: at(5_000) } })).toEqual([]);
+    });
+
+    test.each<[string, Read<Policy> | undefined]>([
+      ['could not be read', failed('Transient', 'lost')],
+      ['was not read yet', undefined],
+    ])('keeps the former service while it %s', (_what, invokers) => {
+      const plan = moving([newService(), seen(present(serviceA()), REGION, invokers)], { more: made });
+      expect(plan.blockers).toMatchObject([{ reason: 'Updating' }]);
+      expect(plan.inventory).toContainEqual(entryOf(REGION));
+    });
+
+    test('leaves out who was refused, names them, and waits for nobody', () => {
+      const member = 'group:ci@example.com';
+      const refusal = { message: 'not allowed', propagating: false, since: NOW, at: NOW, generation: 2 };
+      const refused = new Map([[`${NEW} roles/run.developer ${member}`, refusal]]);
+      const developers = { ...policy, bindings: policy.bindings.slice(2) };
+      const plan = moving([newService(), oldService({}, developers)], { more: made, refused });
+      expect(plan).toMatchObject({ steps: [], blockers: [], recheckAfterMs: GRACE });
+      expect(plan.notes[0]).toBe(`"${member}" (roles/run.developer) was not carried over: not allowed`);
+    });
+  });
+});
+
+describe('a service that somebody deleted', () => {
+  const serviceSettings = {
+    ingress: 'INGRESS_TRAFFIC_INTERNAL_ONLY',
+    iapEnabled: true,
+    customAudiences: ['https://a'],
+  };
+  const again = (status: object) => {
+    const { call } = stepOf(planFor({ status, cloud: { services: [seen(absent)] } }), `service:${SERVICE}`);
+    return call.kind === 'createService' ? call.service : {};
+  };
+
+  test('is made again with what is on record of it', () => {
+    expect(again({ serviceSettings })).toMatchObject(serviceSettings);
+    expect(again({}).ingress).toBeUndefined();
+  });
+
+  test('is never more open than it was, whatever the region that it came from says', () => {
+    const raw = { ingress: 'INGRESS_TRAFFIC_ALL', description: 'old' };
+    const plan = moving([seen(absent, TO), oldService({ raw })], {
+      status: { serviceSettings, inventory: [...atRest, entryOf(TO)] },
+    });
+    expect(stepOf(plan, `service:${NEW}`).call).toMatchObject({ service: { ...serviceSettings, description: 'old' } });
+  });
 });

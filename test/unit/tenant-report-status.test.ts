@@ -15,6 +15,7 @@ import {
   failure,
   type Given,
   grantTo,
+  invokedBy,
   keyA,
   LIVE_KEY,
   LONG_AGO,
@@ -129,7 +130,12 @@ describe('the status of a tenant at rest', () => {
     const moved = tell({
       spec: { region: to },
       status: { inventory: [...atRest, entry({ type: 'Service', name: SERVICE.replace(REGION, to) })] },
-      cloud: { services: [seen(present(serviceA({}, to)), to), seen(present(serviceA()))] },
+      cloud: {
+        services: [
+          seen(present(serviceA({}, to)), to, present(invokedBy())),
+          seen(present(serviceA()), REGION, present(invokedBy())),
+        ],
+      },
     });
     expect(conditions(moved).Ready).toMatchObject({ status: 'True' });
     expect(conditions(moved).Ready?.message).toMatch(

@@ -210,8 +210,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'carry variables that have left the spec to the new region',
     file: 'tenant/planService.ts',
-    find: 'wantedTemplate(spec, desired.account.email, access.variables, inherited);',
-    replace: 'wantedTemplate(spec, desired.account.email, access.variables, inherited.slice(inherited.length));',
+    find: 'const ourVariables = inherited.flatMap(({ variable }) => variable ?? []);',
+    replace: 'const ourVariables: string[] = [];',
   },
   {
     name: 'leave invokers that have left the spec',
