@@ -1,8 +1,8 @@
+import { createQuota, UNLIMITED } from '../operator/gcp/quota.ts';
 import { NAMESPACES } from '../operator/kube/resources.ts';
 import { createStore } from '../operator/kube/store.ts';
 import type { GcpCall, GcpResult } from '../operator/ports.ts';
 import { createReconciler } from '../operator/reconcile/reconciler.ts';
-import { createStretch } from '../operator/stretch.ts';
 import { AI_TENANTS } from '../operator/tenantResource.ts';
 import { type Figure, publish } from './support/report.ts';
 import { createWorld, tenantKey, until } from './support/world.ts';
@@ -12,7 +12,7 @@ import { createWorld, tenantKey, until } from './support/world.ts';
 const TENANTS = 100;
 const SPAN_MS = 2_000;
 /** The interval has come round: what is listed is known, policies and versions are read. */
-const CHECK = { priority: 'resync', failures: 0 } as const;
+const CHECK = { priority: 'resync', failures: 0, changes: 0 } as const;
 
 const world = await createWorld({ creationMs: 0 });
 await world.prepare(TENANTS);
@@ -74,9 +74,8 @@ async function measure(gcp: GcpCall): Promise<{ perSecond: number; reconciles: n
     settings: world.settings,
     events: { record() {}, stop: async () => {}, counters: { written: 0, filtered: 0, dropped: 0 } },
     log: () => {},
-    quota: { waitMs: () => 0 },
+    quota: createQuota(gcp, world.time, UNLIMITED),
     wake: () => {},
-    stretch: createStretch(world.time, world.settings.syncIntervalMs),
   });
   const keys = Array.from({ length: TENANTS }, (_, i) => tenantKey(i));
   for (const key of keys) await reconcile(key);

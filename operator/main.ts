@@ -37,9 +37,8 @@ async function main(options: Options): Promise<void> {
   let operator: Operator | undefined;
   const mayAct = () => !options.leaderElect || election?.isLeader() === true;
   const stats = () => operator?.stats() ?? IDLE;
-  const stretched = () => operator?.stretched() ?? [];
   const budgets = () => operator?.budgets() ?? [];
-  const metrics = createMetrics(stats, mayAct, runtime.now, stretched, budgets);
+  const metrics = createMetrics(stats, mayAct, runtime.now, budgets);
 
   let stopping = false;
   let events: EventRecorder | undefined;

@@ -10,7 +10,6 @@ export function createMetrics(
   queueStats: () => ReturnType<Queue['stats']>,
   isLeader: () => boolean,
   now: () => number = Date.now,
-  stretched: () => [project: string, times: number][] = () => [],
   budgets: Quota['budgets'] = () => [],
 ) {
   const registry = new Registry();
@@ -71,20 +70,10 @@ export function createMetrics(
       this.set(name, isLeader() ? 1 : 0);
     },
   });
-  new Gauge({
-    name: 'aitenant_interval_stretch',
-    help: 'How many times longer than asked the interval is, by project, as its quota of reads was short.',
-    labelNames: ['project'],
-    registers,
-    collect() {
-      this.reset();
-      for (const [project, times] of stretched()) this.set({ project }, times);
-    },
-  });
   const budget = ['api', 'project', 'region', 'kind'] as const;
   new Gauge({
     name: 'aitenant_gcp_budget_left',
-    help: 'Calls that may be made at once; at 0 work waits, and what is only checked waits before that.',
+    help: 'Calls that may be made at once; at 0 reconciles are parked, and resyncs are before that.',
     labelNames: budget,
     registers,
     collect() {
@@ -101,6 +90,28 @@ export function createMetrics(
       this.reset();
       for (const { api, project, region, kind, aMinute } of budgets()) {
         this.set({ api, project, region, kind }, aMinute);
+      }
+    },
+  });
+  new Gauge({
+    name: 'aitenant_gcp_budget_parked',
+    help: 'Reconciles that are parked until this budget has room for them.',
+    labelNames: budget,
+    registers,
+    collect() {
+      this.reset();
+      for (const { api, project, region, kind, parked } of budgets()) this.set({ api, project, region, kind }, parked);
+    },
+  });
+  new Gauge({
+    name: 'aitenant_gcp_budget_parked_seconds',
+    help: 'How long the first reconcile that is parked for this budget has been: intervals are stretched by that.',
+    labelNames: budget,
+    registers,
+    collect() {
+      this.reset();
+      for (const { api, project, region, kind, parkedMs } of budgets()) {
+        this.set({ api, project, region, kind }, parkedMs / 1000);
       }
     },
   });
@@ -155,7 +166,12 @@ export function createMetrics(
     onAdd: (priority: Priority) => adds.inc({ ...name, priority }),
     onStart: (_key, _priority, waitedMs) => waited.observe(name, waitedMs / 1000),
     onEnd: (_key, verdict, tookMs) => {
-      const result = verdict.kind === 'retry' ? 'error' : verdict.kind === 'again' ? 'requeue_after' : 'success';
+      const result =
+        verdict.kind === 'retry'
+          ? 'error'
+          : verdict.kind === 'again' || verdict.kind === 'park'
+            ? 'requeue_after'
+            : 'success';
       reconciles.inc({ controller: name.name, result });
       reconcileTime.observe({ controller: name.name }, tookMs / 1000);
     },

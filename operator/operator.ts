@@ -1,5 +1,5 @@
 import { fencedCall, fencedWrites } from './fence.ts';
-import { createQuota, type Limits, type Quota, UNLIMITED } from './gcp/quota.ts';
+import { type Claim, createQuota, type Limits, type Quota, UNLIMITED } from './gcp/quota.ts';
 import type { EventRecorder } from './kube/events.ts';
 import { createQueue, type Queue, type QueueHooks } from './kube/queue.ts';
 import { type Reflector, startReflector } from './kube/reflector.ts';
@@ -7,7 +7,6 @@ import { NAMESPACES } from './kube/resources.ts';
 import type { Log } from './log.ts';
 import type { GcpCall, JsonObject, KubeApi, KubeObject, KubeStatus, Runtime } from './ports.ts';
 import { createReconciler } from './reconcile/reconciler.ts';
-import { createStretch, type Stretch } from './stretch.ts';
 import { NAMESPACE_ANNOTATIONS, sameAnnotations, TENANT_ANNOTATIONS } from './tenant/annotations.ts';
 import { FINALIZER } from './tenant/resource.ts';
 import type { Settings, Tenant, TenantStatus } from './tenant/types.ts';
@@ -41,8 +40,6 @@ export interface Operator {
   /** Finishes what is under way, then ends. */
   stop(): Promise<void>;
   stats: Queue['stats'];
-  /** By how much the intervals of projects are stretched whose quota was short. */
-  stretched: Stretch['all'];
   budgets: Quota['budgets'];
 }
 
@@ -94,10 +91,8 @@ export function createOperator(options: OperatorOptions): Operator {
     { optional: true },
   );
 
-  const stretch = createStretch(runtime, options.settings.syncIntervalMs);
   const reconcile = createReconciler({
     ...options,
-    stretch,
     quota,
     kube,
     gcp: quota.call,
@@ -109,7 +104,8 @@ export function createOperator(options: OperatorOptions): Operator {
   const queue = createQueue({
     runtime,
     workers: options.workers,
-    process: reconcile,
+    process: (key, { granted, ...run }) => reconcile(key, { ...run, granted: granted as Claim | undefined }),
+    homeOf: key => homeOf(tenants.get(key)),
     hooks: {
       ...options.hooks,
       onError: (key, error) =>
@@ -131,7 +127,6 @@ export function createOperator(options: OperatorOptions): Operator {
       await Promise.all(reflectors.map(reflector => reflector.stop()));
     },
     stats: () => queue.stats(),
-    stretched: stretch.all,
     budgets: quota.budgets,
   };
 }
@@ -140,6 +135,13 @@ export function createOperator(options: OperatorOptions): Operator {
 const since = (reflector: Reflector): 'edit' | 'resync' => (reflector.isSynced() ? 'edit' : 'resync');
 
 type Changed = (key: string, object: KubeObject | undefined, old: KubeObject | undefined) => void;
+
+/** Where a tenant's calls go. A region that does not answer, or a project, holds up no other. */
+function homeOf(object: KubeObject | undefined): string {
+  const { projectId } = (object?.status ?? {}) as { projectId?: string };
+  const { region } = (object?.spec ?? {}) as { region?: string };
+  return `${projectId ?? object?.metadata.namespace ?? ''}/${region ?? ''}`;
+}
 
 const keyOf = (object: KubeObject): string => `${object.metadata.namespace}/${object.metadata.name}`;
 

@@ -1,12 +1,12 @@
 import { readConnectorSecret } from '../connectorSecret.ts';
 import { createSharedReads } from '../gcp/lists.ts';
+import { deletionNeeds, expectedWrites, numberOf, readNeeds, waitNeeds, writeNeeds } from '../gcp/needs.ts';
 import { observe } from '../gcp/observe.ts';
 import { createReads } from '../gcp/reads.ts';
 import { createServiceAges } from '../gcp/serviceAges.ts';
 import type { Verdict } from '../kube/queue.ts';
 import { CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES } from '../kube/resources.ts';
 import type { KubeObject } from '../ports.ts';
-import { isQuotaShort } from '../stretch.ts';
 import { abandonable, deletionPolicy, deletionTargets, planAbandon, planDeletion } from '../tenant/deletion.ts';
 import { desiredState, inventoryProject } from '../tenant/desired.ts';
 import { deletingIdentity } from '../tenant/identity.ts';
@@ -15,9 +15,10 @@ import { plan as planFor, targets } from '../tenant/plan.ts';
 import { deleting, type Report, refused, report, suspended } from '../tenant/report.ts';
 import { readTenant } from '../tenant/resource.ts';
 import { isReconciled } from '../tenant/slot.ts';
-import type { Desired, Outcome, Plan, Step, Tenant, TenantStatus } from '../tenant/types.ts';
+import type { Desired, Observed, Outcome, Plan, Step, Tenant, TenantStatus } from '../tenant/types.ts';
 import { AI_TENANT_CRD } from '../tenantResource.ts';
 import { type Applying, applyClosing, applyRecorded } from './apply.ts';
+import { createRunBudget, type RunBudget, rankOf } from './budget.ts';
 import { createOwnWrites, type TenantWriter, type Written } from './ownWrites.ts';
 import { createPacing, EDIT_AGES, isRequested, NEW_AGES, type Run, requestAnswer } from './pacing.ts';
 import { createRefusalMemory } from './refusals.ts';
@@ -31,8 +32,7 @@ import { keyOf, type ReconcilerOptions } from './types.ts';
 
 export type Reconcile = (key: string, run?: Run) => Promise<Verdict>;
 
-/** A person waits for a deletion as for an edit. */
-const DELETION: Run = { priority: 'edit', failures: 0 };
+const EDIT: Run = { priority: 'edit', failures: 0, changes: 0 };
 /** How old a policy or version may be that was read moments before, for the first pass of the same reconcile. */
 const SAME_PASS_MS = 1_000;
 /**
@@ -53,26 +53,31 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
   const pacing = createPacing(options);
   const refusals = createRefusalMemory(() => runtime.now());
 
-  return async function reconcile(key, run = { priority: 'edit', failures: 0 }) {
+  return async function reconcile(key, run = EDIT) {
     const object = ownWrites.current(key);
     if (!object) {
+      run.granted?.release();
       pacing.forget(key);
       refusals.forget(key);
       return { kind: 'done' };
     }
-    const isFirst = pacing.isFirst(key);
     const tenant = readTenant(object);
     const writer = ownWrites.writer(key, object);
-    if (tenant.deletionTimestamp !== undefined) {
-      return tenant.hasFinalizer ? remove(writer, tenant) : { kind: 'done' };
+    // What the caches say is wanted is good enough to say what the reconcile needs, before anything is called.
+    const cached = desiredOf(tenant, options.namespaces.get(tenant.namespace)?.metadata.annotations ?? {});
+    const expected = cached.ok ? cached.desired : undefined;
+    const project = inventoryProject(tenant.status.inventory) ?? expected?.project ?? '';
+    const budget = createRunBudget(options.quota, { project, namespace: tenant.namespace }, run.granted);
+    try {
+      if (tenant.deletionTimestamp === undefined) return await bring(writer, tenant, run, expected, budget);
+      return tenant.hasFinalizer ? await remove(writer, tenant, run, budget) : { kind: 'done' };
+    } finally {
+      budget.release();
     }
-    if (tenant.spec.suspend) return conclude(writer, tenant, suspended(tenant, runtime.now()));
-    const waits = pacing.restMs(key, tenant);
-    if (waits > 0) return { kind: 'again', afterMs: waits, priority: 'edit' };
+  };
 
-    const namespaceAnnotations = await annotationsFor(tenant);
-    if (!namespaceAnnotations) return { kind: 'retry' };
-    const wanted = desiredState(tenant, settings, {
+  function desiredOf(tenant: Tenant, namespaceAnnotations: Record<string, string>) {
+    return desiredState(tenant, settings, {
       namespaceAnnotations,
       connectorSecret: (name, project) => {
         const secret = options.connectorSecrets.get(`${tenant.namespace}/${name}`);
@@ -80,25 +85,53 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
         return readConnectorSecret(secret, namespaceAnnotations, project);
       },
     });
-    if (!wanted.ok) return conclude(writer, tenant, refused(tenant, wanted.message, runtime.now()));
-    const { desired } = wanted;
-    if (run.priority === 'resync' && isFirst && isReconciled(tenant, desired) && !isRequested(tenant)) {
-      options.onReport?.(tenant, tenant.status);
-      return pacing.atSlot(tenant, desired.project);
+  }
+
+  /** Brings a tenant that is not being deleted to what its spec says. */
+  async function bring(
+    writer: TenantWriter,
+    tenant: Tenant,
+    run: Run,
+    expected: Desired | undefined,
+    budget: RunBudget,
+  ): Promise<Verdict> {
+    const isFirst = pacing.isFirst(keyOf(writer.object));
+    if (tenant.spec.suspend) return conclude(writer, tenant, suspended(tenant, runtime.now()), run);
+    if (expected) {
+      if (run.priority === 'resync' && isFirst && isReconciled(tenant, expected) && !isRequested(tenant)) {
+        options.onReport?.(tenant, tenant.status);
+        return pacing.verdict(tenant, { kind: 'interval' }, run);
+      }
+      const later = budget.take(needsOf(tenant, expected, run), rankOf(run, tenant));
+      if (later) return later;
     }
-    const later = pacing.waitForQuota(key, tenant, desired.project, run);
-    if (later) return later;
+    const namespaceAnnotations = await annotationsFor(tenant);
+    if (!namespaceAnnotations) return { kind: 'retry' };
+    const wanted = desiredOf(tenant, namespaceAnnotations);
+    if (!wanted.ok) return conclude(writer, tenant, refused(tenant, wanted.message, runtime.now()), run);
     const finalizer = tenant.hasFinalizer ? 'ok' : await writer.addFinalizer();
     if (finalizer !== 'ok') return AFTER_WRITE[finalizer];
-    return converge(writer, tenant, desired, run);
-  };
+    return converge(writer, tenant, wanted.desired, run, budget);
+  }
+
+  function needsOf(tenant: Tenant, desired: Desired, run: Run) {
+    const wanted = targets(desired, tenant.status.inventory);
+    const waits = run.priority === 'retry' && run.failures === 0;
+    return [...(waits ? waitNeeds(wanted) : readNeeds(wanted)), ...expectedWrites(tenant, desired)];
+  }
 
   /**
    * Reads, plans, writes and reports. Where a cached answer would lead to a write, a complaint or to forgetting an inventory
    * entry, the same is done once more with the present state: no later read would bring a forgotten entry back. Something is
    * created, deleted or forgotten only on answers about that one service and account (a GET), never on a list.
    */
-  async function converge(writer: TenantWriter, tenant: Tenant, desired: Desired, run: Run): Promise<Verdict> {
+  async function converge(
+    writer: TenantWriter,
+    tenant: Tenant,
+    desired: Desired,
+    run: Run,
+    budget: RunBudget,
+  ): Promise<Verdict> {
     const key = keyOf(writer.object);
     const regular = run.priority === 'resync' ? () => options.wake(key) : undefined;
     let ages = pacing.ages(tenant, run);
@@ -108,7 +141,6 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
       const current = confirmed ? { ...lists, account: reads.account, service: reads.service } : lists;
       const wanted = targets(desired, tenant.status.inventory);
       const observed = withAges(await observe(current, wanted, { actAs: desired.actAs }));
-      if (isQuotaShort(observed)) options.stretch.short(desired.project);
       const now = runtime.now();
       const plan = planFor(tenant, desired, observed, settings, now, { refused: refusals.of(key) });
       const complains = cached && plan.blockers.length > 0 && (run.priority === 'resync' || ages === NEW_AGES);
@@ -116,9 +148,8 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
       const decides: boolean =
         !confirmed && (forgets(tenant.status.inventory, plan.inventory) || plan.steps.some(needsGet));
       if (complains || writes || decides) {
-        // Two more reads do not wait for a budget: who waited would read all else again.
-        const more: Run = { ...run, priority: 'edit' };
-        const later = complains || writes ? pacing.waitForQuota(key, tenant, desired.project, more) : undefined;
+        // The two reads that confirm a decision do not wait for a budget: who waited would read all else again.
+        const later = complains || writes ? budget.take(readNeeds(wanted), 'edit', 'edit') : undefined;
         if (later) return later;
         confirmed = decides;
         if (complains || writes) ages = EDIT_AGES;
@@ -129,9 +160,9 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
 
       const pace = shared.paceMs(desired.project, desired.region, { actAs: desired.actAs });
       const before = report(tenant, desired, observed, plan, undefined, now);
-      if (plan.steps.length === 0) return conclude(writer, tenant, before, pace);
-      const outcomes = await carryOut(writer, plan, before.status, desired.actAs);
-      if (typeof outcomes === 'string') return AFTER_WRITE[outcomes];
+      if (plan.steps.length === 0) return conclude(writer, tenant, before, run, pace);
+      const outcomes = await carryOut(writer, plan, before.status, desired.actAs, budget);
+      if ('kind' in outcomes) return outcomes;
       const recorded = readTenant(writer.object);
       const after = report(
         { ...tenant, resourceVersion: recorded.resourceVersion },
@@ -141,25 +172,34 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
         outcomes,
         runtime.now(),
       );
-      return conclude(writer, tenant, after, pace);
+      return conclude(writer, tenant, after, run, pace);
     }
   }
 
-  /** The steps that close, then the record, then all others; or how a write of the status failed. */
+  /**
+   * The steps that close, then the record, then all others; or the verdict of a reconcile that ends before. What closes has a
+   * budget of its own and does not wait for that of the others.
+   */
   async function carryOut(
     writer: TenantWriter,
     plan: Plan,
     record: TenantStatus,
     actAs: string | undefined,
-  ): Promise<Outcome[] | Exclude<Written, 'ok'>> {
+    budget: RunBudget,
+  ): Promise<Outcome[] | Verdict> {
     const generation = writer.object.metadata.generation ?? 0;
     const applying: Applying = { gcp, shared, log, writer, actAs, refusals, generation };
+    const unpaid = budget.take(writeNeeds(plan.steps.filter(({ closes }) => closes)), 'close', 'edit');
+    if (unpaid) return unpaid;
+    const later = budget.take(writeNeeds(plan.steps.filter(({ closes }) => !closes)), 'edit', 'edit');
     const closed = await applyClosing(plan.steps, applying);
     recordChanges(events, writer.object, closed);
+    if (later) return later;
     const written = await writer.writeStatus(record);
-    if (written !== 'ok') return written;
+    if (written !== 'ok') return AFTER_WRITE[written];
     const outcomes = await applyRecorded(plan.steps, closed, record, applying);
-    if (typeof outcomes !== 'string') recordChanges(events, writer.object, outcomes.slice(closed.length));
+    if (typeof outcomes === 'string') return AFTER_WRITE[outcomes];
+    recordChanges(events, writer.object, outcomes.slice(closed.length));
     return outcomes;
   }
 
@@ -184,6 +224,7 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     writer: TenantWriter,
     tenant: Tenant,
     { status, again, unread }: Report,
+    run: Run,
     pace = 0,
   ): Promise<Verdict> {
     const answer = requestAnswer(tenant.annotations);
@@ -193,7 +234,7 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     const written = await writer.writeStatus(final);
     if (written !== 'ok') return AFTER_WRITE[written];
     options.onReport?.(tenant, final);
-    return pacing.verdict(tenant, again, final.projectId, pace);
+    return pacing.verdict(tenant, again, run, pace);
   }
 
   // --------------------------------------------------------------------------------------------------- deleting
@@ -209,39 +250,65 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     return !Number.isNaN(crdDeleted) && Date.parse(tenant.deletionTimestamp ?? '') >= crdDeleted;
   }
 
-  async function remove(writer: TenantWriter, tenant: Tenant): Promise<Verdict> {
+  async function remove(writer: TenantWriter, tenant: Tenant, run: Run, budget: RunBudget): Promise<Verdict> {
+    const policy = deletionPolicy(tenant);
+    if (!tenant.spec.suspend && policy.ok) {
+      const later = budget.take(needsOfDeletion(tenant), 'edit', 'edit');
+      if (later) return later;
+    }
     const withCrd = await goesWithCrd(tenant, writer.object);
     if (withCrd === undefined) return { kind: 'retry' };
     if (tenant.spec.suspend) {
       if (withCrd) return release(writer);
-      return conclude(writer, tenant, suspended(tenant, runtime.now()));
+      return conclude(writer, tenant, suspended(tenant, runtime.now()), run);
     }
-    const policy = deletionPolicy(tenant);
     if (!policy.ok && !withCrd) {
       const none: Plan = { steps: [], blockers: [], waiting: [], inventory: tenant.status.inventory, notes: [] };
-      return conclude(writer, tenant, deleting(tenant, none, [], runtime.now(), policy.message));
+      return conclude(writer, tenant, deleting(tenant, none, [], runtime.now(), policy.message), run);
     }
-    const project = inventoryProject(tenant.status.inventory) ?? '';
-    const later = pacing.waitForQuota(keyOf(writer.object), tenant, project, DELETION);
-    if (later) return later;
-    return takeDown(writer, tenant, withCrd || (policy.ok && policy.policy === 'abandon'));
+    return takeDown(writer, tenant, withCrd || (policy.ok && policy.policy === 'abandon'), run, budget);
   }
 
-  async function takeDown(writer: TenantWriter, tenant: Tenant, abandon: boolean): Promise<Verdict> {
+  function needsOfDeletion(tenant: Tenant) {
+    const { inventory } = tenant.status;
+    const number = numberOf(tenant);
+    const project = inventoryProject(inventory);
+    if (number !== undefined && project !== undefined) options.quota.alias(number, project);
+    const deletedAt = inventory.flatMap(({ type, name, deletedAt }) => (type === 'Service' && deletedAt ? name : []));
+    return deletionNeeds(deletionTargets(tenant.status), new Set(deletedAt));
+  }
+
+  /** While a service is still there nothing else is read: grants and the account come after it. */
+  async function observeDeletion(tenant: Tenant, abandon: boolean, actAs: string | undefined): Promise<Observed> {
+    const all = deletionTargets(tenant.status);
+    if (abandon || all.services.length === 0) return observe(reads, all, { actAs });
+    const first = await observe(reads, { ...all, account: undefined, formerGrants: [] }, { actAs });
+    const waits = planDeletion(tenant, first, settings, runtime.now()).inventory.some(({ type }) => type === 'Service');
+    if (waits) return first;
+    return { ...(await observe(reads, { ...all, services: [] }, { actAs })), services: first.services };
+  }
+
+  async function takeDown(
+    writer: TenantWriter,
+    tenant: Tenant,
+    abandon: boolean,
+    run: Run,
+    budget: RunBudget,
+  ): Promise<Verdict> {
     const annotations = options.namespaces.get(tenant.namespace)?.metadata.annotations ?? {};
     const actAs = deletingIdentity(tenant, annotations, settings);
-    const observed = await observe(reads, deletionTargets(tenant.status), { actAs });
+    const observed = await observeDeletion(tenant, abandon, actAs);
     const now = runtime.now();
     const plan = abandon ? planAbandon(tenant, observed, settings) : planDeletion(tenant, observed, settings, now);
     if (plan.inventory.length === 0 && plan.blockers.length === 0) return release(writer);
     const before = deleting(tenant, plan, [], now);
-    if (plan.steps.length === 0) return conclude(writer, tenant, before);
-    const outcomes = await carryOut(writer, plan, before.status, actAs);
-    if (typeof outcomes === 'string') return AFTER_WRITE[outcomes];
+    if (plan.steps.length === 0) return conclude(writer, tenant, before, run);
+    const outcomes = await carryOut(writer, plan, before.status, actAs, budget);
+    if ('kind' in outcomes) return outcomes;
     if (abandon && plan.blockers.length === 0 && outcomes.every(letGo)) return release(writer);
     const after = deleting(tenant, plan, outcomes, runtime.now());
     if (after.status.inventory.length === 0 && !abandon) return release(writer);
-    return conclude(writer, tenant, after);
+    return conclude(writer, tenant, after, run);
   }
 
   async function release(writer: TenantWriter): Promise<Verdict> {

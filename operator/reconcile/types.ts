@@ -3,7 +3,6 @@ import type { EventRecorder } from '../kube/events.ts';
 import type { Reflector } from '../kube/reflector.ts';
 import type { ReadonlyStore } from '../kube/store.ts';
 import type { GcpCall, JsonObject, KubeApi, KubeObject, Runtime } from '../ports.ts';
-import type { Stretch } from '../stretch.ts';
 import type { Settings, Tenant, TenantStatus } from '../tenant/types.ts';
 
 export type ReconcileLog = (level: 'info' | 'warn' | 'error' | 'debug', message: string, fields: JsonObject) => void;
@@ -17,8 +16,7 @@ export interface ReconcilerOptions {
   namespaces: ReadonlyStore;
   connectorSecrets: Pick<Reflector, 'get' | 'isSynced'>;
   events: EventRecorder;
-  stretch: Stretch;
-  quota: Pick<Quota, 'waitMs'>;
+  quota: Pick<Quota, 'claim' | 'park' | 'alias'>;
   /** Requeues a tenant whose resources differ from what its last check was answered with. */
   wake: (key: string) => void;
   log: ReconcileLog;

@@ -392,17 +392,14 @@ export const DEFENCES: readonly Defence[] = [
   {
     shownBy: ['e2e/crd-deletion.test.ts', 'takes the owner marks off, deletes nothing in Google Cloud, and ends'],
     file: 'operator/reconcile/reconciler.ts',
-    find: "    return takeDown(writer, tenant, withCrd || (policy.ok && policy.policy === 'abandon'));",
-    replace: "    return takeDown(writer, tenant, policy.ok && policy.policy === 'abandon');",
+    find: "    return takeDown(writer, tenant, withCrd || (policy.ok && policy.policy === 'abandon'), run, budget);",
+    replace: "    return takeDown(writer, tenant, policy.ok && policy.policy === 'abandon', run, budget);",
   },
   {
-    shownBy: [
-      'e2e/abuse.test.ts',
-      'a tenant that flaps 10 times a second: others converge, and what is written about it is bounded',
-    ],
-    file: 'operator/reconcile/reconciler.ts',
-    find: '    const waits = pacing.restMs(key, tenant);',
-    replace: '    const waits = 0;',
+    shownBy: ['unit/gcp-quota.test.ts', 'a namespace gets its share, however many tenants or keys another one has'],
+    file: 'operator/gcp/quota.ts',
+    find: '      bucket.waiting.charge(rank, [demand.project, demand.namespace], calls);\n',
+    replace: '',
   },
   {
     shownBy: ['unit/kube-events.test.ts', 'a message is cut to 1,024 bytes, between characters'],
@@ -412,10 +409,9 @@ export const DEFENCES: readonly Defence[] = [
   },
   {
     shownBy: ['unit/kube-queue.test.ts', 'a namespace with one key does not wait behind one with a hundred'],
-    file: 'operator/kube/fairQueue.ts',
-    find: '      const lane = lanes.get(item.lane);\n      if (lane) return lane.push(item);',
-    replace:
-      "      item.lane = 'one';\n      const lane = lanes.get(item.lane);\n      if (lane) return lane.push(item);",
+    file: 'operator/fairQueue.ts',
+    find: '    return outer.lane(lane[0], change).lane(lane[1], change);',
+    replace: "    return outer.lane(lane[0], change).lane('', change);",
   },
   // ------------------------------------------------------------------------------------------ hostile callers, dying
   {

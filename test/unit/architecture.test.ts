@@ -5,8 +5,8 @@ import { describe, expect, test } from 'vitest';
 /** Imports point one way (docs/architecture.md): each room, and all that it may import from outside itself. */
 const ROOMS: Record<string, { files: RegExp; packages: boolean }> = {
   'operator/tenant': { files: /^(operator\/ports\.ts|node:crypto)$/, packages: false },
-  'operator/kube': { files: /^operator\/(ports|runtime)\.ts$/, packages: true },
-  'operator/gcp': { files: /^operator\/(ports\.ts|tenant\/.*)$/, packages: true },
+  'operator/kube': { files: /^operator\/(fairQueue|ports|runtime)\.ts$/, packages: true },
+  'operator/gcp': { files: /^operator\/((fairQueue|ports)\.ts|tenant\/.*)$/, packages: true },
   operator: { files: /^(schema\/.*|package\.json)$/, packages: true },
   backend: { files: /^$/, packages: true },
   schema: { files: /^$/, packages: true },

@@ -4,11 +4,11 @@ import { createStore } from '../../operator/kube/store.ts';
 import type { KubeApi } from '../../operator/ports.ts';
 import { createOwnWrites } from '../../operator/reconcile/ownWrites.ts';
 import { createPacing } from '../../operator/reconcile/pacing.ts';
-import type { ReconcilerOptions } from '../../operator/reconcile/types.ts';
 import { fakeRuntime } from './support/fakeRuntime.ts';
 import * as world from './support/tenantWorld.ts';
 
 const INTERVAL_MS = 600_000;
+const RUN = { priority: 'edit', failures: 0, changes: 0 } as const;
 
 describe('when a tenant is reconciled again', () => {
   test('whatever a step asks for, drift is looked for within the interval', () => {
@@ -16,8 +16,8 @@ describe('when a tenant is reconciled again', () => {
       fc.property(fc.integer({ min: 1, max: 30 * 86_400_000 }), fc.uuid(), (ms, uid) => {
         const runtime = fakeRuntime();
         const settings = { ...world.settings, syncIntervalMs: INTERVAL_MS };
-        const pacing = createPacing({ runtime, settings, stretch: { of: () => 1 } } as unknown as ReconcilerOptions);
-        const verdict = pacing.verdict({ ...world.tenantA(), uid }, { kind: 'after', ms });
+        const pacing = createPacing({ runtime, settings });
+        const verdict = pacing.verdict({ ...world.tenantA(), uid }, { kind: 'after', ms }, RUN);
         expect(verdict.kind).toBe('again');
         if (verdict.kind === 'again') expect(verdict.afterMs).toBeLessThanOrEqual(Math.min(ms, INTERVAL_MS));
       }),

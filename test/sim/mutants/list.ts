@@ -86,7 +86,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'make first, record later',
     file: 'reconcile/reconciler.ts',
-    find: "    const written = await writer.writeStatus(record);\n    if (written !== 'ok') return written;\n",
+    find: "    const written = await writer.writeStatus(record);\n    if (written !== 'ok') return AFTER_WRITE[written];\n",
     replace: '',
   },
   {
@@ -153,13 +153,13 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'delete what is to be abandoned',
     file: 'reconcile/reconciler.ts',
-    find: "    return takeDown(writer, tenant, withCrd || (policy.ok && policy.policy === 'abandon'));",
-    replace: '    return takeDown(writer, tenant, withCrd);',
+    find: "    return takeDown(writer, tenant, withCrd || (policy.ok && policy.policy === 'abandon'), run, budget);",
+    replace: '    return takeDown(writer, tenant, withCrd, run, budget);',
   },
   {
     name: 'go on while suspended',
     file: 'reconcile/reconciler.ts',
-    find: '    if (tenant.spec.suspend) return conclude(writer, tenant, suspended(tenant, runtime.now()));\n',
+    find: '    if (tenant.spec.suspend) return conclude(writer, tenant, suspended(tenant, runtime.now()), run);\n',
     replace: '',
   },
   // ------------------------------------------------------------------------------------- nothing working goes down

@@ -1,0 +1,66 @@
+import type { Claim, Need, Quota, Rank } from '../gcp/quota.ts';
+import type { Priority, Verdict } from '../kube/queue.ts';
+import type { Tenant } from '../tenant/types.ts';
+import type { Run } from './pacing.ts';
+
+/** What one reconcile has of the budgets of Google Cloud's APIs. */
+export interface RunBudget {
+  /**
+   * Reserves `needs` until the reconcile ends. Otherwise the verdict that parks it until it can have all that it has asked
+   * for; it then runs anew, as `priority` if that is given.
+   */
+  take(needs: Need[], rank: Rank, priority?: Priority): Verdict | undefined;
+  release(): void;
+}
+
+const keyOf = ({ api, kind, project, region }: Need): string => `${project} ${api} ${kind} ${region}`;
+
+export function createRunBudget(
+  quota: Pick<Quota, 'claim' | 'park'>,
+  home: { project: string; namespace: string },
+  granted: Claim | undefined,
+): RunBudget {
+  const claims: Claim[] = granted ? [granted] : [];
+  const asked: Need[] = [];
+  /** What it was woken with and has not used. */
+  const prepaid = new Map<string, number>();
+  for (const need of granted?.needs ?? []) prepaid.set(keyOf(need), (prepaid.get(keyOf(need)) ?? 0) + need.calls);
+
+  function unpaid(need: Need): Need[] {
+    const paid = Math.min(need.calls, prepaid.get(keyOf(need)) ?? 0);
+    prepaid.set(keyOf(need), (prepaid.get(keyOf(need)) ?? 0) - paid);
+    return paid === need.calls ? [] : [{ ...need, calls: need.calls - paid }];
+  }
+
+  return {
+    take(needs, rank, priority) {
+      asked.push(...needs);
+      const missing = needs.flatMap(unpaid);
+      if (missing.length === 0) return undefined;
+      const claim = quota.claim({ ...home, rank, needs: missing });
+      if (claim) {
+        claims.push(claim);
+        return undefined;
+      }
+      const demand = { ...home, rank, needs: asked };
+      return { kind: 'park', park: wake => quota.park(demand, wake), ...(priority && { priority }) };
+    },
+    release() {
+      for (const claim of claims) claim.release();
+    },
+  };
+}
+
+/** What waits for an operation ranks with edits; only what has failed is a retry. */
+export function rankOf({ priority, failures }: Run, tenant: Tenant): Rank {
+  if (priority === 'edit') return mayClose(tenant) ? 'close' : 'edit';
+  if (priority === 'retry') return failures > 0 ? 'retry' : 'edit';
+  return 'resync';
+}
+
+/** The edit may close access or revoke a key: it is ranked so before anything is read. */
+function mayClose({ spec, status, generation }: Tenant): boolean {
+  if (status.observedGeneration === undefined || status.observedGeneration === generation) return false;
+  const keys = new Set(spec.keys.map(({ name }) => name));
+  return spec.access === 'Authenticated' || status.keys.some(({ name }) => !keys.has(name));
+}
