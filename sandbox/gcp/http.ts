@@ -91,7 +91,8 @@ export async function startGcpServer(options: { core: GcpCore; port?: number; ho
     response.on('close', () => response.writableEnded || gone.abort());
     const { api } = found.route.method;
     try {
-      const routed = requestOf(found, parameters, await bodyOf(request));
+      const body = await bodyOf(request, verb, parameters);
+      const routed = requestOf(found, parameters, body);
       const alt = parameters.get('$alt') ?? parameters.get('alt') ?? 'json';
       const result = await core.invoke(routed.method.name, routed.request, {
         caller: callerOf(request.headers.authorization),
@@ -158,11 +159,22 @@ function callerOf(authorization: string | undefined): { email?: string } {
   return email ? { email } : {};
 }
 
-async function bodyOf(request: IncomingMessage): Promise<JsonObject | undefined> {
+const FORM = /^application\/x-www-form-urlencoded\b/i;
+
+/** The JSON body. That of a GET that is too long for a URL, and therefore sent as a POST, is its query: into `parameters`. */
+async function bodyOf(
+  request: IncomingMessage,
+  verb: string,
+  parameters: URLSearchParams,
+): Promise<JsonObject | undefined> {
   const bytes = await readBody(request, MAX_BODY_BYTES);
   if (!bytes) throw invalid(`Request payload size exceeds the limit: ${MAX_BODY_BYTES} bytes.`);
   if (bytes.length === 0) return undefined;
   const type = request.headers['content-type'];
+  if (verb === 'GET' && request.method === 'POST' && FORM.test(type ?? '')) {
+    for (const [name, value] of new URLSearchParams(bytes.toString())) parameters.append(name, value);
+    return undefined;
+  }
   // Without a type too: a page of a browser can send such a body to any address, without asking first.
   if (!/^application\/(.+\+)?json\b/i.test(type ?? '')) {
     throw invalid(

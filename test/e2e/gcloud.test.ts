@@ -80,6 +80,45 @@ describe.skipIf(!hasGcloud)('gcloud', { timeout: 60_000 }, () => {
     await gcloud(`secrets delete ${secret}`);
   });
 
+  test('projects and services: what is there, and nothing untrue about the rest', async () => {
+    expect(await json('projects describe demo-project')).toMatchObject({ projectNumber: '123456789012' });
+    expect(await json('projects list')).toMatchObject([{ projectId: 'demo-project' }]);
+    const enabled = (await json('services list')) as { config: { name: string } }[];
+    expect(enabled.map(({ config }) => config.name)).toContain('run.googleapis.com');
+    await gcloud('services enable run.googleapis.com secretmanager.googleapis.com');
+    const other = await shell('gcloud services enable bigquery.googleapis.com');
+    expect(other.err).toContain("bigquery.googleapis.com, so it can't be enabled");
+  });
+
+  test('a secret’s rotation is shown whole and changed by parts', async () => {
+    const [time, later] = [2, 3].map(days => new Date(Date.now() + days * 86_400_000).toISOString());
+    await gcloud(
+      `secrets create rotated --replication-policy=automatic --topics=projects/demo-project/topics/t ` +
+        `--next-rotation-time=${time} --rotation-period=2592000s`,
+    );
+    expect(await json('secrets describe rotated')).toMatchObject({ rotation: { rotationPeriod: '2592000s' } });
+    await gcloud(`secrets update rotated --next-rotation-time=${later} --rotation-period=1209600s`);
+    expect(await json('secrets describe rotated')).toMatchObject({ rotation: { rotationPeriod: '1209600s' } });
+    await gcloud('secrets update rotated --remove-rotation-schedule');
+    expect(await json('secrets describe rotated')).not.toHaveProperty('rotation');
+    const past = await shell('gcloud secrets update rotated --expire-time=2020-01-01T00:00:00Z');
+    expect(past.err).toContain('expire_time must be in the future');
+  });
+
+  test.each([
+    ['projects get-iam-policy demo-project', 'policies and IAM roles are not supported'],
+    ['logging read x', 'Cloud Logging is not supported'],
+    ['iam roles list', 'policies and IAM roles are not supported'],
+    [`iam service-accounts sign-blob --iam-account=${email} value out`, 'signatures are not supported'],
+    [`iam service-accounts keys create key --iam-account=${email}`, 'keys are not supported'],
+    ['secrets list --location=europe-west1', 'Regional secrets are not supported'],
+    ['artifacts repositories list --location=us', 'not supported by the local Google Cloud'],
+  ])('%s is refused clearly', async (command, words) => {
+    const { code, err } = await shell(`gcloud ${command}`);
+    expect(code).toBe(1);
+    expect(err).toContain(words);
+  });
+
   test('tells what is wrong in the service’s words', async () => {
     const missing = await shell('gcloud secrets describe nothing');
     expect(missing.code).toBe(1);

@@ -142,6 +142,12 @@ describe('routes come from the protos', () => {
     await send('POST', accounts, { accountId: 'sa-tenant-a' });
     const put = await meant('put', `${accounts}/${EMAIL}`, { displayName: 'D' });
     expect(put.body).toMatchObject({ displayName: 'D', email: EMAIL });
+    const long = await fetch(server.url + secrets, {
+      method: 'POST',
+      headers: { [header]: 'GET', 'content-type': 'application/x-www-form-urlencoded' },
+      body: new URLSearchParams({ filter: `labels.a=b AND NOT name:${'x'.repeat(4000)}`, pageSize: '1' }),
+    });
+    expect(await long.json()).toMatchObject({ secrets: [{ labels: { a: 'b' } }] });
     expect((await meant('DELETE', `${secrets}/key`)).body).toEqual({});
     expect((await send('GET', `${secrets}/key`, undefined, { [header]: 'DELETE' })).status).toBe(404);
     expect((await meant('EXPLODE', `${secrets}/key`)).status).toBe(405);

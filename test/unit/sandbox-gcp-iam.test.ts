@@ -134,6 +134,24 @@ describe('a service account', () => {
   });
 });
 
+test('every method takes an account by its unique id too', async () => {
+  const { ok, createAccount } = world();
+  const name = `projects/demo-project/serviceAccounts/${(await createAccount()).uniqueId}`;
+  const call = (method: string, request: JsonObject) => ok(`${IAM}.${method}`, request);
+  expect(await call('GetServiceAccount', { name })).toMatchObject({ name: ACCOUNT });
+  await call('UpdateServiceAccount', { name, displayName: 'D' });
+  const patch = { serviceAccount: { name, description: 'w' }, updateMask: 'description' };
+  expect(await call('PatchServiceAccount', patch)).toEqual({ name: ACCOUNT, displayName: 'D', description: 'w' });
+  await call('DisableServiceAccount', { name });
+  await call('EnableServiceAccount', { name });
+  await call('SetIamPolicy', { resource: name, policy: { bindings: [grant('allUsers', 'roles/viewer')] } });
+  expect(await call('GetIamPolicy', { resource: ACCOUNT })).toMatchObject({ bindings: [{ role: 'roles/viewer' }] });
+  const permissions = ['iam.serviceAccounts.get'];
+  expect(await call('TestIamPermissions', { resource: name, permissions })).toEqual({ permissions });
+  await call('DeleteServiceAccount', { name });
+  expect(await call('UndeleteServiceAccount', { name })).toMatchObject({ restoredAccount: { name: ACCOUNT } });
+});
+
 describe('deleting an account', () => {
   test('turns its members everywhere into deleted ones, which give its successor nothing', async () => {
     const { core, ok, createAccount, createSecret, setPolicy, getPolicy } = world();
