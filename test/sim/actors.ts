@@ -234,12 +234,15 @@ async function service(stage: Stage, action: Extract<Action, { who: 'console'; r
       const { 'ai-tenant-owner-name': _, ...labels } = found.desired.labels ?? {};
       return told(await update({ labels }));
     }
+    case 'restrict':
+      return told(await update({ ingress: 'INGRESS_TRAFFIC_INTERNAL_ONLY', defaultUriDisabled: true }));
     case 'delete':
       return told(await stage.gcp.call(`${RUN}.DeleteService`, { name }));
     default: {
       const member = action.do === 'public' ? 'allUsers' : 'user:foreign@example.com';
+      const role = action.do === 'developer' ? 'roles/run.developer' : INVOKER;
       const policy = stage.facts.policy(name);
-      const bindings = [...(policy.bindings ?? []), { role: INVOKER, members: [member] }];
+      const bindings = [...(policy.bindings ?? []), { role, members: [member] }];
       const next = { version: 3, etag: policy.etag, bindings } as unknown as JsonObject;
       return told(await stage.gcp.call(`${RUN}.SetIamPolicy`, { resource: name, policy: next }));
     }

@@ -1,6 +1,6 @@
 import { METHODS } from '../../operator/gcp/methods.ts';
 import { CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES } from '../../operator/kube/resources.ts';
-import type { JsonObject, KubeApi, KubeListOptions, KubeObject } from '../../operator/ports.ts';
+import type { GcpResult, JsonObject, KubeApi, KubeListOptions, KubeObject } from '../../operator/ports.ts';
 import type { Settings } from '../../operator/tenant/types.ts';
 import { AI_TENANTS } from '../../operator/tenantResource.ts';
 import type { GcpCore } from '../../sandbox/gcp/core.ts';
@@ -60,7 +60,9 @@ export interface ClusterOptions {
   crd: KubeObject;
   note(text: string): void;
   breakRule(text: string): void;
-  touched(resource: string): boolean;
+  touched(resource: string, withinMs?: number): boolean;
+  /** What a call is answered with where a lasting fault of Google Cloud meets it. */
+  outage(method: string, request: JsonObject): GcpResult | undefined;
   excused(tenant: string): boolean;
   count: Count;
   rival(call: CallInfo): Promise<void>;
@@ -174,6 +176,8 @@ export async function createCluster(options: ClusterOptions): Promise<Cluster> {
     (number: number): GcpEffect =>
     async (method, request, sentAt) => {
       const caller = { email: `operator@${id}.example` };
+      const outage = options.outage(method, request);
+      if (outage) return outage;
       if (!METHODS.get(method)?.write) return gcp.invoke(method, request, { caller });
       const isLate = clock.monotonic() - sentAt > LATE_MS || replicas[number]?.isLeader() !== true;
       const check = checkWrite(knowledge(isLate), method, request);

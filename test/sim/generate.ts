@@ -64,6 +64,13 @@ export function generate(seed: number): Script {
   if (random.chance(0.15)) steps.push(...synced(random, random.pick(tenants), spanMs));
   const faults: Fault[] = [];
   for (let left = random.int(0, 12); left > 0; left--) faults.push({ at: at(), ...fault(random, replicas) });
+  if (random.chance(0.15)) {
+    const lasting = random.chance(0.7)
+      ? ({ fault: 'regionDown', region: random.pick(REGIONS) } as const)
+      : ({ fault: 'emptyLists' } as const);
+    faults.push({ at: at(), ...lasting, forMs: random.int(10_000, 150_000) });
+  }
+  if (random.chance(0.15)) steps.push(...restrictedAndMoved(random, random.pick(tenants), spanMs));
   if (random.chance(0.1)) faults.push(...lostWhileWriting(random, at(), replicas[0] ?? 1));
   return {
     seed,
@@ -96,6 +103,20 @@ function synced(random: Random, tenant: TenantRef, spanMs: number): Step[] {
   if (random.chance(0.4))
     steps.push({ at: untilMs + random.int(1, 5_000), who: 'gitops', do: 'apply', spec: manifest, ...tenant });
   return steps;
+}
+
+/** Somebody limits who may reach a service; then it moves, or somebody deletes it. */
+function restrictedAndMoved(random: Random, tenant: TenantRef, spanMs: number): Step[] {
+  const region = REGIONS[0] ?? '';
+  const at = random.int(spanMs / 4, spanMs / 2);
+  const later = random.int(at + 1_000, spanMs - 1);
+  const what = random.pick(['restrict', 'restrict', 'developer'] as const);
+  return [
+    { at, who: 'console', do: what, tenant: tenant.name, region },
+    random.chance(0.6)
+      ? { at: later, who: 'kubectl', do: 'patch', spec: { region: REGIONS[1] ?? '' }, ...tenant }
+      : { at: later, who: 'console', do: 'delete', tenant: tenant.name, region },
+  ];
 }
 
 function chosenTenants(random: Random, second: boolean): TenantRef[] {
@@ -228,6 +249,9 @@ function edit(random: Random, tenants: TenantRef[], second: boolean): Action {
       'delete',
       'invoker',
       'public',
+      'restrict',
+      'restrict',
+      'developer',
     ] as const);
     return { who: 'console', do: what, tenant: name, region };
   }

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { GcpResult, JsonObject, KubeObject } from '../../operator/ports.ts';
 import type { Binding } from '../../sandbox/gcp/cloud.ts';
+import type { ServiceState } from '../../sandbox/gcp/run/types.ts';
 import {
   ACCESSOR,
   consents,
@@ -36,7 +37,7 @@ export interface Knowledge {
   /** What the tenant's specs have been of late, the newest last. */
   specs(namespace: string, name: string): Spec[];
   /** Somebody else has changed this (a resource's name) so lately that the operator may not have seen it yet. */
-  touched(resource: string): boolean;
+  touched(resource: string, withinMs?: number): boolean;
   /** Such a call may come after its tenant was abandoned. */
   abandoned(name: string): boolean;
   /** The call was on its way for long, or its process is dead: what it was computed from is old. */
@@ -171,8 +172,22 @@ function readers({ facts }: Knowledge, secret: string): { service: string; email
   );
 }
 
+/** The late specs of the tenant that a service is marked for. */
+function specsOf(know: Knowledge, name: string): Spec[] {
+  const owner = labelledOwner(know.facts.service(name)?.desired.labels);
+  return owner ? know.specs(owner.namespace, owner.name) : [];
+}
+
 function servicePolicy(know: Knowledge, resource: string): Check {
   const { facts } = know;
+  const id = resource.split('/').at(-1);
+  // What others have on the tenant's other services may go along.
+  const carried = new Set(
+    facts
+      .services()
+      .filter(other => other.id === id && serviceNameOf(other) !== resource)
+      .flatMap(other => [...flat(facts.policy(serviceNameOf(other)).bindings ?? []).members]),
+  );
   const before = structuredClone(facts.policy(resource));
   const owned = ownedService(know, resource);
   return {
@@ -184,9 +199,12 @@ function servicePolicy(know: Knowledge, resource: string): Check {
         broken.push(`conditional bindings of ${resource} changed`);
       for (const entry of [...missing(is.members, was.members), ...missing(was.members, is.members)]) {
         const isPublic = /^\S+ all(Authenticated)?Users$/.test(entry);
-        if (isPublic || entry.startsWith('roles/run.invoker ')) continue;
+        if (isPublic || entry.startsWith('roles/run.invoker ') || carried.has(entry)) continue;
         broken.push(`rule 2: ${entry} on ${resource} is nothing of ours`);
       }
+      const opened = missing(is.members, was.members).filter(entry => /all(Authenticated)?Users$/.test(entry));
+      if (opened.length > 0 && !know.isLate && !specsOf(know, resource).some(({ access }) => access === 'Public'))
+        broken.push(`rule 6: ${resource} was opened to ${opened.join(', ')}, which no spec asks for`);
       const foreign = [...was.members].filter(entry => entry.includes('foreign'));
       for (const entry of foreign)
         if (!is.members.has(entry)) broken.push(`rule 2: ${entry} on ${resource} was somebody else's`);
@@ -223,10 +241,51 @@ function createService(know: Knowledge, request: JsonObject): Check {
       const older = service
         ? olderVersions(asking(know, owner), service, undefined, service.desired.template ?? {})
         : [];
-      return [...inInventory(know, owner, 'Service', name), ...(know.isLate ? [] : older)];
+      const open = service && !know.isLate ? moreOpen(know, owner, service) : [];
+      return [...inInventory(know, owner, 'Service', name), ...(know.isLate ? [] : older), ...open];
     },
   };
 }
+
+/** What was read for a new service is no older than this. */
+const READ_MS = 40_000;
+
+/**
+ * A new service may be reached from no more places than what it replaces: the tenant's other services, where all that have
+ * served are restricted, else the one that is on record.
+ */
+function moreOpen(know: Knowledge, owner: OwnerMark, made: ServiceState): string[] {
+  const tenant = know.tenant(owner.namespace, owner.name);
+  const known = inventoryOf(tenant);
+  const others = know.facts
+    .services()
+    .filter(
+      other =>
+        other !== made &&
+        other.id === made.id &&
+        other.deleteTime === undefined &&
+        other.latestReady !== undefined &&
+        sameOwner(labelledOwner(other.desired.labels), owner) &&
+        known.some(entry => entry.type === 'Service' && entry.name === serviceNameOf(other)),
+    );
+  if ([made, ...others].some(service => know.touched(serviceNameOf(service), READ_MS))) return [];
+  const { serviceSettings: record } = (tenant?.status ?? {}) as { serviceSettings?: Restriction };
+  const recordIsOpen = record?.ingress === 'INGRESS_TRAFFIC_ALL';
+  const restricted =
+    others.length > 0
+      ? !recordIsOpen && others.every(({ desired }) => isRestricted(desired))
+      : record !== undefined && isRestricted(record);
+  return restricted && !isRestricted(made.desired)
+    ? [`rule 6: ${serviceNameOf(made)} can be reached from more places than what it replaces`]
+    : [];
+}
+
+interface Restriction {
+  ingress?: string;
+  defaultUriDisabled?: boolean;
+}
+const isRestricted = ({ ingress, defaultUriDisabled }: Restriction): boolean =>
+  ingress === 'INGRESS_TRAFFIC_INTERNAL_ONLY' && defaultUriDisabled === true;
 
 function updateService(know: Knowledge, given: JsonObject): Check {
   const name = String(given.name);

@@ -53,6 +53,7 @@ interface Status {
   serviceAccountEmail?: string;
   region?: string;
   keys?: { name: string; version?: string; secret?: string; granted?: boolean }[];
+  serviceSettings?: { ingress?: string; defaultUriDisabled?: boolean };
   inventory?: { type: string; name: string; member?: string; variable?: string; uniqueId?: string }[];
 }
 
@@ -189,6 +190,13 @@ export function judgeTenant(
       retried.push(serviceNameOf(here));
     }
     serving = !failed && !held;
+    const { ingress, defaultUriDisabled } = here.desired;
+    const record = status.serviceSettings;
+    if (
+      here.latestReady &&
+      (record?.ingress !== ingress || (record?.defaultUriDisabled ?? false) !== (defaultUriDisabled ?? false))
+    )
+      say(`the settings on record are ${JSON.stringify(record)}, not ${ingress}, ${defaultUriDisabled}`);
     if (here.uri !== status.url && servingRevisions(here).length > 0) say(`url is ${status.url}, not ${here.uri}`);
     if (here.latestReady && status.latestReadyRevision !== here.latestReady.id)
       say(`latestReadyRevision is ${status.latestReadyRevision}, not ${here.latestReady.id}`);

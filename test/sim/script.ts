@@ -71,7 +71,10 @@ export type Action =
         | 'unmark'
         | 'delete'
         | 'invoker'
-        | 'public';
+        | 'public'
+        // Settings that the spec does not name: who may reach the service, and a right of somebody else's on it.
+        | 'restrict'
+        | 'developer';
       tenant: string;
       region: string;
     }
@@ -117,6 +120,10 @@ export type Fault = { at: number } & (
   | { fault: 'repeat'; cluster: number; forMs: number }
   | { fault: 'quota'; api: 'run' | 'secretmanager' | 'iam'; kind: 'read' | 'write'; calls: number; forMs: number }
   | { fault: 'deny'; permission: string; forMs: number }
+  /** A region answers nobody, neither for reads nor for writes. */
+  | { fault: 'regionDown'; region: string; forMs: number }
+  /** Lists of services, accounts and secrets lack everything. */
+  | { fault: 'emptyLists'; forMs: number }
 );
 
 /** One line of a step or fault, for people. */

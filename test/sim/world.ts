@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
-import type { KubeObject } from '../../operator/ports.ts';
+import type { GcpResult, JsonObject, KubeObject } from '../../operator/ports.ts';
 import { createGcpCore, type GcpCore } from '../../sandbox/gcp/core.ts';
 import { type Script as ImageScript, scriptedContainers } from '../../sandbox/gcp/run/scriptedContainers.ts';
 import { act, rivalOf, type Stage } from './actors.ts';
@@ -95,6 +95,18 @@ export async function createWorld(script: Script): Promise<World> {
     note(`BROKEN: ${text}`);
   };
 
+  const regionsDown = new Map<string, number>();
+  let listsEmptyUntil = 0;
+  function outage(method: string, request: JsonObject): GcpResult | undefined {
+    const now = clock.monotonic();
+    const text = JSON.stringify(request);
+    if ([...regionsDown].some(([region, until]) => now < until && text.includes(`/locations/${region}`))) {
+      return { ok: false, status: { code: 'UNAVAILABLE', message: 'The service is currently unavailable.' } };
+    }
+    const isList = /\.List(Services|ServiceAccounts|Secrets)$/.test(method);
+    return isList && now < listsEmptyUntil ? { ok: true, response: {} } : undefined;
+  }
+
   const clusters: Cluster[] = [];
   for (const index of script.replicas.keys()) {
     const cluster = await createCluster({
@@ -109,7 +121,9 @@ export async function createWorld(script: Script): Promise<World> {
       crd: CRD,
       note,
       breakRule,
-      touched: resource => clock.monotonic() - (touched.get(resource) ?? Number.NEGATIVE_INFINITY) < NEWS_MS,
+      touched: (resource, withinMs = NEWS_MS) =>
+        clock.monotonic() - (touched.get(resource) ?? Number.NEGATIVE_INFINITY) < withinMs,
+      outage,
       excused: tenant => excused.has(tenant),
       count,
       async rival(call) {
@@ -162,6 +176,13 @@ export async function createWorld(script: Script): Promise<World> {
       clock.after(fault.forMs, allow);
       return;
     }
+    if (fault.fault === 'regionDown' || fault.fault === 'emptyLists') {
+      count(fault.fault);
+      const until = clock.monotonic() + fault.forMs;
+      if (fault.fault === 'regionDown') regionsDown.set(fault.region, until);
+      else listsEmptyUntil = until;
+      return;
+    }
     const cluster = clusters[fault.cluster];
     if (!cluster) return;
     if (!OF_WATCHES.includes(fault.fault)) count(fault.fault);
@@ -196,6 +217,8 @@ export async function createWorld(script: Script): Promise<World> {
     },
     heal() {
       faults.clear();
+      regionsDown.clear();
+      listsEmptyUntil = 0;
       gcp.faults.clear();
       gcp.quotas.limits = {};
       for (const cluster of clusters) cluster.heal();

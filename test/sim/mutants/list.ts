@@ -208,6 +208,36 @@ export const MUTANTS: readonly Mutant[] = [
     replace: '    dropVariables: [],',
   },
   {
+    name: 'leave the settings of the former region behind',
+    file: 'tenant/planService.ts',
+    find: '      ...carried,\n',
+    replace: '',
+  },
+  {
+    name: 'make a deleted service again without what is on record of it',
+    file: 'tenant/planService.ts',
+    find: '      ...((isAgain || !from) && settingsFromRecord(status.serviceSettings)),\n',
+    replace: '',
+  },
+  {
+    name: 'carry public members over to a service that is not public',
+    file: 'tenant/carryOver.ts',
+    find: '      if (PUBLIC_MEMBERS.includes(member) && !(isPublic && isInvoker)) return [];\n',
+    replace: '',
+  },
+  {
+    name: 'make the new service while its predecessor cannot be read',
+    file: 'tenant/planService.ts',
+    find: "    if (other.seen.service.state === 'failed') return { unread: other.seen };\n",
+    replace: '',
+  },
+  {
+    name: 'believe a list that lacks a service',
+    file: 'reconcile/reconciler.ts',
+    find: 'confirmed ? { ...lists, account: reads.account, service: reads.service } : lists;',
+    replace: 'lists;',
+  },
+  {
     name: 'carry variables that have left the spec to the new region',
     file: 'tenant/planService.ts',
     find: 'const ourVariables = inherited.flatMap(({ variable }) => variable ?? []);',
