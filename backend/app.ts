@@ -65,6 +65,7 @@ function observe(log: Log): Middleware {
         ms: Math.round((performance.now() - start) * 10) / 10,
         requestId: ctx.state.id,
         code: gone ? callerGone.code : ctx.state.code,
+        ...ctx.state.usage,
       });
     });
     return next();

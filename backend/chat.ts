@@ -2,8 +2,8 @@ import { Readable } from 'node:stream';
 import type { Context } from 'koa';
 import { readJson } from './body.ts';
 import type { Config } from './config.ts';
-import { createGate, createRateLimit } from './limits.ts';
-import type { Model } from './model.ts';
+import { callerAddress, callerKey, createGate, createRateLimit } from './limits.ts';
+import type { Model, Usage } from './model.ts';
 import { callerGone, internalProblem, Problem, problemBody } from './problem.ts';
 
 const bodyLimits = { maxBytes: 1024 * 1024, timeoutMs: 10_000 };
@@ -28,16 +28,20 @@ export function createChat(
   const rateLimit = createRateLimit(config.ratePerMinute);
 
   return async ctx => {
-    rateLimit(callerOf(ctx, config.behindProxy));
-    const signal = lifeOf(ctx, gate.enter(), config.modelTimeoutMs);
+    const peer = ctx.req.socket.remoteAddress ?? '';
+    rateLimit(callerKey(callerAddress(ctx.get('X-Forwarded-For'), peer, config.proxies)));
     const message = messageOf(await readJson(ctx.req, bodyLimits));
     if (!config.key.ok) throw config.key.problem;
     const model = await loadModel();
+    // After the body: who sends it slowly takes no place from those who wait for the model.
+    if (ctx.res.destroyed) throw callerGone;
+    const signal = lifeOf(ctx, gate.enter(), config.modelTimeoutMs);
+    const onUsage = (usage: Usage) => Object.assign(ctx.state, { usage });
     if (ctx.accepts(['application/json', 'text/event-stream']) !== 'text/event-stream') {
-      ctx.body = { response: await model.complete(message, signal) };
+      ctx.body = { response: await model.complete(message, signal, onUsage) };
       return;
     }
-    const deltas = await model.stream(message, signal);
+    const deltas = await model.stream(message, signal, onUsage);
     ctx.status = 200;
     ctx.type = 'text/event-stream';
     ctx.set({ 'Cache-Control': 'no-cache, no-transform', 'X-Accel-Buffering': 'no' });
@@ -79,10 +83,4 @@ function messageOf(body: unknown): string {
     throw new Problem(413, 'message_too_long', `The message must not exceed ${maxMessageLength} characters.`);
   }
   return message;
-}
-
-/** Cloud Run's front end appends the caller's address as the last entry; what stands before it is the caller's own claim. */
-function callerOf(ctx: Context, behindProxy: boolean): string {
-  const forwarded = behindProxy ? ctx.get('X-Forwarded-For').split(',').at(-1)?.trim() : undefined;
-  return forwarded || (ctx.req.socket.remoteAddress ?? '');
 }

@@ -18,8 +18,12 @@ export interface Config {
   ratePerMinute: number;
   /** How long the model may take for one answer, its stream included. */
   modelTimeoutMs: number;
-  /** Whether the last entry of `X-Forwarded-For` is written by a proxy of the platform (Cloud Run). */
-  behindProxy: boolean;
+  /** The most tokens of one answer; undefined: the model's own limit. */
+  maxOutputTokens: number | undefined;
+  /** Proxies that append to `X-Forwarded-For`, the platform's own (Cloud Run's front end) included. */
+  proxies: number;
+  /** Whether the process asks the model's API, before it listens, whether it takes the key. */
+  startupCheckKey: boolean;
 }
 
 type Env = Record<string, string | undefined>;
@@ -37,6 +41,9 @@ type Env = Record<string, string | undefined>;
  * | `MAX_CONCURRENCY` | 1000 (Cloud Run's own highest) | beyond it: 503 with `Retry-After` |
  * | `RATE_LIMIT_PER_MINUTE` | 0 (none) | per caller and instance; beyond it: 429 with `Retry-After` |
  * | `MODEL_TIMEOUT_SECONDS` | 120 | beyond it: 504 |
+ * | `MAX_OUTPUT_TOKENS` | the model's | the most tokens of one answer; a longer one is cut |
+ * | `TRUSTED_PROXIES` | 0 | proxies in front that append to `X-Forwarded-For`, beside Cloud Run's own front end: 1 behind Google's load balancer. Close the service's own address then (`ingress`), or callers of it choose whom they count as |
+ * | `STARTUP_CHECK_KEY` | `false` | `true`: one call before it listens; if the key is refused, the process ends with 1, and Cloud Run keeps the revision before |
  *
  * Throws an Error that names the variable (and never quotes a value) when one can't be used.
  */
@@ -51,7 +58,9 @@ export function readConfig(env: Env): Config {
     maxConcurrency: wholeNumber(env, 'MAX_CONCURRENCY', 1000, 1, 100_000),
     ratePerMinute: wholeNumber(env, 'RATE_LIMIT_PER_MINUTE', 0, 0, 1_000_000),
     modelTimeoutMs: wholeNumber(env, 'MODEL_TIMEOUT_SECONDS', 120, 1, 3600) * 1000,
-    behindProxy: env.K_SERVICE !== undefined,
+    maxOutputTokens: wholeNumber(env, 'MAX_OUTPUT_TOKENS', 0, 1, 10_000_000) || undefined,
+    proxies: wholeNumber(env, 'TRUSTED_PROXIES', 0, 0, 20) + (env.K_SERVICE === undefined ? 0 : 1),
+    startupCheckKey: trueOrFalse(env, 'STARTUP_CHECK_KEY'),
   };
 }
 
@@ -94,4 +103,10 @@ function wholeNumber(env: Env, name: string, otherwise: number, min: number, max
     throw new Error(`${name} takes a whole number from ${min} to ${max}.`);
   }
   return value;
+}
+
+function trueOrFalse(env: Env, name: string): boolean {
+  const raw = env[name]?.trim().toLowerCase() || 'false';
+  if (raw !== 'true' && raw !== 'false') throw new Error(`${name} takes true or false.`);
+  return raw === 'true';
 }

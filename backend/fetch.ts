@@ -7,7 +7,9 @@ export interface LeanResponse {
   url: string;
   headers: { get(name: string): string | null; entries(): Iterable<[string, string]> };
   /** Its chunks as they come, no faster than they are taken. */
-  body: IncomingMessage;
+  body: AsyncIterable<Buffer>;
+  /** Whether a stream's last event, `data: [DONE]`, has been read. */
+  isDone(): boolean;
   text(): Promise<string>;
 }
 
@@ -71,6 +73,17 @@ export async function createFetch(baseUrl: string): Promise<(url: string, init: 
 
 function leanResponse(url: string, answer: IncomingMessage): LeanResponse {
   const { statusCode: status = 0, headers } = answer;
+  let done = false;
+  // The OpenAI client ends a stream in the same way with and without its last event.
+  async function* chunks(): AsyncGenerator<Buffer> {
+    let before = '\n';
+    for await (const chunk of answer as AsyncIterable<Buffer>) {
+      const text = before + chunk.toString('latin1');
+      done ||= /[\r\n]data: ?\[DONE\]/.test(text);
+      before = text.slice(-16);
+      yield chunk;
+    }
+  }
   return {
     status,
     ok: status >= 200 && status < 300,
@@ -79,7 +92,8 @@ function leanResponse(url: string, answer: IncomingMessage): LeanResponse {
       get: name => headers[name.toLowerCase()]?.toString() ?? null,
       entries: () => Object.entries(headers).map(([name, value]) => [name, String(value)]),
     },
-    body: answer,
+    body: chunks(),
+    isDone: () => done,
     text: () => textOf(answer),
   };
 }

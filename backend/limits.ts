@@ -1,3 +1,4 @@
+import { isIPv6 } from 'node:net';
 import { Problem } from './problem.ts';
 
 /** Counts what is under way, and refuses what would be too much at once. */
@@ -53,4 +54,33 @@ export function createRateLimit(perMinute: number, now: () => number = () => per
       throw new Problem(429, 'rate_limited', text, { 'Retry-After': String(seconds) });
     }
   };
+}
+
+/**
+ * Whom a rate limit counts an address as. An IPv6 caller has at least a /64 of addresses to choose from (RFC 6177), so its first 64
+ * bits count; an IPv4 address that is written as IPv6 counts as that IPv4 address.
+ */
+export function callerKey(address: string): string {
+  const [plain = ''] = address.split('%');
+  if (!isIPv6(plain)) return address.slice(0, 64);
+  // URL writes an address in its one canonical form (RFC 5952; an embedded IPv4 address as two groups).
+  const canonical = new URL(`http://[${plain}]`).hostname.slice(1, -1);
+  const [, high, low] = /^::ffff:([0-9a-f]+):([0-9a-f]+)$/.exec(canonical) ?? [];
+  if (high && low) {
+    const bits = [high, low].map(group => Number.parseInt(group, 16));
+    return bits.flatMap(group => [group >> 8, group & 255]).join('.');
+  }
+  const [left = [], right] = canonical.split('::').map(half => half.split(':').filter(Boolean));
+  const groups = right ? [...left, ...Array(8 - left.length - right.length).fill('0'), ...right] : [...left];
+  return `${groups.slice(0, 4).join(':')}::/64`;
+}
+
+/**
+ * The caller's address. Each proxy appends the address that it was called from to `X-Forwarded-For`: with `proxies` trusted ones
+ * the entry at that place from the end was written by the outermost of them; what stands before it is the caller's own claim.
+ */
+export function callerAddress(forwardedFor: string, peer: string, proxies: number): string {
+  if (proxies === 0) return peer;
+  const entries = forwardedFor.split(',').map(entry => entry.trim());
+  return entries.at(-proxies) || entries.at(-1) || peer;
 }

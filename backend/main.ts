@@ -2,6 +2,7 @@ import { setFlagsFromString } from 'node:v8';
 import { readConfig } from './config.ts';
 import { createLog, errorFields, scrubber } from './log.ts';
 import { type Backend, startBackend } from './server.ts';
+import { checkKey } from './startupCheck.ts';
 
 // Cloud Run kills 10 s after its SIGTERM (container contract); the last second is for going.
 const graceMs = 9000;
@@ -37,6 +38,7 @@ try {
   // Diagnostic reports and child processes would carry it on.
   delete process.env.OPENAI_API_KEY;
   process.report.excludeEnv = true;
+  if (config.startupCheckKey) await checkKey(config, log);
   starting = startBackend(config, log, scrub);
   process.once('SIGTERM', signal => void stop({ signal }, 0));
   process.once('SIGINT', signal => void stop({ signal }, 0));

@@ -1,15 +1,21 @@
 import { APIConnectionTimeoutError, APIError, OpenAI } from 'openai';
 import type { Config } from './config.ts';
-import { createFetch } from './fetch.ts';
+import { createFetch, type LeanResponse } from './fetch.ts';
 import { Problem } from './problem.ts';
+
+/** Tokens that an answer took, as the vendor counts and bills them; the names are those of the log line. */
+export interface Usage {
+  inputTokens?: number;
+  outputTokens?: number;
+}
 
 /**
  * A chat model. Both calls reject with a Problem; where `signal` aborts with one as its reason, with that.
  */
 export interface Model {
-  complete(message: string, signal: AbortSignal): Promise<string>;
+  complete(message: string, signal: AbortSignal, onUsage: (usage: Usage) => void): Promise<string>;
   /** Resolves once the model has accepted the request; then the answer comes in pieces. */
-  stream(message: string, signal: AbortSignal): Promise<AsyncIterable<string>>;
+  stream(message: string, signal: AbortSignal, onUsage: (usage: Usage) => void): Promise<AsyncIterable<string>>;
 }
 
 /**
@@ -31,12 +37,14 @@ export async function openAiModel(config: Config, apiKey: string, scrub: (text: 
   const request = (message: string) => ({
     model: config.model,
     messages: [{ role: 'user' as const, content: message }],
+    ...(config.maxOutputTokens !== undefined && { max_completion_tokens: config.maxOutputTokens }),
   });
 
   return {
-    async complete(message, signal) {
+    async complete(message, signal, onUsage) {
       try {
         const answer = await client.chat.completions.create(request(message), { signal });
+        onUsage(usageOf(answer.usage));
         const choice = answer.choices?.[0]?.message;
         const text = choice?.content ?? choice?.refusal;
         if (typeof text !== 'string') throw strangeAnswer();
@@ -46,10 +54,12 @@ export async function openAiModel(config: Config, apiKey: string, scrub: (text: 
       }
     },
 
-    async stream(message, signal) {
+    async stream(message, signal, onUsage) {
       try {
-        const chunks = await client.chat.completions.create({ ...request(message), stream: true }, { signal });
-        return deltas(chunks, signal, scrub);
+        const body = { ...request(message), stream: true as const, stream_options: { include_usage: true } };
+        const { data, response } = await client.chat.completions.create(body, { signal }).withResponse();
+        const { isDone } = response as unknown as LeanResponse;
+        return deltas(data, { signal, scrub, onUsage, isDone });
       } catch (error) {
         throw toProblem(error, signal, scrub);
       }
@@ -57,10 +67,16 @@ export async function openAiModel(config: Config, apiKey: string, scrub: (text: 
   };
 }
 
+interface Streaming {
+  signal: AbortSignal;
+  scrub: (text: string) => string;
+  onUsage: (usage: Usage) => void;
+  isDone(): boolean;
+}
+
 async function* deltas(
   chunks: AsyncIterable<OpenAI.ChatCompletionChunk>,
-  signal: AbortSignal,
-  scrub: (text: string) => string,
+  { signal, scrub, onUsage, isDone }: Streaming,
 ): AsyncGenerator<string> {
   let finished = false;
   try {
@@ -69,16 +85,22 @@ async function* deltas(
       const text = choice?.delta?.content ?? choice?.delta?.refusal;
       if (text) yield text;
       if (choice?.finish_reason) finished = true;
+      if (chunk.usage) onUsage(usageOf(chunk.usage));
     }
-    // The client ends an aborted or cut stream as if it were complete.
+    // The client ends an aborted or cut stream as if it were complete. Some APIs send no finish reason, but the last event.
     signal.throwIfAborted();
-    if (!finished) throw new Problem(502, 'model_stream_cut', "The model's answer broke off.");
+    if (!finished && !isDone()) throw new Problem(502, 'model_stream_cut', "The model's answer broke off.");
   } catch (error) {
     throw toProblem(error, signal, scrub);
   }
 }
 
-/** What the caller is told of a failed call. The vendor's own text only where the caller can act on it, and scrubbed. */
+function usageOf(usage: OpenAI.CompletionUsage | null | undefined): Usage {
+  const count = (value: unknown) => (Number.isSafeInteger(value) ? (value as number) : undefined);
+  return { inputTokens: count(usage?.prompt_tokens), outputTokens: count(usage?.completion_tokens) };
+}
+
+/** What the caller is told of a failed call, never in the vendor's own text: that may quote the key, an account or an address. */
 function toProblem(error: unknown, signal: AbortSignal, scrub: (text: string) => string): unknown {
   if (signal.aborted && signal.reason instanceof Problem) return signal.reason;
   if (error instanceof Problem) return error;
@@ -96,7 +118,7 @@ function toProblem(error: unknown, signal: AbortSignal, scrub: (text: string) =>
       return new Problem(502, 'model_unreachable', "The model's API can't be reached.");
     case 400:
     case 422:
-      return new Problem(400, 'model_refused_request', scrub(error.message.replace(/^\d+ /, '')).slice(0, 1000));
+      return new Problem(400, 'model_refused_request', refusal(error, scrub));
     case 401:
     case 403:
       return new Problem(502, 'model_refused_key', "The model's API refused the key in OPENAI_API_KEY.");
@@ -115,6 +137,23 @@ function toProblem(error: unknown, signal: AbortSignal, scrub: (text: string) =>
       return new Problem(status, 'model_error', `The model's API answered ${error.status}.`, headers);
     }
   }
+}
+
+/** What the vendor's codes mean to a caller of `/chat`. */
+const REFUSALS: Record<string, string> = {
+  context_length_exceeded: 'The message is too long for the model.',
+  string_above_max_length: 'The message is too long for the model.',
+  content_filter: "The message is against the rules of the model's API.",
+  content_policy_violation: "The message is against the rules of the model's API.",
+};
+
+/** Our own words, and the vendor's `code` and `param` where they are plain words. */
+function refusal({ code, param }: APIError, scrub: (text: string) => string): string {
+  const word = (value: unknown) =>
+    typeof value === 'string' && /^[a-z][\w.[\]]{0,63}$/i.test(value) && scrub(value) === value ? value : undefined;
+  const named = [word(code) && `code ${code}`, word(param) && `parameter ${param}`].filter(Boolean).join(', ');
+  const text = (word(code) && REFUSALS[code as string]) ?? "The model's API refused the request.";
+  return named ? `${text} (${named})` : text;
 }
 
 function strangeAnswer(): Problem {

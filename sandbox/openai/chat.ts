@@ -6,6 +6,8 @@ export interface ChatRequest {
   messages: { role: string; text: string }[];
   stream: boolean;
   includeUsage: boolean;
+  /** The most tokens of the answer. */
+  maxTokens: number;
 }
 
 /** The models that the stand-in has, with their context length in tokens. */
@@ -44,9 +46,11 @@ export function readChatRequest(body: string): ChatRequest | OpenAiError {
   if (unknown) return badRequest(`Unrecognized request argument supplied: ${unknown}`);
 
   const { model, messages, stream = false, stream_options: streamOptions } = fields;
+  const maxTokens = fields.max_completion_tokens ?? fields.max_tokens ?? Number.POSITIVE_INFINITY;
   if (model === undefined) return badRequest('you must provide a model parameter');
   if (typeof model !== 'string') return invalidType('model', 'a string', model);
   if (typeof stream !== 'boolean' && stream !== null) return invalidType('stream', 'a boolean', stream);
+  if (typeof maxTokens !== 'number') return invalidType('max_completion_tokens', 'an integer', maxTokens);
   if (messages === undefined) {
     return badRequest("Missing required parameter: 'messages'.", 'messages', 'missing_required_parameter');
   }
@@ -74,7 +78,7 @@ export function readChatRequest(body: string): ChatRequest | OpenAiError {
     return badRequest(text, 'messages', 'context_length_exceeded');
   }
   const includeUsage = isFields(streamOptions) && streamOptions.include_usage === true;
-  return { model, messages: read, stream: stream === true, includeUsage };
+  return { model, messages: read, stream: stream === true, includeUsage, maxTokens };
 }
 
 function readMessage(message: unknown, param: string): { role: string; text: string } | OpenAiError {
@@ -123,8 +127,13 @@ export function countTokens(text: string): number {
 /** The answer, the same for the same request: it says which model and what it was asked last, `repeat` times. */
 export function answerTo(request: ChatRequest, repeat: number): string {
   const last = request.messages.findLast(message => message.role === 'user')?.text ?? '';
-  return Array.from({ length: repeat }, () => `${request.model} heard: ${last}`).join('\n');
+  const whole = Array.from({ length: repeat }, () => `${request.model} heard: ${last}`).join('\n');
+  return whole.slice(0, request.maxTokens * 4);
 }
+
+/** As long as its limit: it was cut there. */
+const finishOf = (request: ChatRequest, answer: string) =>
+  answer.length >= request.maxTokens * 4 ? ('length' as const) : ('stop' as const);
 
 const usageOf = (request: ChatRequest, answer: string) => {
   const prompt = countTokens(request.messages.map(message => message.text).join(''));
@@ -140,7 +149,7 @@ export function completionObject(id: string, created: number, request: ChatReque
     object: 'chat.completion',
     created,
     model: request.model,
-    choices: [{ index: 0, message, logprobs: null, finish_reason: 'stop' }],
+    choices: [{ index: 0, message, logprobs: null, finish_reason: finishOf(request, answer) }],
     usage: usageOf(request, answer),
     service_tier: 'default',
     system_fingerprint: null,
@@ -151,13 +160,13 @@ export function completionObject(id: string, created: number, request: ChatReque
 export function* chunkObjects(id: string, created: number, request: ChatRequest, answer: string) {
   const head = { id, object: 'chat.completion.chunk', created, model: request.model, system_fingerprint: null };
   const usage = request.includeUsage ? { usage: null } : {};
-  const chunk = (delta: object, finish: 'stop' | null) => ({
+  const chunk = (delta: object, finish: 'stop' | 'length' | null) => ({
     ...head,
     choices: [{ index: 0, delta, logprobs: null, finish_reason: finish }],
     ...usage,
   });
   yield chunk({ role: 'assistant', content: '', refusal: null }, null);
   for (const [word] of answer.matchAll(/\S+\s*|\s+/g)) yield chunk({ content: word }, null);
-  yield chunk({}, 'stop');
+  yield chunk({}, finishOf(request, answer));
   if (request.includeUsage) yield { ...head, choices: [], usage: usageOf(request, answer) };
 }

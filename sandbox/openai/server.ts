@@ -9,14 +9,16 @@ import { badRequest, type OpenAiError, rateLimited, refusedKey, serverError } fr
 /**
  * What goes wrong with a chat completion: `rateLimit` 429 with `Retry-After`; `error` that status (an `error` of 500 or
  * more unless a body is given); `hang` no answer until the caller gives up; `cut` the connection breaks in the middle of
- * the answer, when streaming after `afterChunks` (default 3); `unfinished` the stream ends in good order but too soon.
+ * the answer, when streaming after `afterChunks` (default 3); `unfinished` the stream ends in good order but too soon;
+ * `noReason` no chunk of it has a finish reason, as some compatible APIs have it.
  */
 export type Fault =
   | { kind: 'rateLimit'; retryAfterSeconds: number }
   | { kind: 'error'; status: number; headers?: Record<string, string>; error?: OpenAiError['error'] }
   | { kind: 'hang' }
   | { kind: 'cut'; afterChunks?: number }
-  | { kind: 'unfinished'; afterChunks?: number };
+  | { kind: 'unfinished'; afterChunks?: number }
+  | { kind: 'noReason' };
 
 /** How the stand-in behaves; all settable while it runs. */
 export interface OpenAiSettings {
@@ -134,9 +136,11 @@ export async function startOpenAi(options: OpenAiOptions = {}): Promise<OpenAi> 
       return;
     }
     res.writeHead(200, { 'Content-Type': 'text/event-stream; charset=utf-8', 'Cache-Control': 'no-cache' });
-    const stopAfter = fault ? (fault.afterChunks ?? 3) : Number.POSITIVE_INFINITY;
+    const stops = fault?.kind === 'cut' || fault?.kind === 'unfinished';
+    const stopAfter = stops ? (fault.afterChunks ?? 3) : Number.POSITIVE_INFINITY;
     let sent = 0;
     for (const chunk of chunkObjects(`chatcmpl-${id}`, created, request, answer)) {
+      if (fault?.kind === 'noReason') for (const choice of chunk.choices) choice.finish_reason = null;
       if (sent === stopAfter) return fault?.kind === 'cut' ? cut(res, gone, '') : void res.end();
       if (sent > 0 && settings.chunkDelayMs > 0) await sleep(runtime, settings.chunkDelayMs, signal);
       if (signal.aborted) return;

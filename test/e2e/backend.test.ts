@@ -107,6 +107,84 @@ describe('an answer', () => {
   });
 });
 
+describe('tokens', () => {
+  afterEach(cleanUp);
+
+  test.each(['chat', 'stream'] as const)('those of each answer are in its log line (%s)', async kind => {
+    const backend = await givenBackend(await givenModel());
+    const answer = await (kind === 'chat' ? chat(backend, 'one two three') : stream(backend, 'one two three'));
+    expect(await answer.text()).toContain('three');
+    // The stand-in counts four characters a token.
+    await expect.poll(() => backend.requests().at(-1)).toMatchObject({ status: 200, inputTokens: 4, outputTokens: 9 });
+  });
+
+  test.each(['chat', 'stream'] as const)(
+    'MAX_OUTPUT_TOKENS bounds an answer, which is whole all the same (%s)',
+    async kind => {
+      const backend = await givenBackend(await givenModel({ repeat: 100 }), { MAX_OUTPUT_TOKENS: '5' });
+      const text = await (await (kind === 'chat' ? chat(backend, 'Hello') : stream(backend, 'Hello'))).text();
+      const said = [...text.matchAll(/"(?:response|delta)":"([^"]*)"/g)].map(([, part]) => part).join('');
+      expect(said).toBe('gpt-3.5-turbo heard:');
+      if (kind === 'stream') expect(text).toContain('event: done');
+      await expect.poll(() => backend.requests().at(-1)).toMatchObject({ status: 200, outputTokens: 5 });
+    },
+  );
+});
+
+describe('slow senders', () => {
+  afterEach(cleanUp);
+
+  test('of bodies take no place from those who have sent theirs', async () => {
+    const backend = await givenBackend(await givenModel(), { MAX_CONCURRENCY: '2' });
+    const slow = Array.from({ length: 20 }, () => {
+      const socket = connect(backend.port, '127.0.0.1');
+      socket.on('error', () => {});
+      socket.write('POST /chat HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{');
+      return socket;
+    });
+    await Promise.all(slow.map(socket => once(socket, 'connect')));
+    for (let i = 0; i < 5; i++) expect((await chat(backend, 'Hello')).status).toBe(200);
+    for (const socket of slow) socket.destroy();
+  });
+});
+
+describe('STARTUP_CHECK_KEY', () => {
+  afterEach(cleanUp);
+
+  test('a refused key: the process ends with 1 before it listens, and says why without the key', async () => {
+    const model = await givenModel();
+    const wrong = 'sk-wrong-canary-0123456789';
+    for (const value of [wrong, '']) {
+      const env = { STARTUP_CHECK_KEY: 'true', OPENAI_API_KEY: value, OPENAI_BASE_URL: model.url };
+      const { child, output } = run(env);
+      const [code] = await once(child, 'exit');
+      expect(code).toBe(1);
+      expect(output()).toContain('STARTUP_CHECK_KEY: ');
+      expect(output()).not.toMatch(/"listening"|wrong-canary/);
+    }
+  });
+
+  test.each<[string, Fault | undefined]>([
+    ['a good key', undefined],
+    ['a vendor that answers 500', { kind: 'error', status: 500 }],
+    ['a vendor that answers 429', { kind: 'rateLimit', retryAfterSeconds: 60 }],
+    ['a vendor that never answers', { kind: 'hang' }],
+  ])('%s: it starts', { timeout: 30_000 }, async (_, fault) => {
+    const model = await givenModel({ fault });
+    const backend = await givenBackend(model, { STARTUP_CHECK_KEY: 'true' });
+    expect((await fetch(`${backend.url}/health`)).status).toBe(200);
+    expect(model.counters).toMatchObject({ requests: 1, completed: 0 });
+  });
+
+  test('a vendor out of reach: it starts', async () => {
+    const model = await givenModel();
+    await model.close();
+    const backend = await givenBackend(model, { STARTUP_CHECK_KEY: 'true' });
+    expect((await fetch(`${backend.url}/health`)).status).toBe(200);
+    expect(backend.output()).toContain('the key could not be checked');
+  });
+});
+
 describe('a request that is refused', () => {
   let model: OpenAi;
   let backend: Backend;
@@ -280,6 +358,19 @@ describe('a stream', () => {
     await expect.poll(() => backend.requests().at(-1)).toMatchObject({ status: 200, code, severity: 'WARNING' });
   });
 
+  test('that ends with [DONE] is whole without a finish reason too', async () => {
+    const backend = await givenBackend(await givenModel({ fault: { kind: 'noReason' } }));
+    const text = await (await stream(backend, 'one two three')).text();
+    expect(text).toMatch(/event: done\ndata: \{\}\n\n$/);
+  });
+
+  test('whose text is like the last event is not taken for one that ended', async () => {
+    const backend = await givenBackend(await givenModel({ fault: { kind: 'unfinished', afterChunks: 6 } }));
+    const text = await (await stream(backend, 'a\ndata: [DONE]\n\ndata: [DONE]')).text();
+    expect(text).toContain('DONE');
+    expect(text).not.toContain('event: done');
+  });
+
   test('that the model refuses is an ordinary error', async () => {
     const backend = await givenBackend(await givenModel({ fault: { kind: 'rateLimit', retryAfterSeconds: 7 } }));
     const answer = await stream(backend, 'Hello');
@@ -386,6 +477,37 @@ describe('a failure of the model', () => {
     await expect.poll(() => model.counters.inFlight, { timeout: 10_000 }).toBe(0);
     model.settings.fault = undefined;
     expect((await chat(backend, 'Hello')).status).toBe(200);
+  });
+
+  test.each<[string, { code: string | null; param: string | null }, string]>([
+    [
+      'a known code',
+      { code: 'context_length_exceeded', param: 'messages' },
+      'The message is too long for the model. (code context_length_exceeded, parameter messages)',
+    ],
+    [
+      'an unknown one',
+      { code: 'x_1', param: 'messages[0].content' },
+      "The model's API refused the request. (code x_1, parameter messages[0].content)",
+    ],
+    ['no code', { code: null, param: null }, "The model's API refused the request."],
+    [
+      'one that is no word',
+      { code: '<b>', param: 'http://internal.corp:9/v1' },
+      "The model's API refused the request.",
+    ],
+    ['one with the key', { code: key, param: key }, "The model's API refused the request."],
+  ])('a refused request is told in our own words: %s', async (_, named, message) => {
+    const text = `key ${key.slice(0, 9)} ${key.slice(9)} ${Buffer.from(key).toString('base64')} at http://internal.corp:9/v1`;
+    for (const status of [400, 422]) {
+      model.settings.fault = { kind: 'error', status, error: { message: text, type: 'x', ...named } };
+      const answer = await chat(backend, 'Hello');
+      expect([answer.status, await answer.json()]).toEqual([
+        400,
+        { error: { code: 'model_refused_request', message } },
+      ]);
+    }
+    model.settings.fault = undefined;
   });
 
   test('nothing listens there: 502', async () => {

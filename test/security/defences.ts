@@ -269,8 +269,8 @@ export const DEFENCES: readonly Defence[] = [
   {
     shownBy: ['e2e/canary.test.ts', 'a key is found nowhere but where it belongs, after good and bad days'],
     file: 'backend/model.ts',
-    find: "scrub(error.message.replace(/^\\d+ /, '')).slice(0, 1000)",
-    replace: "error.message.replace(/^\\d+ /, '').slice(0, 1000)",
+    find: "'model_refused_request', refusal(error, scrub)",
+    replace: "'model_refused_request', error.message",
   },
   {
     shownBy: [backend, 'is seen by the model alone: not in an answer, a header or the log, whatever goes wrong'],
@@ -312,8 +312,8 @@ export const DEFENCES: readonly Defence[] = [
       'more than RATE_LIMIT_PER_MINUTE of one caller: 429; behind Cloud Run the caller is who its front end says',
     ],
     file: 'backend/chat.ts',
-    find: "ctx.get('X-Forwarded-For').split(',').at(-1)",
-    replace: "ctx.get('X-Forwarded-For').split(',').at(0)",
+    find: "callerAddress(ctx.get('X-Forwarded-For'), peer, config.proxies)",
+    replace: "ctx.get('X-Forwarded-For').split(',')[0] ?? peer",
   },
   {
     shownBy: ['unit/backend.test.ts', 'forgets the caller that was idle longest when there are too many'],
@@ -554,5 +554,40 @@ export const DEFENCES: readonly Defence[] = [
     file: 'sandbox/stateFolder.ts',
     find: '  if (entries.length > 0 && !(await isOfEarlierVersion(state))) {',
     replace: '  if (entries.length > 0 && (await isOfEarlierVersion(state))) {',
+  },
+  // ------------------------------------------------------------------------------------------- the backend's callers
+  {
+    shownBy: [backend, 'of bodies take no place from those who have sent theirs'],
+    file: 'backend/chat.ts',
+    find: '    const message = messageOf(await readJson(ctx.req, bodyLimits));\n',
+    replace:
+      "    ctx.res.once('close', gate.enter());\n    const message = messageOf(await readJson(ctx.req, bodyLimits));\n",
+  },
+  {
+    shownBy: [
+      'unit/backend.test.ts',
+      'the trusted proxies’ entries are passed over; what stands before them is only a claim',
+    ],
+    file: 'backend/limits.ts',
+    find: 'entries.at(-proxies) ||',
+    replace: 'entries.at(0) ||',
+  },
+  {
+    shownBy: ['unit/backend.test.ts', 'an IPv6 caller counts by its /64, however its address is written'],
+    file: 'backend/limits.ts',
+    find: "  return `${groups.slice(0, 4).join(':')}::/64`;",
+    replace: "  return groups.join(':');",
+  },
+  {
+    shownBy: [backend, 'MAX_OUTPUT_TOKENS bounds an answer, which is whole all the same (%s)'],
+    file: 'backend/model.ts',
+    find: 'config.maxOutputTokens !== undefined &&',
+    replace: 'config.maxOutputTokens === 0 &&',
+  },
+  {
+    shownBy: [backend, 'a refused request is told in our own words: %s'],
+    file: 'backend/model.ts',
+    find: '  return named ? `${text} (${named})` : text;',
+    replace: '  return `${text} (${code}, ${param})`;',
   },
 ];

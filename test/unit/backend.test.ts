@@ -1,10 +1,11 @@
 import { once } from 'node:events';
 import { createServer, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { readJson } from '../../backend/body.ts';
 import { readConfig } from '../../backend/config.ts';
-import { createGate, createRateLimit } from '../../backend/limits.ts';
+import { callerAddress, callerKey, createGate, createRateLimit } from '../../backend/limits.ts';
 import { createLog, errorFields, scrubber } from '../../backend/log.ts';
 import { Problem } from '../../backend/problem.ts';
 
@@ -25,7 +26,9 @@ describe('configuration', () => {
       model: 'gpt-3.5-turbo',
       baseUrl: undefined,
       allowedOrigins: '*',
-      behindProxy: false,
+      proxies: 0,
+      maxOutputTokens: undefined,
+      startupCheckKey: false,
       key: { ok: false, problem: { status: 500, code: 'key_missing' } },
     });
   });
@@ -52,6 +55,9 @@ describe('configuration', () => {
     ['MAX_CONCURRENCY', '0x10'],
     ['RATE_LIMIT_PER_MINUTE', '-1'],
     ['MODEL_TIMEOUT_SECONDS', '1e3'],
+    ['MAX_OUTPUT_TOKENS', '-5'],
+    ['TRUSTED_PROXIES', '-1'],
+    ['STARTUP_CHECK_KEY', 'yes'],
     ['OPENAI_BASE_URL', 'file:///etc/passwd'],
     ['OPENAI_BASE_URL', 'api.openai.com'],
     ['ALLOWED_ORIGINS', 'app.tenant.test'],
@@ -104,6 +110,62 @@ describe('the rate limit', () => {
     // `first` was used after `caller 0`, so it is the latter that went.
     expect(problemOf(() => limit('first'))).toBeDefined();
     expect(problemOf(() => limit('caller 0'))).toBeUndefined();
+  });
+});
+
+describe('whom a limit counts', () => {
+  const group = fc.integer({ min: 0, max: 0xffff });
+  const groups = (length: number) => fc.array(group, { minLength: length, maxLength: length });
+  const written = (all: number[], style: number) => {
+    const hex = all.map(value => value.toString(16).padStart(style % 2 === 0 ? 4 : 0, '0'));
+    return style > 1 ? hex.join(':').toUpperCase() : hex.join(':');
+  };
+
+  test('an IPv6 caller counts by its /64, however its address is written', () => {
+    fc.assert(
+      fc.property(groups(4), groups(4), groups(4), fc.nat(3), fc.nat(3), (network, a, b, one, other) => {
+        fc.pre(network.some(value => value !== 0));
+        expect(callerKey(written([...network, ...a], one))).toBe(callerKey(written([...network, ...b], other)));
+        const elsewhere = network.with(3, (network[3] ?? 0) ^ 1);
+        fc.pre(elsewhere.some(value => value !== 0));
+        expect(callerKey(written([...elsewhere, ...a], one))).not.toBe(callerKey(written([...network, ...a], one)));
+      }),
+    );
+    expect(callerKey('2001:db8::1')).toBe(callerKey('2001:DB8:0:0:ffff::'));
+    expect(callerKey('fe80::1%eth0')).toBe(callerKey('fe80::2'));
+  });
+
+  test('an IPv4 caller counts by its address, also where that is written as IPv6', () => {
+    fc.assert(
+      fc.property(fc.ipV4(), fc.ipV4(), (one, other) => {
+        expect(callerKey(one)).toBe(one);
+        expect(callerKey(`::ffff:${one}`)).toBe(one);
+        expect(callerKey(one) === callerKey(other)).toBe(one === other);
+      }),
+    );
+  });
+
+  test('the trusted proxies’ entries are passed over; what stands before them is only a claim', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.ipV4(), { maxLength: 4 }),
+        fc.ipV4(),
+        fc.array(fc.ipV4(), { maxLength: 3 }),
+        (claims, caller, via) => {
+          const header = [...claims, caller, ...via].join(', ');
+          expect(callerAddress(header, 'peer', via.length + 1)).toBe(caller);
+        },
+      ),
+    );
+    expect(callerAddress('192.0.2.1', 'peer', 0), 'nobody in front').toBe('peer');
+    expect(callerAddress('', 'peer', 2)).toBe('peer');
+    expect(callerAddress('192.0.2.1', 'peer', 3), 'fewer than said').toBe('192.0.2.1');
+  });
+
+  test('TRUSTED_PROXIES counts beside Cloud Run’s own front end', () => {
+    expect(readConfig({ TRUSTED_PROXIES: '1' }).proxies).toBe(1);
+    expect(readConfig({ K_SERVICE: 'x' }).proxies).toBe(1);
+    expect(readConfig({ K_SERVICE: 'x', TRUSTED_PROXIES: '1' }).proxies).toBe(2);
   });
 });
 
