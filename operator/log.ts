@@ -9,7 +9,10 @@ export function createLog(level: LogLevel, now: () => number, write: (line: stri
   return (severity, message, fields = {}) => {
     if (LOG_LEVELS.indexOf(severity) < least) return;
     const bounded = Object.fromEntries(
-      Object.entries(fields).map(([key, value]) => [key, typeof value === 'string' ? value.slice(0, LONGEST) : value]),
+      Object.entries(fields).map(([key, value]) => [
+        RESERVED.has(key) ? `${key}_` : key,
+        typeof value === 'string' ? value.slice(0, LONGEST) : value,
+      ]),
     );
     const line = { time: new Date(now()).toISOString(), severity: severity.toUpperCase(), message, ...bounded };
     write(`${JSON.stringify(line)}\n`);
@@ -17,3 +20,5 @@ export function createLog(level: LogLevel, now: () => number, write: (line: stri
 }
 
 const LONGEST = 2_000;
+/** What every line has of its own; a field of that name is written with an underscore behind it. */
+const RESERVED: ReadonlySet<string> = new Set(['time', 'severity', 'message']);

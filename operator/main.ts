@@ -1,13 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
-import type { Registry } from 'prom-client';
+import { collectDefaultMetrics, type Registry } from 'prom-client';
 import packageJson from '../package.json' with { type: 'json' };
 import { catchBugs, type OnBug } from './bugs.ts';
+import { createCallLog } from './callLog.ts';
 import { createGcpClient } from './gcp/client.ts';
 import { endpointsFrom } from './gcp/endpoints.ts';
 import { instrument } from './gcp/instrument.ts';
 import { createKubeApi, loadKubeConfig } from './kube/client.ts';
 import { createEventRecorder, type EventRecorder } from './kube/events.ts';
+import { instrumentKube } from './kube/instrument.ts';
 import { type LeaderElection, startLeaderElection } from './kube/leases.ts';
 import { NAMESPACES } from './kube/resources.ts';
 import { createLog, type Log } from './log.ts';
@@ -15,6 +17,7 @@ import { createMetrics } from './metrics.ts';
 import { createOperator, type Operator } from './operator.ts';
 import { type Options, readOptions, UsageError, usage } from './options.ts';
 import type { KubeApi } from './ports.ts';
+import { intervalMs } from './reconcile/pacing.ts';
 import { realRuntime as runtime, sleep } from './runtime.ts';
 import { serve } from './servers.ts';
 
@@ -29,7 +32,7 @@ const IDLE = { depth: { edit: 0, retry: 0, resync: 0 }, running: 0, scheduled: 0
 async function main(options: Options): Promise<void> {
   const log = createLog(options.logLevel, runtime.now, line => process.stdout.write(line));
   const config = loadKubeConfig();
-  const kube = createKubeApi({ config, runtime, userAgent: `aitenant-operator/${packageJson.version}` });
+  const client = createKubeApi({ config, runtime, userAgent: `aitenant-operator/${packageJson.version}` });
   const google = createGcpClient({ runtime, endpoints: endpointsFrom(process.env) });
   const identity = `${hostname()}_${randomBytes(6).toString('hex')}`;
 
@@ -39,6 +42,8 @@ async function main(options: Options): Promise<void> {
   const stats = () => operator?.stats() ?? IDLE;
   const budgets = () => operator?.budgets() ?? [];
   const metrics = createMetrics(stats, mayAct, runtime.now, budgets);
+  const kube = instrumentKube(client, metrics.onRequest);
+  const logCall = createCallLog(log, runtime);
 
   let stopping = false;
   let events: EventRecorder | undefined;
@@ -51,7 +56,7 @@ async function main(options: Options): Promise<void> {
     await election?.stop();
     await events?.stop(2_000);
     google.close();
-    await kube.close();
+    await client.close();
     process.exit(code);
   };
   for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => void stop(signal, 0));
@@ -62,7 +67,12 @@ async function main(options: Options): Promise<void> {
   events = createEventRecorder({ api: kube, runtime, component: 'aitenant-operator', instance: hostname() });
   operator = createOperator({
     kube,
-    gcp: instrument(google.call, runtime, { after: metrics.onCall }),
+    gcp: instrument(google.call, runtime, {
+      after(end) {
+        metrics.onCall(end);
+        logCall(end);
+      },
+    }),
     limits: options.limits,
     runtime,
     settings: { ...options.settings, clusterId },
@@ -72,7 +82,7 @@ async function main(options: Options): Promise<void> {
     workers: options.workers,
     mayAct,
     hooks: metrics.queueHooks,
-    onReport: metrics.onReport,
+    onReport: (tenant, status) => metrics.onReport(tenant, status, intervalMs(tenant, options.settings)),
     onGone: metrics.onGone,
   });
   const running = operator;
@@ -107,6 +117,8 @@ async function servePorts(
   isSynced: () => boolean,
   onBug: OnBug,
 ): Promise<void> {
+  // Of the process itself, such as memory, CPU, the event loop's lag and garbage collection.
+  collectDefaultMetrics({ register: registry });
   const health = async (path: string) => {
     if (path === '/healthz') return { status: 200, body: 'ok\n' };
     if (path !== '/readyz') return undefined;
@@ -125,7 +137,9 @@ async function kubeSystemUid(kube: KubeApi, log: Log): Promise<string> {
     const found = await kube.get(NAMESPACES, undefined, 'kube-system');
     if (found.ok && found.value.metadata.uid) return found.value.metadata.uid;
     const message = found.ok ? 'it has no UID' : found.status.message;
-    log('warn', 'cannot read Namespace kube-system, which names this cluster (or set --cluster-id)', { message });
+    log('warn', 'cannot read Namespace kube-system, which names this cluster (or set --cluster-id)', {
+      error: message,
+    });
     await sleep(runtime, 2_000);
   }
 }

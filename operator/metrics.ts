@@ -1,9 +1,10 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import packageJson from '../package.json' with { type: 'json' };
 import type { BugKind } from './bugs.ts';
-import type { CallEnd } from './gcp/instrument.ts';
+import { createCallMetrics } from './callMetrics.ts';
 import type { Quota } from './gcp/quota.ts';
 import type { Priority, Queue, QueueHooks } from './kube/queue.ts';
-import type { Tenant, TenantStatus } from './tenant/types.ts';
+import { createTenantMetrics } from './tenantMetrics.ts';
 
 /** Prometheus metrics, with the names that controller-runtime and client-go use where they fit. */
 export function createMetrics(
@@ -115,19 +116,6 @@ export function createMetrics(
       }
     },
   });
-  const calls = new Counter({
-    name: 'aitenant_gcp_calls_total',
-    help: 'Calls to Google Cloud.',
-    labelNames: ['api', 'method', 'code'],
-    registers,
-  });
-  const callTime = new Histogram({
-    name: 'aitenant_gcp_call_duration_seconds',
-    help: 'How long Google Cloud took to answer.',
-    labelNames: ['api', 'method'],
-    buckets: [0.01, 0.05, 0.1, 0.5, 1, 5, 15, 30],
-    registers,
-  });
   const bugs = new Counter({
     name: 'aitenant_bugs_total',
     help: 'Errors in the code of the operator itself, each with a log line: in a request to its ports, a rejected promise, an exception.',
@@ -135,32 +123,15 @@ export function createMetrics(
     registers,
   });
   for (const kind of ['request', 'unhandledRejection', 'uncaughtException'] as const) bugs.inc({ kind }, 0);
-  const tenants = new Map<string, { reason: string; since: number }>();
   new Gauge({
-    name: 'aitenant_tenants',
-    help: 'Tenants by the reason of their Ready condition.',
-    labelNames: ['reason'],
+    name: 'aitenant_build_info',
+    help: '1; the labels say what runs.',
+    labelNames: ['version', 'node'],
     registers,
-    collect() {
-      this.reset();
-      for (const { reason } of tenants.values()) this.inc({ reason });
-    },
-  });
-  new Gauge({
-    name: 'aitenant_out_of_sync_seconds',
-    help: 'How long the tenant that has not been Ready for longest has not been, by its reason.',
-    labelNames: ['reason'],
-    registers,
-    collect() {
-      this.reset();
-      const longest = new Map<string, number>();
-      for (const { reason, since } of tenants.values()) {
-        longest.set(reason, Math.max(longest.get(reason) ?? 0, (now() - since) / 1000));
-      }
-      longest.delete('UpToDate');
-      for (const [reason, seconds] of longest) this.set({ reason }, seconds);
-    },
-  });
+  }).set({ version: packageJson.version, node: process.version }, 1);
+  for (const result of ['success', 'requeue_after', 'error']) reconciles.inc({ controller: name.name, result }, 0);
+  for (const priority of ['edit', 'retry', 'resync']) adds.inc({ ...name, priority }, 0);
+  retries.inc(name, 0);
 
   const queueHooks: QueueHooks = {
     onAdd: (priority: Priority) => adds.inc({ ...name, priority }),
@@ -182,21 +153,7 @@ export function createMetrics(
     registry,
     queueHooks,
     onBug: (kind: BugKind) => bugs.inc({ kind }),
-    onCall({ api, method, code, durationMs }: CallEnd): void {
-      const short = method.split('.').at(-1) ?? method;
-      calls.inc({ api, method: short, code });
-      callTime.observe({ api, method: short }, durationMs / 1000);
-    },
-    onReport(tenant: Tenant, status: TenantStatus): void {
-      const ready = status.conditions.find(({ type }) => type === 'Ready');
-      const since = Date.parse(ready?.lastTransitionTime ?? '');
-      tenants.set(`${tenant.namespace}/${tenant.name}`, {
-        reason: ready?.reason ?? '',
-        since: Number.isNaN(since) ? now() : since,
-      });
-    },
-    onGone(key: string): void {
-      tenants.delete(key);
-    },
+    ...createCallMetrics(registry, now),
+    ...createTenantMetrics(registry, now),
   };
 }

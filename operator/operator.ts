@@ -108,6 +108,10 @@ export function createOperator(options: OperatorOptions): Operator {
     homeOf: key => homeOf(tenants.get(key)),
     hooks: {
       ...options.hooks,
+      onEnd(key, verdict, tookMs) {
+        log('debug', 'reconciled', { tenant: key, ms: Math.round(tookMs), next: JSON.stringify(verdict) });
+        options.hooks?.onEnd?.(key, verdict, tookMs);
+      },
       onError: (key, error) =>
         log('error', 'a bug in the reconciler', {
           tenant: key,

@@ -46,8 +46,12 @@ export function createGcpClient({
     }
     const ms = method.write ? timeouts.writeMs : timeouts.readMs;
     const send = transport.send(endpoints[method.api], actAs);
-    return untilEnd(runtime, ms, [closing.signal, ...(options.signal ? [options.signal] : [])], async signal =>
-      answerOf(await send({ ...httpRequestOf(method, request), signal })),
+    return untilEnd(
+      runtime,
+      ms,
+      method.write,
+      [closing.signal, ...(options.signal ? [options.signal] : [])],
+      async signal => answerOf(await send({ ...httpRequestOf(method, request), signal })),
     );
   };
 
@@ -67,6 +71,7 @@ export function createGcpClient({
 function untilEnd(
   runtime: Runtime,
   ms: number,
+  write: boolean,
   signals: AbortSignal[],
   run: (signal: AbortSignal) => Promise<JsonObject>,
 ): Promise<GcpResult> {
@@ -84,9 +89,11 @@ function untilEnd(
       end({ ok: false, status });
       controller.abort();
     };
-    const cancelled = () => cut({ code: 'CANCELLED', message: 'The call was cancelled; it may have taken effect.' });
+    // A read takes no effect.
+    const effect = write ? '; the call may have taken effect.' : '.';
+    const cancelled = () => cut({ code: 'CANCELLED', message: `The call was cancelled${effect}` });
     const stopTimer = runtime.after(ms, () =>
-      cut({ code: 'DEADLINE_EXCEEDED', message: `No answer within ${ms / 1000} s; the call may have taken effect.` }),
+      cut({ code: 'DEADLINE_EXCEEDED', message: `No answer within ${ms / 1000} s${effect}` }),
     );
     if (signals.some(signal => signal.aborted)) return cancelled();
     for (const signal of signals) signal.addEventListener('abort', cancelled, { once: true });

@@ -1,11 +1,16 @@
-import type { GcpCall, GcpCode, Runtime } from '../ports.ts';
+import type { GcpCall, GcpCode, JsonObject, Runtime } from '../ports.ts';
 import { type Api, METHODS } from './methods.ts';
+import { isObject } from './parse.ts';
 
 export interface CallEnd {
   method: string;
   api: Api | 'unknown';
   write: boolean;
+  /** The resource, or the parent of the list, that the request names; empty if it names none. */
+  resource: string;
   code: GcpCode | 'OK';
+  /** What an answer that is no success says. */
+  message?: string;
   durationMs: number;
 }
 
@@ -27,9 +32,17 @@ export function instrument(call: GcpCall, runtime: Runtime, hooks: CallHooks): G
       method,
       api: known?.api ?? 'unknown',
       write: known?.write ?? true,
+      resource: resourceIn(request),
       code: result.ok ? 'OK' : result.status.code,
+      ...(!result.ok && { message: result.status.message }),
       durationMs: runtime.monotonic() - start,
     });
     return result;
   };
+}
+
+function resourceIn({ name, parent, resource, service, serviceAccount }: JsonObject): string {
+  const inner = [service, serviceAccount].filter(isObject).map(object => object.name);
+  const named = [name, parent, resource, ...inner].find(text => typeof text === 'string');
+  return typeof named === 'string' ? named : '';
 }

@@ -155,7 +155,7 @@ export function createEventRecorder(options: EventRecorderOptions): EventRecorde
     for (let entry = waiting.shift(); entry; entry = waiting.shift()) {
       // From here on a repeat is a write of its own.
       entry.waiting = false;
-      const failure = await write(entry);
+      const failure = await write(entry).catch(error => `a bug: ${String(error)}`);
       if (failure === undefined) counters.written++;
       else {
         counters.dropped++;
@@ -171,7 +171,9 @@ export function createEventRecorder(options: EventRecorderOptions): EventRecorde
     for (let attempt = 1; attempt <= ATTEMPTS && !stopping.signal.aborted; attempt++) {
       const result = await send(entry).catch(bug);
       if (result.ok) {
-        entry.name = result.value.metadata.name;
+        // An answer that a proxy made up may have no metadata; the next of the kind is then created anew.
+        const named: unknown = result.value?.metadata?.name;
+        entry.name = typeof named === 'string' ? named : undefined;
         return undefined;
       }
       const { code, message, retryAfterMs } = result.status;

@@ -118,7 +118,7 @@ export function requestAnswer(annotations: Record<string, string>): string | und
 }
 
 /** Milliseconds; 0: only on change. */
-function intervalMs(tenant: Tenant, settings: Settings): number {
+export function intervalMs(tenant: Tenant, settings: Pick<Settings, 'syncIntervalMs'>): number {
   const asked = tenant.annotations[INTERVAL];
   if (asked === undefined || !/^\d{1,9}$/.test(asked)) return settings.syncIntervalMs;
   const seconds = Number(asked);

@@ -22,7 +22,7 @@ import { createRunBudget, type RunBudget, rankOf } from './budget.ts';
 import { createOwnWrites, type TenantWriter, type Written } from './ownWrites.ts';
 import { createPacing, EDIT_AGES, isRequested, NEW_AGES, type Run, requestAnswer } from './pacing.ts';
 import { createRefusalMemory } from './refusals.ts';
-import { recordChanges, recordTransitions } from './tenantEvents.ts';
+import { recordChanges, recordTransitions, shownChanges } from './tenantEvents.ts';
 import { keyOf, type ReconcilerOptions } from './types.ts';
 
 /**
@@ -143,6 +143,12 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
       const observed = withAges(await observe(current, wanted, { actAs: desired.actAs }));
       const now = runtime.now();
       const plan = planFor(tenant, desired, observed, settings, now, { refused: refusals.of(key) });
+      log('debug', 'planned', {
+        tenant: key,
+        steps: plan.steps.map(({ verb, target, changes }) => `${verb} ${target}: ${shownChanges(changes)}`),
+        blockers: plan.blockers.map(({ reason, message }) => `${reason}: ${message}`),
+        waiting: plan.waiting.map(({ message }) => message),
+      });
       const complains = cached && plan.blockers.length > 0 && (run.priority === 'resync' || ages === NEW_AGES);
       const writes = cached && plan.steps.length > 0 && run.priority === 'resync';
       const decides: boolean =

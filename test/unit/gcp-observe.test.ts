@@ -427,5 +427,7 @@ test('a call is watched only as far as somebody wants to, and one that nobody kn
   expect(await instrument(call, fakeRuntime(), {})(rpc.getService, {})).toEqual({ ok: true, response: {} });
   const seen: object[] = [];
   await instrument(call, fakeRuntime(), { after: end => seen.push(end) })('no.such.Method', {});
-  expect(seen).toEqual([{ method: 'no.such.Method', api: 'unknown', write: true, code: 'OK', durationMs: 0 }]);
+  expect(seen).toEqual([
+    { method: 'no.such.Method', api: 'unknown', write: true, resource: '', code: 'OK', durationMs: 0 },
+  ]);
 });

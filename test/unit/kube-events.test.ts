@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createEventRecorder } from '../../operator/kube/events.ts';
 import { EVENTS } from '../../operator/kube/resources.ts';
@@ -220,4 +221,29 @@ test('what is remembered is bounded over all objects, not by each of them', asyn
   recorder.record(thing('first'), 'Normal', 'Created', 'first');
   await runtime.settle();
   expect(count()).toBe(before + 1);
+});
+
+test('whatever an answer looks like, the events after it are written', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.anything(), async value => {
+      const kube = fakeKube();
+      const runtime = fakeRuntime();
+      let odd = true;
+      const create: typeof kube.create = (...args) => {
+        const answersOddly = odd;
+        odd = false;
+        return answersOddly ? Promise.resolve({ ok: true, value: value as KubeObject }) : kube.create(...args);
+      };
+      const api = { ...kube, create };
+      const recorder = createEventRecorder({ api, runtime, component: 'c', instance: 'i' });
+      recorder.record(thing('a'), 'Normal', 'Created', 'one');
+      recorder.record(thing('b'), 'Normal', 'Created', 'two');
+      await runtime.settle();
+      recorder.record(thing('a'), 'Normal', 'Created', 'three');
+      await runtime.settle();
+      expect([...kube.all(EVENTS).values()].map(({ message }) => message)).toEqual(['two', 'three']);
+      await recorder.stop();
+    }),
+    { numRuns: 100 },
+  );
 });

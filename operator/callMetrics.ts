@@ -1,0 +1,75 @@
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import type { CallEnd } from './gcp/instrument.ts';
+import { METHODS } from './gcp/methods.ts';
+import type { RequestEnd } from './kube/instrument.ts';
+import type { GcpCode } from './ports.ts';
+
+/** Answers that are no tenant's doing: Google Cloud does not work, or not for the operator's identity. */
+export const OUTAGE_CODES: ReadonlySet<GcpCode | 'OK'> = new Set<GcpCode>([
+  'UNAVAILABLE',
+  'DEADLINE_EXCEEDED',
+  'INTERNAL',
+  'UNKNOWN',
+  'UNAUTHENTICATED',
+]);
+/** An API that nobody has called for so long is not known to fail. */
+const FORGOTTEN_MS = 900_000;
+
+/** Metrics of the calls of Google Cloud and of the requests to the Kubernetes API server. */
+export function createCallMetrics(registry: Registry, now: () => number) {
+  const registers = [registry];
+  const calls = new Counter({
+    name: 'aitenant_gcp_calls_total',
+    help: 'Calls to Google Cloud.',
+    labelNames: ['api', 'method', 'code'],
+    registers,
+  });
+  // A counter that begins with its first failure has no rate before the second one.
+  for (const [method, { api }] of METHODS) {
+    for (const code of ['OK', ...OUTAGE_CODES]) calls.inc({ api, method: shortName(method), code }, 0);
+  }
+  const callTime = new Histogram({
+    name: 'aitenant_gcp_call_duration_seconds',
+    help: 'How long Google Cloud took to answer.',
+    labelNames: ['api', 'method'],
+    buckets: [0.01, 0.05, 0.1, 0.5, 1, 5, 15, 30],
+    registers,
+  });
+  /** By API: since when no call has worked, and when the last one failed. */
+  const failing = new Map<string, { since: number; at: number }>();
+  new Gauge({
+    name: 'aitenant_gcp_api_failing_seconds',
+    help: 'For how long every call of this API has failed for reasons that are not the tenants’; 0: the last one worked.',
+    labelNames: ['api'],
+    registers,
+    collect() {
+      for (const api of new Set([...METHODS.values()].map(({ api }) => api))) {
+        const series = failing.get(api);
+        this.set({ api }, series && now() - series.at < FORGOTTEN_MS ? (now() - series.since) / 1000 : 0);
+      }
+    },
+  });
+  const requests = new Counter({
+    name: 'rest_client_requests_total',
+    help: 'Requests to the Kubernetes API server.',
+    labelNames: ['verb', 'resource', 'code'],
+    registers,
+  });
+  for (const verb of ['list', 'watch', 'get', 'patch'] as const) {
+    for (const code of ['200', '0']) requests.inc({ verb, resource: 'aitenants', code }, 0);
+  }
+
+  return {
+    onCall({ api, method, code, durationMs }: CallEnd): void {
+      calls.inc({ api, method: shortName(method), code });
+      callTime.observe({ api, method: shortName(method) }, durationMs / 1000);
+      if (!OUTAGE_CODES.has(code)) failing.delete(api);
+      else failing.set(api, { since: failing.get(api)?.since ?? now(), at: now() });
+    },
+    onRequest({ verb, resource, code }: RequestEnd): void {
+      requests.inc({ verb, resource, code: String(code) });
+    },
+  };
+}
+
+const shortName = (method: string): string => method.split('.').at(-1) ?? method;

@@ -1,0 +1,30 @@
+import type { KubeApi, KubeResource, KubeResult } from '../ports.ts';
+
+/** How a request to the API server ended: `code` is the HTTP status of a refusal, 200 of a success, 0 without an answer. */
+export interface RequestEnd {
+  verb: 'list' | 'watch' | 'get' | 'create' | 'patch' | 'delete';
+  resource: string;
+  code: number;
+}
+
+/** The same API, and `after` is told how each request ended. */
+export function instrumentKube(api: KubeApi, after: (end: RequestEnd) => void): KubeApi {
+  const counted =
+    <A extends unknown[], T>(
+      verb: RequestEnd['verb'],
+      request: (resource: KubeResource, ...rest: A) => Promise<KubeResult<T>>,
+    ) =>
+    async (resource: KubeResource, ...rest: A): Promise<KubeResult<T>> => {
+      const result = await request(resource, ...rest);
+      after({ verb, resource: resource.plural, code: result.ok ? 200 : result.status.code });
+      return result;
+    };
+  return {
+    list: counted('list', api.list),
+    watch: counted('watch', api.watch),
+    get: counted('get', api.get),
+    create: counted('create', api.create),
+    patch: counted('patch', api.patch),
+    delete: counted('delete', api.delete),
+  };
+}

@@ -1,0 +1,94 @@
+import { Gauge, type Registry } from 'prom-client';
+import type { Tenant, TenantStatus } from './tenant/types.ts';
+
+/** Series of `aitenant_not_ready`, however many tenants are not Ready: whoever writes tenants must not fill Prometheus. */
+export const MOST_NOT_READY = 1_000;
+
+interface Known {
+  namespace: string;
+  name: string;
+  reason: string;
+  ready: boolean;
+  /** When Ready last changed, by the status, in milliseconds since the epoch. */
+  since: number;
+  reportedAt: number;
+  /** Milliseconds; 0: the tenant is checked on change only. */
+  interval: number;
+}
+
+/** Metrics of tenants: counts by reason for all, and one series for each tenant that is not Ready. */
+export function createTenantMetrics(registry: Registry, now: () => number) {
+  const registers = [registry];
+  const tenants = new Map<string, Known>();
+
+  new Gauge({
+    name: 'aitenant_tenants',
+    help: 'Tenants by the reason of their Ready condition.',
+    labelNames: ['reason'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { reason } of tenants.values()) this.inc({ reason });
+    },
+  });
+  new Gauge({
+    name: 'aitenant_not_ready',
+    help: 'Seconds for which this tenant has not been Ready; those that have not been for longest, 1,000 at most.',
+    labelNames: ['namespace', 'name', 'reason'],
+    registers,
+    collect() {
+      this.reset();
+      const longest = [...tenants.values()].filter(({ ready }) => !ready).sort((a, b) => a.since - b.since);
+      for (const { namespace, name, reason, since } of longest.slice(0, MOST_NOT_READY)) {
+        this.set({ namespace, name, reason }, Math.max(0, now() - since) / 1000);
+      }
+    },
+  });
+  new Gauge({
+    name: 'aitenant_out_of_sync_seconds',
+    help: 'How long the tenant that has not been Ready for longest has not been, by its reason.',
+    labelNames: ['reason'],
+    registers,
+    collect() {
+      this.reset();
+      const longest = new Map<string, number>();
+      for (const { reason, since } of tenants.values()) {
+        longest.set(reason, Math.max(longest.get(reason) ?? 0, (now() - since) / 1000));
+      }
+      longest.delete('UpToDate');
+      for (const [reason, seconds] of longest) this.set({ reason }, seconds);
+    },
+  });
+  new Gauge({
+    name: 'aitenant_resync_late_seconds',
+    help: 'By how much the tenant whose check is latest has gone without one for longer than its interval.',
+    registers,
+    collect() {
+      let latest = 0;
+      for (const { reportedAt, interval } of tenants.values()) {
+        if (interval > 0) latest = Math.max(latest, now() - reportedAt - interval);
+      }
+      this.set(latest / 1000);
+    },
+  });
+
+  return {
+    /** A reconcile has ended with this status; `interval`: how often the tenant is checked, in milliseconds. */
+    onReport({ namespace, name }: Pick<Tenant, 'namespace' | 'name'>, status: TenantStatus, interval = 0): void {
+      const ready = status.conditions.find(({ type }) => type === 'Ready');
+      const since = Date.parse(ready?.lastTransitionTime ?? '');
+      tenants.set(`${namespace}/${name}`, {
+        namespace,
+        name,
+        reason: ready?.reason ?? '',
+        ready: ready?.status === 'True',
+        since: Number.isNaN(since) ? now() : since,
+        reportedAt: now(),
+        interval,
+      });
+    },
+    onGone(key: string): void {
+      tenants.delete(key);
+    },
+  };
+}
