@@ -7,15 +7,24 @@ import { createServiceAges } from '../gcp/serviceAges.ts';
 import type { Verdict } from '../kube/queue.ts';
 import { CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES } from '../kube/resources.ts';
 import type { KubeObject } from '../ports.ts';
-import { abandonable, deletionPolicy, deletionTargets, planAbandon, planDeletion } from '../tenant/deletion.ts';
-import { desiredState, inventoryProject } from '../tenant/desired.ts';
+import {
+  abandonable,
+  deletionPolicy,
+  deletionProject,
+  deletionTargets,
+  noProject,
+  planAbandon,
+  planAccountDeletion,
+  planServiceDeletion,
+} from '../tenant/deletion.ts';
+import { type ConnectorSecret, desiredState, inventoryProject } from '../tenant/desired.ts';
 import { deletingIdentity } from '../tenant/identity.ts';
 import { forgets } from '../tenant/inventory.ts';
 import { plan as planFor, targets } from '../tenant/plan.ts';
 import { deleting, type Report, refused, report, suspended } from '../tenant/report.ts';
 import { readTenant } from '../tenant/resource.ts';
 import { isReconciled } from '../tenant/slot.ts';
-import type { Desired, Observed, Outcome, Plan, Step, Tenant, TenantStatus } from '../tenant/types.ts';
+import type { Desired, Outcome, Plan, Step, Tenant, TenantStatus } from '../tenant/types.ts';
 import { AI_TENANT_CRD } from '../tenantResource.ts';
 import { type Applying, applyClosing, applyRecorded } from './apply.ts';
 import { createRunBudget, type RunBudget, rankOf } from './budget.ts';
@@ -76,14 +85,18 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     }
   };
 
+  function connectorSecretsOf({ namespace }: Tenant, namespaceAnnotations: Record<string, string>) {
+    return (name: string, project: string): ConnectorSecret => {
+      const secret = options.connectorSecrets.get(`${namespace}/${name}`);
+      if (!secret && !options.connectorSecrets.isSynced()) return { state: 'unread' };
+      return readConnectorSecret(secret, namespaceAnnotations, project);
+    };
+  }
+
   function desiredOf(tenant: Tenant, namespaceAnnotations: Record<string, string>) {
     return desiredState(tenant, settings, {
       namespaceAnnotations,
-      connectorSecret: (name, project) => {
-        const secret = options.connectorSecrets.get(`${tenant.namespace}/${name}`);
-        if (!secret && !options.connectorSecrets.isSynced()) return { state: 'unread' };
-        return readConnectorSecret(secret, namespaceAnnotations, project);
-      },
+      connectorSecret: connectorSecretsOf(tenant, namespaceAnnotations),
     });
   }
 
@@ -272,7 +285,10 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
       const none: Plan = { steps: [], blockers: [], waiting: [], inventory: tenant.status.inventory, notes: [] };
       return conclude(writer, tenant, deleting(tenant, none, [], runtime.now(), policy.message), run);
     }
-    return takeDown(writer, tenant, withCrd || (policy.ok && policy.policy === 'abandon'), run, budget);
+    const annotations = await annotationsFor(tenant);
+    if (!annotations) return { kind: 'retry' };
+    const abandon = withCrd || (policy.ok && policy.policy === 'abandon');
+    return takeDown(writer, tenant, { abandon, annotations }, run, budget);
   }
 
   function needsOfDeletion(tenant: Tenant) {
@@ -281,40 +297,55 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     const project = inventoryProject(inventory);
     if (number !== undefined && project !== undefined) options.quota.alias(number, project);
     const deletedAt = inventory.flatMap(({ type, name, deletedAt }) => (type === 'Service' && deletedAt ? name : []));
-    return deletionNeeds(deletionTargets(tenant.status), new Set(deletedAt));
+    const annotations = options.namespaces.get(tenant.namespace)?.metadata.annotations ?? {};
+    const { keys, ...wanted } = targetsOfDeletion(tenant, annotations);
+    const formerGrants = [...new Set([...wanted.formerGrants, ...keys.map(({ secret }) => secret)])];
+    return deletionNeeds({ ...wanted, keys, formerGrants }, new Set(deletedAt));
   }
 
-  /** While a service is still there nothing else is read: grants and the account come after it. */
-  async function observeDeletion(tenant: Tenant, abandon: boolean, actAs: string | undefined): Promise<Observed> {
-    const all = deletionTargets(tenant.status);
-    if (abandon || all.services.length === 0) return observe(reads, all, { actAs });
-    const first = await observe(reads, { ...all, account: undefined, formerGrants: [] }, { actAs });
-    const waits = planDeletion(tenant, first, settings, runtime.now()).inventory.some(({ type }) => type === 'Service');
-    if (waits) return first;
-    return { ...(await observe(reads, { ...all, services: [] }, { actAs })), services: first.services };
+  function targetsOfDeletion(tenant: Tenant, annotations: Record<string, string>) {
+    const project = deletionProject(tenant, annotations, settings);
+    return { project, ...deletionTargets(tenant, project, connectorSecretsOf(tenant, annotations)) };
   }
 
   async function takeDown(
     writer: TenantWriter,
     tenant: Tenant,
-    abandon: boolean,
+    how: { abandon: boolean; annotations: Record<string, string> },
     run: Run,
     budget: RunBudget,
   ): Promise<Verdict> {
-    const annotations = options.namespaces.get(tenant.namespace)?.metadata.annotations ?? {};
+    const { abandon, annotations } = how;
     const actAs = deletingIdentity(tenant, annotations, settings);
-    const observed = await observeDeletion(tenant, abandon, actAs);
-    const now = runtime.now();
-    const plan = abandon ? planAbandon(tenant, observed, settings) : planDeletion(tenant, observed, settings, now);
-    if (plan.inventory.length === 0 && plan.blockers.length === 0) return release(writer);
-    const before = deleting(tenant, plan, [], now);
+    const plan = await planTakeDown(tenant, how, actAs);
+    if (plan.steps.length + plan.inventory.length + plan.blockers.length === 0) return release(writer);
+    const before = deleting(tenant, plan, [], runtime.now());
     if (plan.steps.length === 0) return conclude(writer, tenant, before, run);
     const outcomes = await carryOut(writer, plan, before.status, actAs, budget);
     if ('kind' in outcomes) return outcomes;
     if (abandon && plan.blockers.length === 0 && outcomes.every(letGo)) return release(writer);
     const after = deleting(tenant, plan, outcomes, runtime.now());
-    if (after.status.inventory.length === 0 && !abandon) return release(writer);
+    if (after.status.inventory.length + plan.blockers.length === 0 && !abandon) return release(writer);
     return conclude(writer, tenant, after, run);
+  }
+
+  /** The grants and the account are read only once the services are gone, because nothing is done about them before. */
+  async function planTakeDown(
+    tenant: Tenant,
+    { abandon, annotations }: { abandon: boolean; annotations: Record<string, string> },
+    actAs: string | undefined,
+  ): Promise<Plan> {
+    const { project, ...all } = targetsOfDeletion(tenant, annotations);
+    if (abandon) {
+      const observed = await observe(reads, { ...all, keys: [], formerGrants: [] }, { actAs });
+      return planAbandon(tenant, observed, settings);
+    }
+    const { services } = await observe(reads, { ...all, account: undefined, keys: [], formerGrants: [] }, { actAs });
+    const first = planServiceDeletion(tenant, { services }, settings, runtime.now());
+    if (first) return first;
+    if (project === undefined) return noProject(tenant);
+    const rest = await observe(reads, { ...all, services: [] }, { actAs });
+    return planAccountDeletion(tenant, rest, settings, runtime.now());
   }
 
   async function release(writer: TenantWriter): Promise<Verdict> {

@@ -92,6 +92,10 @@ export function failureBlocker(aspect: Aspect, doing: string, failure: Failure, 
   }
 }
 
+/** Cloud Run answers so for a region that does not exist, and for none of the rights on a service. */
+export const isUnknownRegion = ({ kind, message }: Failure): boolean =>
+  kind === 'PermissionDenied' && message.startsWith("Permission denied on 'locations/");
+
 const PERMISSION_HINT =
   '(give the operator’s identity the missing permission in that project; see manifests/gcp; it is tried again by itself)';
 

@@ -1,10 +1,21 @@
-import { failureBlocker, readBlocker, step } from './context.ts';
-import { absenceCounts, age, entryKey, SETTLE_MS } from './inventory.ts';
-import { part } from './names.ts';
+import { failureBlocker, isUnknownRegion, readBlocker, step } from './context.ts';
+import { type ConnectorSecret, inventoryProject, namedProject } from './desired.ts';
+import { absenceCounts, age, entryKey, iso, SETTLE_MS } from './inventory.ts';
+import {
+  isProjectId,
+  isRegion,
+  part,
+  secretName,
+  serviceAccountEmail,
+  serviceAccountId,
+  serviceId,
+  serviceName,
+} from './names.ts';
 import {
   type ClaimRules,
   claimByDescription,
   claimByLabels,
+  isFullyMarked,
   unmarkDescription,
   withoutOwnerLabels,
 } from './ownership.ts';
@@ -13,20 +24,22 @@ import { revokeStep } from './planAccess.ts';
 import { targetOf } from './planService.ts';
 import { quoted } from './printable.ts';
 import type {
+  Aspect,
   Blocker,
   Desired,
   Failure,
   InventoryEntry,
   Observed,
+  ObservedService,
   Plan,
+  SecretRef,
   Settings,
   Tenant,
-  TenantStatus,
 } from './types.ts';
 
 /**
- * The way out: the same road with an empty desired state. Only the inventory and the marks in Google Cloud decide what
- * goes; the spec, annotations of the Namespace and consent have no say any more.
+ * Deletion. Only the inventory and the marks in Google Cloud decide what is deleted. The spec and the Namespace only say
+ * where to read besides the inventory; consent plays no part.
  */
 
 export type DeletionPolicy = 'delete' | 'abandon';
@@ -46,19 +59,62 @@ export function deletionPolicy(tenant: Tenant): { ok: true; policy: DeletionPoli
   };
 }
 
-export function deletionTargets(status: TenantStatus): Targets {
+/** The project to take a tenant down in: the one on record; where nothing is on record, the one that its Namespace names. */
+export function deletionProject(
+  { status }: Tenant,
+  namespaceAnnotations: Record<string, string>,
+  settings: Settings,
+): string | undefined {
+  const recorded = inventoryProject(status.inventory) ?? status.projectId;
+  const named = recorded ?? namedProject(namespaceAnnotations, settings);
+  return named !== undefined && isProjectId(named) ? named : undefined;
+}
+
+/**
+ * What a deletion reads: everything on record, and besides, since a status that was restored or lost may have no or not all
+ * entries, everything that the contract's names can stand for: the account, the service in each region that is known of
+ * the tenant, and the secrets of its keys.
+ */
+export function deletionTargets(
+  { name, spec, status }: Tenant,
+  project: string | undefined,
+  connectorSecret: (name: string, project: string) => ConnectorSecret = () => ({ state: 'absent' }),
+): Targets {
   const named = (type: InventoryEntry['type']) => [
-    ...new Set(status.inventory.filter(entry => entry.type === type).map(({ name }) => name)),
+    ...new Set(status.inventory.filter(entry => entry.type === type).map(entry => entry.name)),
   ];
-  const account = status.inventory.find(({ type }) => type === 'ServiceAccount');
+  const recorded = status.inventory.find(({ type }) => type === 'ServiceAccount');
+  const email = project && serviceAccountEmail(serviceAccountId(name), project);
+  const services = named('Service');
+  const regions = [spec.region, status.region ?? '', ...services.map(service => part(service, 'locations'))];
+  const byName = project ? regions.filter(isRegion).map(region => serviceName(project, region, serviceId(name))) : [];
   return {
-    account: account && { project: part(account.name, 'projects'), email: part(account.name, 'serviceAccounts') },
-    keys: [],
+    account: recorded
+      ? { project: part(recorded.name, 'projects'), email: part(recorded.name, 'serviceAccounts') }
+      : project && email
+        ? { project, email }
+        : undefined,
+    keys: project
+      ? spec.keys.flatMap(({ name: key, secretRef }) => {
+          const secret = namedSecret(secretRef, project, connectorSecret);
+          return secret === undefined ? [] : [{ name: key, secret, want: 'none' }];
+        })
+      : [],
     formerGrants: named('SecretAccess'),
-    services: named('Service'),
+    services: [...new Set([...services, ...byName])],
     invokersOf: [],
     isPublic: false,
   };
+}
+
+function namedSecret(
+  { external, name }: SecretRef,
+  project: string,
+  connectorSecret: (name: string, project: string) => ConnectorSecret,
+): string | undefined {
+  if (external !== undefined) return secretName(external, project);
+  const found = name === undefined ? undefined : connectorSecret(name, project);
+  return found?.state === 'ready' ? found.secret : undefined;
 }
 
 const empty = (): Plan => ({ steps: [], blockers: [], waiting: [], inventory: [], notes: [] });
@@ -80,103 +136,198 @@ function notUnderstood({ namespace, name, status }: Tenant): Blocker | undefined
   return { aspect: 'Service', reason: 'ManagementConflict', message };
 }
 
-/** Service, then grants, then account; each only once what needs it is gone. An empty inventory: all is gone. */
+/** Nothing is on record, and where to read instead is not known. */
+export function noProject({ namespace, name, status }: Tenant): Plan {
+  const message =
+    `Nothing is on record of this tenant, and no project is known to search for what is its own. Name it: kubectl annotate ` +
+    `namespace ${namespace} ai-platform.dev/project-id=PROJECT --overwrite. If nothing is there: kubectl annotate aitenant ` +
+    `${name} -n ${namespace} ai-platform.dev/deletion-policy=abandon --overwrite`;
+  const blocker: Blocker = { aspect: 'ServiceAccount', reason: 'InvalidSpec', message };
+  return { ...empty(), blockers: [blocker], inventory: status.inventory };
+}
+
+/**
+ * Service, then grants, then account; each only once what needs it is gone. No step, blocker or entry left: all is gone.
+ * What is found by name without being on record is put on record before it is deleted.
+ */
 export function planDeletion(tenant: Tenant, observed: Observed, settings: Settings, now: number): Plan {
+  return planServiceDeletion(tenant, observed, settings, now) ?? planAccountDeletion(tenant, observed, settings, now);
+}
+
+/** The first part of a deletion; undefined: no service is left. Until then the inventory holds everything. */
+export function planServiceDeletion(
+  tenant: Tenant,
+  observed: Pick<Observed, 'services'>,
+  settings: Settings,
+  now: number,
+): Plan | undefined {
   const { status } = tenant;
   const out = empty();
   const unknown = notUnderstood(tenant);
   if (unknown) return { ...out, blockers: [unknown], inventory: status.inventory };
   const rules = rulesOf(tenant, settings);
-  const held = (type: InventoryEntry['type']) => status.inventory.filter(entry => entry.type === type);
-
   for (const { name, service } of observed.services) {
     const entries = status.inventory.filter(entry => entry.name === name);
     const entry = entries.find(({ type }) => type === 'Service');
-    if (!entry) continue;
     if (service.state === 'failed') {
+      if (!entry && isUnknownRegion(service.failure)) continue;
       out.inventory.push(...entries);
-      out.blockers.push(readBlocker('Service', targetOf(name), service.failure));
+      out.blockers.push(unreadBlocker(tenant, 'Service', targetOf(name), service.failure, entry !== undefined));
     } else if (service.state === 'absent') {
-      keepUntilSure(entry, out, now, targetOf(name));
-    } else if (claimByLabels(service.value.labels, rules) === 'ours') {
-      out.inventory.push(...entries);
-      if (service.value.deleteTime !== undefined || (entry.deletedAt !== undefined && service.value.reconciling)) {
-        out.waiting.push({
-          aspect: 'Service',
-          message: `Cloud Run is deleting ${targetOf(name)}.`,
-          retryAfterMs: 1_000,
-        });
+      if (entry) keepUntilSure(entry, out, now, targetOf(name));
+    } else if (ownsService(service.value, entry, rules)) {
+      out.inventory.push(...entries, ...(entry ? [] : [{ type: 'Service' as const, name, time: iso(now) }]));
+      if (service.value.deleteTime !== undefined || (entry?.deletedAt !== undefined && service.value.reconciling)) {
+        const message = `Cloud Run is deleting ${targetOf(name)}.`;
+        out.waiting.push({ aspect: 'Service', message, retryAfterMs: 1_000 });
       } else {
         const { etag } = service.value;
-        out.steps.push(
-          step(`delete:${name}`, 'Service', 'Delete', targetOf(name), { kind: 'deleteService', name, etag }),
-        );
+        const call = { kind: 'deleteService', name, etag } as const;
+        out.steps.push(step(`delete:${name}`, 'Service', 'Delete', targetOf(name), call));
       }
     }
   }
+  if (out.inventory.length + out.blockers.length === 0) return undefined;
+  const others = status.inventory.filter(({ type }) => type === 'SecretAccess' || type === 'ServiceAccount');
+  return { ...out, inventory: [...out.inventory, ...others] };
+}
 
+/** What is on record may have lost some of its marks; what is not must carry them all. */
+const ownsService = (found: ObservedService, entry: InventoryEntry | undefined, rules: ClaimRules): boolean =>
+  entry ? claimByLabels(found.labels, rules) === 'ours' : isFullyMarked(found.labels, rules.owner);
+
+/** Something that a deletion must know about and that cannot be read: the finalizer stays. */
+function unreadBlocker(
+  { namespace, name }: Tenant,
+  aspect: Aspect,
+  what: string,
+  failure: Failure,
+  onRecord: boolean,
+  sinceMs?: number,
+): Blocker {
+  const blocker = readBlocker(aspect, what, failure, sinceMs);
+  if (onRecord || !abandonable(failure)) return blocker;
+  const letGo = `kubectl annotate aitenant ${name} -n ${namespace} ai-platform.dev/deletion-policy=abandon --overwrite`;
+  return { ...blocker, message: `${blocker.message} Nothing is on record of it. If nothing is there: ${letGo}` };
+}
+
+/** The second part of a deletion, once no service is left. */
+export function planAccountDeletion(
+  tenant: Tenant,
+  observed: Omit<Observed, 'services'>,
+  settings: Settings,
+  now: number,
+): Plan {
+  const { status } = tenant;
+  const out = empty();
+  const held = (type: InventoryEntry['type']) => status.inventory.filter(entry => entry.type === type);
   const grants = held('SecretAccess');
   const accounts = held('ServiceAccount');
-  if (out.inventory.length > 0) {
-    out.inventory.push(...grants, ...accounts);
-    return out;
-  }
-
   const { account } = observed;
-  const email = accounts[0] ? part(accounts[0].name, 'serviceAccounts') : '';
+  const email =
+    account.state === 'present'
+      ? account.value.email
+      : accounts[0]
+        ? part(accounts[0].name, 'serviceAccounts')
+        : serviceAccountId(tenant.name);
+  const target = `service account ${email}`;
   if (account.state === 'failed') {
     // A fresh account answers 403 for a while; an old one does for want of rights, and is still there.
     const since = Math.min(...accounts.map(entry => age(entry, now)));
     out.inventory.push(...grants, ...accounts);
-    out.blockers.push(readBlocker('ServiceAccount', `service account ${email}`, account.failure, since));
+    const onRecord = accounts.length > 0;
+    out.blockers.push(unreadBlocker(tenant, 'ServiceAccount', target, account.failure, onRecord, since));
     return out;
   }
   const fresh = accounts.find(entry => !absenceCounts(entry, now));
   if (account.state !== 'present' && fresh) {
     // A fresh account may be out of sight: its grants are taken away as soon as it can be seen to be ours.
     out.inventory.push(...grants, ...accounts.filter(entry => entry !== fresh));
-    keepUntilSure(fresh, out, now, `service account ${email}`);
+    keepUntilSure(fresh, out, now, target);
     return out;
   }
-  const ours = account.state === 'present' && claimByDescription(account.value.description, rules) === 'ours';
-  for (const entry of grants) {
-    const policy = observed.formerGrants.find(({ secret }) => secret === entry.name)?.policy;
-    if (policy === undefined || policy.state === 'failed') {
-      const failure = policy?.failure ?? { kind: 'Transient' as const, message: 'not read' };
-      out.inventory.push(entry);
-      out.blockers.push(readBlocker('SecretAccess', `the IAM policy of ${entry.name}`, failure));
-      continue;
-    }
-    const revoke =
-      policy.state === 'present'
-        ? revokeStep({ status, desired: { account: { email } } as Desired }, ours, policy.value, entry)
-        : undefined;
-    if (revoke) {
-      out.inventory.push(entry);
-      out.steps.push(revoke);
-    } else if (policy.state === 'absent') {
-      keepUntilSure(entry, out, now, `secret ${part(entry.name, 'secrets')}`);
-    } else if (ours) {
-      keepUntilSure(entry, out, now, `the grant on ${part(entry.name, 'secrets')}`);
-    }
-  }
+  const ours =
+    account.state === 'present' &&
+    claimByDescription(account.value.description, rulesOf(tenant, settings)) === 'ours' &&
+    account.value;
+  const revoked = { status, desired: { account: { email } } as Desired };
+  for (const entry of grants) planRevocation(entry, observed, revoked, ours !== false, now, out);
+  if (ours) planUnrecordedGrants(grants, observed, revoked, now, out);
 
-  if (account.state === 'present' && ours) {
-    out.inventory.push(...accounts);
+  if (ours) {
+    const { uniqueId } = ours;
+    const record = { type: 'ServiceAccount' as const, name: ours.name, uniqueId, time: iso(now) };
+    const recorded = accounts.length > 0 ? accounts : [record];
+    out.inventory.push(...recorded);
     if (out.blockers.length > 0 || out.waiting.length > 0) return out;
-    const name = `${account.value.name.split('/serviceAccounts/')[0]}/serviceAccounts/${account.value.uniqueId}`;
-    const remove = step('account', 'ServiceAccount', 'Delete', `service account ${email}`, {
-      kind: 'deleteAccount',
-      name,
-    });
+    const name = `${ours.name.split('/serviceAccounts/')[0]}/serviceAccounts/${uniqueId}`;
+    const remove = step('account', 'ServiceAccount', 'Delete', target, { kind: 'deleteAccount', name });
     remove.needs = out.steps.map(({ id }) => id);
-    remove.removes = accounts.map(entryKey);
+    remove.removes = recorded.map(entryKey);
     out.steps.push(remove);
   } else if (out.inventory.length > 0) {
     // What is left of the grants is found by the account's name and identities.
     out.inventory.push(...accounts);
   }
   return out;
+}
+
+type Revoked = Parameters<typeof revokeStep>[0];
+
+function planRevocation(
+  entry: InventoryEntry,
+  observed: Pick<Observed, 'keys' | 'formerGrants'>,
+  revoked: Revoked,
+  ours: boolean,
+  now: number,
+  out: Plan,
+): void {
+  const asKey = observed.keys.find(({ secret }) => secret.state === 'present' && secret.value.name === entry.name);
+  const policy = asKey?.policy ?? observed.formerGrants.find(({ secret }) => secret === entry.name)?.policy;
+  if (policy === undefined || policy.state === 'failed') {
+    const failure = policy?.failure ?? { kind: 'Transient' as const, message: 'not read' };
+    out.inventory.push(entry);
+    out.blockers.push(readBlocker('SecretAccess', `the IAM policy of ${entry.name}`, failure));
+    return;
+  }
+  const revoke = policy.state === 'present' ? revokeStep(revoked, ours, policy.value, entry) : undefined;
+  if (revoke) {
+    out.inventory.push(entry);
+    out.steps.push(revoke);
+  } else if (policy.state === 'absent') {
+    keepUntilSure(entry, out, now, `secret ${part(entry.name, 'secrets')}`);
+  } else if (ours) {
+    keepUntilSure(entry, out, now, `the grant on ${part(entry.name, 'secrets')}`);
+  }
+}
+
+/**
+ * Grants of the spec's keys that are not on record. A secret that this operator may not read is passed over: it can hardly
+ * have granted anything on it, and a grant of an account that is deleted lets nobody in.
+ */
+function planUnrecordedGrants(
+  grants: InventoryEntry[],
+  observed: Pick<Observed, 'keys'>,
+  revoked: Revoked,
+  now: number,
+  out: Plan,
+): void {
+  const known = new Set(grants.map(({ name }) => name));
+  for (const { name: key, secret, policy } of observed.keys) {
+    const name = secret.state === 'present' ? secret.value.name : undefined;
+    if (name !== undefined && known.has(name)) continue;
+    const read = secret.state === 'failed' ? secret : policy;
+    if (read?.state === 'failed' && !abandonable(read.failure) && read.failure.kind !== 'Invalid') {
+      out.blockers.push(readBlocker('SecretAccess', `the secret of key ${key}`, read.failure));
+    }
+    if (name === undefined || policy?.state !== 'present') continue;
+    known.add(name);
+    const entry: InventoryEntry = { type: 'SecretAccess', name, time: iso(now) };
+    const revoke = revokeStep(revoked, true, policy.value, entry);
+    if (!revoke) continue;
+    out.inventory.push(entry);
+    out.steps.push(revoke);
+  }
 }
 
 function keepUntilSure(entry: InventoryEntry, out: Plan, now: number, what: string): void {
@@ -196,9 +347,10 @@ export function planAbandon(tenant: Tenant, observed: Observed, settings: Settin
   const out = empty();
   const rules = rulesOf(tenant, settings);
   for (const { name, service } of observed.services) {
+    const entry = tenant.status.inventory.find(other => other.type === 'Service' && other.name === name);
     if (service.state === 'failed' && !abandonable(service.failure)) {
       out.blockers.push(readBlocker('Service', targetOf(name), service.failure));
-    } else if (service.state === 'present' && claimByLabels(service.value.labels, rules) === 'ours') {
+    } else if (service.state === 'present' && ownsService(service.value, entry, rules)) {
       const { etag, labels } = service.value;
       const abandon = step(`service:${name}`, 'Service', 'Abandon', targetOf(name), {
         kind: 'updateService',

@@ -56,8 +56,7 @@ function chosenProject(
   settings: Settings,
   around: Surroundings,
 ): { ok: true; id: string } | { ok: false; message: string } {
-  const annotated = PROJECT_ANNOTATIONS.map(key => around.namespaceAnnotations[key]).find(value => value);
-  const id = annotated ?? settings.project;
+  const id = namedProject(around.namespaceAnnotations, settings);
   const annotate = `kubectl annotate namespace ${tenant.namespace} ai-platform.dev/project-id=PROJECT --overwrite`;
   if (!id) {
     return {
@@ -85,6 +84,10 @@ function chosenProject(
   }
   return { ok: true, id };
 }
+
+/** The project that the Namespace names, else the operator's own default. */
+export const namedProject = (namespaceAnnotations: Record<string, string>, settings: Settings): string | undefined =>
+  PROJECT_ANNOTATIONS.map(key => namespaceAnnotations[key]).find(value => value) ?? settings.project;
 
 /** The project in which the inventory holds an account or a service. */
 export function inventoryProject(inventory: InventoryEntry[]): string | undefined {

@@ -47,6 +47,9 @@ export function isProjectId(text: string): boolean {
   return text.length <= PROJECT_LENGTH && PROJECT.test(text);
 }
 
+/** As the CRD's rule for `spec.region`. */
+export const isRegion = (text: string): boolean => text.length <= 63 && /^[a-z]+(?:-[a-z]+)+[0-9]+$/.test(text);
+
 /** Whether this is the e-mail of a service account, and nothing else. */
 export const isServiceAccount = (text: string): boolean =>
   text.length <= 320 && /^[a-z0-9][-a-z0-9]{0,62}@[a-z0-9]+(?:[.-][a-z0-9]+)*\.gserviceaccount\.com$/.test(text);

@@ -37,6 +37,10 @@ export function withoutOwnerLabels(labels: Record<string, string>): Record<strin
   return Object.fromEntries(Object.entries(labels).filter(([key]) => !marks.includes(key)));
 }
 
+/** Whether all of the owner's marks are there. */
+export const isFullyMarked = (labels: Record<string, string>, owner: Owner): boolean =>
+  Object.entries(ownerLabels(owner)).every(([key, value]) => labels[key] === value);
+
 /** Who the labels name, as far as they do; undefined without any mark. */
 export function labelledOwner(labels: Record<string, string>): string | undefined {
   const marks = Object.values(LABELS).map(key => labels[key]);

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { NAMESPACES } from '../../operator/kube/resources.ts';
 import type { JsonObject } from '../../operator/ports.ts';
+import { AI_TENANTS } from '../../operator/tenantResource.ts';
 import {
   createWorld,
   IAM,
@@ -12,6 +13,7 @@ import {
   RUN,
   SECRETS,
   spec,
+  until,
   type World,
 } from './support/world.ts';
 
@@ -332,4 +334,114 @@ describe('a deletion finds', () => {
     expect(await world.account('tenant-a')).toMatchObject({ description });
     expect(await left()).toEqual({ service: false, account: true, grant: true });
   });
+});
+
+describe('a tenant whose status was lost', () => {
+  /** As a restore from a backup without status leaves it, before the operator has seen it. */
+  async function restored(status: JsonObject | null): Promise<void> {
+    await world.operator.stop();
+    await must(world.kube.patch(AI_TENANTS, 'default', 'tenant-a', { status }, { subresource: 'status' }));
+  }
+
+  test.each<[string, (type: string) => boolean]>([
+    ['whole', () => false],
+    ['but for the service', type => type === 'Service'],
+    ['but for the account and its grant', type => type === 'ServiceAccount' || type === 'SecretAccess'],
+  ])('(%s) takes everything with it all the same', async (_how, kept) => {
+    await running();
+    const inventory = (await world.ready('tenant-a')).inventory.filter(({ type }) => kept(type));
+    await restored(inventory.length > 0 ? ({ inventory } as unknown as JsonObject) : null);
+    await world.remove('tenant-a');
+    await world.restart();
+    await world.gone('tenant-a');
+    expect(await left()).toEqual(NOTHING);
+  });
+
+  test('waits while Cloud Run does not answer, then takes everything with it', async () => {
+    await running();
+    await restored(null);
+    const outage = world.gcpCore.faults.add({
+      match: ({ method }) => method.startsWith(RUN),
+      times: 10_000,
+      error: { code: 'UNAVAILABLE', message: 'The service is currently unavailable.' },
+    });
+    await world.restart();
+    await world.reason('tenant-a', 'Updating');
+    await world.remove('tenant-a');
+    await world.reason('tenant-a', 'Deleting');
+    expect(world.writes()).toEqual([]);
+    outage();
+    await world.gone('tenant-a');
+    expect(await left()).toEqual(NOTHING);
+  });
+
+  test('waits where it may not be read, and abandons what it is told to', async () => {
+    await running();
+    await restored(null);
+    const denied = world.gcpCore.faults.add({
+      match: ({ method }) => method === `${RUN}.GetService`,
+      times: 10_000,
+      error: { code: 'PERMISSION_DENIED', message: "Permission 'run.services.get' denied on resource." },
+    });
+    await world.remove('tenant-a');
+    await world.restart();
+    const { message } = await world.reason('tenant-a', 'DeleteFailed');
+    expect(message).toContain(`kubectl annotate aitenant tenant-a -n default ${POLICY}=abandon`);
+    expect(world.writes()).toEqual([]);
+    await world.annotate('tenant-a', { [POLICY]: 'abandon' });
+    await world.gone('tenant-a');
+    denied();
+    expect(await left()).toEqual(EVERYTHING);
+  });
+
+  test('leaves a namesake’s things alone', async () => {
+    await namespace(world, 'other');
+    await running();
+    await must(
+      world.kube.create(AI_TENANTS, 'other', {
+        apiVersion: 'ai-platform.dev/v1alpha1',
+        kind: 'AiTenant',
+        metadata: { name: 'tenant-a', namespace: 'other', finalizers: ['ai-platform.dev/finalizer'] },
+        spec: spec(),
+      }),
+    );
+    await world.remove('tenant-a', 'other');
+    await world.gone('tenant-a', 'other');
+    expect(world.writes()).toEqual([]);
+    expect(await left()).toEqual(EVERYTHING);
+  });
+
+  test('with an inventory entry of a newer version waits, and changes nothing', async () => {
+    await running();
+    const { inventory } = await world.ready('tenant-a');
+    const job = {
+      type: 'Job',
+      name: 'projects/demo-project/locations/us-central1/jobs/x',
+      time: '2026-01-01T00:00:00Z',
+    };
+    await restored({ inventory: [job, ...inventory] as unknown as JsonObject[] });
+    await world.restart();
+    await world.check('tenant-a');
+    expect(((await world.tenant('tenant-a'))?.status?.inventory ?? []).map(({ type }) => type)).toContain('Job');
+    await world.remove('tenant-a');
+    expect((await world.reason('tenant-a', 'DeleteFailed')).message).toContain(`Job ${job.name}`);
+    expect(world.writes()).toEqual([]);
+    await world.annotate('tenant-a', { [POLICY]: 'abandon' });
+    await world.gone('tenant-a');
+  });
+});
+
+test('a request for a check that is longer than the status has room for is answered, and the tenant can be deleted', async () => {
+  await running();
+  await world.annotate('tenant-a', { 'ai-platform.dev/reconcile-requested-at': 'x'.repeat(20_000) });
+  await until(
+    async () =>
+      (await world.tenant('tenant-a'))?.status?.lastHandledReconcileAt?.startsWith('sha256:') ? true : undefined,
+    () => 'an answer to the request',
+  );
+  await world.edit('tenant-a', { timeoutSeconds: 77 });
+  await world.ready('tenant-a');
+  await world.remove('tenant-a');
+  await world.gone('tenant-a');
+  expect(await left()).toEqual(NOTHING);
 });

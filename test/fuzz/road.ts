@@ -6,7 +6,13 @@ import { parseService } from '../../operator/gcp/runService.ts';
 import { newestEnabled, parseSecret, parseVersion } from '../../operator/gcp/secretAccess.ts';
 import { parseAccount } from '../../operator/gcp/serviceAccount.ts';
 import type { JsonObject, KubeObject } from '../../operator/ports.ts';
-import { deletionPolicy, deletionTargets, planAbandon, planDeletion } from '../../operator/tenant/deletion.ts';
+import {
+  deletionPolicy,
+  deletionProject,
+  deletionTargets,
+  planAbandon,
+  planDeletion,
+} from '../../operator/tenant/deletion.ts';
 import { desiredState } from '../../operator/tenant/desired.ts';
 import { accountName } from '../../operator/tenant/names.ts';
 import { claimByDescription, claimByLabels } from '../../operator/tenant/ownership.ts';
@@ -52,7 +58,7 @@ export function road(object: KubeObject, answers: Answers): Gone {
     );
   } else out.statuses.push(refused(tenant, wanted.message, NOW).status);
 
-  const leaving = deletionTargets(tenant.status);
+  const leaving = deletionTargets(tenant, deletionProject(tenant, {}, settings));
   const left = observed(answers, leaving);
   const policy = deletionPolicy(tenant);
   for (const planned of [planDeletion(tenant, left, settings, NOW), planAbandon(tenant, left, settings)]) {

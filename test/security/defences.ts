@@ -53,7 +53,7 @@ export const DEFENCES: readonly Defence[] = [
   {
     shownBy: [deputy, 'of another namespace is not seen'],
     file: 'operator/reconcile/reconciler.ts',
-    find: 'options.connectorSecrets.get(`${tenant.namespace}/${name}`)',
+    find: 'options.connectorSecrets.get(`${namespace}/${name}`)',
     replace: 'options.connectorSecrets.get(`team-b/${name}`)',
   },
   {
@@ -164,8 +164,8 @@ export const DEFENCES: readonly Defence[] = [
   {
     shownBy: [deputy, 'is not chosen by an annotation of the tenant itself'],
     file: 'operator/tenant/desired.ts',
-    find: 'PROJECT_ANNOTATIONS.map(key => around.namespaceAnnotations[key])',
-    replace: 'PROJECT_ANNOTATIONS.map(key => tenant.annotations[key] ?? around.namespaceAnnotations[key])',
+    find: 'namedProject(around.namespaceAnnotations, settings)',
+    replace: 'namedProject({ ...around.namespaceAnnotations, ...tenant.annotations }, settings)',
   },
   {
     shownBy: [identity, 'is refused where it names %s: nothing is called, and the message says what to do'],
@@ -392,8 +392,8 @@ export const DEFENCES: readonly Defence[] = [
   {
     shownBy: ['e2e/crd-deletion.test.ts', 'takes the owner marks off, deletes nothing in Google Cloud, and ends'],
     file: 'operator/reconcile/reconciler.ts',
-    find: "    return takeDown(writer, tenant, withCrd || (policy.ok && policy.policy === 'abandon'), run, budget);",
-    replace: "    return takeDown(writer, tenant, policy.ok && policy.policy === 'abandon', run, budget);",
+    find: "    const abandon = withCrd || (policy.ok && policy.policy === 'abandon');",
+    replace: "    const abandon = policy.ok && policy.policy === 'abandon';",
   },
   {
     shownBy: ['unit/gcp-quota.test.ts', 'a namespace gets its share, however many tenants or keys another one has'],

@@ -2,10 +2,13 @@ import { describe, expect, test } from 'vitest';
 import {
   abandonable,
   deletionPolicy,
+  deletionProject,
   deletionTargets,
+  noProject,
   planAbandon,
   planDeletion,
 } from '../../operator/tenant/deletion.ts';
+import { entryKey } from '../../operator/tenant/inventory.ts';
 import { ownerLabels } from '../../operator/tenant/ownership.ts';
 import type { InventoryEntry, Observed, Plan } from '../../operator/tenant/types.ts';
 import {
@@ -20,9 +23,11 @@ import {
   failed,
   failure,
   grantTo,
+  keyA,
   MARK,
   MEMBER,
   NOW,
+  OPENAI,
   OWNER,
   PROJECT,
   present,
@@ -31,6 +36,7 @@ import {
   SERVICE,
   seen,
   serviceA,
+  serviceIn,
   settings,
   stepIds,
   stepOf,
@@ -111,11 +117,9 @@ describe('deleting a tenant', () => {
     expect(plan.inventory).toHaveLength(atRest.length);
   });
 
-  test('leaves a service alone that is not on record, or is another’s', () => {
+  test('leaves a service alone that is another’s', () => {
     const theirs = seen(present(serviceA({ labels: ownerLabels({ ...OWNER, name: 'other' }) })));
     expect(stepIds(deleting({ services: [theirs] }))).toEqual([REVOKE, 'account']);
-    const noRecord = atRest.filter(({ type }) => type !== 'Service');
-    expect(stepIds(deleting({}, noRecord))).toEqual([REVOKE, 'account']);
   });
 
   test('then takes the grants, then the account, by its unique id', () => {
@@ -329,15 +333,149 @@ describe('the deletion policy', () => {
   });
 });
 
-test('a deletion looks at what is on record, and at nothing else', () => {
-  const twice = [...atRest, entry(ENTRIES.service, at(0))];
-  expect(deletionTargets(tenantA({ status: { inventory: twice } }).status)).toEqual({
-    account: { project: PROJECT, email: EMAIL },
-    keys: [],
-    formerGrants: [SECRET],
-    services: [SERVICE],
-    invokersOf: [],
-    isPublic: false,
+describe('a deletion reads', () => {
+  const OTHER = 'us-central1';
+  const KEY = { name: 'openai', secret: `projects/${PROJECT}/secrets/openai-key`, want: 'none' };
+
+  test('what is on record, and what the names stand for', () => {
+    const twice = [
+      ...atRest,
+      entry(ENTRIES.service, at(0)),
+      entry({ type: 'Service', name: serviceIn('europe-west1') }),
+    ];
+    const tenant = tenantA({ status: { inventory: twice, region: OTHER } });
+    expect(deletionTargets(tenant, PROJECT)).toEqual({
+      account: { project: PROJECT, email: EMAIL },
+      keys: [KEY],
+      formerGrants: [SECRET],
+      services: [SERVICE, serviceIn('europe-west1'), serviceIn(OTHER)],
+      invokersOf: [],
+      isPublic: false,
+    });
   });
-  expect(deletionTargets(tenantA({ status: { inventory: [] } }).status).account).toBeUndefined();
+
+  test('by name alone where nothing is on record', () => {
+    const lost = tenantA({
+      status: { inventory: [] },
+      spec: { keys: [OPENAI, { name: 'c', secretRef: { name: 'cc' } }] },
+    });
+    expect(deletionTargets(lost, PROJECT)).toMatchObject({
+      account: { project: PROJECT, email: EMAIL },
+      keys: [KEY],
+      services: [SERVICE],
+    });
+    const connector = () => ({ state: 'ready' as const, secret: 'projects/p/secrets/s' });
+    expect(deletionTargets(lost, PROJECT, connector).keys).toHaveLength(2);
+    expect(deletionTargets(lost, undefined)).toMatchObject({ account: undefined, keys: [], services: [] });
+    expect(deletionTargets(tenantA({ status: { inventory: [] }, spec: { region: '../x' } }), PROJECT).services).toEqual(
+      [],
+    );
+  });
+
+  test.each<[string, object, Record<string, string>, string | undefined, string | undefined]>([
+    ['the inventory’s', {}, { 'ai-platform.dev/project-id': 'annotated-1' }, PROJECT, PROJECT],
+    [
+      'the status’s',
+      { inventory: [], projectId: 'noted-1' },
+      { 'ai-platform.dev/project-id': 'annotated-1' },
+      PROJECT,
+      'noted-1',
+    ],
+    [
+      'the Namespace’s',
+      { inventory: [] },
+      { 'cnrm.cloud.google.com/project-id': 'annotated-1' },
+      PROJECT,
+      'annotated-1',
+    ],
+    ['the operator’s', { inventory: [] }, {}, PROJECT, PROJECT],
+    ['none', { inventory: [] }, {}, undefined, undefined],
+    ['none that is no project', { inventory: [] }, { 'ai-platform.dev/project-id': '../x' }, PROJECT, undefined],
+  ])('in %s project', (_whose, status, annotations, project, expected) => {
+    expect(deletionProject(tenantA({ status }), annotations, { ...settings, project })).toBe(expected);
+  });
+});
+
+describe('a deletion with nothing on record', () => {
+  const lost: InventoryEntry[] = [];
+  const keys = [keyA({ version: undefined })];
+
+  test('deletes what carries the tenant’s full marks, and puts it on record first', () => {
+    const first = deleting({ keys, formerGrants: [] }, lost);
+    expect(stepIds(first)).toEqual([`delete:${SERVICE}`]);
+    expect(first.inventory).toEqual([{ type: 'Service', name: SERVICE, time: at(0) }]);
+    const then = deleting({ ...gone, keys, formerGrants: [] }, lost);
+    expect(stepIds(then)).toEqual([REVOKE, 'account']);
+    expect(stepOf(then, 'account').needs).toEqual([REVOKE]);
+    expect(then.inventory).toEqual([
+      { type: 'SecretAccess', name: SECRET, time: at(0) },
+      { type: 'ServiceAccount', name: ENTRIES.account.name, uniqueId: UID, time: at(0) },
+    ]);
+    expect(stepOf(then, 'account').removes).toEqual([entryKey(then.inventory[1] as InventoryEntry)]);
+    expect(deleting({ account: absent, ...gone, keys, formerGrants: [] }, lost)).toMatchObject({
+      steps: [],
+      blockers: [],
+      inventory: [],
+    });
+  });
+
+  test.each<[string, Record<string, string>]>([
+    ['none', {}],
+    ['consent only', { 'ai-tenant-namespace': 'team' }],
+    ['another’s', ownerLabels({ ...OWNER, namespace: 'other' })],
+    ...Object.keys(ownerLabels(OWNER)).map((mark): [string, Record<string, string>] => {
+      const { [mark]: _, ...rest } = ownerLabels(OWNER);
+      return [`all but ${mark}`, rest];
+    }),
+  ])('leaves a service alone whose marks are %s', (_what, labels) => {
+    const plan = deleting({ account: absent, keys, services: [seen(present(serviceA({ labels })))] }, lost);
+    expect(plan).toMatchObject({ steps: [], inventory: [] });
+  });
+
+  test.each<[string, Partial<Observed>, string]>([
+    ['the service', { services: [seen(failed('PermissionDenied', 'no'))] }, SERVICE_TEXT],
+    ['the service', { services: [seen(failed('Transient', '503'))] }, SERVICE_TEXT],
+    ['the account', { ...gone, account: failed('Transient', '503') }, 'service account sa-tenant-a'],
+    ['the account', { ...gone, account: failed('PermissionDenied', 'no') }, 'service account sa-tenant-a'],
+    ['a secret', { ...gone, keys: [keyA({ secret: failed('Transient', '503'), policy: undefined })] }, 'of key openai'],
+    ['a policy', { ...gone, keys: [keyA({ policy: failed('QuotaExceeded', '429') })] }, 'of key openai'],
+  ])('is held by what cannot be read: %s', (_what, changes, words) => {
+    const plan = deleting({ keys, formerGrants: [], ...changes }, lost);
+    expect(plan.steps).toEqual([]);
+    expect(plan.blockers).toHaveLength(1);
+    expect(plan.blockers[0]?.message).toContain(words);
+    const denied = plan.blockers[0]?.reason === 'PermissionDenied';
+    expect(plan.blockers[0]?.message.includes('deletion-policy=abandon')).toBe(denied);
+  });
+
+  test('is not held by a region that does not exist, nor by a secret that is none of its', () => {
+    const noRegion = failed('PermissionDenied', "Permission denied on 'locations/us-mars1' (or it may not exist).");
+    const secret = failed('PermissionDenied', 'no');
+    const nothing = { account: absent, services: [seen(noRegion)], keys: [], formerGrants: [] };
+    expect(deleting(nothing, lost)).toMatchObject({ steps: [], blockers: [], inventory: [] });
+    expect(deleting({ services: [seen(noRegion)] }).blockers).toHaveLength(1);
+    const hidden = { ...gone, keys: [keyA({ secret, policy: undefined })], formerGrants: [] };
+    expect(stepIds(deleting(hidden, lost))).toEqual(['account']);
+  });
+
+  test('takes a grant off that is only half on record, once', () => {
+    const plan = deleting({ ...gone, keys: [keyA(), keyA({ name: 'again' })], formerGrants: [] });
+    expect(stepIds(plan)).toEqual([REVOKE, 'account']);
+    expect(plan.inventory).toEqual([entry(ENTRIES.grant), entry(ENTRIES.account)]);
+  });
+
+  test('abandons by full marks, too', () => {
+    const tenant = tenantA({ status: { inventory: lost } });
+    const plan = planAbandon(tenant, cloud(), settings);
+    expect(stepIds(plan)).toEqual([`service:${SERVICE}`, 'account']);
+    const { [Object.keys(ownerLabels(OWNER))[0] as string]: _, ...labels } = ownerLabels(OWNER);
+    const partly = planAbandon(tenant, cloud({ services: [seen(present(serviceA({ labels })))] }), settings);
+    expect(stepIds(partly)).toEqual(['account']);
+  });
+
+  test('says what is missing where no project is known', () => {
+    expect(noProject(tenantA()).blockers[0]?.message).toContain(
+      'kubectl annotate namespace team ai-platform.dev/project-id=PROJECT',
+    );
+  });
 });

@@ -129,7 +129,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'remove the finalizer first',
     file: 'reconcile/reconciler.ts',
-    find: '    if (plan.inventory.length === 0 && plan.blockers.length === 0) return release(writer);',
+    find: '    if (plan.steps.length + plan.inventory.length + plan.blockers.length === 0) return release(writer);',
     replace: '    if (plan.blockers.length === 0) return release(writer);',
   },
   {
@@ -141,20 +141,20 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'delete the account before its grants',
     file: 'tenant/deletion.ts',
-    find: '    remove.needs = out.steps.map(({ id }) => id);\n    remove.removes = accounts.map(entryKey);\n    out.steps.push(remove);',
-    replace: '    remove.removes = accounts.map(entryKey);\n    out.steps.unshift(remove);',
+    find: '    remove.needs = out.steps.map(({ id }) => id);\n    remove.removes = recorded.map(entryKey);\n    out.steps.push(remove);',
+    replace: '    remove.removes = recorded.map(entryKey);\n    out.steps.unshift(remove);',
   },
   {
     name: 'delete grants and account before the service is gone',
-    file: 'tenant/deletion.ts',
-    find: '  if (out.inventory.length > 0) {\n    out.inventory.push(...grants, ...accounts);\n    return out;\n  }',
-    replace: '',
+    file: 'reconcile/reconciler.ts',
+    find: '    if (first) return first;\n',
+    replace: '    if (first?.steps.length) return first;\n',
   },
   {
     name: 'delete what is to be abandoned',
     file: 'reconcile/reconciler.ts',
-    find: "    return takeDown(writer, tenant, withCrd || (policy.ok && policy.policy === 'abandon'), run, budget);",
-    replace: '    return takeDown(writer, tenant, withCrd, run, budget);',
+    find: "    const abandon = withCrd || (policy.ok && policy.policy === 'abandon');",
+    replace: '    const abandon = withCrd;',
   },
   {
     name: 'go on while suspended',
