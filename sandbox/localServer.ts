@@ -1,4 +1,6 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 
 /**
  * An HTTP server for this machine alone. A browser on the same machine runs pages of strangers, and these reach every local port:
@@ -14,6 +16,8 @@ export interface LocalServerOptions {
   pages: 'own' | 'local';
   /** Answers a request that is refused, in the API's own form. */
   refuse(response: ServerResponse, message: string): void;
+  /** Hands the handshakes of WebSockets to `handle`, with their connection. */
+  webSockets?: boolean;
   /** Other authorities than those of this machine that are taken. */
   alsoHost?: RegExp;
 }
@@ -21,14 +25,25 @@ export interface LocalServerOptions {
 /** `handle` gets requests whose `url` is in origin form (path and query). What it throws ends that one connection. */
 export function createLocalServer(
   options: LocalServerOptions,
-  handle: (request: IncomingMessage, response: ServerResponse) => Promise<void> | void,
+  handle: (
+    request: IncomingMessage,
+    response: ServerResponse,
+    upgraded?: { client: Duplex; head: Buffer },
+  ) => Promise<void> | void,
 ): Server {
-  return createServer((request, response) => {
+  // Of a WebSocket only, and only where somebody asked for it: any other `Upgrade` is ignored, and the request answered (RFC 9110, 7.8).
+  const shouldUpgradeCallback = ({ headers }: IncomingMessage) =>
+    options.webSockets === true && headers.upgrade?.toLowerCase() === 'websocket';
+  const respond = (
+    request: IncomingMessage,
+    response: ServerResponse,
+    upgraded?: { client: Duplex; head: Buffer },
+  ): void => {
     const { authority, target } = originForm(request.url ?? '/');
     request.url = target;
     const refused = refusalOf(request, authority, options);
     const handled = async () => {
-      if (refused === undefined) return handle(request, response);
+      if (refused === undefined) return handle(request, response, upgraded);
       request.resume();
       options.refuse(response, refused);
     };
@@ -37,7 +52,18 @@ export function createLocalServer(
       if (!request.errored) console.error(error);
       response.destroy();
     });
+  };
+  const server = createServer({ shouldUpgradeCallback }, (request, response) => respond(request, response));
+  server.on('upgrade', (request: IncomingMessage, client: Socket, head: Buffer) => {
+    client.on('error', () => {});
+    // For what is answered in the handshake's place.
+    const response = new ServerResponse(request);
+    response.shouldKeepAlive = false;
+    response.assignSocket(client);
+    response.once('finish', () => client.end());
+    respond(request, response, { client, head });
   });
+  return server;
 }
 
 /** A request target (RFC 9112, 3.2) as path and query, and the authority of an absolute form. By hand, because `URL` throws. */

@@ -21,11 +21,23 @@ const server = createServer(async (request, response) => {
     response.end('last\n');
     return;
   }
+  if (url.pathname === '/drain') for await (const _ of request);
   const wait = Number(url.searchParams.get('ms') ?? 0);
   if (wait > 0) await new Promise(resolve => setTimeout(resolve, wait));
   response.setHeader('content-type', 'application/json');
   const { headers } = request;
   response.end(JSON.stringify({ pid: process.pid, env: process.env, headers, most, url: request.url }));
+});
+
+// An echo: what is sent after the handshake comes back.
+server.on('upgrade', (request, socket, head) => {
+  const { upgrade, connection } = request.headers;
+  socket.on('error', () => {});
+  socket.write(
+    `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${upgrade}\r\nx-saw: ${connection}\r\n\r\n`,
+  );
+  socket.write(head);
+  socket.pipe(socket);
 });
 
 console.log(`started ${BEHAVIOUR ?? ''}`);

@@ -2,6 +2,7 @@ import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile, rm } from 'node:fs/promises';
 import { type IncomingMessage, request } from 'node:http';
+import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
 import { fileURLToPath, URL } from 'node:url';
 import { promisify } from 'node:util';
@@ -214,6 +215,70 @@ describe('a request', () => {
       here.uri as string,
     ]);
     expect(status).toBe('403');
+  });
+
+  it('carries a WebSocket both ways until one side ends it, and refuses one of a page of others', async () => {
+    const world = await start();
+    const service = await world.deploy('web');
+    const port = Number(new URL(service.uri as string).port);
+    const open = (more = '') => {
+      const socket = connect(port, '127.0.0.1');
+      const lines = `Host: 127.0.0.1:${port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n${more}`;
+      socket.write(`GET /ws HTTP/1.1\r\n${lines}\r\nearly`);
+      return socket.setEncoding('latin1');
+    };
+    const socket = open();
+    let answer = '';
+    socket.on('data', text => {
+      answer += text;
+    });
+    await expect.poll(() => answer).toMatch(/^HTTP\/1\.1 101 [\s\S]*x-saw: Upgrade[\s\S]*\r\n\r\nearly$/);
+    socket.write(' and late');
+    await expect.poll(() => answer).toMatch(/early and late$/);
+    socket.destroy();
+    expect((await call(service)).most, 'its place is free again').toBe(1);
+    const foreign = open('Origin: http://evil.example\r\n');
+    const [refusal] = await once(foreign, 'data');
+    expect(refusal).toMatch(/^HTTP\/1\.1 403 /);
+  });
+
+  it('comes with what Cloud Run’s front end adds; of the caller’s own words only its trace is believed', async () => {
+    const world = await start();
+    const service = await world.deploy('web');
+    const trace = '0af7651916cd43dd8448eb211c80319c';
+    const { headers } = await call(service, '/', {
+      headers: {
+        'x-forwarded-proto': 'https',
+        forwarded: 'for=1.2.3.4;proto=https',
+        'x-forwarded-for': '1.2.3.4',
+        traceparent: `00-${trace}-b7ad6b7169203331-01`,
+      },
+    });
+    expect(headers).toMatchObject({
+      'x-forwarded-proto': 'http',
+      forwarded: 'for="127.0.0.1";proto=http',
+      'x-forwarded-for': '1.2.3.4, 127.0.0.1',
+      traceparent: expect.stringMatching(new RegExp(`^00-${trace}-(?!b7ad6b7169203331)[0-9a-f]{16}-0\\d$`)),
+      'x-cloud-trace-context': expect.stringMatching(new RegExp(`^${trace}/\\d+$`)),
+    });
+    const fresh = (await call(service, '/', { headers: { traceparent: 'x' } })).headers;
+    expect(fresh.traceparent).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-0\d$/);
+    expect(fresh.traceparent).not.toContain(trace);
+  });
+
+  it.each(['a length', 'chunks'])('of more than 32 MiB is refused with 413 (%s)', async how => {
+    const world = await start();
+    const service = await world.deploy('web');
+    const post = request(`${service.uri}/drain`, {
+      method: 'POST',
+      headers: how === 'chunks' ? { 'transfer-encoding': 'chunked' } : { 'content-length': 33 * 1024 * 1024 },
+    });
+    post.on('error', () => {});
+    const answered = once(post, 'response') as Promise<[IncomingMessage]>;
+    for (let i = 0; i < 33; i++) post.write(Buffer.alloc(1024 * 1024));
+    const [response] = await answered;
+    expect(response.statusCode).toBe(413);
+    post.destroy();
   });
 
   it('its process gets no variable that decides which code this machine runs, and listens on this machine only', async () => {

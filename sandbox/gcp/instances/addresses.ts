@@ -1,9 +1,10 @@
 import { once } from 'node:events';
-import type { RequestListener, Server } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { createLocalServer } from '../../localServer.ts';
 import { GcpError } from '../errors.ts';
 import { projectHash, type ServiceAddress, serviceName } from '../run/names.ts';
 import type { Urls } from '../run/run.ts';
+import type { Upgraded } from './ingress.ts';
 import { refuse } from './pages.ts';
 
 /** Listening in advance, so that a service's address is known in the call that creates it. */
@@ -14,8 +15,10 @@ const keptAfterRelease = 64;
 /** Handles a request to the service that a port belongs to; undefined: it is gone, or the host is another's. */
 export type Handle = (
   target: { service: string; tag?: string } | undefined,
-  ...request: Parameters<RequestListener>
-) => void;
+  request: IncomingMessage,
+  response: ServerResponse,
+  upgraded?: Upgraded,
+) => Promise<void> | void;
 
 export interface Addresses extends Urls {
   close(): Promise<void>;
@@ -44,8 +47,8 @@ export async function openAddresses(handle: Handle, portBase?: number): Promise<
     for (;;) {
       // Pages of this machine may call, as a web application that somebody develops beside the sandbox does.
       const server = createLocalServer(
-        { pages: 'local', refuse: response => refuse(response, 'forbidden', '/') },
-        (request, response) => handle(targetOf(listener, request.headers.host), request, response),
+        { pages: 'local', webSockets: true, refuse: response => refuse(response, 'forbidden', '/') },
+        (request, response, upgraded) => handle(targetOf(listener, request.headers.host), request, response, upgraded),
       );
       const listener: Listener = { server, port: 0 };
       // Cloud Run knows no time for the head of a request; a request's own time is the service's.

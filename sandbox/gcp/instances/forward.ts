@@ -1,6 +1,7 @@
+import { randomBytes } from 'node:crypto';
 import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http';
 import { connect, type Socket } from 'node:net';
-import { pipeline } from 'node:stream';
+import { type Duplex, pipeline } from 'node:stream';
 
 /** Of the connection, not of the message (RFC 9110, 7.6.1); `transfer-encoding` is kept: node:http writes the body by it. */
 const hopByHop = [
@@ -23,6 +24,60 @@ export function connectTo(port: number, signal: AbortSignal): Promise<Socket | u
   });
 }
 
+/** The most of a request's body over HTTP/1 (Cloud Run, "Quotas and limits": 32 MiB). */
+const MAX_BODY = 32 * 1024 * 1024;
+
+/** Whether a request says by itself that its body is too long. */
+export const isTooLarge = ({ headers }: IncomingMessage): boolean => Number(headers['content-length'] ?? 0) > MAX_BODY;
+
+/**
+ * The headers that Cloud Run's front end adds (Cloud Run, "Container runtime contract"; Cloud Trace, "Trace context"). What a caller
+ * says of the protocol is replaced, what it says of addresses is only added to, and its trace goes on.
+ */
+function frontEndHeaders({ headers, socket }: IncomingMessage): IncomingHttpHeaders {
+  const from = socket.remoteAddress ?? '';
+  const [, given] = /^00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/.exec(headers.traceparent?.toString() ?? '') ?? [];
+  const [, older] = /^([0-9a-f]{32})\b/i.exec(headers['x-cloud-trace-context']?.toString() ?? '') ?? [];
+  const trace = given ?? older?.toLowerCase() ?? randomBytes(16).toString('hex');
+  const span = randomBytes(8);
+  return {
+    'x-forwarded-for': [headers['x-forwarded-for'], from].filter(Boolean).join(', '),
+    'x-forwarded-proto': 'http',
+    forwarded: `for="${from}";proto=http`,
+    traceparent: `00-${trace}-${span.toString('hex')}-00`,
+    'x-cloud-trace-context': `${trace}/${span.readBigUInt64BE()}`,
+  };
+}
+
+/**
+ * Passes a WebSocket's handshake on over `socket`, and then bytes both ways. Resolves when one side has closed, or the answer to the
+ * handshake was another one.
+ */
+export function forwardUpgrade(
+  incoming: IncomingMessage,
+  client: Duplex,
+  head: Buffer,
+  socket: Socket,
+  signal: AbortSignal,
+): Promise<void> {
+  const headers = { ...withoutHopByHop(incoming.headers), ...frontEndHeaders(incoming) };
+  const lines = Object.entries({ ...headers, connection: 'Upgrade', upgrade: 'websocket' }).flatMap(([name, value]) =>
+    (Array.isArray(value) ? value : [value]).map(one => `${name}: ${one}\r\n`),
+  );
+  socket.write(`${incoming.method} ${incoming.url} HTTP/1.1\r\n${lines.join('')}\r\n`);
+  if (head.length > 0) socket.write(head);
+  return new Promise(resolve => {
+    const end = () => {
+      client.destroy();
+      socket.destroy();
+      resolve();
+    };
+    signal.addEventListener('abort', end, { once: true });
+    for (const side of [client, socket]) side.on('error', end).on('close', end);
+    client.pipe(socket).pipe(client);
+  });
+}
+
 /**
  * Passes a request on over `socket` and its answer back, both as they come. Resolves when all is sent, or with how it
  * went wrong; aborting `signal` ends it on both sides.
@@ -32,12 +87,9 @@ export function forward(
   response: ServerResponse,
   socket: Socket,
   signal: AbortSignal,
-): Promise<'done' | 'failed'> {
+): Promise<'done' | 'failed' | 'tooLarge'> {
   return new Promise(resolve => {
-    const headers = withoutHopByHop(incoming.headers);
-    const from = incoming.socket.remoteAddress ?? '';
-    headers['x-forwarded-for'] = [headers['x-forwarded-for'], from].filter(Boolean).join(', ');
-    headers['x-forwarded-proto'] ??= 'http';
+    const headers = { ...withoutHopByHop(incoming.headers), ...frontEndHeaders(incoming) };
     const outgoing = httpRequest({
       createConnection: () => socket,
       method: incoming.method,
@@ -58,6 +110,13 @@ export function forward(
     outgoing.on('error', () => {});
     outgoing.on('close', () => {
       if (!answered) resolve('failed');
+    });
+    let size = 0;
+    incoming.on('data', (chunk: Buffer) => {
+      size += chunk.length;
+      if (size <= MAX_BODY) return;
+      resolve('tooLarge');
+      outgoing.destroy();
     });
     // Not a pipeline: an instance may answer before it has read all, and that answer counts.
     incoming.pipe(outgoing);

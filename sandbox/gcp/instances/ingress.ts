@@ -1,7 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
 import type { Runtime } from '../../../operator/ports.ts';
 import type { Run } from '../run/run.ts';
-import { connectTo, forward } from './forward.ts';
+import { connectTo, forward, forwardUpgrade, isTooLarge } from './forward.ts';
 import { refuse } from './pages.ts';
 import type { Pool } from './pool.ts';
 
@@ -10,6 +11,12 @@ export interface Workload {
   pool: Pool;
   /** Milliseconds that one request may take. */
   timeoutMs: number;
+}
+
+/** The connection of a WebSocket's handshake, and what has been read of it already. */
+export interface Upgraded {
+  client: Duplex;
+  head: Buffer;
 }
 
 /** A connection that is refused by an instance just ended is tried again elsewhere after this. */
@@ -25,6 +32,7 @@ export function createIngress(
     target: { service: string; tag?: string } | undefined,
     request: IncomingMessage,
     response: ServerResponse,
+    upgraded?: Upgraded,
   ): Promise<void> => {
     const path = request.url ?? '/';
     const revision = target && run()?.route(target.service, target.tag);
@@ -33,6 +41,7 @@ export function createIngress(
     if (!run()?.mayInvoke(target.service, callerOf(request.headers.authorization))) {
       return refuse(response, 'forbidden', path);
     }
+    if (isTooLarge(request)) return refuse(response, 'tooLarge', path);
     const controller = new AbortController();
     let isOverdue = false;
     const cancelTimeout = runtime.after(found.timeoutMs, () => {
@@ -41,7 +50,7 @@ export function createIngress(
     });
     response.once('close', () => controller.abort());
     try {
-      const failure = await answer(found.pool, request, response, controller.signal);
+      const failure = await answer(found.pool, request, response, controller.signal, upgraded);
       if (isOverdue) refuse(response, 'timeout', path);
       else if (failure && failure !== 'cancelled') refuse(response, failure, path);
     } catch {
@@ -52,7 +61,13 @@ export function createIngress(
     }
   };
 
-  async function answer(pool: Pool, request: IncomingMessage, response: ServerResponse, signal: AbortSignal) {
+  async function answer(
+    pool: Pool,
+    request: IncomingMessage,
+    response: ServerResponse,
+    signal: AbortSignal,
+    upgraded?: Upgraded,
+  ) {
     for (;;) {
       const place = await pool.acquire(signal);
       if ('refused' in place) return place.refused;
@@ -62,7 +77,12 @@ export function createIngress(
           socket?.destroy();
           return 'cancelled' as const;
         }
-        if (socket) return (await forward(request, response, socket, signal)) === 'done' ? undefined : 'unavailable';
+        if (socket) {
+          const how = await (upgraded
+            ? forwardUpgrade(request, upgraded.client, upgraded.head, socket, signal)
+            : forward(request, response, socket, signal));
+          return how === 'tooLarge' ? how : how === 'failed' ? ('unavailable' as const) : undefined;
+        }
       } finally {
         place.release();
       }

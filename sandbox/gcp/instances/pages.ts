@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http';
 
 /** What Google's front end answers in a service's place, as captured from the real one. */
 export function answerFor(
-  kind: 'forbidden' | 'notFound' | 'rateExceeded' | 'noInstance' | 'unavailable' | 'timeout',
+  kind: 'forbidden' | 'notFound' | 'tooLarge' | 'rateExceeded' | 'noInstance' | 'unavailable' | 'timeout',
   path: string,
 ) {
   const html = (status: number, title: string, text: string) => ({
@@ -24,6 +24,8 @@ export function answerFor(
         'Page not found',
         `The requested URL <code>${escaped(path)}</code> was not found on this server.`,
       );
+    case 'tooLarge':
+      return html(413, 'Request Entity Too Large', 'Your client issued a request that was too large.');
     case 'noInstance':
       return html(
         500,
