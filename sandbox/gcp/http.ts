@@ -1,5 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { promisify } from 'node:util';
+import { gunzip } from 'node:zlib';
 import type { GcpStatus, Json, JsonObject } from '../../operator/ports.ts';
 import { createLocalServer, readBody } from '../localServer.ts';
 import type { GcpCore } from './core.ts';
@@ -159,6 +161,21 @@ function callerOf(authorization: string | undefined): { email?: string } {
   return email ? { email } : {};
 }
 
+const tooLarge = () => invalid(`Request payload size exceeds the limit: ${MAX_BODY_BYTES} bytes.`);
+
+/** Google's Java clients compress every body. */
+async function unpacked(bytes: Buffer, encoding = 'identity'): Promise<Buffer> {
+  if (bytes.length === 0 || encoding === 'identity') return bytes;
+  if (encoding !== 'gzip') throw invalid(`Unsupported Content-Encoding '${encoding}': send gzip or none.`);
+  try {
+    return await promisify(gunzip)(bytes, { maxOutputLength: MAX_BODY_BYTES });
+  } catch (error) {
+    throw (error as { code?: string }).code === 'ERR_BUFFER_TOO_LARGE'
+      ? tooLarge()
+      : invalid('The request body is not in gzip format, as its Content-Encoding says.');
+  }
+}
+
 const FORM = /^application\/x-www-form-urlencoded\b/i;
 
 /** The JSON body. That of a GET that is too long for a URL, and therefore sent as a POST, is its query: into `parameters`. */
@@ -167,8 +184,9 @@ async function bodyOf(
   verb: string,
   parameters: URLSearchParams,
 ): Promise<JsonObject | undefined> {
-  const bytes = await readBody(request, MAX_BODY_BYTES);
-  if (!bytes) throw invalid(`Request payload size exceeds the limit: ${MAX_BODY_BYTES} bytes.`);
+  const sent = await readBody(request, MAX_BODY_BYTES);
+  if (!sent) throw tooLarge();
+  const bytes = await unpacked(sent, request.headers['content-encoding']);
   if (bytes.length === 0) return undefined;
   const type = request.headers['content-type'];
   if (verb === 'GET' && request.method === 'POST' && FORM.test(type ?? '')) {

@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { connect } from 'node:net';
+import { gzipSync } from 'node:zlib';
 import { SecretManagerServiceClient } from '@google-cloud/secret-manager';
 import { iam_v1 } from '@googleapis/iam';
 import { PassThroughClient } from 'google-auth-library';
@@ -131,6 +132,24 @@ describe('routes come from the protos', () => {
       done: true,
       response: { service: { state: 'ENABLED' } },
     });
+  });
+
+  test('a body may be compressed, as Google’s Java clients do; one that is none, or too large unpacked, is refused', async () => {
+    const packed = (bytes: Buffer, encoding = 'gzip') =>
+      fetch(`${server.url}${secrets}?secretId=key`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', 'content-encoding': encoding },
+        body: new Uint8Array(bytes),
+      });
+    const plain = Buffer.from(JSON.stringify({ replication: { automatic: {} }, labels: { a: 'b' } }));
+    const message = async (answer: Response) => [answer.status, ((await answer.json()) as JsonObject).error];
+    const refused = (words: string) => [400, expect.objectContaining({ message: expect.stringContaining(words) })];
+    expect(await message(await packed(plain))).toEqual(refused('not in gzip format'));
+    expect(await message(await packed(gzipSync(Buffer.alloc(64 * 2 ** 20, ' '))))).toEqual(
+      refused('exceeds the limit'),
+    );
+    expect(await message(await packed(plain, 'br'))).toEqual(refused("Unsupported Content-Encoding 'br'"));
+    expect(await (await packed(gzipSync(plain))).json()).toMatchObject({ labels: { a: 'b' } });
   });
 
   test.each(['X-HTTP-Method-Override', 'x-http-method-override'])('a POST is what its %s says', async header => {
