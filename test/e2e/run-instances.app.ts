@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { createServer } from 'node:http';
 
 /** A container for the tests of the local Cloud Run. */
@@ -19,6 +20,12 @@ const server = createServer(async (request, response) => {
     response.write('first\n');
     await new Promise<void>(resolve => request.once('data', () => resolve()));
     response.end('last\n');
+    return;
+  }
+  if (url.pathname === '/leave') {
+    // In a session of its own: it is in none of the groups that the supervisor knows.
+    const child = spawn('sleep', ['1000'], { detached: true, stdio: 'ignore' });
+    response.end(String(child.pid));
     return;
   }
   if (url.pathname === '/drain') for await (const _ of request);

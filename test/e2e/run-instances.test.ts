@@ -175,16 +175,26 @@ describe('instances', () => {
     await expect.poll(() => isAlive(pid), { timeout: 10_000 }).toBe(false);
   });
 
+  it.skipIf(process.platform !== 'linux')('end with what has left them for a session of its own', async () => {
+    const world = await start();
+    const service = await world.deploy('web');
+    const child = Number(await (await fetch(`${service.uri}/leave`)).text());
+    expect(isAlive(child)).toBe(true);
+    await world.settled(await world.ok('Services.DeleteService', { name: service.name }));
+    await gone(child);
+  });
+
   it('don’t outlive a sandbox that is killed', async () => {
     const parent = spawn(process.execPath, [fileURLToPath(new URL('./run-instances.parent.ts', import.meta.url))], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     const [line] = await once(createInterface({ input: parent.stdout }), 'line');
-    const { pid, stateDir } = JSON.parse(line);
-    expect(isAlive(pid)).toBe(true);
+    const { pid, stateDir, child } = JSON.parse(line);
+    expect([pid, child].map(isAlive)).toEqual([true, true]);
     parent.kill('SIGKILL');
     await once(parent, 'exit');
     await gone(pid);
+    if (process.platform === 'linux') await gone(child);
     await rm(stateDir, { recursive: true });
   });
 });

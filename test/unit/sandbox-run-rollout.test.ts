@@ -261,17 +261,26 @@ describe('traffic', () => {
     );
   });
 
-  it('to a revision that there is none of fails, and stays where it was', async () => {
+  it('to a revision that there is none of is refused, and stays where it was', async () => {
     const w = world();
     const first = await served(w);
-    await w.update({ traffic: [{ type: byRevision, revision: 'web-gone', percent: 100 }] }, 'traffic');
-    await w.runtime.advance(1100);
-    expect(ready(await w.get())).toMatchObject({
-      state: 'CONDITION_FAILED',
-      message:
-        "Revision 'web-gone' does not exist or is deleted. Update all traffic to route to currently available revisions.",
+    const traffic = [{ type: byRevision, revision: 'web-gone', percent: 100 }];
+    const { code, message } = await w.refused('Services.UpdateService', {
+      service: { name, traffic },
+      updateMask: 'traffic',
     });
+    expect([code, message]).toEqual([
+      'INVALID_ARGUMENT',
+      "spec.traffic[0].revision_name: Revision 'web-gone' does not exist or is deleted. Update all traffic to route to currently available revisions.",
+    ]);
     expect(w.run.route(name)).toBe(first);
+    const next = {
+      template: { ...template(), revision: 'web-next' },
+      traffic: [{ ...traffic[0], revision: 'web-next' }],
+    };
+    await w.update(next, 'template,traffic');
+    await w.runtime.advance(5_000);
+    expect(w.run.route(name), 'one that the same call makes').toBe('web-next');
   });
 
   it.each<[string, JsonObject, JsonObject, { min: number; max: number }]>([

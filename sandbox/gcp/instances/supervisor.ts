@@ -1,5 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
+import { killMarked, MARK } from './marked.ts';
 
 /** Starts processes that never outlive this one, however it ends. */
 export interface Supervisor {
@@ -9,7 +11,7 @@ export interface Supervisor {
 }
 
 export function createSupervisor(): Supervisor {
-  const running = new Set<number>();
+  const running = new Map<number, string>();
   let closed = false;
   let watchdog = start();
 
@@ -21,7 +23,7 @@ export function createSupervisor(): Supervisor {
     });
     // A broken pipe is followed by `exit`, which is acted upon.
     child.stdin?.on('error', () => {});
-    for (const pid of running) child.stdin?.write(`+${pid}\n`);
+    for (const [pid, mark] of running) child.stdin?.write(`+${pid} ${mark}\n`);
     child.once('exit', () => {
       if (!closed) watchdog = start();
     });
@@ -34,14 +36,20 @@ export function createSupervisor(): Supervisor {
   return {
     spawn(command, env, output) {
       const [file, ...args] = command;
-      const child = spawn(file, args, { env, stdio: ['ignore', output, output], detached: true });
+      const mark = randomUUID();
+      const child = spawn(file, args, {
+        env: { ...env, [MARK]: mark },
+        stdio: ['ignore', output, output],
+        detached: true,
+      });
       const { pid } = child;
       if (pid === undefined) return child;
-      running.add(pid);
-      watchdog.stdin?.write(`+${pid}\n`);
+      running.set(pid, mark);
+      watchdog.stdin?.write(`+${pid} ${mark}\n`);
       child.once('exit', () => {
         // What the instance itself started goes with it.
         killGroup(pid);
+        killMarked([mark]);
         running.delete(pid);
         watchdog.stdin?.write(`-${pid}\n`);
       });

@@ -1,26 +1,29 @@
 import { createInterface } from 'node:readline';
+import { killMarked } from './marked.ts';
 
 /**
- * A process of its own that outlives the sandbox by a moment: the sandbox writes `+PID` and `-PID` lines for the process
+ * A process of its own that outlives the sandbox by a moment: the sandbox writes `+PID MARK` and `-PID` lines for the process
  * groups it starts; when the pipe closes, for whatever reason (kill -9 too), those still there are killed.
  */
-const groups = new Set<number>();
+const groups = new Map<number, string>();
 
 createInterface({ input: process.stdin })
   .on('line', line => {
-    const pid = Number(line.slice(1));
+    const [number = '', mark = ''] = line.slice(1).split(' ');
+    const pid = Number(number);
     if (!Number.isSafeInteger(pid) || pid <= 1) return;
-    if (line.startsWith('+')) groups.add(pid);
+    if (line.startsWith('+')) groups.set(pid, mark);
     else groups.delete(pid);
   })
   .on('close', () => {
-    for (const pid of groups) {
+    for (const pid of groups.keys()) {
       try {
         process.kill(-pid, 'SIGKILL');
       } catch {
         // It went by itself.
       }
     }
+    killMarked([...groups.values()].filter(Boolean));
     process.exit();
   });
 

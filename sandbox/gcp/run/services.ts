@@ -13,7 +13,7 @@ import type { Rollout } from './rollout.ts';
 import type { Urls } from './run.ts';
 import { checkEtag, missing, type ServiceStore } from './store.ts';
 import type { Desired, RevisionState, ServiceState } from './types.ts';
-import { checkService, checkServiceId } from './validate.ts';
+import { checkService, checkServiceId, checkTargets } from './validate.ts';
 import { timestamp } from './version.ts';
 import { listedService, serviceJson, serviceType } from './view.ts';
 
@@ -91,6 +91,7 @@ export function serviceHandlers(cloud: Cloud, store: ServiceStore, rollout: Roll
     checkCaller(service, desired, service.generation > 0 ? service.desired : undefined, caller);
     const template = desired.template ?? {};
     const revision = revisionFor(service, service.desired.template, template, asked.forceNewRevision);
+    checkTargets(service, desired, revision.kind === 'new' ? revision.name : undefined);
     if (asked.validateOnly) return answer({ ...service, desired });
     if (service.generation === 0) {
       Object.assign(service, urls.of(service));

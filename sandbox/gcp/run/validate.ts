@@ -1,6 +1,8 @@
+import { isDeepStrictEqual } from 'node:util';
 import { invalid } from '../errors.ts';
+import { noSuchRevision } from './conditions.ts';
 import { byRevision, latest } from './defaults.ts';
-import type { Desired, ServiceScaling, Template, TrafficTarget } from './types.ts';
+import type { Desired, ServiceScaling, ServiceState, Template, TrafficTarget } from './types.ts';
 import { checkContainer } from './validateContainer.ts';
 
 const reservedDomains = [
@@ -114,5 +116,14 @@ function checkDomains(field: string, map: Record<string, string>): void {
     const domain = reservedDomains.find(reserved => key.split('/')[0]?.endsWith(reserved));
     if (domain)
       throw invalid(`${field}: key '${key}' is not allowed: the namespace '${domain}' is reserved by the system.`);
+  }
+}
+
+/** Refuses new traffic to a revision that does not exist; `next`: the name of the one that this call makes. */
+export function checkTargets(service: ServiceState, { traffic = [] }: Desired, next: string | undefined): void {
+  if (isDeepStrictEqual(service.desired.traffic, traffic)) return;
+  for (const [i, { revision }] of traffic.entries()) {
+    if (!revision || revision === next || service.revisions.some(({ id }) => id === revision)) continue;
+    throw invalid(`spec.traffic[${i}].revision_name: ${noSuchRevision(revision).message}`);
   }
 }
