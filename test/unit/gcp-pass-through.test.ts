@@ -235,6 +235,26 @@ test('a service: no field of others is lost or changed, whatever the spec change
   );
 });
 
+/** What only the server writes, and what the operator writes itself. */
+const NOT_CARRIED =
+  /^\.(name|etag|region|generation|observedGeneration|reconciling|updateTime|terminalCondition|latest\w+Revision|uri|urls|traffic|trafficStatuses|invokerIamDisabled|scaling\.(min|max)InstanceCount|template(\..*)?)$/;
+
+test('a moved service takes along what nobody here knows, of the service and of its template', async () => {
+  await fc.assert(
+    fc.asyncProperty(strewn, async additions => {
+      const service = strew(wireService('Public'), additions);
+      world(service, policyOf(RUN_INVOKER, []), policyOf(SECRET_ACCESSOR, [MEMBER]));
+      await reconcile({ region: 'europe-west1', image: 'registry/app:1' });
+      const created = written.find(({ path }) => path.endsWith('/locations/europe-west1/services'))?.body;
+      expect(created).toBeDefined();
+      const strange = differences(service, created).filter(path => !NOT_CARRIED.test(path));
+      expect(strange).toEqual([]);
+      expect(differences(service.template, created?.template).filter(path => !OURS.test(path))).toEqual([]);
+    }),
+    { numRuns: 60 },
+  );
+});
+
 /** Labels are text (`map<string, string>`). */
 const strewnText = strewn.map(additions =>
   additions.map(([at, name]) => [at, name, `${at}`] as [number, string, Json]),
