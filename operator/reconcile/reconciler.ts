@@ -21,13 +21,14 @@ import { type ConnectorSecret, desiredState, inventoryProject } from '../tenant/
 import { deletingIdentity } from '../tenant/identity.ts';
 import { forgets } from '../tenant/inventory.ts';
 import { plan as planFor, targets } from '../tenant/plan.ts';
-import { deleting, type Report, refused, report, suspended } from '../tenant/report.ts';
+import { deleting, notVerified, type Report, refused, report, suspended } from '../tenant/report.ts';
 import { readTenant } from '../tenant/resource.ts';
 import { isReconciled } from '../tenant/slot.ts';
 import type { Desired, Outcome, Plan, Step, Tenant, TenantStatus } from '../tenant/types.ts';
 import { AI_TENANT_CRD } from '../tenantResource.ts';
 import { type Applying, applyClosing, applyRecorded } from './apply.ts';
 import { createRunBudget, type RunBudget, rankOf } from './budget.ts';
+import { createOutageMemory } from './outages.ts';
 import { createOwnWrites, type TenantWriter, type Written } from './ownWrites.ts';
 import { createPacing, EDIT_AGES, isRequested, NEW_AGES, type Run, requestAnswer } from './pacing.ts';
 import { createRefusalMemory } from './refusals.ts';
@@ -61,6 +62,7 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
   const ownWrites = createOwnWrites(kube, options.tenants, log);
   const pacing = createPacing(options);
   const refusals = createRefusalMemory(() => runtime.now());
+  const outages = createOutageMemory(runtime, settings.syncIntervalMs);
 
   return async function reconcile(key, run = EDIT) {
     const object = ownWrites.current(key);
@@ -68,6 +70,7 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
       run.granted?.release();
       pacing.forget(key);
       refusals.forget(key);
+      outages.over(key);
       return { kind: 'done' };
     }
     const tenant = readTenant(object);
@@ -179,7 +182,8 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
 
       const pace = shared.paceMs(desired.project, desired.region, { actAs: desired.actAs });
       const before = report(tenant, desired, observed, plan, undefined, now);
-      if (plan.steps.length === 0) return conclude(writer, tenant, before, run, pace);
+      if (plan.steps.length === 0) return conclude(writer, tenant, verified(key, tenant, before), run, pace);
+      outages.over(key);
       const outcomes = await carryOut(writer, plan, before.status, desired.actAs, budget);
       if ('kind' in outcomes) return outcomes;
       const recorded = readTenant(writer.object);
@@ -193,6 +197,12 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
       );
       return conclude(writer, tenant, after, run, pace);
     }
+  }
+
+  /** A report of a tenant that cannot be read says so after a while. */
+  function verified(key: string, tenant: Tenant, found: Report): Report {
+    const outage = found.unread ? outages.unread(key, tenant.uid, found.failure ?? '') : outages.over(key);
+    return outage ? notVerified(tenant, found, outage) : found;
   }
 
   /**

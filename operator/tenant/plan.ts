@@ -1,5 +1,5 @@
 import type { Context } from './context.ts';
-import { absenceCounts } from './inventory.ts';
+import { absenceCounts, entryKey } from './inventory.ts';
 import { part, serviceName } from './names.ts';
 import { claimByLabels } from './ownership.ts';
 import { type AccessPart, planAccess, recordedIdentities, type SecretUse } from './planAccess.ts';
@@ -89,7 +89,7 @@ export function plan(
   };
   const access = planAccess(ctx, account, observed, held(['SecretAccess']), inUse);
   const services = planServices(ctx, access, observed, held(['Service', 'Invoker', 'Variable']));
-  return {
+  return withinBounds(status, {
     // Closing access and taking grants away come first: nothing that may fail should keep them waiting.
     steps: [...account.steps, ...access.steps, ...services.steps],
     blockers: [...account.blockers, ...access.blockers, ...services.blockers],
@@ -102,6 +102,25 @@ export function plan(
     secrets: new Map(
       observed.keys.flatMap(({ name, secret }) => (secret.state === 'present' ? [[name, secret.value.name]] : [])),
     ),
+  });
+}
+
+/** The CRD's bound of `status.inventory`. */
+const MOST_ENTRIES = 2_000;
+
+/**
+ * A status that the API server refuses would freeze the tenant. Where the inventory would outgrow its bound, nothing new is
+ * put on record and only what removes or closes is done, until earlier entries have gone.
+ */
+function withinBounds(status: Tenant['status'], plan: TenantPlan): TenantPlan {
+  if (plan.inventory.length + status.notUnderstood.inventory.length <= MOST_ENTRIES) return plan;
+  const recorded = new Set(status.inventory.map(entryKey));
+  const message = 'The inventory is full: nothing new is made until entries of earlier edits have gone.';
+  return {
+    ...plan,
+    steps: plan.steps.filter(({ closes, verb }) => closes || verb === 'Revoke' || verb === 'Delete'),
+    inventory: plan.inventory.filter(entry => recorded.has(entryKey(entry))),
+    waiting: [...plan.waiting, { aspect: 'Service', message, retryAfterMs: 30_000 }],
   };
 }
 

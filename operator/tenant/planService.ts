@@ -401,7 +401,7 @@ function planPresent(
     ...heldService(held, found.name, ctx.now),
     ...callers.entries,
     ...variableEntries(found.name, wanted, held, ctx.now),
-    ...(dropped ? [] : leaving),
+    ...(dropped ? [] : leaving.filter(entry => isOnRecord(ctx, found, entry))),
   );
   out.blockers.push(...callers.blockers);
   out.notes.push(...callers.notes);
@@ -560,6 +560,15 @@ const entriesOf = (held: InventoryEntry[], name: string): InventoryEntry[] => he
 function heldService(held: InventoryEntry[], name: string, now: number): InventoryEntry[] {
   const entry = held.find(({ type }) => type === 'Service');
   return [entry ?? { type: 'Service', name, time: iso(now) }];
+}
+
+/** With more entries than this, variables that the service's template does not hold are no longer kept on record. */
+const CROWDED = 1_000;
+
+/** Edits that rename variables while no revision comes up would otherwise fill the inventory. */
+function isOnRecord(ctx: Context, found: ObservedService, entry: InventoryEntry): boolean {
+  if (ctx.status.inventory.length <= CROWDED || !absenceCounts(entry, ctx.now)) return true;
+  return JSON.stringify(found.template).includes(JSON.stringify(entry.variable));
 }
 
 function variableEntries(name: string, wanted: WantedTemplate, held: InventoryEntry[], now: number): InventoryEntry[] {

@@ -38,6 +38,8 @@ export interface Report {
   again: Again;
   /** Google Cloud could not be read: what the status says is what was known before. */
   unread?: true;
+  /** With `unread`: the words of the first failure. */
+  failure?: string;
 }
 
 /** The worse comes first: it is what Ready tells. */
@@ -73,8 +75,10 @@ export function report(
   now: number,
 ): Report {
   const blockers = withTimes([...plan.blockers, ...failures(tenant, outcomes ?? [], now)], now);
-  if (isBlink(tenant, plan, blockers))
-    return { status: tenant.status, again: again(blockers, plan, outcomes), unread: true };
+  if (isUnread(tenant, observed, plan, blockers)) {
+    const failure = blockers[0]?.message;
+    return { status: tenant.status, again: again(blockers, plan, outcomes), unread: true, failure };
+  }
   const service = shownService(desired, observed);
   const wanted = wantedService(desired, observed);
   const touched = plan.steps.length > 0;
@@ -128,16 +132,40 @@ export function report(
   return { status, again: next };
 }
 
-/** A tenant that was up to date stays so while Google Cloud merely fails to answer: an outage of an API is none of its service. */
-function isBlink(tenant: Tenant, plan: Plan, blockers: Blocker[]): boolean {
+/** What no tenant is the reason of: no answer, 5xx, 429. */
+const OUTAGE: readonly Reason[] = ['Updating', 'QuotaExceeded'];
+/** 401 and 403 are the project's or the operator's own affair where none of a tenant's resources can be read. */
+const LOCKED_OUT: readonly Reason[] = [...OUTAGE, 'PermissionDenied'];
+
+/** A tenant that was up to date stays so while Google Cloud merely fails to answer: its service goes on serving. */
+function isUnread(tenant: Tenant, observed: Observed, plan: Plan, blockers: Blocker[]): boolean {
   const ready = tenant.status.conditions.find(({ type }) => type === 'Ready');
+  const reasons = nothingWasRead(observed) ? LOCKED_OUT : OUTAGE;
   return (
     ready?.status === 'True' &&
     ready.observedGeneration === tenant.generation &&
     plan.steps.length + plan.waiting.length === 0 &&
     blockers.length > 0 &&
-    blockers.every(({ reason }) => reason === 'Updating')
+    blockers.every(({ reason }) => reasons.includes(reason))
   );
+}
+
+function nothingWasRead({ account, keys, formerGrants, services }: Observed): boolean {
+  const reads = [account, ...keys.map(({ secret }) => secret), ...services.map(({ service }) => service)];
+  return [...reads, ...formerGrants.map(({ policy }) => policy)].every(({ state }) => state === 'failed');
+}
+
+/** An outage so long that the status says so. Ready stays True, and the words do not change until the outage is over. */
+export function notVerified(tenant: Tenant, before: Report, outage: { since: string; failure: string }): Report {
+  const at = tenant.status.conditions.findIndex(({ type }) => type === 'Ready');
+  const ready = tenant.status.conditions[at];
+  if (!ready || ready.reason === 'NotVerified') return before;
+  const message =
+    `Google Cloud could not be read since ${outage.since}. What was read last matched the spec. It is tried again by ` +
+    `itself. First failure: ${outage.failure}`;
+  const now = Date.parse(outage.since);
+  const conditions = tenant.status.conditions.with(at, condition(tenant, 'Ready', 'True', 'NotVerified', message, now));
+  return { ...before, status: { ...tenant.status, conditions } };
 }
 
 /**

@@ -38,6 +38,17 @@ describe('the health check', () => {
   });
 });
 
+describe('the health check of', () => {
+  test.each([
+    ['NotVerified', 'True', 'Healthy'],
+    ['Held', 'False', 'Degraded'],
+  ])('%s', async (reason, ready, status) => {
+    const conditions = [{ type: 'Ready', status: ready, reason, message: 'm', lastTransitionTime: '' }];
+    const object = { metadata: { generation: 1 }, status: { observedGeneration: 1, conditions } };
+    expect(await healthOf(object)).toEqual({ status, message: 'm' });
+  });
+});
+
 describe.skipIf(!hasKubectl)('the Application of the operator', () => {
   /** What Argo CD would send: it puts what the Application says into the folder's kustomization and builds that. */
   function rendered(): string {
