@@ -255,7 +255,7 @@ describe('a spec', () => {
 
     const message = await refused('guestlist', 'InvalidSpec');
     expect(message).toContain('nobody');
-    expect(message).toContain('callers of Cloud Run service ai-platform-guestlist');
+    expect(message).toContain('spec.invokers: Google Cloud refuses "user:nobody" as a caller');
 
     await world.edit('guestlist', invokers('user:jane@example.com'));
     await world.ready('guestlist');
