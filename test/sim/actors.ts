@@ -88,6 +88,8 @@ async function kubectl(stage: Stage, action: Extract<Action, { who: 'kubectl' | 
       if (result.ok && result.value.metadata.deletionTimestamp) stage.touch(`deletion of ${namespace}/${name}`);
       return told(result);
     }
+    case 'loseStatus':
+      return told(await api.patch(AI_TENANTS, namespace, name, { status: null }, { subresource: 'status' }));
     case 'delete':
       return told(await api.delete(AI_TENANTS, namespace, name));
   }

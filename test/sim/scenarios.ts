@@ -75,6 +75,22 @@ export const SCENARIOS: readonly Scenario[] = [
   ),
   scenario('move', [apply({ region: 'us-central1' })], { pairs: true }),
   scenario('delete', [{ who: 'kubectl', do: 'delete', ...TENANT }], { pairs: true }),
+  scenario(
+    'status lost, then deleted',
+    [
+      { who: 'kubectl', do: 'loseStatus', ...TENANT },
+      { who: 'kubectl', do: 'delete', ...TENANT },
+    ],
+    { pairs: true },
+  ),
+  scenario(
+    'status lost and deleted while Cloud Run cannot be read',
+    [
+      { who: 'kubectl', do: 'loseStatus', ...TENANT },
+      { after: 2_000, who: 'kubectl', do: 'delete', ...TENANT },
+    ],
+    { faults: [{ at: FROM - 1_000, fault: 'deny', permission: 'run.services.get', forMs: 20_000 }] },
+  ),
   scenario('key switch', [
     apply({
       keys: [

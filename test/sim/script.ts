@@ -41,6 +41,8 @@ export type Action =
   | ({ who: 'kubectl' | 'gitops'; do: 'apply'; spec: JsonObject } & TenantRef)
   | ({ who: 'kubectl' | 'gitops'; do: 'delete' } & TenantRef)
   | ({ who: 'kubectl'; do: 'patch'; spec: JsonObject } & TenantRef)
+  /** A restore that brings the object back without its status. */
+  | ({ who: 'kubectl'; do: 'loseStatus' } & TenantRef)
   | ({ who: 'kubectl'; do: 'annotate'; key: string; value: string | null } & TenantRef)
   | { who: 'admin'; do: 'project'; cluster: number; namespace: string; project: string | null }
   | { who: 'admin'; do: 'deleteNamespace' | 'createNamespace'; cluster: number; namespace: string }
