@@ -34,6 +34,9 @@ const ELSEWHERE: [begins: string, why: string][] = [
   ['kubectl delete -k manifests/overlays/gke', 'a Deployment, which the local API has not'],
   ['kubectl scale -n aitenant-system', 'the same'],
   ['kubectl logs -n aitenant-system', 'the same'],
+  ['kubectl rollout restart -n aitenant-system', 'the same'],
+  ['# incident: ', 'takes away what the other blocks need; life-rotation, suspend and ownership tests do the same'],
+  ['kubectl get aitenants -A -o yaml', 'the restore needs the Deployment, which the local API has not'],
   ['--cluster-id=prod-tokyo', 'no command; docs.test.ts gives it to the operator'],
 ];
 
@@ -117,6 +120,11 @@ const READS: Read[] = [
     },
   },
   { page: 'docs/reliability.md', prints: ['0 failed', 'passed'] },
+  {
+    page: 'docs/operations.md',
+    blocks: ['kubectl annotate aitenant tenant-a'],
+    prints: ['annotated'],
+  },
   {
     page: 'docs/operations.md',
     blocks: ['kubectl patch'],
