@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { type Limits, PUBLISHED } from './gcp/quota.ts';
+import { patternProblem } from './tenant/identity.ts';
 import { isProjectId } from './tenant/names.ts';
 import type { Settings } from './tenant/types.ts';
 
@@ -32,6 +33,7 @@ const FLAGS: Record<string, Flag> = {
     argument: 'LIST',
     help: 'service accounts that Namespaces may name, with * and NAMESPACE as placeholders (none)',
   },
+  'require-impersonation': { argument: '', help: 'refuse tenants whose Namespace names no service account to act as' },
   'default-image': {
     argument: 'IMAGE',
     help: 'image of a new service whose tenant names none',
@@ -52,6 +54,11 @@ const FLAGS: Record<string, Flag> = {
     help: 'what already exists is used only where it names the namespace, or always',
     fallback: 'labelled',
   },
+  restore: {
+    argument: '',
+    help: 'take over what carries full owner marks although the status does not know it: once, for a rebuilt cluster',
+  },
+  'consent-uid': { argument: '', help: 'printed commands consent to this very Namespace, by its UID' },
   'cluster-id': {
     argument: 'ID',
     help: 'marks what this cluster owns; keep it when a cluster is rebuilt (UID of Namespace kube-system)',
@@ -95,7 +102,7 @@ export function readOptions(argv: string[], env: Record<string, string | undefin
     return env[`AITENANT_${name.replaceAll('-', '_').toUpperCase()}`] ?? FLAGS[name]?.fallback;
   };
   const required = (name: string): string => value(name) ?? '';
-  const leaderElect = given['leader-elect'] === true || /^(1|true|yes)$/i.test(value('leader-elect') ?? '');
+  const isOn = (name: string): boolean => given[name] === true || /^(1|true|yes)$/i.test(value(name) ?? '');
 
   const project = value('project') || undefined;
   if (project !== undefined && !isProjectId(project)) {
@@ -115,9 +122,12 @@ export function readOptions(argv: string[], env: Record<string, string | undefin
     settings: {
       project,
       projects: list(value('projects')),
-      impersonationAccounts: list(value('impersonation-accounts')),
+      impersonationAccounts: impersonationPatterns(list(value('impersonation-accounts'))),
+      requireImpersonation: isOn('require-impersonation'),
       defaultImage: required('default-image'),
       claimPolicy: oneOf('claim-policy', required('claim-policy'), ['labelled', 'any'] as const),
+      restore: isOn('restore'),
+      consentUid: isOn('consent-uid'),
       regionMoveGraceMs: duration('region-move-grace', required('region-move-grace'), 0),
       syncIntervalMs: duration('sync-interval', required('sync-interval'), 1_000),
     },
@@ -125,7 +135,7 @@ export function readOptions(argv: string[], env: Record<string, string | undefin
     limits: limits(required('quotas')),
     namespace: value('namespace') || undefined,
     workers,
-    leaderElect,
+    leaderElect: isOn('leader-elect'),
     metricsAddress: required('metrics-address'),
     healthAddress: required('health-address'),
     logLevel: oneOf('log-level', required('log-level'), LOG_LEVELS),
@@ -157,6 +167,14 @@ const list = (text: string | undefined): string[] =>
     .split(',')
     .map(item => item.trim())
     .filter(item => item !== '');
+
+function impersonationPatterns(patterns: string[]): string[] {
+  for (const pattern of patterns) {
+    const problem = patternProblem(pattern);
+    if (problem) throw new UsageError(`--impersonation-accounts=${pattern}: ${problem}.`);
+  }
+  return patterns;
+}
 
 /** What is not named keeps its published quota. */
 function limits(text: string): Limits {

@@ -110,7 +110,7 @@ export async function startWorld(
         flags: [
           `--project=${PROJECT.id}`,
           `--default-image=${BACKEND_IMAGE}`,
-          `--impersonation-accounts=NAMESPACE-operator@${PROJECT.id}.iam.gserviceaccount.com`,
+          `--impersonation-accounts=operator-NAMESPACE@${PROJECT.id}.iam.gserviceaccount.com`,
           // Drift and new key versions show while one is still looking; the default is 10 minutes.
           '--sync-interval=10s',
           `--health-address=127.0.0.1:${port.health}`,

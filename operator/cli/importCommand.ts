@@ -60,6 +60,8 @@ export function renderImport(found: FoundTenant[], options: ImportOptions): { ya
       owner: { cluster: clusterId ?? '', namespace, name: tenant.name },
       policy: 'labelled' as const,
       anyCluster: clusterId === undefined,
+      inventory: [],
+      adopt: true,
     };
     const imported = importTenant(tenant, rules);
     const defaulted = schema.applyDefaults(imported.manifest as PlainObject);

@@ -1,15 +1,8 @@
 import { isObject, objects, text } from '../gcp/parse.ts';
 import type { Json, JsonObject } from '../ports.ts';
+import { accountConflict, askForSecret, commandIn, serviceConflict } from '../tenant/consent.ts';
 import { part } from '../tenant/names.ts';
-import {
-  type ClaimRules,
-  claimByDescription,
-  claimByLabels,
-  consentCommand,
-  describedOwner,
-  labelledOwner,
-  secretConsent,
-} from '../tenant/ownership.ts';
+import { ADOPT, type ClaimRules, claimAccount, claimService, secretConsent } from '../tenant/ownership.ts';
 import { accountMember, hasMember, membersOf, PUBLIC_MEMBERS, RUN_INVOKER, SECRET_ACCESSOR } from '../tenant/policy.ts';
 import { sameQuantity } from '../tenant/quantity.ts';
 import { readTenant } from '../tenant/resource.ts';
@@ -61,7 +54,7 @@ export function importTenant(found: FoundTenant, rules: ClaimRules): ImportedTen
     manifest: {
       apiVersion: `${AI_TENANTS.group}/${AI_TENANTS.version}`,
       kind: AI_TENANTS.kind,
-      metadata: { name: found.name, namespace: rules.owner.namespace },
+      metadata: { name: found.name, namespace: rules.owner.namespace, annotations: { [ADOPT]: 'true' } },
       spec,
     },
     notes,
@@ -117,11 +110,8 @@ function importKeys(found: FoundTenant, rules: ClaimRules, notes: string[]): { k
       notes.push(`${found.email} has no grant on secret ${external} itself: the operator adds one.`);
     }
     const { labels } = secret.secret.value;
-    if (secretConsent(labels, rules)) continue;
-    const other = labels['ai-tenant-namespace'];
-    if (other !== undefined)
-      notes.push(`Secret ${external} is allowed to namespace ${other}: the command changes that.`);
-    consent.push(consentCommand.secret(project, id, rules.owner));
+    if (secretConsent(labels, rules, false)) continue;
+    consent.push(...asked(askForSecret({ project, id, labels }, rules), notes));
   }
   return { keys, consent };
 }
@@ -227,7 +217,7 @@ function noteTheRest(found: FoundTenant, notes: string[]): void {
     );
   }
   if (found.account.state === 'present' && found.account.value.disabled) {
-    notes.push(`${email} is disabled: the operator enables it.`);
+    notes.push(`${email} is disabled: the tenant is Held until somebody enables it.`);
   }
   if (applyTraffic(service.traffic)) {
     notes.push(
@@ -254,10 +244,7 @@ function accountConsent({ account, project, email }: FoundTenant, rules: ClaimRu
     notes.push(`There is no service account ${email}: the operator makes it.`);
     return [];
   }
-  const { description } = account.value;
-  const claim = claimByDescription(description, rules);
-  if (claim === 'theirs') notes.push(`${email} belongs to ${describedOwner(description)} already: it is refused.`);
-  return claim === 'unclaimed' ? [consentCommand.account(project, email, description, rules.owner)] : [];
+  return asked(accountConflict(account.value, claimAccount(account.value, rules), project, rules), notes);
 }
 
 function serviceConsent({ service }: FoundTenant, rules: ClaimRules, notes: string[]): string[] {
@@ -266,7 +253,12 @@ function serviceConsent({ service }: FoundTenant, rules: ClaimRules, notes: stri
       'Config Connector manages this service: it is refused until it is abandoned there (docs/config-connector.md).',
     );
   }
-  const claim = claimByLabels(service.labels, rules);
-  if (claim === 'theirs') notes.push(`The service belongs to ${labelledOwner(service.labels)} already: it is refused.`);
-  return claim === 'unclaimed' ? [consentCommand.service(service.name, service.labels, rules.owner)] : [];
+  return asked(serviceConflict(service, claimService(service, rules), rules), notes);
+}
+
+/** The command of a message that has one; else the message is a note. */
+function asked(message: string | undefined, notes: string[]): string[] {
+  const command = commandIn(message);
+  if (message !== undefined && command === undefined) notes.push(message);
+  return command === undefined ? [] : [command];
 }

@@ -65,7 +65,9 @@ export async function planTenant(
       return readConnectorSecret(object && asApplied(object), namespaceAnnotations, project);
     },
   };
-  const known = { ...settings, clusterId: settings.clusterId ?? UNKNOWN_CLUSTER };
+  // A manifest without a status has no inventory: full marks of this namespace and name are taken for its own.
+  const restore = settings.restore === true || tenant.status.inventory.length === 0;
+  const known = { ...settings, restore, clusterId: settings.clusterId ?? UNKNOWN_CLUSTER };
   const wanted = desiredState(tenant, known, around);
   if (!wanted.ok) {
     return { namespace, name, steps: [], blocked: [{ reason: 'InvalidSpec', message: wanted.message }], notes: [] };
@@ -95,10 +97,11 @@ function foreseen(
   const steps: Step[] = [];
   let blocked: Blocker[] = [];
   let notes: string[] = [];
+  let adopted: string[] = [];
   for (let round = 0; round < ROUNDS; round++) {
     const plan = planFor(tenant, desired, observed, settings, now, { anyCluster });
-    if (round === 0) blocked = plan.blockers;
-    notes = [...plan.notes, ...plan.waiting.map(({ message }) => message)];
+    if (round === 0) [blocked, adopted] = [plan.blockers, plan.adopted];
+    notes = [...adopted, ...plan.notes, ...plan.waiting.map(({ message }) => message)];
     if (plan.steps.length === 0) break;
     steps.push(...plan.steps);
     observed = foresee(observed, plan.steps);

@@ -35,7 +35,7 @@ const PROPAGATING: readonly { codes: readonly GcpCode[]; methods: readonly strin
   },
   {
     codes: ['PERMISSION_DENIED'],
-    methods: [rpc.getAccount, rpc.patchAccount, rpc.enableAccount, rpc.deleteAccount],
+    methods: [rpc.getAccount, rpc.patchAccount, rpc.deleteAccount],
     text: /iam\.serviceaccounts\.\w+' denied on resource \(or it may not exist\)/i,
   },
   {

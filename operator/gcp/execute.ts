@@ -86,8 +86,6 @@ export function requestOf(step: Call): Request {
         request: { serviceAccount: { name, description }, updateMask: 'description' },
       };
     }
-    case 'enableAccount':
-      return { method: rpc.enableAccount, request: { name: step.name } };
     case 'deleteAccount':
       return { method: rpc.deleteAccount, request: { name: step.name } };
     case 'setSecretPolicy':
@@ -113,7 +111,6 @@ function refusal(step: Call): Failure | undefined {
     case 'createAccount':
       return badName('project', `projects/${step.project}`) ?? badId('account', step.accountId);
     case 'updateAccount':
-    case 'enableAccount':
     case 'deleteAccount':
       return badName('account', step.name);
     case 'setSecretPolicy':

@@ -135,7 +135,6 @@ function changed({ services, accounts, singles }: Known, step: Call, outcome: Ex
       accounts(`projects/${step.project}`).wrote(step.email, outcome.ok);
       break;
     case 'updateAccount':
-    case 'enableAccount':
     case 'deleteAccount': {
       const [project = '', account = ''] = partsOf('account', step.name) ?? [];
       const list = accounts(`projects/${project}`);

@@ -45,7 +45,6 @@ export const rpc = {
   listAccounts: `${iam}.ListServiceAccounts`,
   createAccount: `${iam}.CreateServiceAccount`,
   patchAccount: `${iam}.PatchServiceAccount`,
-  enableAccount: `${iam}.EnableServiceAccount`,
   deleteAccount: `${iam}.DeleteServiceAccount`,
 } as const;
 
@@ -78,6 +77,5 @@ export const METHODS: ReadonlyMap<string, Method> = new Map<string, Method>([
   [rpc.listAccounts, rule('iam', 'GET /v1/{name=projects/*}/serviceAccounts')],
   [rpc.createAccount, rule('iam', 'POST /v1/{name=projects/*}/serviceAccounts', '*')],
   [rpc.patchAccount, rule('iam', 'PATCH /v1/{serviceAccount.name=projects/*/serviceAccounts/*}', '*')],
-  [rpc.enableAccount, rule('iam', 'POST /v1/{name=projects/*/serviceAccounts/*}:enable', '*')],
   [rpc.deleteAccount, rule('iam', 'DELETE /v1/{name=projects/*/serviceAccounts/*}')],
 ]);

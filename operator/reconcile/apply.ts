@@ -2,6 +2,7 @@ import { execute, type RefusedMember } from '../gcp/execute.ts';
 import type { SharedReads } from '../gcp/lists.ts';
 import type { GcpCall } from '../ports.ts';
 import type { Call, InventoryEntry, Outcome, Step, TenantStatus } from '../tenant/types.ts';
+import type { Recheck } from './grants.ts';
 import type { TenantWriter, Written } from './ownWrites.ts';
 import type { RefusalMemory } from './refusals.ts';
 import { shownChanges } from './tenantEvents.ts';
@@ -18,6 +19,8 @@ export interface Applying {
   actAs: string | undefined;
   refusals: RefusalMemory;
   generation: number;
+  /** Whether a grant that was just made has its consent still. */
+  recheck?: (grant: Step) => Promise<Recheck>;
 }
 
 /**
@@ -58,6 +61,10 @@ export async function applyRecorded(
     outcomes.push(outcome);
     stop = isConflict(outcome);
     if (outcome.result !== 'done') continue;
+    const recheck = step.verb === 'Grant' ? await applying.recheck?.(step) : undefined;
+    if (recheck?.kind === 'revoke') outcomes.push(await applyStep(recheck.step, applying));
+    stop ||= recheck?.kind === 'unread';
+    if (recheck && recheck.kind !== 'stands') continue;
     done.add(step.id);
     if (step.call.kind === 'createAccount') {
       const inventory = identify(recorded.inventory, outcome.response.uniqueId);

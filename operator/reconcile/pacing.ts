@@ -2,6 +2,7 @@ import { hash } from 'node:crypto';
 import type { Ages } from '../gcp/lists.ts';
 import type { Claim } from '../gcp/quota.ts';
 import type { Priority, Verdict } from '../kube/queue.ts';
+import { grantsOf } from '../tenant/planConsent.ts';
 import type { Again } from '../tenant/report.ts';
 import { untilSlot } from '../tenant/slot.ts';
 import type { Settings, Tenant } from '../tenant/types.ts';
@@ -48,6 +49,11 @@ export interface Pacing {
   forget(key: string): void;
   ages(tenant: Tenant, run: Run): Ages;
   /**
+   * Whether a run checks everything. A tenant whose own interval is longer than `--sync-interval`, or 0, is reconciled at
+   * `--sync-interval` all the same, and between its own checks only the consent of its grants is read.
+   */
+  isFullCheck(key: string, tenant: Tenant, run: Run): boolean;
+  /**
    * When the tenant is reconciled again: what the report asks for, but never later than its place in the interval. `pace`:
    * milliseconds between two lists for those that wait for an operation.
    */
@@ -60,6 +66,19 @@ export function createPacing({ runtime, settings }: Pick<ReconcilerOptions, 'run
    * says that it is up to date.
    */
   const met = new Set<string>();
+  /** When the next full check of a tenant with a rarer interval of its own is due, by key. */
+  const fullCheckAt = new Map<string, number>();
+
+  /** Milliseconds until the tenant's next place in the interval; infinite: only on change. */
+  function untilNext(tenant: Tenant): number {
+    const own = intervalMs(tenant, settings);
+    if (own > 0 && own <= settings.syncIntervalMs) return untilSlot(tenant.uid, own, runtime.now());
+    const untilOwn = own === 0 ? Number.POSITIVE_INFINITY : untilSlot(tenant.uid, own, runtime.now());
+    const key = `${tenant.namespace}/${tenant.name}`;
+    if ((fullCheckAt.get(key) ?? 0) <= runtime.monotonic()) fullCheckAt.set(key, runtime.monotonic() + untilOwn);
+    if (grantsOf(tenant).length === 0) return untilOwn;
+    return Math.min(untilOwn, untilSlot(tenant.uid, settings.syncIntervalMs, runtime.now()));
+  }
 
   /** All tenants that wait for an operation in one place are requeued for the same moments: one list serves them all. */
   function together(afterMs: number, pace: number): number {
@@ -75,7 +94,16 @@ export function createPacing({ runtime, settings }: Pick<ReconcilerOptions, 'run
       return first;
     },
 
-    forget: key => void met.delete(key),
+    forget(key) {
+      met.delete(key);
+      fullCheckAt.delete(key);
+    },
+
+    isFullCheck(key, tenant, run) {
+      const own = intervalMs(tenant, settings);
+      if (run.priority !== 'resync' || (own > 0 && own <= settings.syncIntervalMs)) return true;
+      return (fullCheckAt.get(key) ?? 0) <= runtime.monotonic();
+    },
 
     ages(tenant, run) {
       const isNew = tenant.status.conditions.length === 0;
@@ -90,8 +118,7 @@ export function createPacing({ runtime, settings }: Pick<ReconcilerOptions, 'run
 
     verdict(tenant, again, run, pace = 0) {
       if (again.kind === 'backoff') return { kind: 'retry', atMostMs: again.capMs, atLeastMs: again.atLeastMs };
-      const interval = intervalMs(tenant, settings);
-      const slot = interval === 0 ? Number.POSITIVE_INFINITY : untilSlot(tenant.uid, interval, runtime.now());
+      const slot = untilNext(tenant);
       const asked = again.kind === 'changed' ? paceMs(run.changes + 1) : again.kind === 'after' ? again.ms : slot;
       const changed = again.kind === 'changed';
       if (asked < slot) return { kind: 'again', afterMs: changed ? asked : together(asked, pace), changed };

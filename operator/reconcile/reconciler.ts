@@ -19,8 +19,9 @@ import {
 } from '../tenant/deletion.ts';
 import { type ConnectorSecret, desiredState, inventoryProject } from '../tenant/desired.ts';
 import { deletingIdentity } from '../tenant/identity.ts';
-import { forgets } from '../tenant/inventory.ts';
-import { plan as planFor, targets } from '../tenant/plan.ts';
+import { forgets, settleInventory } from '../tenant/inventory.ts';
+import { claimRules, plan as planFor, targets } from '../tenant/plan.ts';
+import { abandonedGrants, consentTargets, grantsOf } from '../tenant/planConsent.ts';
 import { deleting, notVerified, type Report, refused, report, suspended } from '../tenant/report.ts';
 import { readTenant } from '../tenant/resource.ts';
 import { isReconciled } from '../tenant/slot.ts';
@@ -28,6 +29,7 @@ import type { Desired, Outcome, Plan, Step, Tenant, TenantStatus } from '../tena
 import { AI_TENANT_CRD } from '../tenantResource.ts';
 import { type Applying, applyClosing, applyRecorded } from './apply.ts';
 import { createRunBudget, type RunBudget, rankOf } from './budget.ts';
+import { lostGrants, type Recheck, recheckGrant } from './grants.ts';
 import { createOutageMemory } from './outages.ts';
 import { createOwnWrites, type TenantWriter, type Written } from './ownWrites.ts';
 import { createPacing, EDIT_AGES, isRequested, NEW_AGES, type Run, requestAnswer } from './pacing.ts';
@@ -63,6 +65,8 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
   const pacing = createPacing(options);
   const refusals = createRefusalMemory(() => runtime.now());
   const outages = createOutageMemory(runtime, settings.syncIntervalMs);
+  /** Keys with a grant whose consent could not be read again, or was found withdrawn: no cached answer will do for them. */
+  const uncertain = new Set<string>();
 
   return async function reconcile(key, run = EDIT) {
     const object = ownWrites.current(key);
@@ -71,12 +75,13 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
       pacing.forget(key);
       refusals.forget(key);
       outages.over(key);
+      uncertain.delete(key);
       return { kind: 'done' };
     }
     const tenant = readTenant(object);
     const writer = ownWrites.writer(key, object);
     // What the caches say is wanted is good enough to say what the reconcile needs, before anything is called.
-    const cached = desiredOf(tenant, options.namespaces.get(tenant.namespace)?.metadata.annotations ?? {});
+    const cached = desiredOf(tenant, options.namespaces.get(tenant.namespace));
     const expected = cached.ok ? cached.desired : undefined;
     const project = inventoryProject(tenant.status.inventory) ?? expected?.project ?? '';
     const budget = createRunBudget(options.quota, { project, namespace: tenant.namespace }, run.granted);
@@ -96,9 +101,11 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     };
   }
 
-  function desiredOf(tenant: Tenant, namespaceAnnotations: Record<string, string>) {
+  function desiredOf(tenant: Tenant, home: KubeObject | undefined) {
+    const namespaceAnnotations = home?.metadata.annotations ?? {};
     return desiredState(tenant, settings, {
       namespaceAnnotations,
+      namespaceUid: home?.metadata.uid,
       connectorSecret: connectorSecretsOf(tenant, namespaceAnnotations),
     });
   }
@@ -112,19 +119,24 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     budget: RunBudget,
   ): Promise<Verdict> {
     const isFirst = pacing.isFirst(keyOf(writer.object));
-    if (tenant.spec.suspend) return conclude(writer, tenant, suspended(tenant, runtime.now()), run);
+    if (tenant.spec.suspend) return keepConsent(writer, tenant, run, budget, suspended);
     if (expected) {
       if (run.priority === 'resync' && isFirst && isReconciled(tenant, expected) && !isRequested(tenant)) {
         options.onReport?.(tenant, tenant.status);
         return pacing.verdict(tenant, { kind: 'interval' }, run);
       }
+      if (!pacing.isFullCheck(keyOf(writer.object), tenant, run) && !isRequested(tenant)) {
+        return betweenChecks(writer, tenant, run, budget);
+      }
       const later = budget.take(needsOf(tenant, expected, run), rankOf(run, tenant));
       if (later) return later;
     }
-    const namespaceAnnotations = await annotationsFor(tenant);
-    if (!namespaceAnnotations) return { kind: 'retry' };
-    const wanted = desiredOf(tenant, namespaceAnnotations);
-    if (!wanted.ok) return conclude(writer, tenant, refused(tenant, wanted.message, runtime.now()), run);
+    const home = await namespaceOf(tenant);
+    if (!home) return { kind: 'retry' };
+    const wanted = desiredOf(tenant, home);
+    if (!wanted.ok) {
+      return keepConsent(writer, tenant, run, budget, (current, now) => refused(current, wanted.message, now));
+    }
     const finalizer = tenant.hasFinalizer ? 'ok' : await writer.addFinalizer();
     if (finalizer !== 'ok') return AFTER_WRITE[finalizer];
     return converge(writer, tenant, wanted.desired, run, budget);
@@ -150,13 +162,20 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
   ): Promise<Verdict> {
     const key = keyOf(writer.object);
     const regular = run.priority === 'resync' ? () => options.wake(key) : undefined;
-    let ages = pacing.ages(tenant, run);
+    const rules = claimRules(tenant, desired, settings);
+    const recheck = async (grant: Step): Promise<Recheck> => {
+      const answer = await recheckGrant(reads, grant, tenant, desired, rules);
+      if (answer.kind !== 'stands') uncertain.add(key);
+      return answer;
+    };
+    let ages = uncertain.has(key) ? EDIT_AGES : pacing.ages(tenant, run);
     for (let confirmed = false; ; ) {
       const cached: boolean = ages !== EDIT_AGES && !confirmed;
       const lists = shared.at(ages, cached ? regular : undefined);
       const current = confirmed ? { ...lists, account: reads.account, service: reads.service } : lists;
       const wanted = targets(desired, tenant.status.inventory);
       const observed = withAges(await observe(current, wanted, { actAs: desired.actAs }));
+      if (observed.keys.every(({ secret }) => secret.state !== 'failed')) uncertain.delete(key);
       const now = runtime.now();
       const plan = planFor(tenant, desired, observed, settings, now, { refused: refusals.of(key) });
       log('debug', 'planned', {
@@ -181,10 +200,11 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
       }
 
       const pace = shared.paceMs(desired.project, desired.region, { actAs: desired.actAs });
+      for (const message of plan.adopted) events.record(writer.object, 'Warning', 'AdoptedContent', message);
       const before = report(tenant, desired, observed, plan, undefined, now);
       if (plan.steps.length === 0) return conclude(writer, tenant, verified(key, tenant, before), run, pace);
       outages.over(key);
-      const outcomes = await carryOut(writer, plan, before.status, desired.actAs, budget);
+      const outcomes = await carryOut(writer, plan, before.status, budget, desired.actAs, recheck);
       if ('kind' in outcomes) return outcomes;
       const recorded = readTenant(writer.object);
       const after = report(
@@ -205,6 +225,11 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     return outage ? notVerified(tenant, found, outage) : found;
   }
 
+  function applyingTo(writer: TenantWriter, actAs: string | undefined, recheck?: Applying['recheck']): Applying {
+    const generation = writer.object.metadata.generation ?? 0;
+    return { gcp, shared, log, writer, actAs, refusals, generation, recheck };
+  }
+
   /**
    * The steps that close, then the record, then all others; or the verdict of a reconcile that ends before. What closes has a
    * budget of its own and does not wait for that of the others.
@@ -213,11 +238,11 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     writer: TenantWriter,
     plan: Plan,
     record: TenantStatus,
-    actAs: string | undefined,
     budget: RunBudget,
+    actAs: string | undefined,
+    recheck?: Applying['recheck'],
   ): Promise<Outcome[] | Verdict> {
-    const generation = writer.object.metadata.generation ?? 0;
-    const applying: Applying = { gcp, shared, log, writer, actAs, refusals, generation };
+    const applying = applyingTo(writer, actAs, recheck);
     const unpaid = budget.take(writeNeeds(plan.steps.filter(({ closes }) => closes)), 'close', 'edit');
     if (unpaid) return unpaid;
     const later = budget.take(writeNeeds(plan.steps.filter(({ closes }) => !closes)), 'edit', 'edit');
@@ -233,19 +258,76 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
   }
 
   /**
-   * The annotations of the tenant's Namespace. A tenant never leaves the project of its first call, and that call must be
+   * The tenant's Namespace. A tenant never leaves the project of its first call, and that call must be
    * made as the identity that the Namespace names. Until something is on record they are read live, as the cache may be stale.
    */
-  async function annotationsFor(tenant: Tenant): Promise<Record<string, string> | undefined> {
+  async function namespaceOf(tenant: Tenant): Promise<KubeObject | undefined> {
     const cached = tenant.status.inventory.length > 0 ? options.namespaces.get(tenant.namespace) : undefined;
-    if (cached) return cached.metadata.annotations ?? {};
+    if (cached) return cached;
     const live = await kube.get(NAMESPACES, undefined, tenant.namespace);
-    if (live.ok) return live.value.metadata.annotations ?? {};
+    if (live.ok) return live.value;
     log('warn', 'cannot read the Namespace', {
       tenant: `${tenant.namespace}/${tenant.name}`,
       error: live.status.message,
     });
     return undefined;
+  }
+
+  /**
+   * A tenant whose spec is not followed now: its status, and one thing goes on: grants whose secret has lost its consent
+   * are removed, whatever else the tenant's owner has set.
+   */
+  async function keepConsent(
+    writer: TenantWriter,
+    tenant: Tenant,
+    run: Run,
+    budget: RunBudget,
+    reportOf: (tenant: Tenant, now: number) => Report,
+  ): Promise<Verdict> {
+    const { status, failed, later } = await withoutLostGrants(writer, tenant, run, budget);
+    const verdict = await conclude(writer, tenant, reportOf({ ...tenant, status }, runtime.now()), run);
+    if (Object.values(AFTER_WRITE).includes(verdict)) return verdict;
+    return later ?? (failed ? { kind: 'retry' } : verdict);
+  }
+
+  /** The run of a tenant with a rarer interval of its own: only the consent of its grants is read. */
+  async function betweenChecks(writer: TenantWriter, tenant: Tenant, run: Run, budget: RunBudget): Promise<Verdict> {
+    const { status, later } = await withoutLostGrants(writer, tenant, run, budget);
+    // What is left to do about it, and what the status says of it, is for a full check.
+    if (status !== tenant.status) return { kind: 'again', afterMs: 0, priority: 'edit' };
+    return later ?? pacing.verdict(tenant, { kind: 'interval' }, run);
+  }
+
+  function actingFor(tenant: Tenant): string | undefined {
+    return deletingIdentity(tenant, options.namespaces.get(tenant.namespace)?.metadata.annotations ?? {}, settings);
+  }
+
+  /** The status after the grants were removed whose secret has lost its consent; the same one if there was none such. */
+  async function withoutLostGrants(
+    writer: TenantWriter,
+    tenant: Tenant,
+    run: Run,
+    budget: RunBudget,
+  ): Promise<{ status: TenantStatus; failed?: boolean; later?: Verdict }> {
+    const { status } = tenant;
+    const grants = grantsOf(tenant);
+    if (grants.length === 0) return { status };
+    const unread = budget.take(readNeeds(consentTargets(tenant, grants)), rankOf(run, tenant));
+    if (unread) return { status, later: unread };
+    const actAs = actingFor(tenant);
+    const steps = await lostGrants(shared, reads, tenant, settings, actAs);
+    if (steps.length === 0) return { status };
+    const unpaid = budget.take(writeNeeds(steps), 'close', 'edit');
+    if (unpaid) return { status, later: unpaid };
+    const outcomes = await applyClosing(steps, applyingTo(writer, actAs));
+    recordChanges(events, writer.object, outcomes);
+    const inventory = settleInventory(status.inventory, status.inventory, outcomes, runtime.now());
+    const left = new Set(inventory.flatMap(({ type, name }) => (type === 'SecretAccess' ? name : [])));
+    const keys = status.keys.map(key => ({
+      ...key,
+      granted: key.granted && (key.secret === undefined || left.has(key.secret)),
+    }));
+    return { status: { ...status, inventory, keys }, failed: outcomes.some(({ result }) => result === 'failed') };
   }
 
   /** Writes the status if it differs, and says when to reconcile again. */
@@ -288,15 +370,18 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     const withCrd = await goesWithCrd(tenant, writer.object);
     if (withCrd === undefined) return { kind: 'retry' };
     if (tenant.spec.suspend) {
-      if (withCrd) return release(writer);
-      return conclude(writer, tenant, suspended(tenant, runtime.now()), run);
+      if (withCrd) return abandonAll(writer, tenant);
+      return keepConsent(writer, tenant, run, budget, suspended);
     }
     if (!policy.ok && !withCrd) {
       const none: Plan = { steps: [], blockers: [], waiting: [], inventory: tenant.status.inventory, notes: [] };
-      return conclude(writer, tenant, deleting(tenant, none, [], runtime.now(), policy.message), run);
+      return keepConsent(writer, tenant, run, budget, (current, now) =>
+        deleting(current, { ...none, inventory: current.status.inventory }, [], now, policy.message),
+      );
     }
-    const annotations = await annotationsFor(tenant);
-    if (!annotations) return { kind: 'retry' };
+    const home = await namespaceOf(tenant);
+    if (!home) return { kind: 'retry' };
+    const annotations = home.metadata.annotations ?? {};
     const abandon = withCrd || (policy.ok && policy.policy === 'abandon');
     return takeDown(writer, tenant, { abandon, annotations }, run, budget);
   }
@@ -328,12 +413,14 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     const { abandon, annotations } = how;
     const actAs = deletingIdentity(tenant, annotations, settings);
     const plan = await planTakeDown(tenant, how, actAs);
-    if (plan.steps.length + plan.inventory.length + plan.blockers.length === 0) return release(writer);
+    if (plan.steps.length + plan.inventory.length + plan.blockers.length === 0) {
+      return abandon ? abandonAll(writer, tenant) : release(writer);
+    }
     const before = deleting(tenant, plan, [], runtime.now());
     if (plan.steps.length === 0) return conclude(writer, tenant, before, run);
-    const outcomes = await carryOut(writer, plan, before.status, actAs, budget);
+    const outcomes = await carryOut(writer, plan, before.status, budget, actAs);
     if ('kind' in outcomes) return outcomes;
-    if (abandon && plan.blockers.length === 0 && outcomes.every(letGo)) return release(writer);
+    if (abandon && plan.blockers.length === 0 && outcomes.every(letGo)) return abandonAll(writer, tenant);
     const after = deleting(tenant, plan, outcomes, runtime.now());
     if (after.status.inventory.length + plan.blockers.length === 0 && !abandon) return release(writer);
     return conclude(writer, tenant, after, run);
@@ -356,6 +443,14 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     if (project === undefined) return noProject(tenant);
     const rest = await observe(reads, { ...all, services: [] }, { actAs });
     return planAccountDeletion(tenant, rest, settings, runtime.now());
+  }
+
+  /** Grants outlive an abandoned tenant, so whoever owns the secrets gets the commands that remove them. */
+  async function abandonAll(writer: TenantWriter, tenant: Tenant): Promise<Verdict> {
+    const verdict = await release(writer);
+    if (verdict.kind !== 'done') return verdict;
+    for (const message of abandonedGrants(tenant)) events.record(writer.object, 'Warning', 'GrantAbandoned', message);
+    return verdict;
   }
 
   async function release(writer: TenantWriter): Promise<Verdict> {

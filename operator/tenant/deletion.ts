@@ -13,8 +13,8 @@ import {
 } from './names.ts';
 import {
   type ClaimRules,
-  claimByDescription,
-  claimByLabels,
+  claimAccount,
+  claimService,
   isFullyMarked,
   unmarkDescription,
   withoutOwnerLabels,
@@ -121,7 +121,8 @@ const empty = (): Plan => ({ steps: [], blockers: [], waiting: [], inventory: []
 
 function rulesOf(tenant: Tenant, settings: Settings): ClaimRules {
   const owner = { cluster: settings.clusterId, namespace: tenant.namespace, name: tenant.name };
-  return { owner, policy: settings.claimPolicy };
+  // What carries the tenant's full marks goes with it, whatever its status knows.
+  return { owner, policy: settings.claimPolicy, inventory: tenant.status.inventory, restore: true };
 }
 
 /** An inventory entry of a newer version may need what would be deleted first, so nothing is deleted before it has gone. */
@@ -194,7 +195,7 @@ export function planServiceDeletion(
 
 /** What is on record may have lost some of its marks; what is not must carry them all. */
 const ownsService = (found: ObservedService, entry: InventoryEntry | undefined, rules: ClaimRules): boolean =>
-  entry ? claimByLabels(found.labels, rules) === 'ours' : isFullyMarked(found.labels, rules.owner);
+  entry ? claimService(found, rules) === 'ours' : isFullyMarked(found.labels, rules.owner);
 
 /** Something that a deletion must know about and that cannot be read: the finalizer stays. */
 function unreadBlocker(
@@ -247,9 +248,7 @@ export function planAccountDeletion(
     return out;
   }
   const ours =
-    account.state === 'present' &&
-    claimByDescription(account.value.description, rulesOf(tenant, settings)) === 'ours' &&
-    account.value;
+    account.state === 'present' && claimAccount(account.value, rulesOf(tenant, settings)) === 'ours' && account.value;
   const revoked = { status, desired: { account: { email } } as Desired };
   for (const entry of grants) planRevocation(entry, observed, revoked, ours !== false, now, out);
   if (ours) planUnrecordedGrants(grants, observed, revoked, now, out);
@@ -364,7 +363,7 @@ export function planAbandon(tenant: Tenant, observed: Observed, settings: Settin
   const { account } = observed;
   if (account.state === 'failed' && !abandonable(account.failure)) {
     out.blockers.push(failureBlocker('ServiceAccount', 'Cannot read the service account', account.failure, 0));
-  } else if (account.state === 'present' && claimByDescription(account.value.description, rules) === 'ours') {
+  } else if (account.state === 'present' && claimAccount(account.value, rules) === 'ours') {
     const { name, email, description } = account.value;
     const abandon = step('account', 'ServiceAccount', 'Abandon', `service account ${email}`, {
       kind: 'updateAccount',

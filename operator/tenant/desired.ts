@@ -14,6 +14,7 @@ export type ConnectorSecret =
 /** What the cluster knows beside the resource itself. */
 export interface Surroundings {
   namespaceAnnotations: Record<string, string>;
+  namespaceUid?: string;
   /** The SecretManagerSecret of that name in the tenant's namespace. */
   connectorSecret(name: string, project: string): ConnectorSecret;
 }
@@ -41,6 +42,7 @@ export function desiredState(tenant: Tenant, settings: Settings, around: Surroun
     desired: {
       owner: { cluster: settings.clusterId, namespace, name },
       project: project.id,
+      namespaceUid: around.namespaceUid,
       actAs: identity.actAs,
       account: { id, email, name: names.accountName(project.id, email), displayName: `AI tenant ${name}` },
       keys: spec.keys.map(key => desiredKey(key, project.id, tenant, around)),

@@ -26,12 +26,10 @@ function after(observed: Observed, { call }: Step): Observed {
           },
         },
       };
-    case 'updateAccount':
-    case 'enableAccount': {
+    case 'updateAccount': {
       if (observed.account.state !== 'present') return observed;
       const { value } = observed.account;
-      const next = call.kind === 'enableAccount' ? { disabled: false } : { description: call.description };
-      return { ...observed, account: { state: 'present', value: { ...value, ...next } } };
+      return { ...observed, account: { state: 'present', value: { ...value, description: call.description } } };
     }
     case 'deleteAccount':
       return { ...observed, account: { state: 'absent' } };

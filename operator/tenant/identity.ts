@@ -17,12 +17,17 @@ type Annotations = Record<string, string>;
 /** An annotation that is there and can't be followed is refused: never does the operator's own identity stand in for it. */
 export function chosenIdentity(namespace: string, annotations: Annotations, settings: Settings): Identity {
   const account = annotations[ANNOTATION];
-  if (account === undefined) return { ok: true };
-  const allowed = settings.impersonationAccounts ?? [];
-  const patterns = allowed.map(pattern => pattern.replaceAll(PLACEHOLDER, namespace));
-  if (isServiceAccount(account) && patterns.length > 0 && matchesAny(account, patterns)) {
-    return { ok: true, actAs: account };
+  if (account === undefined && settings.requireImpersonation) {
+    return {
+      ok: false,
+      message:
+        `Namespace ${namespace} names no service account to act as, and the operator requires one (--require-impersonation). Name it: ` +
+        `kubectl annotate namespace ${namespace} ${ANNOTATION}=ACCOUNT`,
+    };
   }
+  if (account === undefined) return { ok: true };
+  if (isAllowed(account, namespace, settings)) return { ok: true, actAs: account };
+  const allowed = settings.impersonationAccounts ?? [];
   const why = !isServiceAccount(account)
     ? 'is not the e-mail of a service account'
     : `is not allowed for it (--impersonation-accounts=${allowed.join(',')})`;
@@ -34,11 +39,34 @@ export function chosenIdentity(namespace: string, annotations: Annotations, sett
   };
 }
 
+function isAllowed(account: string, namespace: string, settings: Settings): boolean {
+  const patterns = (settings.impersonationAccounts ?? []).map(pattern => pattern.replaceAll(PLACEHOLDER, namespace));
+  return isServiceAccount(account) && patterns.length > 0 && matchesAny(account, patterns);
+}
+
+/**
+ * What is wrong with a pattern of `--impersonation-accounts`; undefined: nothing. Were anything but `@` to follow
+ * NAMESPACE, or `*` to stand before it, one namespace's pattern would fit accounts that are meant for another one, such as
+ * `a` and `a-b` with `NAMESPACE-*@…`.
+ */
+export function patternProblem(pattern: string): string | undefined {
+  for (const { index } of pattern.matchAll(new RegExp(PLACEHOLDER, 'g'))) {
+    if (pattern[index + PLACEHOLDER.length] !== '@') {
+      return `${PLACEHOLDER} must be directly followed by @, such as operator-${PLACEHOLDER}@PROJECT.iam.gserviceaccount.com`;
+    }
+    if (pattern.slice(0, index).includes('*')) return `no * may stand before ${PLACEHOLDER}`;
+  }
+  return undefined;
+}
+
 /**
  * As whom a tenant is deleted. No annotation stops a deletion: where the Namespace names nobody that is allowed, whoever
- * made it takes it away (as the inventory's project counts, and not the annotation's).
+ * made it takes it away (as the inventory's project counts, and not the annotation's). The status is no authority: an
+ * account that it names must be allowed too; else the operator acts as itself, on nothing but what is marked as the tenant's.
  */
 export function deletingIdentity(tenant: Tenant, annotations: Annotations, settings: Settings): string | undefined {
   const chosen = chosenIdentity(tenant.namespace, annotations, settings);
-  return (chosen.ok ? chosen.actAs : undefined) ?? tenant.status.impersonatedServiceAccount;
+  if (chosen.ok && chosen.actAs !== undefined) return chosen.actAs;
+  const last = tenant.status.impersonatedServiceAccount;
+  return last !== undefined && isAllowed(last, tenant.namespace, settings) ? last : undefined;
 }

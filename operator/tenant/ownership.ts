@@ -1,9 +1,11 @@
 import { ownerText } from './names.ts';
-import type { Owner } from './types.ts';
+import type { InventoryEntry, ObservedAccount, ObservedService, Owner } from './types.ts';
 
 /**
- * Whose something in Google Cloud is. An owner's marks beat everything; without marks only consent given on the Google
- * Cloud side lets a namespace use or adopt what exists already (rules 2 and 3 of the contract).
+ * Whose something in Google Cloud is (rules 2 and 3 of the contract). An owner's marks beat consent. What a tenant may
+ * treat as its own needs both sides: the marks in Google Cloud, and either this tenant's inventory or somebody who asks
+ * for adoption. Marks and descriptions can be written by whoever may create resources in the project; they prove nothing
+ * alone.
  */
 
 const LABELS = {
@@ -11,19 +13,47 @@ const LABELS = {
   namespace: 'ai-tenant-owner-namespace',
   name: 'ai-tenant-owner-name',
 } as const;
-const OWNER_WORD = 'ai-tenant-owner=';
-const CONSENT_NAMESPACE = 'ai-tenant-namespace';
-const CONSENT_CLUSTER = 'ai-tenant-cluster';
+const OWNER = 'ai-tenant-owner';
+export const CONSENT = {
+  namespace: 'ai-tenant-namespace',
+  cluster: 'ai-tenant-cluster',
+  uid: 'ai-tenant-namespace-uid',
+} as const;
+/** The annotation by which an AiTenant asks for what already exists. */
+export const ADOPT = 'ai-platform.dev/adopt';
 /** IAM v1: a service account's description holds at most 256 bytes. */
-const DESCRIPTION_BYTES = 256;
+export const DESCRIPTION_BYTES = 256;
 
-export type Claim = 'ours' | 'theirs' | 'consented' | 'unclaimed';
+export type Claim =
+  /** Marked as this tenant's, and known to its inventory or asked for. */
+  | 'ours'
+  /** Marked as this tenant's in full, but unknown to its inventory, and nobody asks for it. */
+  | 'unknown'
+  /** Some of the owner labels are missing, the others are this tenant's; its inventory does not name the service. */
+  | 'partial'
+  /** Marked as another owner's. */
+  | 'theirs'
+  /** Unmarked; Google Cloud's side consents and the AiTenant asks for it. */
+  | 'consented'
+  /** Unmarked; Google Cloud's side consents, the AiTenant does not ask. */
+  | 'unasked'
+  | 'unclaimed';
 
 export interface ClaimRules {
   owner: Owner;
   policy: 'labelled' | 'any';
+  /** What this tenant's status says is or may be its own. */
+  inventory: InventoryEntry[];
   /** The cluster's name is not known (`plan` without `--cluster-id`): consent for one cluster counts for any. */
   anyCluster?: boolean;
+  /** The UID of the tenant's Namespace; undefined: not known. */
+  namespaceUid?: string;
+  /** The AiTenant asks for the adoption of what already exists. */
+  adopt?: boolean;
+  /** Full marks are enough although the inventory is lost: `--restore`, and every deletion. */
+  restore?: boolean;
+  /** `--consent-uid`: printed commands name the Namespace's UID too. */
+  consentUid?: boolean;
 }
 
 // ----------------------------------------------------------------------------------------------- labels (services)
@@ -47,15 +77,17 @@ export function labelledOwner(labels: Record<string, string>): string | undefine
   return marks.every(mark => mark === undefined) ? undefined : marks.map(mark => mark ?? '?').join('/');
 }
 
-export function claimByLabels(labels: Record<string, string>, rules: ClaimRules): Claim {
-  if (labelledOwner(labels) !== undefined) {
-    // A mark that somebody took off does not make it another's: the ones that are left decide.
-    const fits = (Object.keys(LABELS) as (keyof typeof LABELS)[]).every(
-      key => labels[LABELS[key]] === undefined || labels[LABELS[key]] === rules.owner[key],
-    );
-    return fits ? 'ours' : 'theirs';
-  }
-  return consents(labels[CONSENT_NAMESPACE], labels[CONSENT_CLUSTER], rules) ? 'consented' : 'unclaimed';
+export function claimService({ name, labels }: Pick<ObservedService, 'name' | 'labels'>, rules: ClaimRules): Claim {
+  const known = rules.inventory.some(entry => entry.type === 'Service' && entry.name === name);
+  const marks = (Object.keys(LABELS) as (keyof typeof LABELS)[]).map(key => ({
+    found: labels[LABELS[key]],
+    own: rules.owner[key],
+  }));
+  if (marks.some(({ found, own }) => found !== undefined && found !== own)) return 'theirs';
+  const count = marks.filter(({ found }) => found !== undefined).length;
+  if (count === marks.length) return claimByFullMarks(known, rules);
+  if (count > 0) return known ? 'ours' : 'partial';
+  return claimByConsent(labelledConsent(labels), rules);
 }
 
 /** The cluster that these marks name for the same namespace and name: what `plan` goes by where it is not told its own. */
@@ -69,75 +101,99 @@ export function markedCluster(
   return namespace === owner.namespace && name === owner.name ? cluster : undefined;
 }
 
-/** Whether a secret's labels let this namespace use it. */
-export function secretConsent(labels: Record<string, string>, rules: ClaimRules): boolean {
-  return consents(labels[CONSENT_NAMESPACE], labels[CONSENT_CLUSTER], rules);
-}
-
-function consents(namespace: string | undefined, cluster: string | undefined, rules: ClaimRules): boolean {
-  if (rules.policy === 'any') return true;
-  if (namespace !== rules.owner.namespace) return false;
-  return cluster === undefined || cluster === rules.owner.cluster || rules.anyCluster === true;
-}
-
 // ------------------------------------------------------------------------------------------- description (accounts)
 
-const words = (description: string): string[] => description.split(/\s+/).filter(word => word !== '');
-
-const wordValue = (description: string, key: string): string | undefined =>
-  words(description)
-    .find(word => word.startsWith(`${key}=`))
-    ?.slice(key.length + 1);
-
-export function describedOwner(description: string): string | undefined {
-  return words(description)
-    .find(word => word.startsWith(OWNER_WORD))
-    ?.slice(OWNER_WORD.length);
+/**
+ * What a description says of `key`: `[key=value]`, or `key=value` (until 1.0), as a word of its own between plain spaces
+ * or at an end. Words that contradict each other are joined, so that they fit nobody.
+ */
+function described(description: string, key: string): string | undefined {
+  const values = description.split(' ').flatMap(word => {
+    if (word.startsWith(`[${key}=`) && word.endsWith(']')) return word.slice(key.length + 2, -1);
+    return word.startsWith(`${key}=`) ? word.slice(key.length + 1) : [];
+  });
+  return values.length === 0 ? undefined : [...new Set(values)].join('|');
 }
 
-export function claimByDescription(description: string, rules: ClaimRules): Claim {
+/** The description without the words of these keys, and without the plain spaces before each. */
+function withoutWords(description: string, keys: readonly string[]): string {
+  const any = keys.join('|');
+  const word = new RegExp(`(^| +)(?:(?:${any})=[^ ]*|\\[(?:${any})=[^ ]*\\])(?= |$)`, 'g');
+  return description.replace(word, '').replace(/^ +/, '');
+}
+
+export const describedOwner = (description: string): string | undefined => described(description, OWNER);
+
+export function claimAccount(
+  { description, uniqueId }: Pick<ObservedAccount, 'description' | 'uniqueId'>,
+  rules: ClaimRules,
+): Claim {
   const owner = describedOwner(description);
-  if (owner !== undefined) {
-    return owner === ownerText(rules.owner) ? 'ours' : 'theirs';
-  }
-  const namespace = wordValue(description, CONSENT_NAMESPACE);
-  return consents(namespace, wordValue(description, CONSENT_CLUSTER), rules) ? 'consented' : 'unclaimed';
+  if (owner === undefined) return claimByConsent(describedConsent(description), rules);
+  if (owner !== ownerText(rules.owner)) return 'theirs';
+  // Without an identity on record: of a call that made it, whose answer never came.
+  const known = rules.inventory.some(
+    entry => entry.type === 'ServiceAccount' && (entry.uniqueId === undefined || entry.uniqueId === uniqueId),
+  );
+  return claimByFullMarks(known, rules);
 }
 
-/** The description with the owner's word beside what stands there; undefined if there is no room for it. */
+/**
+ * The description with the owner's word beside what stands there. Where that needs the room, the words of consent go:
+ * they have served. Undefined: there is no room (256 bytes) for the word.
+ */
 export function markDescription(description: string, owner: Owner): string | undefined {
-  const marked = [description.trimEnd(), `${OWNER_WORD}${ownerText(owner)}`].filter(text => text !== '').join(' ');
-  return Buffer.byteLength(marked) <= DESCRIPTION_BYTES ? marked : undefined;
+  const marked = [description, withoutConsent(description)].map(text =>
+    [text.replace(/ +$/, ''), `${OWNER}=${ownerText(owner)}`].filter(part => part !== '').join(' '),
+  );
+  return marked.find(text => Buffer.byteLength(text) <= DESCRIPTION_BYTES);
 }
 
-export function unmarkDescription(description: string): string {
-  return description.replace(new RegExp(`(^|\\s+)${OWNER_WORD}\\S*`, 'g'), '').trimStart();
+export const unmarkDescription = (description: string): string => withoutWords(description, [OWNER]);
+
+export const withoutConsent = (description: string): string => withoutWords(description, Object.values(CONSENT));
+
+// --------------------------------------------------------------------------------------------------------- consent
+
+/** Whom something in Google Cloud names, by its labels or the words of its description. */
+export type ConsentMarks = Partial<Record<keyof typeof CONSENT, string>>;
+
+const consentMarks = (value: (key: string) => string | undefined): ConsentMarks => ({
+  namespace: value(CONSENT.namespace),
+  cluster: value(CONSENT.cluster),
+  uid: value(CONSENT.uid),
+});
+
+export const labelledConsent = (labels: Record<string, string>): ConsentMarks => consentMarks(key => labels[key]);
+
+export const describedConsent = (description: string): ConsentMarks => consentMarks(key => described(description, key));
+
+/** Whether the marks name this tenant's Namespace, or what keeps them from it. */
+export type Consent = 'given' | 'none' | 'otherNamespace' | 'otherCluster' | 'otherUid';
+
+export function consentOf({ namespace, cluster, uid }: ConsentMarks, rules: ClaimRules): Consent {
+  if (rules.policy === 'any') return 'given';
+  if (namespace === undefined) return 'none';
+  if (namespace !== rules.owner.namespace) return 'otherNamespace';
+  if (cluster !== undefined && cluster !== rules.owner.cluster && !rules.anyCluster) return 'otherCluster';
+  const unknown = rules.namespaceUid === undefined && rules.anyCluster === true;
+  return uid === undefined || uid === rules.namespaceUid || unknown ? 'given' : 'otherUid';
 }
 
-// ------------------------------------------------------------------------------------------ how consent is given
+/**
+ * Whether a secret's labels let this namespace use it. A UID that does not fit refuses a new grant only: `standing`, the
+ * grant exists already, and a Namespace that was restored from a backup has another UID.
+ */
+export function secretConsent(labels: Record<string, string>, rules: ClaimRules, standing: boolean): boolean {
+  const consent = consentOf(labelledConsent(labels), rules);
+  return consent === 'given' || (standing && consent === 'otherUid');
+}
 
-/** Commands for whoever administers the project. None of them makes a revision. */
-export const consentCommand = {
-  secret: (project: string, id: string, owner: Owner): string =>
-    `gcloud secrets update ${id} --project=${project} --update-labels=${CONSENT_NAMESPACE}=${owner.namespace}`,
+function claimByFullMarks(known: boolean, rules: ClaimRules): Claim {
+  return known || rules.restore || rules.adopt || rules.policy === 'any' ? 'ours' : 'unknown';
+}
 
-  account: (project: string, email: string, description: string, owner: Owner): string => {
-    const described = [description.trim(), `${CONSENT_NAMESPACE}=${owner.namespace}`]
-      .filter(text => text !== '')
-      .join(' ');
-    return `gcloud iam service-accounts update ${email} --project=${project} --description=${shellQuoted(described)}`;
-  },
-
-  /** `gcloud run services update --update-labels` labels the template too, which makes a revision; the API call does not. */
-  service: (name: string, labels: Record<string, string>, owner: Owner): string => {
-    const body = JSON.stringify({ labels: { ...labels, [CONSENT_NAMESPACE]: owner.namespace } });
-    return (
-      `curl -X PATCH -H "Authorization: Bearer $(gcloud auth print-access-token)" -H 'Content-Type: application/json' ` +
-      `'https://run.googleapis.com/v2/${name}?updateMask=labels' -d ${shellQuoted(body)}`
-    );
-  },
-};
-
-function shellQuoted(text: string): string {
-  return `'${text.replaceAll("'", "'\\''")}'`;
+function claimByConsent(marks: ConsentMarks, rules: ClaimRules): Claim {
+  if (consentOf(marks, rules) !== 'given') return 'unclaimed';
+  return rules.adopt || rules.policy === 'any' ? 'consented' : 'unasked';
 }

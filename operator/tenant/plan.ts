@@ -1,11 +1,12 @@
-import type { Context } from './context.ts';
+import { adoptedContent } from './adopted.ts';
+import { type Context, emptyPart, type Part } from './context.ts';
 import { absenceCounts, entryKey } from './inventory.ts';
 import { part, serviceName } from './names.ts';
-import { claimByLabels } from './ownership.ts';
+import { ADOPT, type ClaimRules, claimService } from './ownership.ts';
 import { type AccessPart, planAccess, recordedIdentities, type SecretUse } from './planAccess.ts';
-import { planAccount } from './planAccount.ts';
+import { type AccountPart, planAccount } from './planAccount.ts';
 import type { Refusals } from './planInvokers.ts';
-import { mayRead, planServices } from './planService.ts';
+import { mayRead, planServices, type ServicesPart } from './planService.ts';
 import { deletedMember } from './policy.ts';
 import type { Desired, InventoryEntry, KeyStatus, Observed, Plan, Policy, Settings, Tenant } from './types.ts';
 
@@ -49,6 +50,21 @@ export interface TenantPlan extends Plan {
   versions: Map<string, string>;
   /** By key: its secret as Google Cloud answers it. */
   secrets: Map<string, string>;
+  /** What the services that this plan takes over hold that nobody named: for an event, and for `plan`. */
+  adopted: string[];
+}
+
+/** Whose things the tenant may treat as its own. */
+export function claimRules(tenant: Tenant, desired: Desired, settings: Settings): ClaimRules {
+  return {
+    owner: desired.owner,
+    policy: settings.claimPolicy,
+    inventory: tenant.status.inventory,
+    namespaceUid: desired.namespaceUid,
+    adopt: tenant.annotations[ADOPT] === 'true',
+    restore: settings.restore,
+    consentUid: settings.consentUid,
+  };
 }
 
 /** What brings Google Cloud to the desired state, in order; and what stands in the way. Pure. */
@@ -66,7 +82,7 @@ export function plan(
     desired,
     status,
     settings,
-    rules: { owner: desired.owner, policy: settings.claimPolicy, anyCluster: options.anyCluster },
+    rules: { ...claimRules(tenant, desired, settings), anyCluster: options.anyCluster },
     now,
     generation: tenant.generation,
     refused: options.refused ?? new Map(),
@@ -81,14 +97,17 @@ export function plan(
     const mayServe = observed.services.some(({ name, service }) => {
       if (service.state === 'failed') return false;
       if (service.state === 'absent') return madeJustNow.some(entry => entry.name === name);
-      if (claimByLabels(service.value.labels, ctx.rules) === 'theirs') return false;
+      if (claimService(service.value, ctx.rules) === 'theirs') return false;
       return mayRead(service.value, part(secret, 'secrets'));
     });
     if (mayServe) return 'used';
     return observed.services.some(({ service }) => service.state === 'failed') ? 'unknown' : 'unused';
   };
-  const access = planAccess(ctx, account, observed, held(['SecretAccess']), inUse);
-  const services = planServices(ctx, access, observed, held(['Service', 'Invoker', 'Variable']));
+  const grants = held(['SecretAccess']);
+  const ofServices = held(['Service', 'Invoker', 'Variable']);
+  const keys = planAccess(ctx, account, observed, grants, inUse);
+  const access = account.contained ? { ...keys, ...onlyClosing(keys, grants) } : keys;
+  const services = plannedServices(ctx, account, access, observed, ofServices);
   return withinBounds(status, {
     // Closing access and taking grants away come first: nothing that may fail should keep them waiting.
     steps: [...account.steps, ...access.steps, ...services.steps],
@@ -99,6 +118,7 @@ export function plan(
     notes: [...access.notes, ...services.notes],
     keys: access.keys,
     versions: access.versions,
+    adopted: adoptedContent(ctx, observed),
     secrets: new Map(
       observed.keys.flatMap(({ name, secret }) => (secret.state === 'present' ? [[name, secret.value.name]] : [])),
     ),
@@ -121,6 +141,32 @@ function withinBounds(status: Tenant['status'], plan: TenantPlan): TenantPlan {
     steps: plan.steps.filter(({ closes, verb }) => closes || verb === 'Revoke' || verb === 'Delete'),
     inventory: plan.inventory.filter(entry => recorded.has(entryKey(entry))),
     waiting: [...plan.waiting, { aspect: 'Service', message, retryAfterMs: 30_000 }],
+  };
+}
+
+/**
+ * No service is touched, not even closed, while the account of the tenant's name is another owner's: by its name the
+ * service is that owner's too. Of a contained tenant's services only access is closed.
+ */
+function plannedServices(
+  ctx: Context,
+  account: AccountPart,
+  access: AccessPart,
+  observed: Observed,
+  held: InventoryEntry[],
+): ServicesPart {
+  if (account.foreign) return { ...emptyPart(), entries: held, notes: [] };
+  const planned = planServices(ctx, access, observed, held);
+  if (!account.contained) return planned;
+  return { ...planned, ...onlyClosing(planned, held), recheckAfterMs: undefined };
+}
+
+/** The part without the steps that create, change or delete, and with nothing on record that these would have made. */
+function onlyClosing(part: Part, held: InventoryEntry[]): Pick<Part, 'steps' | 'entries'> {
+  const planned = new Set(part.entries.map(entryKey));
+  return {
+    steps: part.steps.filter(({ closes }) => closes),
+    entries: held.filter(entry => planned.has(entryKey(entry))),
   };
 }
 

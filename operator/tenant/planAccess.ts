@@ -1,12 +1,13 @@
+import { askForForeignSecret, askForSecret } from './consent.ts';
 import { type Context, emptyPart, type Part, readBlocker, step } from './context.ts';
 import { absenceCounts, iso } from './inventory.ts';
 import { resolveVersion } from './keyVersion.ts';
 import { part, secretName } from './names.ts';
-import { claimByLabels, consentCommand, secretConsent } from './ownership.ts';
+import { claimService, secretConsent } from './ownership.ts';
 import type { AccountPart } from './planAccount.ts';
 import { accountMember, deletedMember, editPolicy, hasMember, SECRET_ACCESSOR } from './policy.ts';
 import { pinnedVersions, type WantedVariable } from './template.ts';
-import type { DesiredKey, InventoryEntry, KeyStatus, Observed, ObservedKey, Policy, Step } from './types.ts';
+import type { DesiredKey, InventoryEntry, KeyStatus, Observed, ObservedKey, Policy, Read, Step } from './types.ts';
 
 /** Whether a revision that serves may still read a secret; `unknown`: a service that may could not be read. */
 export type SecretUse = 'used' | 'unused' | 'unknown';
@@ -34,7 +35,7 @@ export function planAccess(
   const out: AccessPart = {
     ...emptyPart(),
     variables: [],
-    holdTemplate: account.state === 'blocked',
+    holdTemplate: account.state === 'blocked' || account.contained,
     needs: [...account.needs],
     keys: [],
     versions: new Map(),
@@ -46,7 +47,7 @@ export function planAccess(
     const live = seen?.secret.state === 'present' ? liveKey(ctx, key, seen, recorded, observed) : recorded;
     const granted = planKey(ctx, account, key, seen, held, wanted, out);
     out.keys.push({ ...live, name: key.name, granted });
-    planVersion(ctx, key, seen, live, out);
+    planVersion(ctx, account, key, seen, live, out);
   }
   planFormer(ctx, account, observed, held, wanted, inUse, out);
   return out;
@@ -74,6 +75,12 @@ function planKey(
   const asked = key.secret ?? '';
   const id = part(asked, 'secrets');
   const secretProject = part(asked, 'projects') || project;
+  const { member, stands } = standingGrant(ctx, account, seen);
+  const consented = seen?.secret.state === 'present' && secretConsent(seen.secret.value.labels, ctx.rules, stands);
+  if (secretProject !== project && seen && !consented && !isUnread(seen.secret)) {
+    const message = `Key ${key.name}: ${askForForeignSecret(secretProject, id, ctx.rules)}`;
+    return hold({ aspect: 'SecretAccess', reason: 'SecretNotAllowed', message }, true);
+  }
   if (!seen || seen.secret.state === 'failed') {
     const failure =
       seen?.secret.state === 'failed' ? seen.secret.failure : { kind: 'Transient' as const, message: 'not read' };
@@ -86,19 +93,9 @@ function planKey(
     return hold({ aspect: 'SecretAccess', reason: 'DependencyNotFound', message }, false);
   }
   const secret = seen.secret.value;
-  const consented = secretConsent(secret.labels, ctx.rules);
   if (!consented) {
-    hold(
-      {
-        aspect: 'SecretAccess',
-        reason: 'SecretNotAllowed',
-        message:
-          `Key ${key.name}: secret ${id} does not let namespace ${owner.namespace} use it. Whoever owns the secret allows it with: ` +
-          consentCommand.secret(secretProject, id, owner),
-      },
-      true,
-    );
-    return false;
+    const message = `Key ${key.name}: ${askForSecret({ project: secretProject, id, labels: secret.labels }, ctx.rules)}`;
+    return hold({ aspect: 'SecretAccess', reason: 'SecretNotAllowed', message }, true);
   }
   const repeated = wanted.has(secret.name);
   wanted.add(secret.name);
@@ -113,8 +110,6 @@ function planKey(
     return hold(readBlocker('SecretAccess', `the IAM policy of secret ${id}`, failure), false, unread && before);
   }
   const policy = seen.policy.value;
-  const member = accountMember(ours.email);
-  const stands = hasMember(policy, SECRET_ACCESSOR, member);
   if (account.state === 'blocked') {
     if (entry && !repeated) out.entries.push(entry);
     return stands;
@@ -169,7 +164,8 @@ function liveKey(
     return full === key.secret || full === name || (sameId && seen.alsoIn?.includes(part(reference, 'projects')));
   };
   const serving = observed.services.flatMap(({ service }) => {
-    if (service.state !== 'present' || claimByLabels(service.value.labels, ctx.rules) === 'theirs') return [];
+    if (service.state !== 'present' || !['ours', 'consented'].includes(claimService(service.value, ctx.rules)))
+      return [];
     const { latestReadyRevision, latestCreatedRevision, reconciling, terminal, template } = service.value;
     const settled = !reconciling && terminal.state === 'SUCCEEDED';
     const isLive = settled && latestReadyRevision !== '' && latestReadyRevision === latestCreatedRevision;
@@ -184,10 +180,25 @@ function liveKey(
   return { granted: false, ...recorded, name: key.name, version: String(highest), secret: name };
 }
 
+/** Whether the tenant's account, if it is ours, is a member already. */
+function standingGrant(ctx: Context, account: AccountPart, seen: ObservedKey | undefined) {
+  const member = accountMember(ctx.desired.account.email);
+  const policy = seen?.policy?.state === 'present' ? seen.policy.value : undefined;
+  return {
+    member,
+    stands: policy !== undefined && hasMember(policy, SECRET_ACCESSOR, member) && account.state !== 'pending',
+  };
+}
+
+/** The read failed for a reason that says nothing about the secret; `Invalid` is the operator's own refusal to ask. */
+const isUnread = (read: Read<unknown>): boolean =>
+  read.state === 'failed' && ['Transient', 'Conflict', 'QuotaExceeded', 'Invalid'].includes(read.failure.kind);
+
 const grantId = (secret: string): string => `grant:${secret}`;
 
 function planVersion(
   ctx: Context,
+  account: AccountPart,
   key: DesiredKey,
   seen: ObservedKey | undefined,
   live: KeyStatus | undefined,
@@ -196,7 +207,7 @@ function planVersion(
   if (
     key.env === undefined ||
     seen?.secret.state !== 'present' ||
-    !secretConsent(seen.secret.value.labels, ctx.rules)
+    !secretConsent(seen.secret.value.labels, ctx.rules, standingGrant(ctx, account, seen).stands)
   ) {
     return;
   }
@@ -267,7 +278,8 @@ function planFormer(
       continue;
     }
     out.entries.push(entry);
-    const use = consentLost ? 'unused' : inUse(entry.name);
+    // A contained tenant's template cannot change, so nothing is waited for.
+    const use = consentLost || account.contained ? 'unused' : inUse(entry.name);
     if (use === 'used') {
       const message = `The grant on ${entry.name} has left the spec and stays until no revision that reads it serves.`;
       out.waiting.push({ aspect: 'SecretAccess', message, retryAfterMs: 2_000 });
@@ -303,6 +315,7 @@ export function revokeStep(
   });
   revoke.closes = true;
   revoke.changes = [{ field: SECRET_ACCESSOR, from: accountMember(email), to: undefined }];
+  revoke.closes = true;
   if (!hasMember(edited, SECRET_ACCESSOR, accountMember(email))) revoke.removes = [`SecretAccess ${entry.name} `];
   return revoke;
 }

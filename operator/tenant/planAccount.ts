@@ -1,12 +1,17 @@
+import { accountConflict } from './consent.ts';
 import { type Context, emptyPart, type Part, readBlocker, step } from './context.ts';
 import { absenceCounts, age, entryKey, iso } from './inventory.ts';
 import { ownerText } from './names.ts';
-import { claimByDescription, consentCommand, describedOwner, markDescription } from './ownership.ts';
-import type { InventoryEntry, ObservedAccount, Read } from './types.ts';
+import { claimAccount, markDescription } from './ownership.ts';
+import type { Blocker, InventoryEntry, ObservedAccount, Read } from './types.ts';
 
 export interface AccountPart extends Part {
   /** `ours`: grants may be made and removed. `pending`: it will be, by this plan's steps. */
   state: 'ours' | 'pending' | 'blocked';
+  /** It carries another owner's mark: no service of the tenant's name is touched. */
+  foreign: boolean;
+  /** It is disabled: containment. Nothing is created, enabled or changed; what only removes or closes goes on. */
+  contained: boolean;
   /** The identity that is there now. */
   uniqueId?: string;
   /** Ids of the steps that later ones depend on. */
@@ -16,7 +21,7 @@ export interface AccountPart extends Part {
 /** A new account may answer 404 for up to a minute. */
 const VISIBLE_MS = 60_000;
 
-/** The tenant's service account: made, marked as ours, kept enabled. */
+/** The tenant's service account: made and marked as ours. One that somebody disabled is left disabled. */
 export function planAccount(ctx: Context, read: Read<ObservedAccount>, held: InventoryEntry[]): AccountPart {
   const { account, owner, project } = ctx.desired;
   const target = `service account ${account.email}`;
@@ -25,6 +30,8 @@ export function planAccount(ctx: Context, read: Read<ObservedAccount>, held: Inv
     entries: held,
     ...part,
     state: 'blocked',
+    foreign: false,
+    contained: false,
     needs: [],
   });
   const conflict = (message: string) =>
@@ -61,31 +68,17 @@ export function planAccount(ctx: Context, read: Read<ObservedAccount>, held: Inv
       steps: [create],
       entries: [...held.filter(other => other.uniqueId !== undefined), entry],
       state: 'pending',
+      foreign: false,
+      contained: false,
       needs: [create.id],
     };
   }
 
   const found = read.value;
-  const claim = claimByDescription(found.description, ctx.rules);
-  if (claim === 'theirs') {
-    return conflict(
-      `Service account ${account.email} belongs to ${describedOwner(found.description)} (cluster/namespace/name), not to ${ownerText(owner)}. ` +
-        'Rename this tenant, or delete the other one with the annotation ai-platform.dev/deletion-policy=abandon.',
-    );
-  }
-  if (claim === 'unclaimed') {
-    return conflict(
-      `Service account ${account.email} exists already and does not name namespace ${owner.namespace}. To let this tenant adopt it: ` +
-        consentCommand.account(project, account.email, found.description, owner),
-    );
-  }
-  const part: AccountPart = {
-    ...emptyPart(),
-    entries: identified(held, account.name, found.uniqueId, ctx.now),
-    state: 'ours',
-    uniqueId: found.uniqueId,
-    needs: [],
-  };
+  const claim = claimAccount(found, ctx.rules);
+  const refused = accountConflict(found, claim, project, ctx.rules);
+  if (refused !== undefined) return { ...conflict(refused), foreign: claim === 'theirs' };
+  const contained: AccountPart = { ...blocked({ blockers: [containment(found, project)] }), contained: true };
   if (claim === 'consented') {
     const description = markDescription(found.description, owner);
     if (description === undefined) {
@@ -93,24 +86,40 @@ export function planAccount(ctx: Context, read: Read<ObservedAccount>, held: Inv
         `The description of service account ${account.email} has no room (256 bytes) for the owner's mark: shorten it.`,
       );
     }
+    if (found.disabled) return contained;
     const adopt = step('account', 'ServiceAccount', 'Adopt', target, {
       kind: 'updateAccount',
       name: found.name,
       description,
     });
     adopt.changes = [{ field: 'description', from: found.description, to: description }];
-    part.steps.push(adopt);
+    return { ...ours(ctx, found, held), steps: [adopt], state: 'pending', needs: [adopt.id] };
   }
-  if (found.disabled) {
-    const enable = step('account:enable', 'ServiceAccount', 'Update', target, {
-      kind: 'enableAccount',
-      name: found.name,
-    });
-    enable.changes = [{ field: 'disabled', from: 'true', to: 'false' }];
-    enable.drift = ctx.settled;
-    part.steps.push(enable);
-  }
-  return { ...part, state: part.steps.length > 0 ? 'pending' : 'ours', needs: part.steps.map(({ id }) => id) };
+  if (!found.disabled) return ours(ctx, found, held);
+  return { ...ours(ctx, found, held), blockers: contained.blockers, contained: true };
+}
+
+function ours(ctx: Context, found: ObservedAccount, held: InventoryEntry[]): AccountPart {
+  return {
+    ...emptyPart(),
+    entries: identified(held, ctx.desired.account.name, found.uniqueId, ctx.now),
+    state: 'ours',
+    foreign: false,
+    contained: false,
+    uniqueId: found.uniqueId,
+    needs: [],
+  };
+}
+
+function containment(found: ObservedAccount, project: string): Blocker {
+  return {
+    aspect: 'ServiceAccount',
+    reason: 'Held',
+    message:
+      `Service account ${found.email} is disabled, which counts as containment: nothing of this tenant is created, enabled or changed ` +
+      'until it is enabled again; grants that have left the spec or lost consent are still removed, and access is still closed. ' +
+      `To end it: gcloud iam service-accounts enable ${found.email} --project=${project}`,
+  };
 }
 
 function waitUntilVisible(held: InventoryEntry[], email: string): AccountPart {
@@ -120,6 +129,8 @@ function waitUntilVisible(held: InventoryEntry[], email: string): AccountPart {
     waiting: [{ aspect: 'ServiceAccount', message, retryAfterMs: 1_000 }],
     entries: held,
     state: 'blocked',
+    foreign: false,
+    contained: false,
     needs: [],
   };
 }

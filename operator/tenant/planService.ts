@@ -7,10 +7,11 @@ import {
   settingsFromRecord,
   withoutGooglesKeys,
 } from './carryOver.ts';
+import { serviceConflict } from './consent.ts';
 import { type Context, emptyPart, type Part, PROPAGATION_MS, readBlocker, step } from './context.ts';
 import { absenceCounts, age, entryKey, iso } from './inventory.ts';
-import { ownerText, part, serviceName } from './names.ts';
-import { claimByLabels, consentCommand, labelledOwner, ownerLabels } from './ownership.ts';
+import { part, serviceName } from './names.ts';
+import { claimService, labelledOwner, ownerLabels } from './ownership.ts';
 import type { AccessPart } from './planAccess.ts';
 import { type InvokersPart, planInvokers } from './planInvokers.ts';
 import type { PolicyAddition } from './policy.ts';
@@ -527,30 +528,17 @@ function failedRevision(ctx: Context, found: ObservedService): { blocker: Blocke
 
 // ------------------------------------------------------------------------------------------------------- ownership
 
-const claimOf = (ctx: Context, found: ObservedService) => claimByLabels(found.labels, ctx.rules);
+const claimOf = (ctx: Context, found: ObservedService) => claimService(found, ctx.rules);
 
 function conflictOf(ctx: Context, found: ObservedService): string | undefined {
   const claim = claimOf(ctx, found);
-  const { owner } = ctx.desired;
-  if (claim === 'theirs') {
-    return (
-      `${capital(targetOf(found.name))} belongs to ${labelledOwner(found.labels)} (cluster/namespace/name), not to ${ownerText(owner)}. ` +
-      'Rename this tenant, or delete the other one with the annotation ai-platform.dev/deletion-policy=abandon.'
-    );
-  }
-  if (found.labels['managed-by-cnrm'] === 'true') {
+  if (claim !== 'theirs' && found.labels['managed-by-cnrm'] === 'true') {
     return (
       `${capital(targetOf(found.name))} is managed by Config Connector (label managed-by-cnrm=true). Abandon it there first ` +
       '(cnrm.cloud.google.com/deletion-policy=abandon, delete the RunService), then take the label off.'
     );
   }
-  if (claim === 'unclaimed') {
-    return (
-      `${capital(targetOf(found.name))} exists already and does not name namespace ${owner.namespace}. To let this tenant adopt it ` +
-      `(makes no revision): ${consentCommand.service(found.name, found.labels, owner)}`
-    );
-  }
-  return undefined;
+  return serviceConflict(found, claim, ctx.rules);
 }
 
 // --------------------------------------------------------------------------------------------------------- helpers

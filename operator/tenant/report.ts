@@ -45,6 +45,7 @@ export interface Report {
 /** The worse comes first: it is what Ready tells. */
 const SEVERITY: readonly Reason[] = [
   'ManagementConflict',
+  'Held',
   'SecretNotAllowed',
   'InvalidSpec',
   'PermissionDenied',
@@ -54,7 +55,7 @@ const SEVERITY: readonly Reason[] = [
   'DependencyNotReady',
   'Updating',
 ];
-const STALLED: readonly string[] = ['SecretNotAllowed', 'ManagementConflict', 'InvalidSpec'] satisfies Reason[];
+const STALLED: readonly string[] = ['SecretNotAllowed', 'ManagementConflict', 'InvalidSpec', 'Held'] satisfies Reason[];
 
 const ASPECTS: { aspect: Aspect; type: ConditionType; fine: string }[] = [
   { aspect: 'ServiceAccount', type: 'ServiceAccountReady', fine: 'The service account exists and is ours.' },
@@ -208,11 +209,8 @@ function keyStatus(
   serving: boolean,
 ): KeyStatus {
   const spec = desired.keys.find(({ name }) => name === key.name);
-  const granted =
-    key.granted ||
-    (outcomes ?? []).some(
-      ({ step, result }) => result === 'done' && step.verb === 'Grant' && grants(step, plan, key.name),
-    );
+  const last = (outcomes ?? []).findLast(({ step, result }) => result === 'done' && grants(step, plan, key.name));
+  const granted = last ? last.step.verb === 'Grant' : key.granted;
   const now = plan.versions.get(key.name);
   if (!serving || now === undefined) return { ...key, granted };
   const secret = plan.secrets.get(key.name);
@@ -324,7 +322,7 @@ export function suspended(tenant: Tenant, now: number): Report {
   const resume = `kubectl patch aitenant ${tenant.name} -n ${tenant.namespace} --type=merge -p '{"spec":{"suspend":false}}'`;
   const message =
     tenant.deletionTimestamp === undefined
-      ? `Suspended: nothing in Google Cloud is touched. Resume: ${resume}`
+      ? `Suspended: the spec is not followed; only grants whose secret has lost its consent are removed. Resume: ${resume}`
       : `The deletion waits: this tenant is suspended. Resume, and it is deleted: ${resume}`;
   return {
     status: whole(tenant, condition(tenant, 'Ready', before, 'Suspended', message, now), now),

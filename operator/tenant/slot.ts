@@ -7,8 +7,9 @@ import type { Desired, Tenant } from './types.ts';
 const LEAST_MS = 1_000;
 
 /** Stands for a desired state, in the status of a tenant for which Google Cloud was seen to match it. */
+// A Namespace's UID says who may use what, and nothing about what is wanted.
 export function fingerprint(desired: Desired): string {
-  return hash('sha256', JSON.stringify(desired), 'base64url').slice(0, 22);
+  return hash('sha256', JSON.stringify({ ...desired, namespaceUid: undefined }), 'base64url').slice(0, 22);
 }
 
 /** Whether the status says, of this very generation and desired state, that nothing was left to do. */

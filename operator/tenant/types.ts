@@ -162,6 +162,12 @@ export interface Settings {
   impersonationAccounts?: string[];
   defaultImage: string;
   claimPolicy: 'labelled' | 'any';
+  /** `--require-impersonation`: a Namespace that names nobody to act as is refused. */
+  requireImpersonation?: boolean;
+  /** `--restore`: full owner marks are enough although the inventory is lost. */
+  restore?: boolean;
+  /** `--consent-uid`: printed commands name the Namespace's UID too. */
+  consentUid?: boolean;
   clusterId: string;
   regionMoveGraceMs: number;
   syncIntervalMs: number;
@@ -185,6 +191,8 @@ export interface DesiredKey extends Omit<KeySpec, 'secretRef'> {
 export interface Desired {
   owner: Owner;
   project: string;
+  /** The UID of the tenant's Namespace, as consent may name it; absent: not known. */
+  namespaceUid?: string;
   /** The service account to act as; absent: the operator itself. */
   actAs?: string;
   account: { id: string; email: string; name: string; displayName: string };
@@ -334,7 +342,6 @@ export type Call =
       description: string;
     }
   | { kind: 'updateAccount'; name: string; description: string }
-  | { kind: 'enableAccount'; name: string }
   /** `name` by unique id, so that a successor of the same e-mail is never hit. */
   | { kind: 'deleteAccount'; name: string }
   | { kind: 'setSecretPolicy'; secret: string; policy: Policy }

@@ -54,6 +54,14 @@ async function snapshot() {
 
 /** Gives consent, one aspect after the other, with the very commands that the conditions print. */
 async function giveConsent(): Promise<void> {
+  await world.annotate('tenant-a', { 'ai-platform.dev/adopt': 'true' });
+  await until(
+    async () => {
+      const { conditions = [] } = (await world.tenant('tenant-a'))?.status ?? {};
+      return conditions.length > 0 && !/kubectl annotate/.test(JSON.stringify(conditions)) ? true : undefined;
+    },
+    () => 'the AiTenant to be seen to ask',
+  );
   const given = new Set<string>();
   for (const type of ['ServiceAccountReady', 'SecretAccessReady', 'ServiceReady'] satisfies ConditionType[]) {
     const message = await until(
@@ -82,9 +90,8 @@ describe.each(['allUsers', 'noCheck'] as const)('a tenant made by hand as in the
     await world.check('tenant-a');
 
     expect(message).toContain(`Service account ${EMAIL} exists already and does not name namespace default.`);
-    expect(message).toContain(
-      'exists already and does not name namespace default. To let this tenant adopt it (makes no revision)',
-    );
+    expect(message).toContain('lets this tenant adopt it (makes no revision) with: curl');
+    expect(message).toContain('kubectl annotate aitenant tenant-a -n default ai-platform.dev/adopt=true');
     const { conditions = [], inventory } = (await world.tenant('tenant-a'))?.status ?? {};
     expect(conditions.map(({ type, reason }) => [type, reason])).toEqual([
       ['Ready', 'ManagementConflict'],
@@ -114,7 +121,7 @@ describe.each(['allUsers', 'noCheck'] as const)('a tenant made by hand as in the
     await world.check('tenant-a');
     const status = await world.ready('tenant-a');
 
-    expect(world.writes()).toEqual([`PatchServiceAccount ${ACCOUNT}`, `UpdateService ${SERVICE}`]);
+    expect(world.writes().sort()).toEqual([`PatchServiceAccount ${ACCOUNT}`, `UpdateService ${SERVICE}`]);
     const masks = world.gcpCore.requestLog.flatMap(({ request }) => request.updateMask ?? []);
     expect(masks).toEqual(['description', 'labels']);
     const after = await snapshot();
@@ -122,7 +129,7 @@ describe.each(['allUsers', 'noCheck'] as const)('a tenant made by hand as in the
       ...before,
       account: {
         ...before.account,
-        description: 'Made by hand ai-tenant-namespace=default ai-tenant-owner=cluster-1/default/tenant-a',
+        description: 'Made by hand [ai-tenant-namespace=default] ai-tenant-owner=cluster-1/default/tenant-a',
       },
       service: {
         ...before.service,

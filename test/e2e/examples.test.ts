@@ -34,7 +34,7 @@ beforeEach(async () => {
     connector: true,
     settings: {
       syncIntervalMs: 2_000,
-      impersonationAccounts: [`NAMESPACE-operator@${PROJECT}.iam.gserviceaccount.com`],
+      impersonationAccounts: [`operator-NAMESPACE@${PROJECT}.iam.gserviceaccount.com`],
     },
   });
 });

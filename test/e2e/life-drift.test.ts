@@ -67,12 +67,6 @@ describe('drift', () => {
       /DriftCorrected .*scaling\.maxInstances: 99 → 10/,
     ],
     [
-      'an account disabled',
-      () => world.must(`${IAM}.DisableServiceAccount`, { name: ACCOUNT }),
-      async () => expect((await world.account('tenant-a'))?.disabled).toBeUndefined(),
-      /DriftCorrected .*disabled/,
-    ],
-    [
       'an account deleted',
       async () => {
         await world.must(`${IAM}.DeleteServiceAccount`, { name: ACCOUNT });

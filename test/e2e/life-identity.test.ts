@@ -2,20 +2,21 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { NAMESPACES } from '../../operator/kube/resources.ts';
 import type { KubeApi } from '../../operator/ports.ts';
 import { realRuntime } from '../../operator/runtime.ts';
+import { AI_TENANTS } from '../../operator/tenantResource.ts';
 import { openCluster } from './support/cluster.ts';
-import { createWorld, namespace, PROJECT, SECRETS, spec, until, type World } from './support/world.ts';
+import { createWorld, must, namespace, PROJECT, SECRETS, spec, until, type World } from './support/world.ts';
 
 /** Identity per namespace: the operator acts as the service account that the Namespace names. */
 
 /** The operator's own identity: over the wire its credentials would say so. */
 const OPERATOR = 'operator@ops.iam.gserviceaccount.com';
-const TEAM = `team-operator@${PROJECT}.iam.gserviceaccount.com`;
+const TEAM = `operator-team@${PROJECT}.iam.gserviceaccount.com`;
 const ANNOTATION = 'ai-platform.dev/impersonate-service-account';
 
 let world: World;
 beforeEach(async () => {
   world = await createWorld({
-    settings: { impersonationAccounts: [`NAMESPACE-operator@${PROJECT}.iam.gserviceaccount.com`] },
+    settings: { impersonationAccounts: [`operator-NAMESPACE@${PROJECT}.iam.gserviceaccount.com`] },
     operatorGcp: core => (method, request, options) =>
       core(method, request, { ...options, actAs: options?.actAs ?? OPERATOR }),
   });
@@ -90,7 +91,7 @@ describe('a Namespace that names a service account', () => {
 
   test.each([
     ['an account that is not allowed', `admin@${PROJECT}.iam.gserviceaccount.com`, 'is not allowed for it'],
-    ['another namespace’s account', `other-operator@${PROJECT}.iam.gserviceaccount.com`, 'is not allowed for it'],
+    ['another namespace’s account', `operator-other@${PROJECT}.iam.gserviceaccount.com`, 'is not allowed for it'],
     ['no service account', 'jane@example.com', 'is not the e-mail of a service account'],
     ['nothing at all', '', 'is not the e-mail of a service account'],
   ])('is refused where it names %s: nothing is called, and the message says what to do', async (_, account, why) => {
@@ -129,7 +130,6 @@ describe('a deletion', () => {
   test.each([
     ['the annotation is gone', () => annotate(null)],
     ['the annotation names an account that is not allowed', () => annotate(`admin@${PROJECT}.iam.gserviceaccount.com`)],
-    ['the flag no longer allows it', () => world.restart({ impersonationAccounts: [] })],
   ])('is made as whoever made the tenant if %s', async (_, change) => {
     await world.edit('tenant-t', { suspend: true }, 'team');
     await world.reason('tenant-t', 'Suspended', 'team');
@@ -144,6 +144,64 @@ describe('a deletion', () => {
     expect(await world.service('tenant-t')).toBeUndefined();
     expect(await world.account('tenant-t')).toBeUndefined();
     expect(await world.secretMembers('team-key')).toEqual([]);
+  });
+});
+
+describe('a deletion', () => {
+  const VICTIM = `operator-victim@${PROJECT}.iam.gserviceaccount.com`;
+  test.each([
+    [
+      'a status that somebody forged',
+      () => forge(VICTIM),
+      { impersonationAccounts: [`operator-NAMESPACE@${PROJECT}.iam.gserviceaccount.com`] },
+    ],
+    ['an account that the flag no longer allows', () => forge(TEAM), { impersonationAccounts: [] }],
+  ])('is never made as %s names', async (_, name, settings) => {
+    await namespace(world, 'team');
+    await world.apply('tenant-t', teamSpec(), { namespace: 'team' });
+    await world.ready('tenant-t', 'team');
+    await world.edit('tenant-t', { suspend: true }, 'team');
+    await world.reason('tenant-t', 'Suspended', 'team');
+    await name();
+    await world.remove('tenant-t', 'team');
+    await world.restart(settings);
+    world.forget();
+
+    await world.edit('tenant-t', { suspend: false }, 'team');
+    await world.gone('tenant-t', 'team');
+
+    expect(callers()).toEqual([OPERATOR]);
+  });
+
+  const forge = (impersonatedServiceAccount: string) =>
+    must(
+      world.kube.patch(
+        AI_TENANTS,
+        'team',
+        'tenant-t',
+        { status: { impersonatedServiceAccount } },
+        { subresource: 'status' },
+      ),
+    );
+});
+
+describe('with --require-impersonation', () => {
+  test('a Namespace whose annotation is taken off gets nobody’s rights, and the tenant can still be deleted', async () => {
+    await world.restart({ requireImpersonation: true });
+    await namespace(world, 'team', { [ANNOTATION]: TEAM });
+    await world.apply('tenant-t', teamSpec(), { namespace: 'team' });
+    await world.ready('tenant-t', 'team');
+    world.forget();
+
+    await annotate(null);
+    await world.edit('tenant-t', { timeoutSeconds: 60 }, 'team');
+    const { message } = await world.reason('tenant-t', 'InvalidSpec', 'team');
+    expect(message).toContain(`kubectl annotate namespace team ${ANNOTATION}=ACCOUNT`);
+    expect(world.writes()).toEqual([]);
+
+    await world.remove('tenant-t', 'team');
+    await world.gone('tenant-t', 'team');
+    expect(callers()).toEqual([TEAM]);
   });
 });
 

@@ -103,6 +103,9 @@ describe('a service that exists already', () => {
       updateMask: 'labels',
     });
     await world.check('clusters');
+    const { message } = await world.reason('clusters', 'ManagementConflict');
+    expect(message).toContain('kubectl annotate aitenant clusters -n default ai-platform.dev/adopt=true');
+    await world.annotate('clusters', { 'ai-platform.dev/adopt': 'true' });
     await world.ready('clusters');
     expect(await world.service('clusters')).toMatchObject({
       labels: { ...labels, ...ownerLabels('cluster-1', 'default', 'clusters') },
@@ -144,10 +147,10 @@ describe('an account that exists already', () => {
 
   test('and whose description has no room for the mark', async () => {
     await world.secret('room-key');
-    await makeAccount('noroom', `ai-tenant-namespace=default ${'x'.repeat(220)}`);
+    await makeAccount('noroom', `ai-tenant-namespace=default ${'x'.repeat(225)}`);
     const before = await world.account('noroom');
 
-    await world.apply('noroom', keyed('room-key'));
+    await world.apply('noroom', keyed('room-key'), { annotations: { 'ai-platform.dev/adopt': 'true' } });
     const { message } = await world.reason('noroom', 'ManagementConflict');
 
     expect(message).toContain('has no room (256 bytes)');

@@ -15,7 +15,7 @@ import {
 } from '../../operator/tenant/deletion.ts';
 import { desiredState } from '../../operator/tenant/desired.ts';
 import { accountName } from '../../operator/tenant/names.ts';
-import { claimByDescription, claimByLabels } from '../../operator/tenant/ownership.ts';
+import { claimAccount, claimService } from '../../operator/tenant/ownership.ts';
 import { plan, type Targets, targets } from '../../operator/tenant/plan.ts';
 import { deleting, refused, report, suspended } from '../../operator/tenant/report.ts';
 import { readTenant } from '../../operator/tenant/resource.ts';
@@ -137,7 +137,12 @@ export function mustLeaveOthersAlone(answers: Answers, { steps }: Gone): void {
   const before = parsePolicy(object(answers.policy));
   const service = parseService(object(answers.service));
   const account = parseAccount(object(answers.account));
-  const rules = { owner: { cluster: 'c1', namespace: 'team', name: 'tenant-a' }, policy: 'labelled' } as const;
+  const rules = {
+    owner: { cluster: 'c1', namespace: 'team', name: 'tenant-a' },
+    policy: 'labelled' as const,
+    inventory: [],
+    adopt: true,
+  };
   for (const { call } of steps) {
     if (call.kind === 'setSecretPolicy') {
       if (call.policy.etag !== before?.etag) throw new Error('a policy is written with the etag it was read with');
@@ -148,12 +153,12 @@ export function mustLeaveOthersAlone(answers: Answers, { steps }: Gone): void {
       }
     }
     if (call.kind === 'updateService' || call.kind === 'deleteService') {
-      if (!service || ['theirs', 'unclaimed'].includes(claimByLabels(service.labels, rules))) {
+      if (!service || ['theirs', 'unclaimed'].includes(claimService(service, rules))) {
         throw new Error(`${call.kind} of what is not ours`);
       }
     }
-    if (call.kind === 'updateAccount' || call.kind === 'deleteAccount' || call.kind === 'enableAccount') {
-      if (!account || ['theirs', 'unclaimed'].includes(claimByDescription(account.description, rules))) {
+    if (call.kind === 'updateAccount' || call.kind === 'deleteAccount') {
+      if (!account || ['theirs', 'unclaimed'].includes(claimAccount(account, rules))) {
         throw new Error(`${call.kind} of what is not ours`);
       }
     }

@@ -11,12 +11,7 @@ import { parseAccount } from '../../operator/gcp/serviceAccount.ts';
 import { statusOf } from '../../operator/gcp/status.ts';
 import type { JsonObject, KubeObject } from '../../operator/ports.ts';
 import { isProjectId, isServiceAccount } from '../../operator/tenant/names.ts';
-import {
-  claimByDescription,
-  describedOwner,
-  markDescription,
-  unmarkDescription,
-} from '../../operator/tenant/ownership.ts';
+import { claimAccount, describedOwner, markDescription, unmarkDescription } from '../../operator/tenant/ownership.ts';
 import { printable, quoted } from '../../operator/tenant/printable.ts';
 import { quantity, sameQuantity } from '../../operator/tenant/quantity.ts';
 import {
@@ -109,8 +104,9 @@ export const targets: Target[] = [
     seeds: ['by hand', 'ai-tenant-owner=c1/team/tenant-a', 'x ai-tenant-namespace=team ai-tenant-cluster=c1'],
     words: ['ai-tenant-owner=', 'ai-tenant-namespace=', 'ai-tenant-cluster=', 'c1/team/tenant-a', ' ', '\t', '\u00a0'],
     run(input) {
-      const rules = { owner: OWNER, policy: 'labelled' } as const;
-      const claim = claimByDescription(input, rules);
+      const rules = { owner: OWNER, policy: 'labelled' as const, inventory: [], adopt: true };
+      const claimOf = (description: string) => claimAccount({ description, uniqueId: '1' }, rules);
+      const claim = claimOf(input);
       must(
         (describedOwner(input) !== undefined) === (claim === 'ours' || claim === 'theirs'),
         'an owner beats consent',
@@ -118,7 +114,7 @@ export const targets: Target[] = [
       const marked = markDescription(input, OWNER);
       if (marked === undefined) return;
       must(Buffer.byteLength(marked) <= 256, 'a description has room');
-      must(describedOwner(input) !== undefined || claimByDescription(marked, rules) === 'ours', 'what we mark is ours');
+      must(describedOwner(input) !== undefined || claimOf(marked) === 'ours', 'what we mark is ours');
       must(describedOwner(unmarkDescription(marked)) === undefined, 'a mark comes off');
     },
   },

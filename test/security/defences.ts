@@ -23,20 +23,20 @@ export const DEFENCES: readonly Defence[] = [
   {
     shownBy: [deputy, 'and carries %s is not granted'],
     file: 'operator/tenant/ownership.ts',
-    find: '  if (namespace !== rules.owner.namespace) return false;\n',
+    find: "  if (namespace !== rules.owner.namespace) return 'otherNamespace';\n",
     replace: '',
   },
   {
     shownBy: ['e2e/ownership.test.ts', 'a word that only begins like the consent is none'],
     file: 'operator/tenant/ownership.ts',
-    find: '  if (namespace !== rules.owner.namespace) return false;\n',
-    replace: '  if (!namespace?.startsWith(rules.owner.namespace)) return false;\n',
+    find: "  if (namespace !== rules.owner.namespace) return 'otherNamespace';\n",
+    replace: "  if (!namespace.startsWith(rules.owner.namespace)) return 'otherNamespace';\n",
   },
   {
     shownBy: [deputy, 'a secret that names the cluster is that cluster’s alone'],
     file: 'operator/tenant/ownership.ts',
-    find: '  return cluster === undefined || cluster === rules.owner.cluster || rules.anyCluster === true;',
-    replace: '  return true;',
+    find: "  if (cluster !== undefined && cluster !== rules.owner.cluster && !rules.anyCluster) return 'otherCluster';\n",
+    replace: '',
   },
   {
     shownBy: [deputy, '%s: the grant goes, the status says so, the service is not touched, other keys stay'],
@@ -47,8 +47,8 @@ export const DEFENCES: readonly Defence[] = [
   {
     shownBy: [deputy, 'that points at somebody’s secret in another project needs that secret’s consent'],
     file: 'operator/tenant/planAccess.ts',
-    find: '  const consented = secretConsent(secret.labels, ctx.rules);',
-    replace: '  const consented = secretConsent(secret.labels, ctx.rules) || secretProject !== project;',
+    find: "  const consented = seen?.secret.state === 'present' && secretConsent(seen.secret.value.labels, ctx.rules, stands);",
+    replace: "  const consented = seen?.secret.state === 'present';",
   },
   {
     shownBy: [deputy, 'of another namespace is not seen'],
@@ -59,21 +59,20 @@ export const DEFENCES: readonly Defence[] = [
   {
     shownBy: [deputy, 'the second one takes nothing over from the first, and its deletion takes nothing away'],
     file: 'operator/tenant/ownership.ts',
-    find: '      key => labels[LABELS[key]] === undefined || labels[LABELS[key]] === rules.owner[key],',
-    replace:
-      "      key => key === 'cluster' || labels[LABELS[key]] === undefined || labels[LABELS[key]] === rules.owner[key],",
+    find: "  if (marks.some(({ found, own }) => found !== undefined && found !== own)) return 'theirs';\n",
+    replace: '',
   },
   {
     shownBy: [deputy, 'that claims another tenant’s things gets nothing of them changed, in life and in death'],
     file: 'operator/tenant/ownership.ts',
-    find: "    return fits ? 'ours' : 'theirs';",
-    replace: "    return 'ours';",
+    find: "  if (marks.some(({ found, own }) => found !== undefined && found !== own)) return 'theirs';\n",
+    replace: "  if (marks.some(({ found, own }) => found !== undefined && found !== own)) return 'ours';\n",
   },
   {
     shownBy: ['e2e/ownership.test.ts', 'and carries another owner: untouched, also by the tenant’s deletion'],
     file: 'operator/tenant/planService.ts',
-    find: "  if (claim === 'theirs') {",
-    replace: '  if (found.name === "") {',
+    find: '  return serviceConflict(found, claim, ctx.rules);',
+    replace: '  return undefined;',
   },
   {
     shownBy: [
@@ -81,19 +80,19 @@ export const DEFENCES: readonly Defence[] = [
       'and carries another owner: untouched, and nothing is granted to it; also on deletion',
     ],
     file: 'operator/tenant/planAccount.ts',
-    find: "  if (claim === 'theirs') {",
-    replace: '  if (found.name === "") {',
+    find: '  const refused = accountConflict(found, claim, project, ctx.rules);',
+    replace: '  const refused = undefined;',
   },
   {
     shownBy: ['e2e/adoption.test.ts', 'without consent is refused, and nothing is touched'],
     file: 'operator/tenant/planAccount.ts',
-    find: "  if (claim === 'unclaimed') {",
-    replace: '  if (found.name === "") {',
+    find: '  const refused = accountConflict(found, claim, project, ctx.rules);',
+    replace: "  const refused = claim === 'theirs' ? accountConflict(found, claim, project, ctx.rules) : undefined;",
   },
   {
     shownBy: ['e2e/ownership.test.ts', 'and is Config Connector’s: refused, consent or not'],
     file: 'operator/tenant/planService.ts',
-    find: "  if (found.labels['managed-by-cnrm'] === 'true') {",
+    find: "  if (claim !== 'theirs' && found.labels['managed-by-cnrm'] === 'true') {",
     replace: '  if (found.name === "") {',
   },
   // --------------------------------------------------------------------------------------------- somebody's policies
@@ -170,8 +169,8 @@ export const DEFENCES: readonly Defence[] = [
   {
     shownBy: [identity, 'is refused where it names %s: nothing is called, and the message says what to do'],
     file: 'operator/tenant/identity.ts',
-    find: '  if (isServiceAccount(account) && patterns.length > 0 && matchesAny(account, patterns)) {',
-    replace: '  if (isServiceAccount(account)) {',
+    find: '  return isServiceAccount(account) && patterns.length > 0 && matchesAny(account, patterns);',
+    replace: '  return isServiceAccount(account);',
   },
   {
     shownBy: [identity, 'is refused while --impersonation-accounts is not set'],

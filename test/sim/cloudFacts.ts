@@ -27,6 +27,7 @@ export const sameOwner = (a: OwnerMark | undefined, b: OwnerMark): boolean =>
   a !== undefined && a.cluster === b.cluster && a.namespace === b.namespace && a.name === b.name;
 
 export const emailOf = (tenant: string, project: string): string => `sa-${tenant}@${project}.iam.gserviceaccount.com`;
+export const numberOf = (project: string): string | undefined => PROJECTS.find(({ id }) => id === project)?.number;
 export const memberOf = (email: string): string => `serviceAccount:${email}`;
 export const serviceNameOf = (service: Pick<ServiceState, 'project' | 'location' | 'id'>): string =>
   `projects/${service.project.id}/locations/${service.location}/services/${service.id}`;

@@ -69,8 +69,6 @@ export function checkWrite(know: Knowledge, method: string, request: JsonObject)
       return createAccount(know, request);
     case 'IAM.PatchServiceAccount':
       return account(know, String((request.serviceAccount as JsonObject).name), 'patched');
-    case 'IAM.EnableServiceAccount':
-      return account(know, String(request.name), 'enabled');
     case 'IAM.DeleteServiceAccount':
       return deleteAccount(know, String(request.name));
     default:

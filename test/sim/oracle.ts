@@ -11,6 +11,7 @@ import {
   labelledOwner,
   labelsOf,
   memberOf,
+  numberOf,
   type OwnerMark,
   sameOwner,
   serviceNameOf,
@@ -65,7 +66,7 @@ export interface Judged {
 }
 
 /** The default image and the images that never come up. */
-const STALLED = ['SecretNotAllowed', 'ManagementConflict', 'InvalidSpec'];
+const STALLED = ['SecretNotAllowed', 'ManagementConflict', 'InvalidSpec', 'Held'];
 
 export function judgeTenant(
   facts: Facts,
@@ -110,10 +111,32 @@ export function judgeTenant(
   const email = emailOf(name, project);
   const account = facts.account(email);
   const mark = describedOwner(account?.description ?? '');
-  const foreignAccount = account !== undefined && !sameOwner(mark, owner);
+  // Full marks that the status does not know, as an abandonment may leave behind, are no proof of ownership.
+  const unknown = (type: string, fits: (entry: NonNullable<Status['inventory']>[number]) => boolean) =>
+    excused && !status.inventory?.some(entry => entry.type === type && fits(entry));
+  const foreignAccount =
+    account !== undefined &&
+    (!sameOwner(mark, owner) ||
+      unknown('ServiceAccount', ({ uniqueId }) => uniqueId === undefined || uniqueId === account.uniqueId));
   if (!account) say(`there is no account ${email}`);
   else if (foreignAccount) reasons.add('ManagementConflict');
-  else if (account.disabled) say(`${email} is disabled`);
+  else if (account.disabled) {
+    // Contained: nothing is created or changed. What has left the spec or lost consent is no longer granted.
+    expectReason(ready, ['Held', 'ManagementConflict'], say);
+    if (ready?.status !== 'False') say(`Ready is ${ready?.status} although ${email} is disabled`);
+    const consented = spec.keys.flatMap(key => {
+      const resource = canonicalSecret(key.secretRef.external ?? '', project);
+      const secret = facts.secret(resource);
+      return secret && consents(labelsOf(secret), owner) ? [resource] : [];
+    });
+    for (const secret of facts.secrets()) {
+      if (excused || consented.includes(secret.name)) continue;
+      const lost = !consents(labelsOf(secret), owner);
+      if (lost && facts.members(secret.name, ACCESSOR).includes(memberOf(email)))
+        say(`a grant on ${secret.name} without consent is left over`);
+    }
+    return done();
+  }
 
   // The keys: what may be read, and which version of it.
   let held = foreignAccount || account === undefined;
@@ -128,6 +151,12 @@ export function judgeTenant(
       reasons.add(reason);
       if (always || key.env !== undefined) held = true;
     };
+    if (!resource.startsWith(`projects/${numberOf(project)}/`) && !(secret && consents(labelsOf(secret), owner))) {
+      // One answer for absent and for not allowed.
+      hold('SecretNotAllowed', true);
+      if (!secret) missing.push(resource.split('/').at(-1) ?? '');
+      continue;
+    }
     if (!secret) {
       hold('DependencyNotFound');
       missing.push(resource.split('/').at(-1) ?? '');
@@ -164,7 +193,11 @@ export function judgeTenant(
   }
 
   const ours = facts.services().filter(({ id, project: p }) => id === `ai-platform-${name}` && p.id === project);
-  const mine = ours.filter(service => sameOwner(labelledOwner(service.desired.labels), owner));
+  const mine = ours.filter(
+    service =>
+      sameOwner(labelledOwner(service.desired.labels), owner) &&
+      !unknown('Service', ({ name }) => name === serviceNameOf(service)),
+  );
   const here = ours.find(({ location }) => location === spec.region);
   // What a tenant was given before it was abandoned, and what still has its mark as that could not be taken off, its namesake
   // knows nothing of.

@@ -116,7 +116,7 @@ describe('what a manifest cannot say', () => {
     [
       'consent for another namespace',
       { secrets: [secret('key', undefined, { 'ai-tenant-namespace': 'other' })] },
-      /allowed to namespace other/,
+      /it names namespace "other", and it can name one only/,
     ],
     [
       'fractions of a second',
@@ -202,7 +202,11 @@ describe('consent', () => {
     const all = found({ service: { labels: given }, secrets: [secret('key', undefined, given)], account });
     expect(commands(all)).toEqual([]);
     expect(commands(all, 'prod')).toEqual([]);
-    expect(commands(all, 'test')).toHaveLength(2);
+    // Another cluster has it: no command takes it from there.
+    expect(commands(all, 'test')).toEqual([]);
+    expect(render(all, 'test').warnings.filter(warning => /of cluster "prod", not of test/.test(warning))).toHaveLength(
+      2,
+    );
   });
 
   test('nothing that was typed into Google Cloud leaves its comment', () => {
@@ -210,6 +214,8 @@ describe('consent', () => {
     if (account.state === 'present') account.value.description = "it's\nkind: Evil\r\u2028$(reboot)\u0085";
     const { yaml } = render(found({ account, container: { image: 'app\nkind: Evil' } }));
     expect(yaml).not.toMatch(/^kind: Evil/m);
-    expect(yaml).toContain(`--description='it'\\''s kind: Evil $(reboot)`);
+    // No command could keep such a description as it is.
+    expect(yaml).not.toContain('--description=');
+    expect(yaml).toMatch(/^# NOTE .*put \[ai-tenant-namespace=team\] into its description/m);
   });
 });

@@ -102,7 +102,6 @@ describe('service accounts: the request is the one that @googleapis/iam makes', 
       { ...change, serviceAccount: { name, ...change.serviceAccount } },
       () => serviceAccounts.patch({ name, requestBody: change }),
     ],
-    ['enableAccount', { name }, () => serviceAccounts.enable({ name, requestBody: {} })],
     ['deleteAccount', { name }, () => serviceAccounts.delete({ name })],
   ];
 

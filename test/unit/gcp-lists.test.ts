@@ -369,7 +369,6 @@ describe('what a step has changed is read anew, and nothing else', () => {
 
   test.each([
     ['updateAccount', { kind: 'updateAccount', name: accountName('sa-tenant-a'), description: '' }],
-    ['enableAccount', { kind: 'enableAccount', name: accountName('sa-tenant-a') }],
     ['deleteAccount', { kind: 'deleteAccount', name: accountName('sa-tenant-a') }],
   ] as const)('%s', async (_kind, step) => {
     const { reads, seen, calls } = await givenTwoOfEach();

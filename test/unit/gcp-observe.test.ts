@@ -177,7 +177,6 @@ describe('a step’s call', () => {
       rpc.patchAccount,
       { serviceAccount: { name: ENTRIES.account.name, description: 'x' }, updateMask: 'description' },
     ],
-    [{ kind: 'enableAccount', name: ENTRIES.account.name }, rpc.enableAccount, { name: ENTRIES.account.name }],
     [{ kind: 'deleteAccount', name: ENTRIES.account.name }, rpc.deleteAccount, { name: ENTRIES.account.name }],
     [
       { kind: 'setSecretPolicy', secret: SECRET, policy },
@@ -233,7 +232,6 @@ describe('a step’s call', () => {
       { kind: 'updateAccount', name: BAD, description: '' },
       /is not a service account: projects\/P\/serviceAccounts\/EMAIL\.$/,
     ],
-    [{ kind: 'enableAccount', name: BAD }, /is not a service account/],
     [{ kind: 'deleteAccount', name: BAD }, /is not a service account/],
     [{ kind: 'setSecretPolicy', secret: BAD, policy }, /is not a secret: projects\/P\/secrets\/S\.$/],
     [{ kind: 'setSecretPolicy', secret: SECRET, policy: noEtag }, etag],

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { readOptions } from '../../operator/options.ts';
 import { type ConnectorSecret, desiredState, inventoryProject } from '../../operator/tenant/desired.ts';
-import { deletingIdentity } from '../../operator/tenant/identity.ts';
+import { chosenIdentity, deletingIdentity, patternProblem } from '../../operator/tenant/identity.ts';
 import { resolveVersion } from '../../operator/tenant/keyVersion.ts';
 import { isProjectId, isServiceAccount, matchesAny, part, serviceAccountEmail } from '../../operator/tenant/names.ts';
 import { targets } from '../../operator/tenant/plan.ts';
@@ -164,8 +165,8 @@ describe('the desired state', () => {
 
 describe('as whom the operator acts', () => {
   const KEY = 'ai-platform.dev/impersonate-service-account';
-  const account = 'team-ops@tenants-1.iam.gserviceaccount.com';
-  const allowed = { impersonationAccounts: ['NAMESPACE-*@tenants-1.iam.gserviceaccount.com'] };
+  const account = 'ops-team@tenants-1.iam.gserviceaccount.com';
+  const allowed = { impersonationAccounts: ['ops-NAMESPACE@tenants-*.iam.gserviceaccount.com'] };
   const hint = `Name another one: kubectl annotate namespace team ${KEY}=ACCOUNT --overwrite, or start the operator with a pattern that fits.`;
 
   test('is itself, or the allowed account that the Namespace names', () => {
@@ -175,9 +176,9 @@ describe('as whom the operator acts', () => {
 
   test.each<[string, Partial<Settings>, string]>([
     [
-      'other-ops@tenants-1.iam.gserviceaccount.com',
+      'ops-other@tenants-1.iam.gserviceaccount.com',
       allowed,
-      'is not allowed for it (--impersonation-accounts=NAMESPACE-*@tenants-1.iam.gserviceaccount.com)',
+      'is not allowed for it (--impersonation-accounts=ops-NAMESPACE@tenants-*.iam.gserviceaccount.com)',
     ],
     [account, {}, 'is not allowed for it (--impersonation-accounts=)'],
     [account, { impersonationAccounts: ['a', 'b'] }, 'is not allowed for it (--impersonation-accounts=a,b)'],
@@ -190,13 +191,61 @@ describe('as whom the operator acts', () => {
   });
 
   test('on the way out: whom the Namespace names if it may, else who made it', () => {
-    const before = 'team-old@tenants-1.iam.gserviceaccount.com';
+    const before = 'ops-team@tenants-2.iam.gserviceaccount.com';
     const tenant = tenantA({ status: { impersonatedServiceAccount: before } });
     const flags = { ...settings, ...allowed };
     expect(deletingIdentity(tenant, { [KEY]: account }, flags)).toBe(account);
     expect(deletingIdentity(tenant, { [KEY]: 'jane@example.com' }, flags)).toBe(before);
     expect(deletingIdentity(tenant, {}, flags)).toBe(before);
     expect(deletingIdentity(tenantA(), {}, flags)).toBeUndefined();
+  });
+
+  test('on the way out is never an account that the status names and the flag does not allow', () => {
+    const forged = tenantA({ status: { impersonatedServiceAccount: 'ops-other@tenants-1.iam.gserviceaccount.com' } });
+    expect(deletingIdentity(forged, {}, { ...settings, ...allowed })).toBeUndefined();
+    expect(deletingIdentity(forged, {}, settings)).toBeUndefined();
+    expect(deletingIdentity(forged, { [KEY]: account }, { ...settings, ...allowed })).toBe(account);
+  });
+
+  test('must be named by the Namespace with --require-impersonation', () => {
+    const flags = { ...allowed, requireImpersonation: true };
+    expect(refusal({ flags })).toContain(`kubectl annotate namespace team ${KEY}=ACCOUNT`);
+    expect(desire({ flags, annotations: { [KEY]: account } })).toMatchObject({ desired: { actAs: account } });
+    // No annotation stops a deletion.
+    expect(deletingIdentity(tenantA(), {}, { ...settings, ...flags })).toBeUndefined();
+  });
+
+  test.each([
+    ['NAMESPACE-*@p.iam.gserviceaccount.com', false],
+    ['NAMESPACE*@p.iam.gserviceaccount.com', false],
+    ['NAMESPACE-operator@p.iam.gserviceaccount.com', false],
+    ['operator@NAMESPACE.iam.gserviceaccount.com', false],
+    ['*NAMESPACE@p.iam.gserviceaccount.com', false],
+    ['*-NAMESPACE@p.iam.gserviceaccount.com', false],
+    ['NAMESPACE@p.iam.gserviceaccount.com', true],
+    ['operator-NAMESPACE@*.iam.gserviceaccount.com', true],
+    ['operator@p.iam.gserviceaccount.com', true],
+    ['*@p.iam.gserviceaccount.com', true],
+  ])('the pattern %s may be used: %s', (pattern, fits) => {
+    expect(patternProblem(pattern) === undefined).toBe(fits);
+    const start = () => readOptions([`--impersonation-accounts=${pattern}`], {});
+    if (fits) expect(start()).toMatchObject({ settings: { impersonationAccounts: [pattern] } });
+    else expect(start).toThrow(/--impersonation-accounts=/);
+  });
+
+  test('by any pattern with NAMESPACE that may be used, an account is one namespace’s at most', () => {
+    const label = fc.stringMatching(/^[a-z]([a-z-]{0,5}[a-z])?$/);
+    const piece = fc.stringMatching(/^[a-z*-]{0,5}$/);
+    fc.assert(
+      fc.property(label, label, piece, piece, (a, b, before, after) => {
+        const pattern = `${before}NAMESPACE${after}@tenants-1.iam.gserviceaccount.com`;
+        if (a === b || patternProblem(pattern) !== undefined) return;
+        const flags = { impersonationAccounts: [pattern] };
+        const own = `${before}${a}${after}@tenants-1.iam.gserviceaccount.com`;
+        expect(chosenIdentity(a, { [KEY]: own }, { ...settings, ...flags }).ok).toBe(isServiceAccount(own));
+        expect(chosenIdentity(b, { [KEY]: own }, { ...settings, ...flags }).ok).toBe(false);
+      }),
+    );
   });
 });
 

@@ -166,6 +166,13 @@ describe('a key holds back the template, and names what is missing, when', () =>
       'its secret names another namespace',
       { secret: present({ name: SECRET, labels: { 'ai-tenant-namespace': 'other' } }) },
       'SecretNotAllowed',
+      'Key openai: secret openai-key does not let namespace team use it: it names namespace "other", and it can name one only. ' +
+        "Use a secret of this namespace's own, or ask whoever owns openai-key in project tenants-1.",
+    ],
+    [
+      'its secret names nobody',
+      { secret: present({ name: SECRET, labels: {} }) },
+      'SecretNotAllowed',
       'Key openai: secret openai-key does not let namespace team use it. Whoever owns the secret allows it with: ' +
         'gcloud secrets update openai-key --project=tenants-1 --update-labels=ai-tenant-namespace=team',
     ],
@@ -344,11 +351,11 @@ describe('the version of a key', () => {
     const create = stepOf(
       planFor({
         status: { inventory: [], keys: [], conditions: [] },
-        cloud: { keys: [ungranted()], services: [seen(absent)] },
+        cloud: { account: absent, keys: [ungranted()], services: [seen(absent)] },
       }),
       UPDATE,
     );
-    expect(create.needs).toEqual([GRANT]);
+    expect(create.needs).toEqual(['account', GRANT]);
     expect(create.call).toMatchObject({
       service: { template: { containers: [{ env: [secretVariable('OPENAI_API_KEY', 'openai-key', '3')] }] } },
     });

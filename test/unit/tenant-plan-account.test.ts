@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { entryKey } from '../../operator/tenant/inventory.ts';
+import { ownerLabels } from '../../operator/tenant/ownership.ts';
 import {
   absent,
   accountA,
@@ -11,21 +12,29 @@ import {
   failed,
   type Given,
   grantTo,
+  invokedBy,
   keyA,
   LONG_AGO,
   MARK,
   MEMBER,
+  OWNER,
   PROJECT,
   planFor,
   present,
   SECRET,
   SERVICE,
+  secretVariable,
+  seen,
+  serviceA,
   stepIds,
   stepOf,
+  templateA,
 } from './support/tenantWorld.ts';
 
 const account = (changes: Parameters<typeof accountA>[0]): Given['cloud'] => ({ account: present(accountA(changes)) });
 const accountEntries = (given: Given) => planFor(given).inventory.filter(({ type }) => type === 'ServiceAccount');
+/** The AiTenant asks for what exists already. */
+const annotations = { 'ai-platform.dev/adopt': 'true' };
 const unnamed = { type: 'ServiceAccount', name: ENTRIES.account.name } as const;
 
 test('a tenant at rest needs nothing, and stays on record as it is', () => {
@@ -140,7 +149,7 @@ describe('a service account that cannot be read', () => {
     [60_000, false],
   ])('with a 403 "or it may not exist", %i ms after it was made: is waited for: %s', (ageMs, waits) => {
     const plan = planFor({
-      status: { inventory: [entry(ENTRIES.account, at(-ageMs))] },
+      status: { inventory: [entry(ENTRIES.account, at(-ageMs)), entry(ENTRIES.service)] },
       cloud: { account: failed('Propagating') },
     });
     expect(plan.waiting.some(({ aspect }) => aspect === 'ServiceAccount')).toBe(waits);
@@ -149,7 +158,7 @@ describe('a service account that cannot be read', () => {
 
   test('with any other 403 is a matter of rights, however fresh it is', () => {
     const plan = planFor({
-      status: { inventory: [entry(ENTRIES.account, at(-1_000))] },
+      status: { inventory: [entry(ENTRIES.account, at(-1_000)), entry(ENTRIES.service)] },
       cloud: { account: failed('PermissionDenied') },
     });
     expect(plan.blockers.map(({ reason }) => reason)).toEqual(['PermissionDenied']);
@@ -167,7 +176,7 @@ describe('a service account that exists already', () => {
         reason: 'ManagementConflict',
         message:
           `Service account ${EMAIL} belongs to c1/other/tenant-a (cluster/namespace/name), not to c1/team/tenant-a. ` +
-          'Rename this tenant, or delete the other one with the annotation ai-platform.dev/deletion-policy=abandon.',
+          'Rename this tenant, or ask the other one’s owners to delete theirs with the annotation ai-platform.dev/deletion-policy=abandon.',
       },
     ]);
     expect(plan.steps).toEqual([]);
@@ -182,15 +191,19 @@ describe('a service account that exists already', () => {
         aspect: 'ServiceAccount',
         reason: 'ManagementConflict',
         message:
-          `Service account ${EMAIL} exists already and does not name namespace team. To let this tenant adopt it: ` +
-          `gcloud iam service-accounts update ${EMAIL} --project=${PROJECT} --description='made by hand ai-tenant-namespace=team'`,
+          `Service account ${EMAIL} exists already and does not name namespace team. The AiTenant has to ask for it too: ` +
+          'kubectl annotate aitenant tenant-a -n team ai-platform.dev/adopt=true. ' +
+          `Whoever administers project ${PROJECT} lets this tenant adopt it with: ` +
+          `gcloud iam service-accounts update ${EMAIL} --project=${PROJECT} --description='made by hand [ai-tenant-namespace=team]'`,
       },
     ]);
   });
 
   test('with consent is adopted: the mark goes beside what stands there, first of all', () => {
     const description = 'made by hand ai-tenant-namespace=team';
-    const plan = planFor({ generation: 2, spec: { timeoutSeconds: 60 }, cloud: account({ description }) });
+    const given: Given = { generation: 2, spec: { timeoutSeconds: 60 }, cloud: account({ description }) };
+    expect(planFor(given)).toMatchObject({ steps: [], blockers: [{ reason: 'ManagementConflict' }] });
+    const plan = planFor({ ...given, annotations });
     const adopt = stepOf(plan, 'account');
     expect(adopt).toMatchObject({
       verb: 'Adopt',
@@ -205,7 +218,7 @@ describe('a service account that exists already', () => {
 
   test('with consent, but no room for the mark, is not', () => {
     const description = `ai-tenant-namespace=team ${'x'.repeat(225)}`;
-    const plan = planFor({ cloud: account({ description }) });
+    const plan = planFor({ annotations, cloud: account({ description }) });
     expect(plan.steps).toEqual([]);
     expect(plan.blockers).toEqual([
       {
@@ -216,31 +229,62 @@ describe('a service account that exists already', () => {
     ]);
   });
 
-  test('and was disabled is enabled again', () => {
-    const plan = planFor({ cloud: account({ disabled: true }) });
-    expect(plan.steps).toMatchObject([
-      {
-        id: 'account:enable',
-        aspect: 'ServiceAccount',
-        verb: 'Update',
-        target: `service account ${EMAIL}`,
-        call: { kind: 'enableAccount', name: ENTRIES.account.name },
-        changes: [{ field: 'disabled', from: 'true', to: 'false' }],
-        drift: true,
-      },
-    ]);
-    expect(stepOf(planFor({ generation: 2, cloud: account({ disabled: true }) }), 'account:enable').drift).toBe(false);
-  });
-
-  test('adopted and disabled is both marked and enabled, and grants wait for both', () => {
+  test('and that somebody disabled stays disabled: nothing is created or changed, and the status says so', () => {
     const plan = planFor({
+      generation: 2,
+      spec: { timeoutSeconds: 60, region: 'europe-west1', env: [{ name: 'MORE', value: 'x' }] },
       cloud: {
-        account: present(accountA({ description: 'ai-tenant-namespace=team', disabled: true })),
+        account: present(accountA({ disabled: true })),
         keys: [keyA({ policy: present(grantTo()) })],
+        services: [seen(absent, 'europe-west1'), seen(present(serviceA()))],
       },
     });
-    expect(stepIds(plan)).toEqual(['account', 'account:enable', `grant:${SECRET}`]);
-    expect(stepOf(plan, `grant:${SECRET}`).needs).toEqual(['account', 'account:enable']);
+    expect(plan.steps).toEqual([]);
+    expect(plan.blockers[0]).toMatchObject({
+      aspect: 'ServiceAccount',
+      reason: 'Held',
+      message: expect.stringContaining(`gcloud iam service-accounts enable ${EMAIL} --project=${PROJECT}`),
+    });
+    // Nothing is put on record that this plan does not make.
+    expect(plan.inventory).toEqual(expect.arrayContaining(atRest));
+    expect(plan.inventory).toHaveLength(atRest.length);
+  });
+
+  test('and that somebody disabled: grants that have left the spec or lost consent go at once, also from serving revisions', () => {
+    const other = `projects/${PROJECT}/secrets/other`;
+    const readsBoth = templateA({}, { env: [secretVariable('OTHER', 'other', '1')] });
+    const plan = planFor({
+      status: { inventory: [...atRest, entry({ ...ENTRIES.grant, name: other })] },
+      cloud: {
+        account: present(accountA({ disabled: true })),
+        keys: [keyA({ secret: present({ name: SECRET, labels: {} }) })],
+        formerGrants: [{ secret: other, policy: present(grantTo(MEMBER)) }],
+        services: [seen(present(serviceA({ template: readsBoth })))],
+      },
+    });
+    expect(stepIds(plan).sort()).toEqual([`revoke:${SECRET}`, `revoke:${other}`].sort());
+    expect(plan.steps.every(({ closes }) => closes)).toBe(true);
+  });
+
+  test('with consent and disabled is not adopted', () => {
+    const description = 'ai-tenant-namespace=team';
+    const plan = planFor({ annotations, cloud: account({ description, disabled: true }) });
+    expect(plan.steps).toEqual([]);
+    expect(plan.blockers).toMatchObject([{ reason: 'Held' }]);
+  });
+
+  test('of another owner: no service of the tenant’s name is touched, not even closed', () => {
+    const open = { labels: ownerLabels(OWNER), invokerIamDisabled: true };
+    const plan = planFor({
+      generation: 2,
+      spec: { access: 'Authenticated', timeoutSeconds: 60 },
+      cloud: {
+        account: present(accountA({ description: 'ai-tenant-owner=c1/other/tenant-a' })),
+        services: [seen(present(serviceA(open)), undefined, present(invokedBy('allUsers')))],
+      },
+    });
+    expect(plan.steps).toEqual([]);
+    expect(plan.blockers).toMatchObject([{ aspect: 'ServiceAccount', reason: 'ManagementConflict' }]);
   });
 });
 
@@ -254,7 +298,9 @@ describe('the identities on record', () => {
   });
 
   test('of an account that was there before the first call begin now', () => {
-    expect(accountEntries({ status: { inventory: others } })).toEqual([entry(ENTRIES.account, at(0))]);
+    expect(accountEntries({ status: { inventory: others }, settings: { restore: true } })).toEqual([
+      entry(ENTRIES.account, at(0)),
+    ]);
   });
 
   test('known already keep their time, also beside a create whose answer was lost', () => {
@@ -292,6 +338,6 @@ describe('the identities on record', () => {
 
 test('without --cluster-id, a plan takes the same namespace and name of any cluster for its own consent', () => {
   const description = 'ai-tenant-namespace=team ai-tenant-cluster=elsewhere';
-  expect(planFor({ cloud: account({ description }) }).blockers).toHaveLength(1);
-  expect(planFor({ cloud: account({ description }), anyCluster: true }).blockers).toEqual([]);
+  expect(planFor({ annotations, cloud: account({ description }) }).blockers).toHaveLength(1);
+  expect(planFor({ annotations, cloud: account({ description }), anyCluster: true }).blockers).toEqual([]);
 });

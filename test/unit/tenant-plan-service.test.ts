@@ -271,7 +271,8 @@ describe('a service that exists already', () => {
   const unmarked = { labels: { 'ai-tenant-namespace': 'team' } };
 
   test('with consent is adopted: labels only, so no revision', () => {
-    const adopt = stepOf(planFor({ cloud: service(unmarked) }), ID);
+    const annotations = { 'ai-platform.dev/adopt': 'true' };
+    const adopt = stepOf(planFor({ annotations, cloud: service(unmarked) }), ID);
     expect(adopt).toMatchObject({ verb: 'Adopt', drift: false, call: { updateMask: ['labels'] } });
     expect(sentFields(adopt).labels).toEqual({ ...unmarked.labels, ...ownerLabels(OWNER) });
     expect(adopt.changes.map(({ field }) => field)).toEqual(
@@ -283,7 +284,8 @@ describe('a service that exists already', () => {
     [
       'without consent',
       { team: 'x' },
-      `${TARGET} exists already and does not name namespace team. To let this tenant adopt it (makes no revision): ` +
+      `${TARGET} exists already and does not name namespace team. The AiTenant has to ask for it too: kubectl annotate aitenant ` +
+        `tenant-a -n team ai-platform.dev/adopt=true. Whoever administers project ${PROJECT} lets this tenant adopt it (makes no revision) with: ` +
         `curl -X PATCH -H "Authorization: Bearer $(gcloud auth print-access-token)" -H 'Content-Type: application/json' ` +
         `'https://run.googleapis.com/v2/${SERVICE}?updateMask=labels' -d '{"labels":{"team":"x","ai-tenant-namespace":"team"}}'`,
     ],
@@ -291,7 +293,7 @@ describe('a service that exists already', () => {
       'of another owner',
       { ...ownerLabels({ ...OWNER, namespace: 'other' }), 'ai-tenant-namespace': 'team' },
       `${TARGET} belongs to c1/other/tenant-a (cluster/namespace/name), not to c1/team/tenant-a. ` +
-        'Rename this tenant, or delete the other one with the annotation ai-platform.dev/deletion-policy=abandon.',
+        'Rename this tenant, or ask the other one’s owners to delete theirs with the annotation ai-platform.dev/deletion-policy=abandon.',
     ],
     [
       'that Config Connector manages, consent or not',
@@ -332,7 +334,10 @@ describe('a service that exists already', () => {
 
   test('is put on record if it was not', () => {
     const inventory = atRest.filter(({ name }) => name !== SERVICE);
-    const found = planFor({ status: { inventory } }).inventory.filter(({ name }) => name === SERVICE);
+    expect(planFor({ status: { inventory } }).blockers).toMatchObject([{ reason: 'ManagementConflict' }]);
+    const found = planFor({ status: { inventory }, settings: { restore: true } }).inventory.filter(
+      ({ name }) => name === SERVICE,
+    );
     expect(found).toEqual([entry(ENTRIES.service, at(0)), entry(ENTRIES.variable, at(0))]);
   });
 });

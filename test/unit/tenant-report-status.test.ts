@@ -492,7 +492,7 @@ describe('without a look at Google Cloud', () => {
         type: 'Ready',
         status: 'True',
         reason: 'Suspended',
-        message: `Suspended: nothing in Google Cloud is touched. Resume: ${resume}`,
+        message: `Suspended: the spec is not followed; only grants whose secret has lost its consent are removed. Resume: ${resume}`,
         lastTransitionTime: LONG_AGO,
       },
     ]);

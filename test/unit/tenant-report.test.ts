@@ -44,6 +44,7 @@ const planWith = (...blockers: Blocker[]): TenantPlan => ({
   keys: [],
   versions: new Map(),
   secrets: new Map(),
+  adopted: [],
 });
 const unanswered: Blocker = { aspect: 'Service', reason: 'Updating', message: 'Cannot read: no answer (trying again)' };
 const denied: Blocker = { aspect: 'SecretAccess', reason: 'PermissionDenied', message: 'denied' };

@@ -93,10 +93,14 @@ export async function obey(world: World, message: string): Promise<void> {
     const url = new URL(given.find(word => word.startsWith('https://')) ?? '');
     await rest(world, after('-X'), url.pathname + url.search, JSON.parse(after('-d')) as JsonObject);
   } else if (given.slice(1, 3).join(' ') === 'secrets update') {
-    const [label = '', value = ''] = flag('update-labels').split('=');
+    const more = Object.fromEntries(
+      flag('update-labels')
+        .split(',')
+        .map(pair => pair.split('=') as [string, string]),
+    );
     const path = `/v1/projects/${flag('project')}/secrets/${given[3]}`;
     const { labels } = await rest(world, 'GET', path);
-    const all = { ...(labels as JsonObject | undefined), [label]: value };
+    const all = { ...(labels as JsonObject | undefined), ...more };
     await rest(world, 'PATCH', `${path}?updateMask=labels`, { labels: all });
   } else if (given.slice(1, 4).join(' ') === 'iam service-accounts update') {
     await rest(world, 'PATCH', `/v1/projects/${flag('project')}/serviceAccounts/${given[4]}`, {

@@ -1,0 +1,55 @@
+import type { SharedReads } from '../gcp/lists.ts';
+import { observe } from '../gcp/observe.ts';
+import type { Reads } from '../gcp/reads.ts';
+import { type ClaimRules, secretConsent } from '../tenant/ownership.ts';
+import { revokeStep } from '../tenant/planAccess.ts';
+import { consentTargets, grantsOf, lostConsent, planConsent, standingRules } from '../tenant/planConsent.ts';
+import type { Desired, InventoryEntry, Settings, Step, Tenant } from '../tenant/types.ts';
+
+/** Consent at the moments at which a plan does not know it: right after a grant, and while the spec is not followed. */
+
+/**
+ * What a grant's secret says right after the grant. `revoke`: consent was withdrawn between the check and the grant.
+ * `unread`: nothing else is to be done until it was read.
+ */
+export type Recheck = { kind: 'stands' } | { kind: 'unread' } | { kind: 'revoke'; step: Step };
+
+export async function recheckGrant(
+  reads: Reads,
+  grant: Step,
+  tenant: Tenant,
+  desired: Desired,
+  rules: ClaimRules,
+): Promise<Recheck> {
+  if (grant.call.kind !== 'setSecretPolicy') return { kind: 'stands' };
+  const name = grant.call.secret;
+  const secret = await reads.secret(name, { actAs: desired.actAs });
+  if (secret.state !== 'present') return { kind: 'unread' };
+  if (secretConsent(secret.value.labels, rules, false)) return { kind: 'stands' };
+  const policy = await reads.secretPolicy(name, { actAs: desired.actAs });
+  if (policy.state !== 'present') return { kind: 'unread' };
+  const entry: InventoryEntry = { type: 'SecretAccess', name, time: '' };
+  const step = revokeStep({ status: tenant.status, desired }, true, policy.value, entry);
+  return step ? { kind: 'revoke', step } : { kind: 'unread' };
+}
+
+/**
+ * The steps that remove the grants of a tenant whose spec is not followed and whose secrets have lost their consent. The
+ * shared lists show which; before anything is removed the present state is read.
+ */
+export async function lostGrants(
+  shared: SharedReads,
+  reads: Reads,
+  tenant: Tenant,
+  settings: Settings,
+  actAs: string | undefined,
+): Promise<Step[]> {
+  const rules = standingRules(tenant, settings);
+  const current = shared.at({ listed: settings.syncIntervalMs / 2, single: 0 });
+  const secrets = await Promise.all(
+    grantsOf(tenant).map(async entry => ({ entry, secret: await current.secret(entry.name, { actAs }) })),
+  );
+  const suspects = secrets.flatMap(({ entry, secret }) => (lostConsent(secret, rules) ? entry : []));
+  if (suspects.length === 0) return [];
+  return planConsent(tenant, await observe(reads, consentTargets(tenant, suspects), { actAs }), settings);
+}

@@ -1,0 +1,55 @@
+import type { JsonObject } from '../ports.ts';
+import type { Context } from './context.ts';
+import { part } from './names.ts';
+import { claimService } from './ownership.ts';
+import { printable } from './printable.ts';
+import type { Observed, ObservedService } from './types.ts';
+
+/**
+ * What an adopted template holds that nobody named. Whoever may create services in the project can prepare one whose
+ * command or variables would send the tenant's keys elsewhere, so it is told before a key is laid into it. Names only:
+ * a value or an argument may itself be a key.
+ */
+export function adoptedContent(ctx: Context, observed: Observed): string[] {
+  return observed.services.flatMap(({ name, service }) => {
+    const known = ctx.status.inventory.some(entry => entry.type === 'Service' && entry.name === name);
+    if (known || service.state !== 'present') return [];
+    if (!['ours', 'consented'].includes(claimService(service.value, ctx.rules))) return [];
+    const held = foreignContent(ctx, service.value);
+    if (held.length === 0) return [];
+    const [project, region, id] = [part(name, 'projects'), part(name, 'locations'), part(name, 'services')];
+    return [
+      printable(
+        `The adopted Cloud Run service ${id} in ${region} keeps what this AiTenant does not name: ${held.join('; ')}. ` +
+          `Check that it may read the keys: gcloud run services describe ${id} --region=${region} --project=${project}`,
+      ),
+    ];
+  });
+}
+
+const list = (value: unknown): JsonObject[] => (Array.isArray(value) ? (value as JsonObject[]) : []);
+
+function foreignContent({ desired }: Context, { template }: ObservedService): string[] {
+  const { spec } = desired;
+  const [main, ...sidecars] = list(template.containers);
+  const named = new Set([...spec.env.map(({ name }) => name), ...spec.keys.flatMap(({ env }) => env ?? [])]);
+  const variables = list(main?.env).flatMap(({ name }) => (typeof name === 'string' && !named.has(name) ? name : []));
+  const words = (field: 'command' | 'args', what: string) => {
+    const count = list(main?.[field]).length;
+    return count > 0 ? [`${what} (${count} words)`] : [];
+  };
+  return [
+    ...words('command', 'a command'),
+    ...words('args', 'arguments'),
+    ...(variables.length > 0 ? [`variables ${some(variables)}`] : []),
+    ...(sidecars.length > 0 ? [`sidecars ${some(sidecars.map(({ name, image }) => `${name ?? image}`))}`] : []),
+  ];
+}
+
+/** An event holds 1,024 bytes. */
+const SHOWN = 10;
+const some = (names: string[]): string =>
+  names
+    .slice(0, SHOWN)
+    .map(name => name.slice(0, 50))
+    .join(', ') + (names.length > SHOWN ? ` and ${names.length - SHOWN} more` : '');

@@ -1,0 +1,185 @@
+import { ownerText, part } from './names.ts';
+import {
+  ADOPT,
+  type Claim,
+  type ClaimRules,
+  CONSENT,
+  type ConsentMarks,
+  consentOf,
+  DESCRIPTION_BYTES,
+  describedConsent,
+  describedOwner,
+  labelledConsent,
+  labelledOwner,
+  markDescription,
+  withoutConsent,
+} from './ownership.ts';
+import { printable, quoted } from './printable.ts';
+import type { ObservedAccount, ObservedService } from './types.ts';
+
+/**
+ * What a message says where consent or an owner's mark is missing. A printed command works when obeyed, makes no revision,
+ * and takes nothing from anybody else; where there is no such command the message says whom to ask.
+ */
+
+/** At most 64 labels. Sources: secretmanager v1 resources.proto, run v2 service.proto. */
+const MOST_LABELS = 64;
+/** A longer command would be cut off at the end of a condition's message. */
+const LONGEST_COMMAND = 1_500;
+
+/** A secret of the tenant's own project that does not name its namespace. */
+export function askForSecret(
+  secret: { project: string; id: string; labels: Record<string, string> },
+  rules: ClaimRules,
+): string {
+  const { project, id, labels } = secret;
+  const marks = labelledConsent(labels);
+  const refused = `secret ${id} does not let namespace ${rules.owner.namespace} use it`;
+  const other = whomToAsk(marks, rules);
+  if (other) {
+    return `${refused}: ${other} Use a secret of this namespace's own, or ask whoever owns ${id} in project ${project}.`;
+  }
+  const set = marksToSet(marks, rules);
+  if (!fits(labels, set))
+    return `${refused}, and it has no room for another label. Whoever owns it takes one off first.`;
+  const pairs = Object.entries(set).map(pair => pair.join('='));
+  return (
+    `${refused}. Whoever owns the secret allows it with: ` +
+    `gcloud secrets update ${id} --project=${project} --update-labels=${pairs.join(',')}`
+  );
+}
+
+/** One answer for a secret of another project, whether it is absent, forbidden or without consent: no oracle of names. */
+export function askForForeignSecret(project: string, id: string, rules: ClaimRules): string {
+  return (
+    `secret ${id} of project ${project} cannot be used by namespace ${rules.owner.namespace}: it does not exist there, the operator may not ` +
+    `read it, or it does not carry the label ${CONSENT.namespace}=${rules.owner.namespace} (which of these is not told for ` +
+    `another project). Ask whoever administers project ${project}.`
+  );
+}
+
+/** Why an account that exists is not this tenant's, and what to do about it. Undefined: it is, or may be adopted. */
+export function accountConflict(
+  found: ObservedAccount,
+  claim: Claim,
+  project: string,
+  rules: ClaimRules,
+): string | undefined {
+  const target = `Service account ${found.email}`;
+  if (claim === 'theirs') return belongsTo(target, describedOwner(found.description), rules);
+  if (claim === 'unknown') return unknown(target, rules);
+  if (claim === 'unasked') return unasked(target, rules);
+  if (claim !== 'unclaimed') return undefined;
+  const marks = describedConsent(found.description);
+  const refused = `${target} exists already and does not name namespace ${rules.owner.namespace}`;
+  const other = whomToAsk(marks, rules);
+  if (other) return `${refused}: ${other} Rename this tenant, or ask whoever administers project ${project}.`;
+  const words = Object.entries(marksToSet(marks, rules)).map(pair => `[${pair.join('=')}]`);
+  const described = [withoutConsent(found.description).replace(/ +$/, ''), ...words]
+    .filter(text => text !== '')
+    .join(' ');
+  const room =
+    Buffer.byteLength(described) <= DESCRIPTION_BYTES && markDescription(described, rules.owner) !== undefined;
+  if (!room || printable(described) !== described) {
+    return `${refused}. To let this tenant adopt it, put ${words.join(' ')} into its description${room ? '' : ', which has to be shortened first (256 bytes)'}.${andAsk(rules)}`;
+  }
+  return (
+    `${refused}.${andAsk(rules)} Whoever administers project ${project} lets this tenant adopt it with: ` +
+    `gcloud iam service-accounts update ${found.email} --project=${project} --description=${shellQuoted(described)}`
+  );
+}
+
+/** The same of a Cloud Run service. */
+export function serviceConflict(found: ObservedService, claim: Claim, rules: ClaimRules): string | undefined {
+  const project = part(found.name, 'projects');
+  const target = `Cloud Run service ${part(found.name, 'services')} in ${part(found.name, 'locations')}`;
+  if (claim === 'theirs') return belongsTo(target, labelledOwner(found.labels), rules);
+  if (claim === 'unknown') return unknown(target, rules);
+  if (claim === 'partial') {
+    return (
+      `${target} carries only some owner labels (${labelledOwner(found.labels)}, cluster/namespace/name), so whose it is cannot be told, ` +
+      `and this tenant's inventory does not name it. Ask whoever administers project ${project} to put the missing ones back.`
+    );
+  }
+  if (claim === 'unasked') return unasked(target, rules);
+  if (claim !== 'unclaimed') return undefined;
+  const marks = labelledConsent(found.labels);
+  const refused = `${target} exists already and does not name namespace ${rules.owner.namespace}`;
+  const other = whomToAsk(marks, rules);
+  if (other) return `${refused}: ${other} Rename this tenant, or ask whoever administers project ${project}.`;
+  const set = marksToSet(marks, rules);
+  const command = serviceCommand(found.name, { ...found.labels, ...set });
+  if (!fits(found.labels, set) || command.length > LONGEST_COMMAND) {
+    const pairs = Object.entries(set).map(pair => pair.join('='));
+    return `${refused}. To let this tenant adopt it, put the label ${pairs.join(', ')} on it beside those that it has.${andAsk(rules)}`;
+  }
+  return `${refused}.${andAsk(rules)} Whoever administers project ${project} lets this tenant adopt it (makes no revision) with: ${command}`;
+}
+
+/** The commands that `import` prints; undefined where nothing is missing or no command can give it. */
+export const commandIn = (message: string | undefined): string | undefined =>
+  message === undefined ? undefined : /(?:gcloud|curl) .*$/s.exec(message)?.[0];
+
+// --------------------------------------------------------------------------------------------------------- helpers
+
+/** `gcloud run services update --update-labels` labels the template too, which makes a revision; the API call does not. */
+function serviceCommand(name: string, labels: Record<string, string>): string {
+  return (
+    `curl -X PATCH -H "Authorization: Bearer $(gcloud auth print-access-token)" -H 'Content-Type: application/json' ` +
+    `'https://run.googleapis.com/v2/${name}?updateMask=labels' -d ${shellQuoted(JSON.stringify({ labels }))}`
+  );
+}
+
+/** The consent that stands is somebody else's; undefined: nobody loses anything by consent to this namespace. */
+function whomToAsk(marks: ConsentMarks, rules: ClaimRules): string | undefined {
+  switch (consentOf(marks, rules)) {
+    case 'given':
+    case 'none':
+      return undefined;
+    case 'otherNamespace':
+      return `it names namespace ${quoted(marks.namespace ?? '')}, and it can name one only.`;
+    case 'otherCluster':
+      return `it names this namespace of cluster ${quoted(marks.cluster ?? '')}, not of ${rules.owner.cluster}.`;
+    case 'otherUid':
+      // A cluster has one Namespace of a name, so the one that the UID names is gone. Another cluster may still have it.
+      return marks.cluster === rules.owner.cluster && rules.namespaceUid !== undefined
+        ? undefined
+        : `it names the Namespace with the UID ${quoted(marks.uid ?? '')}, which may be another cluster's.`;
+  }
+}
+
+function marksToSet(marks: ConsentMarks, rules: ClaimRules): Record<string, string> {
+  const { owner, namespaceUid } = rules;
+  const cluster = marks.cluster !== undefined && !rules.anyCluster;
+  const uid = namespaceUid !== undefined && (rules.consentUid === true || marks.uid !== undefined);
+  return {
+    [CONSENT.namespace]: owner.namespace,
+    ...(cluster && { [CONSENT.cluster]: owner.cluster }),
+    ...(uid && { [CONSENT.uid]: namespaceUid }),
+  };
+}
+
+const fits = (labels: Record<string, string>, more: Record<string, string>): boolean =>
+  Object.keys({ ...labels, ...more }).length <= MOST_LABELS;
+
+const belongsTo = (target: string, owner: string | undefined, rules: ClaimRules): string =>
+  `${target} belongs to ${owner} (cluster/namespace/name), not to ${ownerText(rules.owner)}. ` +
+  'Rename this tenant, or ask the other one’s owners to delete theirs with the annotation ai-platform.dev/deletion-policy=abandon.';
+
+const annotateCommand = ({ owner }: ClaimRules): string =>
+  `kubectl annotate aitenant ${owner.name} -n ${owner.namespace} ${ADOPT}=true`;
+
+const unknown = (target: string, rules: ClaimRules): string =>
+  `${target} carries this tenant's full owner marks, and the tenant's status does not know it: the status was lost, or somebody forged the marks. ` +
+  `Check what it holds, then let this tenant take it: ${annotateCommand(rules)} (for a whole rebuilt cluster: start the operator with --restore once).`;
+
+const unasked = (target: string, rules: ClaimRules): string =>
+  `${target} exists already and lets namespace ${rules.owner.namespace} adopt it, but this AiTenant does not ask for it. ` +
+  `Check what it holds, then ask: ${annotateCommand(rules)}`;
+
+const andAsk = (rules: ClaimRules): string =>
+  rules.adopt || rules.policy === 'any' ? '' : ` The AiTenant has to ask for it too: ${annotateCommand(rules)}.`;
+
+function shellQuoted(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}

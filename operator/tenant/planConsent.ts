@@ -1,0 +1,65 @@
+import { inventoryProject } from './desired.ts';
+import { part } from './names.ts';
+import { type ClaimRules, claimAccount, secretConsent } from './ownership.ts';
+import type { Targets } from './plan.ts';
+import { revokeStep } from './planAccess.ts';
+import { SECRET_ACCESSOR } from './policy.ts';
+import type { Desired, InventoryEntry, Observed, ObservedSecret, Read, Settings, Step, Tenant } from './types.ts';
+
+/**
+ * Consent that was taken back is obeyed also while the spec is not followed: suspended, refused, a deletion that waits, an
+ * interval of 0. Only the inventory and the marks in Google Cloud decide, as in a deletion.
+ */
+
+export const grantsOf = ({ status }: Pick<Tenant, 'status'>): InventoryEntry[] =>
+  status.inventory.filter(({ type }) => type === 'SecretAccess');
+
+export function standingRules(tenant: Tenant, settings: Settings): ClaimRules {
+  const owner = { cluster: settings.clusterId, namespace: tenant.namespace, name: tenant.name };
+  return { owner, policy: settings.claimPolicy, inventory: tenant.status.inventory, restore: settings.restore };
+}
+
+/** Whether a grant's secret was read and does not name the tenant's namespace any more. */
+export const lostConsent = (secret: Read<ObservedSecret>, rules: ClaimRules): boolean =>
+  secret.state === 'present' && !secretConsent(secret.value.labels, rules, true);
+
+/** What to read before these grants are removed. */
+export function consentTargets(tenant: Tenant, grants: InventoryEntry[]): Targets {
+  const account = tenant.status.inventory.find(({ type }) => type === 'ServiceAccount');
+  return {
+    account: account && { project: part(account.name, 'projects'), email: part(account.name, 'serviceAccounts') },
+    keys: grants.map(({ name }) => ({ name, secret: name, want: 'none' as const })),
+    formerGrants: [],
+    services: [],
+    invokersOf: [],
+    isPublic: false,
+  };
+}
+
+/** The steps that remove the grants whose secret has lost its consent. */
+export function planConsent(tenant: Tenant, observed: Observed, settings: Settings): Step[] {
+  const rules = standingRules(tenant, settings);
+  const { account } = observed;
+  if (account.state !== 'present') return [];
+  const ours = claimAccount(account.value, rules) === 'ours';
+  const desired = { account: { email: account.value.email } } as Desired;
+  return grantsOf(tenant).flatMap(entry => {
+    const key = observed.keys.find(({ name }) => name === entry.name);
+    if (!key || !lostConsent(key.secret, rules) || key.policy?.state !== 'present') return [];
+    return revokeStep({ status: tenant.status, desired }, ours, key.policy.value, entry) ?? [];
+  });
+}
+
+/** For each grant that an abandoned tenant leaves behind: what stays, and the command that removes it. */
+export function abandonedGrants(tenant: Tenant): string[] {
+  const account = tenant.status.inventory.find(({ type }) => type === 'ServiceAccount');
+  const email = account ? part(account.name, 'serviceAccounts') : tenant.status.serviceAccountEmail;
+  if (!email) return [];
+  return grantsOf(tenant).map(({ name }) => {
+    const [project, secret] = [part(name, 'projects'), part(name, 'secrets')];
+    return (
+      `Abandoned: ${email} may still read secret ${secret} of project ${project || inventoryProject(tenant.status.inventory)}. To end that: ` +
+      `gcloud secrets remove-iam-policy-binding ${secret} --project=${project} --member=serviceAccount:${email} --role=${SECRET_ACCESSOR}`
+    );
+  });
+}
