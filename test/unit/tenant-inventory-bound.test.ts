@@ -55,7 +55,8 @@ function life(edits: Edit[]): { status: TenantStatus; highest: number; observed:
   edits.forEach(({ spec, answer, laterMs }, at) => {
     const tenant = tenantA({ spec, status: statusJson(status), generation: at + 1 });
     const desired = desiredOf(tenant);
-    const planned = plan(tenant, desired, observed, settings, now);
+    // The account was there before the first call.
+    const planned = plan(tenant, desired, observed, { ...settings, restore: true }, now);
     const before = report(tenant, desired, observed, planned, undefined, now).status;
     expect(refusedBy(before)).toEqual([]);
     const outcomes = planned.steps.map((step): Outcome => {

@@ -49,6 +49,8 @@ const scene = ({
   refused,
 }: Scene) =>
   planFor({
+    // Only of what is unmarked does this make a difference.
+    annotations: { 'ai-platform.dev/adopt': 'true' },
     generation,
     refused,
     spec: { access, invokers },

@@ -54,20 +54,20 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'adopt another owner’s service',
     file: 'tenant/ownership.ts',
-    find: "    return fits ? 'ours' : 'theirs';",
-    replace: "    return fits ? 'ours' : 'ours';",
+    find: "  if (marks.some(({ found, own }) => found !== undefined && found !== own)) return 'theirs';",
+    replace: "  if (marks.some(({ found, own }) => found !== undefined && found !== own)) return 'ours';",
   },
   {
     name: 'adopt another owner’s account',
     file: 'tenant/ownership.ts',
-    find: "    return owner === ownerText(rules.owner) ? 'ours' : 'theirs';",
-    replace: "    return owner === ownerText(rules.owner) ? 'ours' : 'ours';",
+    find: "  if (owner !== ownerText(rules.owner)) return 'theirs';",
+    replace: "  if (owner !== ownerText(rules.owner)) return 'ours';",
   },
   {
     name: 'use a secret without consent',
     file: 'tenant/ownership.ts',
-    find: '  if (namespace !== rules.owner.namespace) return false;',
-    replace: '  if (namespace === "") return false;',
+    find: "  if (namespace !== rules.owner.namespace) return 'otherNamespace';",
+    replace: "  if (namespace === '') return 'otherNamespace';",
   },
   {
     name: 'replace all labels of a service',
@@ -129,8 +129,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'remove the finalizer first',
     file: 'reconcile/reconciler.ts',
-    find: '    if (plan.steps.length + plan.inventory.length + plan.blockers.length === 0) return release(writer);',
-    replace: '    if (plan.blockers.length === 0) return release(writer);',
+    find: '    if (plan.steps.length + plan.inventory.length + plan.blockers.length === 0) {',
+    replace: '    if (plan.blockers.length === 0) {',
   },
   {
     name: 'no finalizer at all',
@@ -159,7 +159,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'go on while suspended',
     file: 'reconcile/reconciler.ts',
-    find: '    if (tenant.spec.suspend) return conclude(writer, tenant, suspended(tenant, runtime.now()), run);\n',
+    find: '    if (tenant.spec.suspend) return keepConsent(writer, tenant, run, budget, suspended);\n',
     replace: '',
   },
   // ------------------------------------------------------------------------------------- nothing working goes down
@@ -263,10 +263,10 @@ export const MUTANTS: readonly Mutant[] = [
     replace: '  if (traffic.length >= 0 || latest === 100) return undefined;',
   },
   {
-    name: 'leave an account disabled',
+    name: 'go on although the account is disabled',
     file: 'tenant/planAccount.ts',
-    find: '  if (found.disabled) {',
-    replace: "  if (found.disabled && found.email === '') {",
+    find: '  if (!found.disabled) return ours(ctx, found, held);',
+    replace: '  if (found.email) return ours(ctx, found, held);',
   },
   {
     name: 'see a difference where there is none',
