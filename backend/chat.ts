@@ -9,6 +9,8 @@ import { callerGone, internalProblem, Problem, problemBody } from './problem.ts'
 const bodyLimits = { maxBytes: 1024 * 1024, timeoutMs: 10_000 };
 /** In UTF-16 code units, as JavaScript counts. */
 const maxMessageLength = 100_000;
+/** For what is left to read when the model's time is over; a caller that does not read would keep its place for ever. */
+const readingMs = 5_000;
 
 /**
  * `POST /chat`: `{"message": "…"}` → `{"response": "…"}`.
@@ -50,13 +52,18 @@ export function createChat(
   };
 }
 
-/** A signal that aborts when the caller goes away or the model takes too long; `release` is called when the answer is over. */
+/**
+ * A signal that aborts when the caller goes away or the model takes too long; `release` is called when the answer is over, which is
+ * `readingMs` after the model's time at the latest.
+ */
 function lifeOf(ctx: Context, release: () => void, timeoutMs: number): AbortSignal {
   const life = new AbortController();
   const text = `The model did not finish within ${timeoutMs / 1000} s.`;
   const timer = setTimeout(() => life.abort(new Problem(504, 'model_timeout', text)), timeoutMs);
+  const unread = setTimeout(() => ctx.res.destroy(), timeoutMs + readingMs);
   ctx.res.once('close', () => {
     clearTimeout(timer);
+    clearTimeout(unread);
     release();
     if (!ctx.res.writableFinished) life.abort(callerGone);
   });

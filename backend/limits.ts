@@ -60,7 +60,9 @@ export function createRateLimit(perMinute: number, now: () => number = () => per
  * Whom a rate limit counts an address as. An IPv6 caller has at least a /64 of addresses to choose from (RFC 6177), so its first 64
  * bits count; an IPv4 address that is written as IPv6 counts as that IPv4 address.
  */
-export function callerKey(address: string): string {
+export function callerKey(given: string): string {
+  // Some proxies write the port too, which each connection of one caller has anew.
+  const address = given.replace(/^\[([^\]]*)\](:\d+)?$|^([^:]*):\d+$/, '$1$3');
   const [plain = ''] = address.split('%');
   if (!isIPv6(plain)) return address.slice(0, 64);
   // URL writes an address in its one canonical form (RFC 5952; an embedded IPv4 address as two groups).

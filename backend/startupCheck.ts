@@ -29,6 +29,7 @@ export async function checkKey(config: Config, log: Log): Promise<void> {
   if (status === 401 || status === 403) {
     throw new Error(`STARTUP_CHECK_KEY: the model's API refuses the key in OPENAI_API_KEY (${status}).`);
   }
-  const well = status !== undefined && status < 500 && status !== 429;
+  // Another answer, such as a redirect or the 404 of a wrong OPENAI_BASE_URL, may come from somebody who did not see the key.
+  const well = status !== undefined && (status < 300 || status === 400 || status === 422);
   log(well ? 'INFO' : 'WARNING', well ? 'the key is accepted' : 'the key could not be checked', { status });
 }

@@ -125,10 +125,23 @@ async function servePorts(
     // A replica that waits for its term is ready: it could take over.
     return isSynced() ? { status: 200, body: 'ok\n' } : { status: 503, body: 'the caches are filling\n' };
   };
+  // Scrapes at the same moment share one text: a flood of them takes the memory and the time of one.
+  const render = shared(async () => Buffer.from(await registry.metrics()));
   const metrics = async (path: string) =>
-    path === '/metrics' ? { status: 200, type: registry.contentType, body: await registry.metrics() } : undefined;
+    path === '/metrics' ? { status: 200, type: registry.contentType, body: await render() } : undefined;
   await serve(healthAddress, health, onBug);
   await serve(metricsAddress, metrics, onBug);
+}
+
+/** While `work` is under way, whoever asks gets its result; who asks afterwards starts it anew. */
+function shared<T>(work: () => Promise<T>): () => Promise<T> {
+  let running: Promise<T> | undefined;
+  return () => {
+    running ??= work().finally(() => {
+      running = undefined;
+    });
+    return running;
+  };
 }
 
 /** The cluster's identity; waits for the API server for as long as it takes. */

@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Socket } from 'node:net';
 import type { OnBug } from './bugs.ts';
 
-export type Handler = (path: string) => Promise<{ status: number; type?: string; body: string } | undefined>;
+export type Handler = (path: string) => Promise<{ status: number; type?: string; body: string | Buffer } | undefined>;
 
 /** Open connections of one port. Beyond it the oldest one is closed, so that a flood never keeps a new probe or scrape out. */
 const MAX_CONNECTIONS = 200;
@@ -25,7 +25,13 @@ export async function serve(address: string, handler: Handler, onBug: OnBug): Pr
     if (request.method !== 'GET' && request.method !== 'HEAD') return METHOD_NOT_ALLOWED;
     return (await handler(pathOf(request.url ?? '/'))) ?? NOT_FOUND;
   };
+  const busy = new WeakSet<Socket>();
   const server = createServer({ connectionsCheckingInterval: 1_000, maxHeaderSize: 8_192 }, (request, response) => {
+    const { socket } = request;
+    // Nobody who scrapes or probes sends a request before the last one is answered, and 64 kB hold two thousand of them.
+    if (busy.has(socket)) return void socket.destroy();
+    busy.add(socket);
+    response.once('close', () => busy.delete(socket));
     answerTo(request)
       .catch((error: unknown) => {
         onBug('request', error);
@@ -57,7 +63,7 @@ const FORBIDDEN = { status: 403, body: 'this port answers to the names of this m
 function send(
   request: IncomingMessage,
   response: ServerResponse,
-  { status, body, type = 'text/plain; charset=utf-8' }: { status: number; body: string; type?: string },
+  { status, body, type = 'text/plain; charset=utf-8' }: { status: number; body: string | Buffer; type?: string },
 ): void {
   response.writeHead(status, { 'Content-Type': type }).end(request.method === 'HEAD' ? undefined : body);
 }

@@ -54,8 +54,10 @@ export function createLocalServer(
     });
   };
   const server = createServer({ shouldUpgradeCallback }, (request, response) => respond(request, response));
+  // For as long as it lives: node:http takes its own listeners off what it hands over (CONNECT, `Upgrade`), and a caller that cuts such
+  // a connection would end the process.
+  server.on('connection', (socket: Socket) => socket.on('error', () => {}));
   server.on('upgrade', (request: IncomingMessage, client: Socket, head: Buffer) => {
-    client.on('error', () => {});
     // For what is answered in the handshake's place.
     const response = new ServerResponse(request);
     response.shouldKeepAlive = false;

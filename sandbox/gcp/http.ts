@@ -119,7 +119,8 @@ export async function startGcpServer(options: { core: GcpCore; port?: number; ho
   } as const;
   const server = createLocalServer(guard, (request, response) => {
     answer(request, response).catch((error: unknown) => {
-      console.error(error);
+      // A caller that went away in the middle of its body is no error of ours.
+      if (!request.errored) console.error(error);
       if (response.headersSent) response.destroy();
       else fail(response, { code: 'INTERNAL', message: 'Internal error encountered.' });
     });

@@ -75,6 +75,14 @@ describe('the ports', () => {
     expect(await bugs('request')).toBe(0);
   });
 
+  test('two thousand scrapes in one packet are no more work than one', async () => {
+    await start();
+    const scrape = 'GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n';
+    const answers = await sendRaw(metrics, scrape.repeat(2_000), 3_000);
+    expect(answers.split('HTTP/1.1 200').length - 1).toBeLessThan(2);
+    expect((await get(metrics, '/metrics')).status).toBe(200);
+  });
+
   test('on an address of this machine it answers to no other name; on every address to any, as kubelet and Prometheus need', async () => {
     await start();
     expect((await get(metrics, '/metrics', { Host: 'evil.example' })).status).toBe(403);

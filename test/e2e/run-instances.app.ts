@@ -28,6 +28,7 @@ const server = createServer(async (request, response) => {
     response.end(String(child.pid));
     return;
   }
+  if (url.pathname === '/raw') return void request.socket.end(url.searchParams.get('bytes') ?? '', 'latin1');
   if (url.pathname === '/drain') for await (const _ of request);
   const wait = Number(url.searchParams.get('ms') ?? 0);
   if (wait > 0) await new Promise(resolve => setTimeout(resolve, wait));

@@ -276,6 +276,16 @@ describe('a request', () => {
     expect(fresh.traceparent).not.toContain(trace);
   });
 
+  it('whose answer is no HTTP that can be passed on gets 503, and nobody else notices', async () => {
+    const world = await start();
+    const service = await world.deploy('web');
+    for (const line of ['099 x', '000 x', '200 a\u0001b', '101 x', 'x', '']) {
+      const bytes = encodeURIComponent(`HTTP/1.1 ${line}\r\nContent-Length: 0\r\n\r\n`);
+      expect((await fetch(`${service.uri}/raw?bytes=${bytes}`)).status, line).toBe(503);
+    }
+    expect((await call(service)).most, 'their places are free again').toBe(1);
+  });
+
   it.each(['a length', 'chunks'])('of more than 32 MiB is refused with 413 (%s)', async how => {
     const world = await start();
     const service = await world.deploy('web');

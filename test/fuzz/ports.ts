@@ -12,7 +12,7 @@ import { startGcpServer } from '../../sandbox/gcp/http.ts';
 import { startInstances } from '../../sandbox/gcp/instances/instances.ts';
 import { createKubeCore, startKubeServer } from '../../sandbox/kube/index.ts';
 import { startOpenAi } from '../../sandbox/openai/server.ts';
-import { hostileRequests, sendRaw } from './targetForms.ts';
+import { hostileRequests, sendAndReset, sendRaw } from './targetForms.ts';
 
 export interface PortsFuzzed {
   requests: number;
@@ -107,6 +107,7 @@ export async function fuzzPorts(seed: number, enough: (requests: number) => bool
             fails(`${name}: an answer that is no HTTP: ${answer.slice(0, 100)}`, requests[at]);
           if (status === 500) fails(`${name}: ${answer.slice(0, 600)}`, requests[at]);
         });
+        await Promise.all(requests.map((request, at) => sendAndReset(port, request, at % 8)));
         const alive = await sendRaw(
           port,
           `GET ${probe} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n`,

@@ -135,3 +135,15 @@ export function sendRaw(port: number, bytes: Buffer | string, patienceMs = PATIE
     socket.end(bytes);
   });
 }
+
+/** Sends the bytes and resets the connection `afterMs` later, whatever the server does with it by then. */
+export function sendAndReset(port: number, bytes: Buffer | string, afterMs: number): Promise<void> {
+  return new Promise(resolve => {
+    const socket = connect(port, '127.0.0.1', () => {
+      socket.write(bytes);
+      setTimeout(() => socket.resetAndDestroy(), afterMs);
+    });
+    socket.on('error', () => {});
+    socket.on('close', () => resolve());
+  });
+}

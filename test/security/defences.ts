@@ -492,6 +492,42 @@ export const DEFENCES: readonly Defence[] = [
     replace: '',
   },
   {
+    shownBy: ['e2e/operator-ports.test.ts', 'two thousand scrapes in one packet are no more work than one'],
+    file: 'operator/servers.ts',
+    find: '    if (busy.has(socket)) return void socket.destroy();\n',
+    replace: '',
+  },
+  {
+    shownBy: [
+      'unit/sandbox-browser.test.ts',
+      'a caller that cuts its connection, at any moment and of any kind, ends no process',
+    ],
+    file: 'sandbox/localServer.ts',
+    find: "  server.on('connection', (socket: Socket) => socket.on('error', () => {}));\n",
+    replace: '',
+  },
+  {
+    shownBy: [
+      'e2e/run-instances.test.ts',
+      'whose answer is no HTTP that can be passed on gets 503, and nobody else notices',
+    ],
+    file: 'sandbox/gcp/instances/forward.ts',
+    find: '      if (statusCode < 200 || !',
+    replace: '      if (statusCode === -1 && !',
+  },
+  {
+    shownBy: [backend, 'keep their place until the model’s time is over and 5 s more, not for ever'],
+    file: 'backend/chat.ts',
+    find: '  const unread = setTimeout(() => ctx.res.destroy(), ',
+    replace: '  const unread = setTimeout(() => {}, ',
+  },
+  {
+    shownBy: ['unit/backend.test.ts', 'the port of a caller, where a proxy writes it, makes no other caller of it'],
+    file: 'backend/limits.ts',
+    find: '?$|^([^:]*):\\d+$/',
+    replace: '?$|^([^:]*)$/',
+  },
+  {
     shownBy: ['e2e/operator-ports.test.ts', 'a rejected promise that nobody handles is logged, counted and survived'],
     file: 'operator/bugs.ts',
     find: "  process.on('unhandledRejection', error => onBug('unhandledRejection', error));\n",

@@ -140,7 +140,17 @@ describe('whom a limit counts', () => {
       fc.property(fc.ipV4(), fc.ipV4(), (one, other) => {
         expect(callerKey(one)).toBe(one);
         expect(callerKey(`::ffff:${one}`)).toBe(one);
+        expect(callerKey(`[::ffff:${one}]`)).toBe(one);
         expect(callerKey(one) === callerKey(other)).toBe(one === other);
+      }),
+    );
+  });
+
+  test('the port of a caller, where a proxy writes it, makes no other caller of it', () => {
+    fc.assert(
+      fc.property(fc.ipV4(), fc.ipV6(), fc.integer({ min: 1, max: 65_535 }), (v4, v6, port) => {
+        expect(callerKey(`${v4}:${port}`)).toBe(callerKey(v4));
+        expect(callerKey(`[${v6}]:${port}`)).toBe(callerKey(v6));
       }),
     );
   });

@@ -11,7 +11,7 @@ import { withoutCodeVariables } from '../../sandbox/gcp/instances/images.ts';
 import { createKubeCore, startKubeServer } from '../../sandbox/kube/index.ts';
 import { startOpenAi } from '../../sandbox/openai/server.ts';
 import { claimStateFolder } from '../../sandbox/stateFolder.ts';
-import { sendRaw } from '../fuzz/targetForms.ts';
+import { sendAndReset, sendRaw } from '../fuzz/targetForms.ts';
 
 /** What a page of a stranger can do to a sandbox on the same machine: nothing. */
 
@@ -133,6 +133,25 @@ describe.each(DOORS)('%s', name => {
     }
     expect(handled).toBe(before);
   });
+});
+
+test('a caller that cuts its connection, at any moment and of any kind, ends no process', async () => {
+  const thrown: unknown[] = [];
+  const onException = (error: unknown) => thrown.push(error);
+  process.on('uncaughtException', onException);
+  onTestFinished(() => void process.off('uncaughtException', onException));
+  for (const door of doors) {
+    const requests = [
+      `CONNECT evil.example:443 HTTP/1.1\r\n${own(door)}\r\n\r\n`,
+      `GET / HTTP/1.1\r\n${own(door)}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`,
+      `GET ${door.path} HTTP/1.1\r\n${own(door)}\r\n\r\n`.repeat(50),
+      `POST ${door.path} HTTP/1.1\r\n${own(door)}\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{`,
+    ];
+    for (const request of requests)
+      await Promise.all(Array.from({ length: 16 }, (_, at) => sendAndReset(door.port, request, at % 4)));
+    expect(await statusOf(door, [own(door)]), door.name).toBeLessThan(500);
+  }
+  expect(thrown).toEqual([]);
 });
 
 test('pages of other local ports may call services, not the APIs', async () => {

@@ -99,10 +99,13 @@ export function forward(
     });
     let answered = false;
     outgoing.on('response', answer => {
+      const { statusCode = 0, statusMessage = '' } = answer;
+      // What node:http reads but is no answer, or one that it does not write: it counts as none.
+      if (statusCode < 200 || !/^[\t\x20-\x7e\x80-\xff]*$/.test(statusMessage)) return void outgoing.destroy();
       answered = true;
       const answerHeaders = withoutHopByHop(answer.headers);
       delete answerHeaders['transfer-encoding'];
-      response.writeHead(answer.statusCode ?? 502, answer.statusMessage, answerHeaders);
+      response.writeHead(statusCode, statusMessage, answerHeaders);
       // A stream's first event may be long in coming: its head goes now.
       response.flushHeaders();
       pipeline(answer, response, error => resolve(error ? 'failed' : 'done'));
