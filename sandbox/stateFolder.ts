@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Failure } from './progress.ts';
 
@@ -18,14 +18,24 @@ export async function claimStateFolder(state: string): Promise<void> {
     .catch((error: Error) => {
       throw new Failure(`The state folder ${state} can't be made: ${error.message}`);
     });
-  if (entries.includes(MARKER)) return;
+  if (entries.includes(MARKER)) return withoutLinks(state, entries);
   if (entries.length > 0 && !(await isOfEarlierVersion(state))) {
     throw new Failure(
       `${state} holds files that no sandbox made, and they would be overwritten. Name a new or an empty folder: ` +
         'npm run sandbox -- --state .sandbox-2',
     );
   }
+  await withoutLinks(state, entries);
   await writeFile(marker, MARKER_TEXT);
+}
+
+/** What a sandbox writes there. */
+const WRITTEN = ['kubeconfig', 'env', 'operator.log', 'logs', 'gcloud', 'envtest'];
+
+/** A link in the place of one of them leads to somebody's file, such as ~/.kube/config: the link goes, the file stays as it is. */
+async function withoutLinks(state: string, entries: string[]): Promise<void> {
+  for (const path of WRITTEN.filter(name => entries.includes(name)).map(name => join(state, name)))
+    if ((await lstat(path)).isSymbolicLink()) await rm(path);
 }
 
 /** Version 0.1 wrote no marker, but its exports name the folder itself. */

@@ -590,6 +590,12 @@ export const DEFENCES: readonly Defence[] = [
     find: '  if (entries.length > 0 && !(await isOfEarlierVersion(state))) {',
     replace: '  if (entries.length > 0 && (await isOfEarlierVersion(state))) {',
   },
+  {
+    shownBy: ['unit/sandbox-browser.test.ts', 'has no links left through which files elsewhere would be written'],
+    file: 'sandbox/stateFolder.ts',
+    find: 'isSymbolicLink()',
+    replace: 'isFIFO()',
+  },
   // ------------------------------------------------------------------------------------------- the backend's callers
   {
     shownBy: [backend, 'of bodies take no place from those who have sent theirs'],

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -191,6 +191,14 @@ describe('a local process', () => {
     ];
     const more = [
       'PATH',
+      'CDPATH',
+      'A_B_PATH',
+      'HOSTALIASES',
+      'GIT_SSH_COMMAND',
+      'DOTNET_STARTUP_HOOKS',
+      'CORECLR_PROFILER_PATH',
+      'LUA_INIT',
+      'ZDOTDIR',
       'Path',
       'OPENSSL_CONF',
       'GCONV_PATH',
@@ -223,6 +231,18 @@ describe('the state folder', () => {
       expect(await readdir(folder)).toEqual([name]);
       expect(await readFile(join(folder, name), 'utf8')).toBe('mine');
     }
+  });
+
+  test('has no links left through which files elsewhere would be written', async () => {
+    const elsewhere = await given({ config: 'mine' });
+    const folder = await given({ '.aitenant-sandbox': '' });
+    const names = ['kubeconfig', 'env', 'operator.log'];
+    for (const name of names) await symlink(join(elsewhere, 'config'), join(folder, name));
+    await symlink(elsewhere, join(folder, 'logs'));
+    await claimStateFolder(folder);
+    for (const name of names) await writeFile(join(folder, name), 'ours');
+    await rm(join(folder, 'logs'), { recursive: true, force: true });
+    expect(await readFile(join(elsewhere, 'config'), 'utf8')).toBe('mine');
   });
 
   test('that is new, empty, marked or of version 0.1 is taken', async () => {

@@ -47,7 +47,7 @@ export function localImage(images: readonly LocalImage[], reference: string): Lo
  * here they would reach this machine.
  */
 const DECIDES_CODE =
-  /^(NODE_.*|LD_.*|DYLD_.*|GLIBC_.*|MALLOC_.*|UV_.*|npm_.*|OPENSSL_.*|SSL_CERT_.*|PYTHON.*|PERL.*|RUBY.*|GEM_.*|JAVA_.*|_JAVA_.*|JDK_.*|CLASSPATH|GCONV_PATH|LOCPATH|BASH_.*|ENV|IFS|SHELL.*|PROMPT_COMMAND|([A-Z]+_)?PATH)$/i;
+  /^(NODE_.*|LD_.*|DYLD_.*|GLIBC_.*|MALLOC_.*|UV_.*|npm_.*|OPENSSL_.*|SSL_CERT_.*|PYTHON.*|PERL.*|RUBY.*|GEM_.*|JAVA_.*|_JAVA_.*|JDK_.*|CLASSPATH|GCONV_PATH|LOCPATH|BASH_.*|ENV|IFS|SHELL.*|PROMPT_COMMAND|ZDOTDIR|HOSTALIASES|(GIT|DOTNET|CORECLR|DENO|BUN|ERL|LUA|PHP)_.*|.*PATH)$/i;
 
 /** A service's variables without those that a local process must not get, and the names of these. */
 export function withoutCodeVariables(env: Record<string, string>): { env: Record<string, string>; left: string[] } {
