@@ -115,8 +115,9 @@ async function npmCi() {
     '--loglevel=error',
   ];
   const options = { cwd: mine, stdio: ['ignore', 'ignore', 'inherit'] };
-  const npm = process.env.npm_execpath;
-  const child = npm
+  // pnpm, yarn and bun put themselves there, and none of them knows package-lock.json.
+  const npm = process.env.npm_execpath ?? '';
+  const child = /(^|[\\/])npm[^\\/]*$/.test(npm)
     ? spawn(process.execPath, [npm, ...args], options)
     : spawn('npm', args, { ...options, shell: process.platform === 'win32' });
   process.on('exit', () => child.kill());

@@ -142,3 +142,17 @@ test('a package for this machine that npm could not get is named, one for anothe
   expect(end.stderr).toContain('npm ci left out 1 packages that package-lock.json names for this machine: node-here.');
   expect(existsSync(join(root, 'node_modules'))).toBe(false);
 });
+
+test('started by another package manager, npm is called all the same', async () => {
+  const { root, run, calls } = clone();
+  const bin = join(root, 'bin');
+  mkdirSync(bin);
+  writeFileSync(join(bin, 'npm'), `#!/bin/sh\nexec '${process.execPath}' '${join(root, 'npm.mjs')}' "$@"\n`, {
+    mode: 0o755,
+  });
+  writeFileSync(join(root, 'pnpm.cjs'), 'process.exit(7)');
+  const { status, stderr } = await run({ npm_execpath: join(root, 'pnpm.cjs'), PATH: `${bin}:${process.env.PATH}` });
+  expect(stderr).toContain('Installed in');
+  expect(status).toBe(0);
+  expect(calls()).toHaveLength(1);
+});
