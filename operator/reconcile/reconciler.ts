@@ -22,7 +22,7 @@ import { deletingIdentity } from '../tenant/identity.ts';
 import { forgets, settleInventory } from '../tenant/inventory.ts';
 import { claimRules, plan as planFor, targets } from '../tenant/plan.ts';
 import { abandonedGrants, consentTargets, grantsOf } from '../tenant/planConsent.ts';
-import { deleting, notVerified, type Report, refused, report, suspended } from '../tenant/report.ts';
+import { deleting, nothingWasRead, notVerified, type Report, refused, report, suspended } from '../tenant/report.ts';
 import { readTenant } from '../tenant/resource.ts';
 import { isReconciled } from '../tenant/slot.ts';
 import type { Desired, Outcome, Plan, Step, Tenant, TenantStatus } from '../tenant/types.ts';
@@ -201,7 +201,8 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
 
       const pace = shared.paceMs(desired.project, desired.region, { actAs: desired.actAs });
       for (const message of plan.adopted) events.record(writer.object, 'Warning', 'AdoptedContent', message);
-      const before = report(tenant, desired, observed, plan, undefined, now);
+      if (!nothingWasRead(observed)) outages.answered(desired.project);
+      const before = report(tenant, desired, observed, plan, undefined, now, outages.isOwn(key, desired.project));
       if (plan.steps.length === 0) return conclude(writer, tenant, verified(key, tenant, before), run, pace);
       outages.over(key);
       const outcomes = await carryOut(writer, plan, before.status, budget, desired.actAs, recheck);
@@ -219,10 +220,16 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     }
   }
 
-  /** A report of a tenant that cannot be read says so after a while. */
+  /** A report of a tenant that cannot be read says so after a while; the end of a long outage is told with a delay. */
   function verified(key: string, tenant: Tenant, found: Report): Report {
-    const outage = found.unread ? outages.unread(key, tenant.uid, found.failure ?? '') : outages.over(key);
-    return outage ? notVerified(tenant, found, outage) : found;
+    if (found.unread) {
+      return notVerified(tenant, found, outages.unread(key, tenant.uid, found.failure ?? ''), runtime.now());
+    }
+    const isFine = found.status.conditions.some(({ type, reason }) => type === 'Ready' && reason === 'UpToDate');
+    const told = tenant.status.conditions.find(({ type }) => type === 'Ready');
+    const waits = isFine && told?.reason === 'NotVerified' && told.observedGeneration === tenant.generation;
+    const ms = outages.over(key, waits && !isRequested(tenant) ? tenant.uid : undefined);
+    return ms > 0 ? { status: tenant.status, again: { kind: 'after', ms } } : found;
   }
 
   function applyingTo(writer: TenantWriter, actAs: string | undefined, recheck?: Applying['recheck']): Applying {

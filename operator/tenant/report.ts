@@ -74,9 +74,10 @@ export function report(
   plan: TenantPlan,
   outcomes: Outcome[] | undefined,
   now: number,
+  isOwnRefusal = false,
 ): Report {
   const blockers = withTimes([...plan.blockers, ...failures(tenant, outcomes ?? [], now)], now);
-  if (isUnread(tenant, observed, plan, blockers)) {
+  if (isUnread(tenant, observed, plan, blockers, isOwnRefusal)) {
     const failure = blockers[0]?.message;
     return { status: tenant.status, again: again(blockers, plan, outcomes), unread: true, failure };
   }
@@ -139,34 +140,52 @@ const OUTAGE: readonly Reason[] = ['Updating', 'QuotaExceeded'];
 const LOCKED_OUT: readonly Reason[] = [...OUTAGE, 'PermissionDenied'];
 
 /** A tenant that was up to date stays so while Google Cloud merely fails to answer: its service goes on serving. */
-function isUnread(tenant: Tenant, observed: Observed, plan: Plan, blockers: Blocker[]): boolean {
+function isUnread(tenant: Tenant, observed: Observed, plan: Plan, blockers: Blocker[], isOwnRefusal: boolean): boolean {
   const ready = tenant.status.conditions.find(({ type }) => type === 'Ready');
-  const reasons = nothingWasRead(observed) ? LOCKED_OUT : OUTAGE;
+  const isDark = nothingWasRead(observed);
+  const reasons = isDark && !isOwnRefusal ? LOCKED_OUT : OUTAGE;
+  const isEdited = ready?.observedGeneration !== tenant.generation;
   return (
-    ready?.status === 'True' &&
-    ready.observedGeneration === tenant.generation &&
+    ((ready?.status === 'True' && (!isEdited || isDark)) || (isDark && ready !== undefined && tellsOutage(ready))) &&
     plan.steps.length + plan.waiting.length === 0 &&
     blockers.length > 0 &&
     blockers.every(({ reason }) => reasons.includes(reason))
   );
 }
 
-function nothingWasRead({ account, keys, formerGrants, services }: Observed): boolean {
+/** Every resource was asked for, and Google Cloud answered about none of them. */
+export function nothingWasRead({ account, keys, formerGrants, services }: Observed): boolean {
   const reads = [account, ...keys.map(({ secret }) => secret), ...services.map(({ service }) => service)];
   return [...reads, ...formerGrants.map(({ policy }) => policy)].every(({ state }) => state === 'failed');
 }
 
-/** An outage so long that the status says so. Ready stays True, and the words do not change until the outage is over. */
-export function notVerified(tenant: Tenant, before: Report, outage: { since: string; failure: string }): Report {
+const OUTAGE_WORDS = 'Google Cloud could not be read since ';
+
+/** True for an edit that came during an outage: it is Updating with the words of the outage. */
+const tellsOutage = ({ reason, message }: Condition): boolean =>
+  reason === 'Updating' && message.startsWith(OUTAGE_WORDS);
+
+/**
+ * The status during an outage. A tenant that was up to date is NotVerified once the outage is long, and Ready stays True. A
+ * spec that was edited meanwhile is Updating at once. The words do not change until the outage is over, and the conditions
+ * of the account, the grants and the service keep their last values, because they were not read.
+ */
+export function notVerified(
+  tenant: Tenant,
+  before: Report,
+  outage: { since: string; failure: string; isLong: boolean },
+  now: number,
+): Report {
   const at = tenant.status.conditions.findIndex(({ type }) => type === 'Ready');
   const ready = tenant.status.conditions[at];
-  if (!ready || ready.reason === 'NotVerified') return before;
-  const message =
-    `Google Cloud could not be read since ${outage.since}. What was read last matched the spec. It is tried again by ` +
-    `itself. First failure: ${outage.failure}`;
-  const now = Date.parse(outage.since);
-  const conditions = tenant.status.conditions.with(at, condition(tenant, 'Ready', 'True', 'NotVerified', message, now));
-  return { ...before, status: { ...tenant.status, conditions } };
+  if (!ready) return before;
+  const isEdited = ready.observedGeneration !== tenant.generation;
+  if (!isEdited && (ready.reason === 'NotVerified' || tellsOutage(ready) || !outage.isLong)) return before;
+  const last = isEdited ? 'The spec was edited and is not applied yet.' : 'What was read last matched the spec.';
+  const message = `${OUTAGE_WORDS}${outage.since}. ${last} It is tried again by itself. First failure: ${outage.failure}`;
+  const [status, reason] = isEdited ? (['False', 'Updating'] as const) : (['True', 'NotVerified'] as const);
+  const conditions = tenant.status.conditions.with(at, condition(tenant, 'Ready', status, reason, message, now));
+  return { ...before, status: { ...tenant.status, observedGeneration: tenant.generation, conditions } };
 }
 
 /**

@@ -26,13 +26,13 @@ const dark = (kind: FailureKind, message?: string): Partial<Observed> => ({
   services: [seen(failed(kind, message), REGION)],
 });
 
-const reportOf = (changes: Partial<Observed>, given: Parameters<typeof tenantA>[0] = {}) => {
+const reportOf = (changes: Partial<Observed>, given: Parameters<typeof tenantA>[0] = {}, isOwn = false) => {
   const tenant = tenantA(given);
   const desired = desiredOf(tenant);
   const observed = cloud(changes);
   return {
     tenant,
-    found: report(tenant, desired, observed, plan(tenant, desired, observed, settings, NOW), undefined, NOW),
+    found: report(tenant, desired, observed, plan(tenant, desired, observed, settings, NOW), undefined, NOW, isOwn),
   };
 };
 
@@ -47,11 +47,10 @@ describe('a tenant that was up to date', () => {
     },
   );
 
-  test('is told of a 403 that only some of its reads get, and of one after an edit', () => {
+  test('is told of a 403 that only some of its reads get', () => {
     const some = reportOf({ services: [seen(failed('PermissionDenied'), REGION)] }).found;
     expect(some.unread).toBeUndefined();
     expect(some.status.conditions[0]).toMatchObject({ status: 'False', reason: 'PermissionDenied' });
-    expect(reportOf(dark('PermissionDenied'), { generation: 2 }).found.unread).toBeUndefined();
   });
 
   test('stays so where only Cloud Run answers 429', () => {
@@ -69,7 +68,7 @@ test('an outage of two hours costs two status writes a tenant, and no Ready turn
     for (; now < start + 2 * HOUR; now += 60_000) {
       const { tenant, found } = reportOf(dark('PermissionDenied', `no ${now}`), { status });
       const outage = memory.unread(uid, uid, found.failure ?? '');
-      const told = outage ? notVerified(tenant, found, outage) : found;
+      const told = notVerified(tenant, found, outage, NOW + now);
       expect(told.unread).toBe(true);
       status = told.status;
       statuses.add(JSON.stringify(status));
@@ -83,11 +82,12 @@ test('an outage of two hours costs two status writes a tenant, and no Ready turn
     expect(ready?.message).toContain(`since ${new Date(NOW + start).toISOString()}`);
     expect(ready?.message).toContain(`no ${start}`);
     const { found } = reportOf({ services: [seen(present(serviceA()), REGION)] }, { status });
+    expect(memory.over(uid, uid)).toBeLessThanOrEqual(INTERVAL);
     memory.over(uid);
     statuses.add(JSON.stringify(found.status));
     expect(found.status.conditions[0]).toMatchObject({ status: 'True', reason: 'UpToDate' });
     expect(statuses.size).toBeLessThanOrEqual(4);
-    expect(memory.unread(uid, uid, 'later')).toBeUndefined();
+    expect(memory.unread(uid, uid, 'later').isLong).toBe(false);
   }
 });
 
@@ -95,7 +95,7 @@ test('the tenants of one outage say so at different times', () => {
   let now = 0;
   const memory = createOutageMemory({ now: () => NOW, monotonic: () => now }, INTERVAL);
   const uids = Array.from({ length: 200 }, (_, at) => `uid-${at}`);
-  const told = () => uids.filter(uid => memory.unread(uid, uid, 'x') !== undefined).length;
+  const told = () => uids.filter(uid => memory.unread(uid, uid, 'x').isLong).length;
   const counts = [0, 3, 3.25, 3.5, 3.75, 4].map(intervals => {
     now = intervals * INTERVAL;
     return told();
@@ -103,4 +103,57 @@ test('the tenants of one outage say so at different times', () => {
   expect(counts[1]).toBe(0);
   expect(counts[5]).toBe(200);
   for (let at = 2; at < counts.length; at++) expect((counts[at] ?? 0) - (counts[at - 1] ?? 0)).toBeLessThan(90);
+});
+
+describe('a 403 on everything of one tenant', () => {
+  test('is an outage only while nothing else of its project is read', () => {
+    let now = 0;
+    const memory = createOutageMemory({ now: () => NOW + now, monotonic: () => now }, INTERVAL);
+    memory.answered('mine');
+    memory.unread('bad', 'bad', 'no');
+    for (now = 60_000; now <= 300_000; now += 60_000) memory.answered('another');
+    expect(memory.isOwn('bad', 'mine')).toBe(false);
+    for (; now <= 600_000; now += 60_000) memory.answered('mine');
+    expect(memory.isOwn('bad', 'mine')).toBe(true);
+    expect(memory.isOwn('fine', 'mine')).toBe(false);
+    const { found } = reportOf(dark('PermissionDenied'), {}, true);
+    expect(found.status.conditions[0]).toMatchObject({ status: 'False', reason: 'PermissionDenied' });
+  });
+
+  test('is no refusal of that tenant when an outage of two hours has just ended for another one', () => {
+    let now = 0;
+    const memory = createOutageMemory({ now: () => NOW + now, monotonic: () => now }, INTERVAL);
+    memory.answered('mine');
+    memory.unread('slow', 'slow', 'no');
+    now = 2 * HOUR;
+    memory.answered('mine');
+    expect(memory.isOwn('slow', 'mine')).toBe(false);
+  });
+});
+
+test('an edit during an outage is Updating with words that do not change; what was not read keeps its conditions', () => {
+  const outage = { since: '2030-01-01T00:00:00.000Z', failure: 'PERMISSION_DENIED', isLong: false };
+  const first = reportOf(dark('PermissionDenied'), { generation: 2 });
+  expect(first.found.unread).toBe(true);
+  const { status } = notVerified(first.tenant, first.found, outage, NOW);
+  expect(status.conditions[0]).toMatchObject({ status: 'False', reason: 'Updating', observedGeneration: 2 });
+  expect(status.conditions[0]?.message).toMatch(/since 2030-01-01T00:00:00.000Z.*PERMISSION_DENIED/);
+  expect(status.conditions.slice(1)).toEqual(first.tenant.status.conditions.slice(1));
+  const later = reportOf(dark('Transient', 'other words'), { generation: 2, status });
+  expect(notVerified(later.tenant, later.found, { ...outage, isLong: true }, NOW + HOUR).status).toEqual(status);
+});
+
+test('the statuses of one outage are written at different times when it ends', () => {
+  let now = 0;
+  const memory = createOutageMemory({ now: () => NOW, monotonic: () => now }, INTERVAL);
+  const uids = Array.from({ length: 100 }, (_, at) => `uid-${at}`);
+  const left = uids.map(uid => memory.over(uid, uid));
+  expect(Math.max(...left)).toBeLessThanOrEqual(INTERVAL);
+  for (let at = 0; at < 4; at++) {
+    const quarter = left.filter(ms => Math.floor((ms * 4) / INTERVAL) === at).length;
+    expect(quarter).toBeGreaterThan(10);
+    expect(quarter).toBeLessThan(40);
+  }
+  now = INTERVAL;
+  expect(uids.every(uid => memory.over(uid, uid) === 0)).toBe(true);
 });
