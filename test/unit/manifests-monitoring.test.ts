@@ -245,6 +245,13 @@ describe.skipIf(!has('promtool'))('promtool', () => {
   const quiet = (alert: string, series: Series) => asked(series, firing(alert), []);
   const nobodyWakes = (series: Series) => asked(series, 'count(ALERTS{severity="page"})', []);
 
+  const pages = 'count(ALERTS{severity="page", alertstate="firing"})';
+  const everPages = 'count(count_over_time(ALERTS{severity="page", alertstate="firing"}[200m]))';
+  const everyApi = (values: string): Series =>
+    Object.fromEntries(
+      ['run', 'iam', 'secretmanager'].map(api => [`aitenant_gcp_api_failing_seconds{api="${api}"}`, values]),
+    );
+
   /** What makes each alert fire, and what is as near to that as it may be without firing it. */
   const cases: Record<string, { fires: Series; quiet: Series }> = {
     AiTenantNoLeader: { fires: { 'leader_election_master_status{name="aitenant"}': '0x200' }, quiet: leader },
@@ -311,6 +318,18 @@ describe.skipIf(!has('promtool'))('promtool', () => {
         { ...good, [failing]: '0x60 0+60x140', [tenants('NotVerified')]: '0x60 100x140' },
         '65m',
       ),
+      // Two hours without credentials, as Google Cloud may answer them: one page fires in all, whichever it is.
+      ...[
+        { ...everyApi('0x30 0+60x120 0x50'), [tenants('NotVerified')]: '0x60 0+10x10 100x80 0x50' },
+        { ...good, [tenants('NotVerified')]: '0x60 0+10x10 100x80 0x50' },
+        { ...everyApi('0x30 0+60x120 0x50'), [tenants('PermissionDenied')]: '0x60 0+10x10 100x80 0x50' },
+      ].flatMap(series => {
+        const outage = { ...good, ...series, [tenants('UpToDate')]: '100x60 100-10x10 0x80 100x50' };
+        return [
+          asked(outage, pages, [{ labels: '{}', value: 1 }], '120m'),
+          asked(outage, everPages, [{ labels: '{}', value: 1 }], '200m'),
+        ];
+      }),
       // One tenant in whatever state, and one whose calls fail while others' work: nobody is woken.
       ...['UpdateFailed', 'PermissionDenied', 'InvalidSpec', 'DeleteFailed', 'QuotaExceeded', 'NotVerified'].map(
         reason =>

@@ -1,0 +1,206 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { createEventRecorder } from '../../operator/kube/events.ts';
+import { CUSTOM_RESOURCE_DEFINITIONS } from '../../operator/kube/resources.ts';
+import { createOperator } from '../../operator/operator.ts';
+import type { GcpCall, GcpCode, GcpResult, JsonObject, KubeApi, KubeObject } from '../../operator/ports.ts';
+import type { Condition, TenantStatus } from '../../operator/tenant/types.ts';
+import { AI_TENANTS } from '../../operator/tenantResource.ts';
+import { createGcpCore } from '../../sandbox/gcp/core.ts';
+import { scriptedContainers } from '../../sandbox/gcp/run/scriptedContainers.ts';
+import { createKubeCore } from '../../sandbox/kube/index.ts';
+import { createClock, createRandom } from '../sim/clock.ts';
+
+/** A hundred tenants through an outage of two hours, in virtual time: the operator, its queue and its caches as they run. */
+
+const MINUTE = 60_000;
+const HOUR = 3_600_000;
+const INTERVAL = 600_000;
+const TENANTS = 100;
+const SECRETS = 'google.cloud.secretmanager.v1.SecretManagerService';
+
+type Broken = (method: string, request: JsonObject) => GcpCode | undefined;
+interface Write {
+  at: number;
+  name: string;
+  ready: Condition;
+}
+
+async function world() {
+  const clock = createClock(createRandom(1));
+  const gcp = createGcpCore({
+    runtime: clock,
+    projects: [{ id: 'demo-project', number: '123456789012' }],
+    settings: { createVisibleMs: 0, policyPropagationMs: 0, accountPropagationMs: 0, deployMs: 300 },
+    limits: {},
+    accountsPerProject: 1_000,
+    logSize: 1,
+    containers: scriptedContainers(clock, new Map()),
+  });
+  const core = createKubeCore({ runtime: clock });
+  const crd = parse(readFileSync(new URL('../../crds/aitenants.yaml', import.meta.url), 'utf8')) as KubeObject;
+  await core.api.create(CUSTOM_RESOURCE_DEFINITIONS, undefined, crd);
+  const must = async (method: string, request: JsonObject) => {
+    const result = await gcp.call(method, request);
+    if (!result.ok) throw new Error(`${method}: ${result.status.message}`);
+  };
+  for (let at = 0; at < TENANTS; at++) {
+    await must(`${SECRETS}.CreateSecret`, {
+      parent: 'projects/demo-project',
+      secretId: `key-${at}`,
+      secret: { replication: { automatic: {} }, labels: { 'ai-tenant-namespace': 'default' } },
+    });
+    const payload = { data: Buffer.from('sk').toString('base64') };
+    await must(`${SECRETS}.AddSecretVersion`, { parent: `projects/demo-project/secrets/key-${at}`, payload });
+    const keys = [{ name: 'openai', secretRef: { external: `key-${at}` }, env: 'OPENAI_API_KEY' }];
+    const made = await core.api.create(AI_TENANTS, 'default', {
+      apiVersion: 'ai-platform.dev/v1alpha1',
+      kind: 'AiTenant',
+      metadata: { name: `tenant-${at}` },
+      spec: { region: 'asia-northeast1', keys },
+    });
+    if (!made.ok) throw new Error(made.status.message);
+  }
+
+  const state: { broken: Broken } = { broken: () => undefined };
+  const writes: Write[] = [];
+  const kube: KubeApi = {
+    ...core.api,
+    async patch(resource, namespace, name, patch, how) {
+      const result = await core.api.patch(resource, namespace, name, patch, how);
+      if (result.ok && resource.plural === AI_TENANTS.plural && how?.subresource === 'status') {
+        writes.push({ at: clock.monotonic(), name, ready: readyOf(result.value) });
+      }
+      return result;
+    },
+  };
+  const call: GcpCall = async (method, request, options) => {
+    const code = state.broken(method, request);
+    if (!code) return gcp.call(method, request, options);
+    // The words differ from call to call, as Google Cloud's do.
+    return { ok: false, status: { code, message: `No, for the time being (${clock.monotonic()}).` } } as GcpResult;
+  };
+  const runtime = clock.process(createRandom(2));
+  const operator = createOperator({
+    kube,
+    gcp: call,
+    runtime,
+    settings: {
+      project: 'demo-project',
+      projects: [],
+      defaultImage: 'gcr.io/cloudrun/hello',
+      claimPolicy: 'labelled',
+      clusterId: 'cluster-1',
+      regionMoveGraceMs: HOUR,
+      syncIntervalMs: INTERVAL,
+    },
+    events: createEventRecorder({ api: core.api, runtime, component: 'aitenant-operator', instance: 'test' }),
+    log: () => {},
+    workers: 4,
+    mayAct: () => true,
+  });
+  await clock.advance(1_000);
+  operator.start();
+  await clock.advance(HOUR);
+  const listed = async () => {
+    const list = await core.api.list(AI_TENANTS, {});
+    return list.ok ? list.value.items.map(readyOf) : [];
+  };
+  return {
+    clock,
+    core,
+    writes,
+    listed,
+    /** Lets so much time pass with Google Cloud in this state. */
+    async during(ms: number, broken: Broken) {
+      state.broken = broken;
+      await clock.advance(ms);
+    },
+    async close() {
+      const stopped = operator.stop();
+      await clock.advance(MINUTE);
+      await stopped;
+    },
+  };
+}
+
+const readyOf = (object: KubeObject): Condition =>
+  (object.status as unknown as TenantStatus).conditions.find(({ type }) => type === 'Ready') as Condition;
+
+describe('for two hours every call is answered', () => {
+  test.each<[GcpCode]>([
+    ['PERMISSION_DENIED'],
+    ['UNAUTHENTICATED'],
+    ['UNAVAILABLE'],
+    ['RESOURCE_EXHAUSTED'],
+    ['DEADLINE_EXCEEDED'],
+  ])(
+    '%s: no Ready turns False, and each tenant costs two status writes',
+    async code => {
+      const { clock, writes, listed, during, close } = await world();
+      expect((await listed()).map(({ reason }) => reason)).toEqual(Array(TENANTS).fill('UpToDate'));
+      writes.length = 0;
+      const start = clock.monotonic();
+      await during(2 * HOUR, () => code);
+      const end = clock.monotonic();
+      const dark = await listed();
+      expect(new Set(dark.map(({ reason }) => reason))).toEqual(new Set(['NotVerified']));
+      for (const { message } of dark) expect(message).toMatch(/since 20\d\d-.*No, for the time being \(\d+\)/);
+      await during(HOUR, () => undefined);
+      expect((await listed()).map(({ reason }) => reason)).toEqual(Array(TENANTS).fill('UpToDate'));
+
+      expect(writes.filter(({ ready }) => ready.status !== 'True')).toEqual([]);
+      const perTenant = Map.groupBy(writes, ({ name }) => name);
+      expect(perTenant.size).toBe(TENANTS);
+      for (const mine of perTenant.values()) {
+        expect(mine.map(({ ready }) => ready.reason)).toEqual(['NotVerified', 'UpToDate']);
+      }
+      const told = writes.filter(({ ready }) => ready.reason === 'NotVerified').map(({ at }) => at);
+      const ended = writes.filter(({ ready }) => ready.reason === 'UpToDate').map(({ at }) => at);
+      expect(Math.min(...told) - start).toBeGreaterThanOrEqual(3 * INTERVAL);
+      expect(Math.min(...ended)).toBeGreaterThanOrEqual(end);
+      for (const times of [told, ended]) expect(busiest(times, MINUTE)).toBeLessThanOrEqual(TENANTS / 3);
+      await close();
+    },
+    60_000,
+  );
+});
+
+/** The most moments within one window. */
+function busiest(times: number[], windowMs: number): number {
+  return Math.max(...times.map(from => times.filter(at => at >= from && at < from + windowMs).length));
+}
+
+test('a tenant whose resources alone are refused is PermissionDenied, and no other one', async () => {
+  const { listed, during, close } = await world();
+  await during(HOUR, (_method, request) =>
+    /tenant-7\b|key-7\b/.test(JSON.stringify(request)) ? 'PERMISSION_DENIED' : undefined,
+  );
+  const reasons = (await listed()).map(({ reason }) => reason);
+  expect(reasons.filter(reason => reason !== 'UpToDate')).toEqual(['PermissionDenied']);
+  await close();
+}, 60_000);
+
+test('an API that answers 503 to everybody turns no Ready False', async () => {
+  const { writes, listed, during, close } = await world();
+  writes.length = 0;
+  await during(2 * HOUR, method => (method.startsWith('google.cloud.run') ? 'UNAVAILABLE' : undefined));
+  await during(HOUR, () => undefined);
+  expect(writes.filter(({ ready }) => ready.status !== 'True')).toEqual([]);
+  expect((await listed()).map(({ reason }) => reason)).toEqual(Array(TENANTS).fill('UpToDate'));
+  await close();
+}, 60_000);
+
+test('a spec that is edited in an outage is Updating with the words of the outage, written once', async () => {
+  const { core, writes, during, close } = await world();
+  await during(HOUR, () => 'PERMISSION_DENIED');
+  writes.length = 0;
+  await core.api.patch(AI_TENANTS, 'default', 'tenant-3', { spec: { timeoutSeconds: 200 } });
+  await during(HOUR, () => 'PERMISSION_DENIED');
+  const mine = writes.filter(({ name }) => name === 'tenant-3').map(({ ready }) => ready);
+  expect(mine).toHaveLength(1);
+  expect(mine[0]).toMatchObject({ status: 'False', reason: 'Updating' });
+  expect(mine[0]?.message).toMatch(/could not be read since 20\d\d-.*First failure: .*No, for the time being/);
+  await close();
+}, 60_000);
