@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { patched } from '../../sandbox/kube/patch.ts';
 import { JSON_PATCH, MERGE, STRATEGIC, shop, WIDGET_PATH, widget } from './sandbox-kube.support.ts';
 
 const CONFIGMAPS = '/api/v1/namespaces/default/configmaps';
@@ -313,5 +314,18 @@ describe('deleting', () => {
     expect((await ask('GET', `${CONFIGMAPS}/child`)).body.metadata.deletionTimestamp).toBeTruthy();
     await ask('PATCH', `${CONFIGMAPS}/child`, { metadata: { finalizers: null } }, { 'content-type': MERGE });
     expect((await ask('GET', `${WIDGET_PATH}/owner`)).code).toBe(404);
+  });
+});
+
+describe('a JSON patch', () => {
+  const doubling = (times: number) => [
+    { op: 'add', path: '/copies', value: {} },
+    ...Array.from({ length: times }, (_, at) => ({ op: 'copy', from: '', path: `/copies/c${at}` })),
+  ];
+
+  it('that copies more than 3 MiB in all is refused, as kube-apiserver does: each copy doubles what the next one copies', () => {
+    const object = { text: 'x'.repeat(1_000) };
+    expect(patched(object, JSON_PATCH, doubling(8), {}).copies).toHaveProperty('c7');
+    expect(() => patched(object, JSON_PATCH, doubling(14), {})).toThrow();
   });
 });
