@@ -26,6 +26,8 @@ const TABLE: Record<string, { kstatus: string; argocd: string }> = {
   SecretNotAllowed: { kstatus: 'Failed', argocd: 'Degraded' },
   ManagementConflict: { kstatus: 'Failed', argocd: 'Degraded' },
   InvalidSpec: { kstatus: 'Failed', argocd: 'Degraded' },
+  NotVerified: { kstatus: 'Current', argocd: 'Healthy' },
+  Held: { kstatus: 'Failed', argocd: 'Degraded' },
   Deleting: { kstatus: 'Terminating', argocd: 'Progressing' },
   DeleteFailed: { kstatus: 'Terminating', argocd: 'Degraded' },
   'Suspended, was ready': { kstatus: 'Current', argocd: 'Suspended' },
@@ -86,6 +88,32 @@ beforeAll(async () => {
   );
   await tenantIn('paused', 'Suspended', 'Suspended, deletion waits');
 
+  await world.ready('contained');
+  const account = `projects/${PROJECT}/serviceAccounts/sa-contained@${PROJECT}.iam.gserviceaccount.com`;
+  await world.must(`${IAM}.DisableServiceAccount`, { name: account });
+  await world.annotate('contained', { 'ai-platform.dev/reconcile-requested-at': 'now' });
+  await tenantIn('contained', 'Held');
+
+  await world.ready('unread');
+  always('GetIamPolicy', 'key-of-unread', UNAVAILABLE);
+  await world.annotate('unread', { 'ai-platform.dev/reconcile-requested-at': 'one' });
+  await until(
+    async () =>
+      world.gcpCore.requestLog.some(
+        ({ resource, code }) => resource.includes('key-of-unread') && code === 'UNAVAILABLE',
+      )
+        ? true
+        : undefined,
+    () => 'unread to be asked for in vain',
+  );
+  await until(
+    async () => (world.operator.stats().running === 0 ? true : undefined),
+    () => 'the operator to have nothing under way',
+  );
+  world.later(4 * world.settings.syncIntervalMs);
+  await world.annotate('unread', { 'ai-platform.dev/reconcile-requested-at': 'two' });
+  await tenantIn('unread', 'NotVerified');
+
   const fine = states.get('UpToDate') as Tenant;
   const created = { apiVersion: fine.apiVersion, kind: fine.kind, metadata: { name: 'new' }, spec: own('new') };
   states.set('not seen yet', (await must(world.kube.create(AI_TENANTS, 'default', created))) as Tenant);
@@ -119,6 +147,8 @@ const MAKE: Record<string, (name: string) => Promise<void>> = {
   fine: plain,
   deleting: plain,
   paused: plain,
+  contained: plain,
+  unread: plain,
   held: name => world.apply(name, own(name), { annotations: { 'ai-platform.dev/deletion-policy': 'keep' } }),
   updating: async name => {
     always('GetIamPolicy', `key-of-${name}`, UNAVAILABLE);
