@@ -2,19 +2,22 @@ import type { protos } from '@google-cloud/run';
 import type { JsonObject } from '../ports.ts';
 import type { ObservedService } from '../tenant/types.ts';
 import { partsOf } from './names.ts';
-import { filled, flag, int64, type Message, object, objects, stringMap, text, texts } from './parse.ts';
+import { filled, flag, int64, isObject, type Message, object, objects, stringMap, text, texts } from './parse.ts';
 
 type Service = Message<protos.google.cloud.run.v2.IService>;
 type Condition = Message<protos.google.cloud.run.v2.ICondition>;
 type ConditionState = keyof typeof protos.google.cloud.run.v2.Condition.State;
 
-/** A google.cloud.run.v2.Service; undefined if it lacks its name or its etag. */
+/**
+ * A google.cloud.run.v2.Service; undefined if it lacks its name, its etag or a template with a container, which every service
+ * has (service.proto: `template` is required). A template that did not arrive would be replaced by an empty one.
+ */
 export function parseService(raw: JsonObject): ObservedService | undefined {
   const answer: Service = raw;
   const name = filled(answer.name);
   const region = name && partsOf('service', name)?.[1];
   const etag = filled(answer.etag);
-  if (!name || !region || !etag) return undefined;
+  if (!name || !region || !etag || !hasContainers(answer.template)) return undefined;
   return {
     name,
     region,
@@ -36,6 +39,11 @@ export function parseService(raw: JsonObject): ObservedService | undefined {
     template: object(answer.template),
     raw,
   };
+}
+
+function hasContainers(template: unknown): boolean {
+  const { containers } = object(template);
+  return Array.isArray(containers) && containers.length > 0 && containers.every(isObject);
 }
 
 /** The condition that sums up a service. Which of the three kinds of reason is set depends on what failed (condition.proto). */

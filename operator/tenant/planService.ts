@@ -50,11 +50,13 @@ export function isReady(service: ObservedService): boolean {
 
 /**
  * Whether a revision that serves may still read the secret: unless a settled template without it has all the traffic, or
- * nothing has ever served (a newly created service that failed has no latest ready revision: service.proto).
+ * nothing has ever served (a newly created service that failed has no latest ready revision: service.proto). An answer that
+ * lacks the revision and does not say either that the service failed proves nothing.
  */
 export function mayRead(service: ObservedService, secretId: string): boolean {
   const settled = isReady(service) && onlyLatestServes(service.trafficStatuses, service.latestCreatedRevision);
-  const neverServed = !service.reconciling && service.latestReadyRevision === '';
+  const failed = !service.reconciling && service.terminal.state === 'FAILED';
+  const neverServed = failed && service.latestReadyRevision === '';
   return !(settled || neverServed) || readsSecret(service.template, secretId);
 }
 

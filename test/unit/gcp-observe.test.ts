@@ -401,11 +401,21 @@ describe('fields of an answer', () => {
   });
 
   test('of a service that is going, say since when', () => {
-    const service = { name: SERVICE, etag: 'e' };
+    const service = { name: SERVICE, etag: 'e', template: { containers: [{ image: 'app' }] } };
     expect(parseService({ ...service, deleteTime: 't' })?.deleteTime).toBe('t');
     for (const deleteTime of [undefined, ''])
       expect(parseService({ ...service, deleteTime })).not.toHaveProperty('deleteTime');
     expect(parseService(service)?.terminal.reason).toBe('');
+  });
+
+  test.each([
+    ['a template', undefined],
+    ['a template that is an object', 'x'],
+    ['containers', {}],
+    ['a container', { containers: [] }],
+    ['containers that are objects', { containers: [{ image: 'app' }, null] }],
+  ])('of a service without %s are not understood', (_what, template) => {
+    expect(parseService({ name: SERVICE, etag: 'e', ...(template !== undefined && { template }) })).toBeUndefined();
   });
 
   test('of a version beyond what a number holds are not understood, and a destroyed one is', () => {

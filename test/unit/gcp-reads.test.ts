@@ -34,8 +34,18 @@ test('what is there is present, with the name that Google Cloud gives it', async
     state: 'present',
     value: { name: 'projects/1/secrets/key' },
   });
-  expect(await cloud({ name: SERVICE, etag: 'e' }).reads.service(SERVICE)).toMatchObject({ state: 'present' });
+  const template = { containers: [{ image: 'app' }] };
+  expect(await cloud({ name: SERVICE, etag: 'e', template }).reads.service(SERVICE)).toMatchObject({
+    state: 'present',
+  });
   expect(await cloud({ etag: 'ACAB' }).reads.secretPolicy(SECRET)).toMatchObject({ state: 'present' });
+});
+
+test('a service that arrives without its template is neither absent nor an empty one', async () => {
+  expect(await cloud({ name: SERVICE, etag: 'e' }).reads.service(SERVICE)).toMatchObject({
+    state: 'failed',
+    failure: { kind: 'Transient' },
+  });
 });
 
 test('policies are asked for with their conditions', async () => {

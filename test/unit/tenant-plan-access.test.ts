@@ -437,8 +437,13 @@ describe('a grant that has left the spec', () => {
     ['there is no service', seen(absent), false],
     [
       'no revision was ever ready',
-      seen(present(serviceA({ latestReadyRevision: '', observedGeneration: '0' }))),
+      seen(present(serviceA({ latestReadyRevision: '', terminal: { state: 'FAILED', reason: '', message: '' } }))),
       false,
+    ],
+    [
+      'the answer lacks the ready revision and does not say that the service failed',
+      seen(present(serviceA({ latestReadyRevision: '', terminal: { state: 'PENDING', reason: '', message: '' } }))),
+      true,
     ],
   ])('while %s: stays %s', (_what, service, stays) => {
     const given = former(grantTo(MEMBER));
