@@ -2,6 +2,7 @@ import { settingsOnRecord } from './carryOver.ts';
 import { failureBlocker } from './context.ts';
 import { age, iso, settleInventory } from './inventory.ts';
 import { serviceName } from './names.ts';
+import { isFullyMarked } from './ownership.ts';
 import type { TenantPlan } from './plan.ts';
 import { isReady } from './planService.ts';
 import { printable } from './printable.ts';
@@ -13,6 +14,7 @@ import type {
   Condition,
   ConditionType,
   Desired,
+  InventoryEntry,
   KeyStatus,
   Observed,
   ObservedService,
@@ -128,7 +130,7 @@ export function report(
     projectId: desired.project,
     region: service?.latestReadyRevision ? service.region : (tenant.status.region ?? desired.region),
     keys: plan.keys.map(key => keyStatus(key, desired, plan, outcomes, serving)),
-    ...onRecord(tenant, desired, service),
+    ...onRecord(tenant, desired, service, plan.inventory),
     inventory,
   };
   return { status, again: next };
@@ -190,16 +192,21 @@ export function notVerified(
 
 /**
  * What a service that has to be made again starts with. While the wanted region's service is gone another region's says
- * nothing of it.
+ * nothing of it, and somebody else's service of that name never does.
  */
 function onRecord(
   { status }: Tenant,
   desired: Desired,
   service: ObservedService | undefined,
+  inventory: InventoryEntry[],
 ): Pick<TenantStatus, 'image' | 'serviceSettings'> {
   const name = serviceName(desired.project, desired.region, desired.serviceId);
   const isAnothers = service?.name !== name && status.inventory.some(entry => entry.name === name);
-  if (!service || isAnothers) return { image: status.image, serviceSettings: status.serviceSettings };
+  const isOurs =
+    service !== undefined &&
+    isFullyMarked(service.labels, desired.owner) &&
+    inventory.some(({ type, name }) => type === 'Service' && name === service.name);
+  if (!isOurs || isAnothers) return { image: status.image, serviceSettings: status.serviceSettings };
   return {
     image: imageOf(service.template) ?? status.image,
     serviceSettings: settingsOnRecord(service.raw, status.serviceSettings),

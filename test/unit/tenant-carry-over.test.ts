@@ -105,6 +105,17 @@ describe('the status', () => {
     expect(statusOf([seen(present(serviceA({ raw })))], { serviceSettings: old }).serviceSettings).toEqual(raw);
   });
 
+  test.each([
+    ['a stranger made under its name', { ...serviceA().labels, 'ai-tenant-owner-namespace': 'other' }, atRest],
+    ['somebody made anew without a mark', {}, atRest],
+    ['somebody forged, which no inventory names', serviceA().labels, atRest.filter(({ type }) => type !== 'Service')],
+  ])('keeps them whatever a service says that %s', (_who, labels, inventory) => {
+    const image = 'registry/app:9';
+    const before = { serviceSettings: raw, image, inventory };
+    const status = statusOf([seen(present(serviceA({ raw: old, labels })))], before);
+    expect(status).toMatchObject({ serviceSettings: raw, image });
+  });
+
   test('keeps them while the service is gone, whatever a former region says', () => {
     expect(statusOf([seen(absent)], { serviceSettings: raw }).serviceSettings).toEqual(raw);
     const TO = 'us-central1';
