@@ -323,10 +323,12 @@ export function shownTraffic(traffic: JsonObject[]): string {
     .join(', ');
 }
 
-/** Whether every serving revision is the latest one. */
+/** Whether every serving revision is the latest one. An answer that names none that serves does not say so. */
 export function onlyLatestServes(trafficStatuses: JsonObject[], latestCreated: string): boolean {
   const short = (name: string) => name.split('/').at(-1);
-  return trafficStatuses
-    .filter(target => number(target.percent) > 0)
-    .every(target => target.type === LATEST || short(text(target.revision) ?? '') === short(latestCreated));
+  const serving = trafficStatuses.filter(target => number(target.percent) > 0);
+  return (
+    serving.length > 0 &&
+    serving.every(target => target.type === LATEST || short(text(target.revision) ?? '') === short(latestCreated))
+  );
 }

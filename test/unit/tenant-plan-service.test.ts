@@ -498,6 +498,7 @@ describe('a service is ready', () => {
     expect(mayRead(serviceA(), 'openai-key')).toBe(true);
     expect(mayRead(serviceA(), 'other')).toBe(false);
     expect(mayRead(serviceA({ observedGeneration: '0' }), 'other')).toBe(true);
+    expect(mayRead(serviceA({ trafficStatuses: [] }), 'other')).toBe(true);
     expect(mayRead(serviceA({ trafficStatuses: [{ revision: revision(0), percent: 1 }] }), 'other')).toBe(true);
     expect(
       mayRead(

@@ -519,7 +519,7 @@ describe('what stands where', () => {
       ),
     ).toBe(false);
     expect(onlyLatestServes([{ percent: 1 }], latest)).toBe(false);
-    expect(onlyLatestServes([{ revision: 's-00001-a', percent: 0 }], latest)).toBe(true);
-    expect(onlyLatestServes([], latest)).toBe(true);
+    expect(onlyLatestServes([{ revision: 's-00001-a', percent: 0 }], latest)).toBe(false);
+    expect(onlyLatestServes([], latest)).toBe(false);
   });
 });
