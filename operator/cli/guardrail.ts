@@ -11,6 +11,7 @@ import { UsageError } from '../options.ts';
 import type { JsonObject } from '../ports.ts';
 import { realRuntime as runtime, sleep } from '../runtime.ts';
 import { isProjectId } from '../tenant/names.ts';
+import { logLine } from '../tenant/printable.ts';
 
 /**
  * `npm run guardrail`: one IAM deny policy on a tenants' project, so that nobody makes keys for its service accounts or
@@ -20,7 +21,7 @@ import { isProjectId } from '../tenant/names.ts';
 
 const POLICY_ID = 'aitenant-guardrail';
 
-const USAGE = `Usage: npm run guardrail -- --project P [--operator MEMBER] [--except MEMBER…] [--check | --remove]
+const USAGE = `Usage: npm run guardrail -- --project P [--operator MEMBER] [--except MEMBER…] [--check | --remove] [--yes]
 
 Puts one IAM deny policy, ${POLICY_ID}, on project P: nobody makes long-lived keys for service accounts there or
 impersonates them. It holds for EVERY service account of the project, not only the tenants'. Acting as an account in
@@ -32,6 +33,7 @@ a deployment (actAs) stays possible. Shows the change, makes it, and changes not
                           principalSet://…. What is not named again goes.
       --check             only show the change; exit code 2 if there is one
       --remove            take the policy away
+      --yes               make the change without asking; needed where there is no terminal to ask at
 Google's own service agents of the project are always left out: Cloud Run is one of them.
 
 Needs roles/iam.denyAdmin, which is granted on the organization, and resourcemanager.projects.get on the project.`;
@@ -176,11 +178,11 @@ async function main(argv: string[], credentials: Credentials = createCredentials
     }
     const verb = mode === 'remove' ? 'Remove' : found ? 'Change' : 'Create';
     console.log(styleText('bold', `${verb} deny policy ${POLICY_ID} of project ${project}:`));
-    for (const line of gone) console.log(styleText('red', `  - ${line}`));
-    for (const line of added) console.log(styleText('green', `  + ${line}`));
+    for (const line of gone) console.log(styleText('red', logLine(`  - ${line}`)));
+    for (const line of added) console.log(styleText('green', logLine(`  + ${line}`)));
     if (mode !== 'remove') console.log(warning(project));
     if (mode === 'check') return 2;
-    if (!(await confirmed())) {
+    if (!(await confirmed(options.yes))) {
       console.log('Nothing was changed.');
       return 1;
     }
@@ -208,9 +210,12 @@ function absent(error: unknown): undefined {
   throw error;
 }
 
-/** Asked only where somebody is there to answer. */
-async function confirmed(): Promise<boolean> {
-  if (!process.stdin.isTTY || !process.stdout.isTTY) return true;
+/** Without a terminal nobody can be asked, so the change has to be agreed to beforehand. Throws `UsageError`. */
+async function confirmed(yes: boolean): Promise<boolean> {
+  if (yes) return true;
+  if (!process.stdin.isTTY || !process.stdout.isTTY) {
+    throw new UsageError('nothing was changed: there is no terminal to ask at. Run it with --yes to make this change.');
+  }
   const terminal = createInterface({ input: process.stdin, output: process.stdout });
   const answer = await terminal.question('Make this change? [y/N] ');
   terminal.close();
@@ -221,6 +226,7 @@ interface GuardrailOptions {
   project: string;
   exceptions: string[];
   mode: 'apply' | 'check' | 'remove';
+  yes: boolean;
 }
 
 /** Throws `UsageError`. */
@@ -235,6 +241,7 @@ export function readGuardrailOptions(argv: string[]): GuardrailOptions | 'help' 
     project,
     exceptions: [operator, ...except].map(principalOf),
     mode: values.check ? 'check' : values.remove ? 'remove' : 'apply',
+    yes: values.yes ?? false,
   };
 }
 
@@ -248,6 +255,7 @@ function parsed(argv: string[]) {
         except: { type: 'string', multiple: true },
         check: { type: 'boolean' },
         remove: { type: 'boolean' },
+        yes: { type: 'boolean' },
         help: { type: 'boolean', short: 'h' },
       },
     }).values;
@@ -271,7 +279,7 @@ if (import.meta.main) {
   try {
     process.exitCode = await main(process.argv.slice(2));
   } catch (error) {
-    console.error(`guardrail: ${explained(error)}`);
+    for (const line of `guardrail: ${explained(error)}`.split('\n')) console.error(logLine(line));
     if (error instanceof UsageError) console.error('See npm run guardrail -- --help.');
     process.exitCode = 1;
   }

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { Document, isMap, visit } from 'yaml';
+import { Document, isMap, Scalar, visit } from 'yaml';
 import type { PlainObject } from '../../schema/index.ts';
 import { createGcpClient } from '../gcp/client.ts';
 import { endpointsFrom } from '../gcp/endpoints.ts';
@@ -7,6 +7,7 @@ import { UsageError } from '../options.ts';
 import { realRuntime as runtime } from '../runtime.ts';
 import { isProjectId, part } from '../tenant/names.ts';
 import { labelledOwner } from '../tenant/ownership.ts';
+import { escaped, logLine } from '../tenant/printable.ts';
 import { discover, type FoundTenant } from './discover.ts';
 import { type ImportedTenant, importTenant } from './importedTenant.ts';
 import { tenantSchema } from './manifests.ts';
@@ -96,6 +97,9 @@ function tenantDocument({ service }: FoundTenant, imported: ImportedTenant, refu
   const { manifest, notes, consent, image } = imported;
   const document = new Document(manifest);
   visit(document, {
+    Scalar(key, node) {
+      if (key === 'value' && quotedValue(node.value)) node.type = 'QUOTE_DOUBLE';
+    },
     Pair(_, { key, value }) {
       if (['secretRef', 'scaling', 'resources'].includes(String(key)) && isMap(value)) value.flow = true;
     },
@@ -109,16 +113,27 @@ function tenantDocument({ service }: FoundTenant, imported: ImportedTenant, refu
     ...refused.map(cause => `REFUSED ${cause}`),
   ];
   const lines = [...head.map(line => ` ${oneLine(line)}`), ...consent.map(command => `$ ${oneLine(command)}`)];
-  const text = document.toString({ lineWidth: 0 });
+  const text = escaped(document.toString({ lineWidth: 0 }));
   // What the API server would refuse is there to be corrected, not to be applied.
   const body = refused.length === 0 ? text : text.replace(/^(?=.)/gm, '# ');
   return `${lines.map(line => `#${line}\n`).join('')}${body}`;
 }
 
+/** A string that is one without quotes, both in YAML 1.1, which kubectl reads, and in YAML 1.2. Everything else is quoted. */
+const PLAIN = /^(?!(?:y|n|yes|no|on|off|true|false|null)$)[a-z][a-z0-9]*(?:[-._/][a-z0-9]+)*$/i;
+const quotedValue = (value: unknown): boolean => typeof value === 'string' && !PLAIN.test(value);
+
+/** A string as the manifests of `import` have it. */
+export function valueNode(value: string): string {
+  const node = new Scalar(value);
+  if (quotedValue(value)) node.type = 'QUOTE_DOUBLE';
+  return escaped(new Document(node).toString({ lineWidth: 0 })).trimEnd();
+}
+
 const comment = (lines: string[]): string => lines.map(line => (line === '' ? '' : ` ${line}`)).join('\n');
 
 /** Nothing that was typed into Google Cloud ends a comment. */
-const oneLine = (text: string): string => text.replace(/[\p{Cc}\u2028\u2029]+/gu, ' ');
+const oneLine = (text: string): string => logLine(text);
 
 async function main(argv: string[]): Promise<void> {
   const { values } = parseArgs({
@@ -141,7 +156,7 @@ async function main(argv: string[]): Promise<void> {
   const google = createGcpClient({ runtime, endpoints: endpointsFrom(process.env) });
   try {
     const { tenants, skipped } = await discover(google.call, project, region, runtime);
-    for (const { region: name, message } of skipped) console.error(`Not looked through: ${name}: ${message}`);
+    for (const { region: name, message } of skipped) console.error(logLine(`Not looked through: ${name}: ${message}`));
     if (tenants.length === 0) {
       console.error(`No Cloud Run service called ai-platform-* in project ${project}.`);
       return;
@@ -159,7 +174,7 @@ if (import.meta.main) {
   try {
     await main(process.argv.slice(2));
   } catch (error) {
-    console.error(`import: ${error instanceof Error ? error.message : String(error)}`);
+    console.error(logLine(`import: ${error instanceof Error ? error.message : String(error)}`));
     if (error instanceof UsageError) console.error('See npm run import -- --help.');
     process.exitCode = 1;
   }

@@ -29,6 +29,13 @@ const UNSET_MAX_INSTANCES = 100;
 const NAMEABLE = /^[A-Za-z_][A-Za-z0-9_]*$/;
 /** Variables whose value belongs in Secret Manager and not in a file. */
 const SECRETIVE = /KEY|TOKEN|SECRET|PASSW|CREDENTIAL|PRIVATE/i;
+/**
+ * Values that are keys by their form: OpenAI, Anthropic and Stripe (sk-, sk_, rk_), Google (AIza, ya29., GOCSPX-), GitHub, GitLab,
+ * Slack, AWS, npm, Hugging Face, SendGrid; a JSON Web Token; a PEM block; a URL with a password or a signature; a service
+ * account's key file.
+ */
+const KEY_VALUE =
+  /\b(?:[sr]k[-_]\w|AIza\w|ya29\.|GOCSPX-|gh[pousr]_|github_pat_|glpat-|xox[abeprs]-|A[KS]IA[A-Z0-9]{12}|npm_\w{20}|hf_\w{20}|SG\.\w|eyJ[\w-]+\.eyJ)|-----BEGIN|:\/\/[^/\s?#]*:[^/\s?#]*@|[?&;](?:sig|signature|password|pwd|token|key|secret)=|"private_key"|\bBearer\s+\S|\bPassword=/i;
 
 /**
  * The shortest manifest that leaves everything as it is. The image is not in it, so that whoever deploys it goes on doing
@@ -83,7 +90,7 @@ function importKeys(found: FoundTenant, rules: ClaimRules, notes: string[]): { k
     const { secret, version } = secretKeyRef(variable);
     const env = text(variable.name);
     if (secret === '' || !NAMEABLE.test(env)) continue;
-    const pinned = version === '' || version === 'latest' ? { rollout: 'OnRestart' } : { version: Number(version) };
+    const pinned = pinnedVersion(version, env, notes);
     add(found.externalOf(secret), env.replace(/_?(API_)?KEY$/i, '') || env, { env, ...pinned });
   }
   for (const secret of found.secrets) {
@@ -116,6 +123,17 @@ function importKeys(found: FoundTenant, rules: ClaimRules, notes: string[]): { k
   return { keys, consent };
 }
 
+/** Cloud Run takes a number, `latest` or an alias of the secret; which number an alias means is not in the template. */
+function pinnedVersion(version: string, env: string, notes: string[]): JsonObject {
+  if (/^[1-9]\d{0,17}$/.test(version)) return { version: Number(version) };
+  if (version !== '' && version !== 'latest') {
+    notes.push(
+      `Variable ${env} reads the version with the alias ${version}, which a manifest can't name: it becomes latest. Write the number instead (gcloud secrets describe SECRET --format='value(versionAliases)').`,
+    );
+  }
+  return { rollout: 'OnRestart' };
+}
+
 /** A list-map key: lower-case letters, digits and dashes, at most 63, none twice. */
 function unique(wish: string, taken: Set<string>): string {
   const name = wish
@@ -146,9 +164,11 @@ function plainVariables(found: FoundTenant, notes: string[]): JsonObject[] {
       return [];
     }
     if (secretKeyRef(variable).secret !== '') return [];
-    if (!SECRETIVE.test(name)) return [{ name, value: text(variable.value) }];
+    const value = text(variable.value);
+    if (!SECRETIVE.test(name) && !KEY_VALUE.test(value)) return [{ name, value }];
+    const id = `${found.name}-${name.toLowerCase().replace(/[^a-z0-9]+/g, '-')}`;
     notes.push(
-      `Variable ${name} looks like a key in plain text: it stays on the service and is not copied here. Put it into Secret Manager.`,
+      `Variable ${name} looks like a key in plain text: it stays on the service and is not copied here. Put it into Secret Manager (printf %s "$VALUE" | gcloud secrets create ${id} --project=${found.project} --replication-policy=automatic --data-file=-) and name that secret in spec.keys with env: ${name}.`,
     );
     return [];
   });

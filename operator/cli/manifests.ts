@@ -1,6 +1,14 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Document, isNode, LineCounter, parseAllDocuments } from 'yaml';
+import {
+  type Document,
+  type DocumentOptions,
+  isNode,
+  LineCounter,
+  type ParseOptions,
+  parseAllDocuments,
+  type SchemaOptions,
+} from 'yaml';
 import { type CompiledVersion, compileCrd, type PlainObject } from '../../schema/index.ts';
 import type { KubeObject } from '../ports.ts';
 import { AI_TENANTS } from '../tenantResource.ts';
@@ -15,6 +23,17 @@ export interface Manifests {
   problems: string[];
 }
 
+/**
+ * kubectl reads YAML 1.1 by sigs.k8s.io/yaml (go-yaml v2): `yes` is a boolean, 010 is 8, << merges, the last of two equal keys
+ * counts; but times and numbers of base 60 stay text.
+ */
+export const AS_KUBECTL: ParseOptions & DocumentOptions & SchemaOptions = {
+  version: '1.1',
+  uniqueKeys: false,
+  customTags: tags =>
+    tags.filter(tag => typeof tag === 'string' || !(tag.format === 'TIME' || /timestamp$/.test(tag.tag))),
+};
+
 /** Reads files and folders (`*.yaml`, `*.yml`, `*.json`, folders inside them too); `-` is standard input. */
 export function readManifests(paths: string[], defaultNamespace = 'default'): Manifests {
   const out: Manifests = { tenants: [], namespaces: new Map(), connectorSecrets: new Map(), problems: [] };
@@ -28,7 +47,7 @@ export function readManifests(paths: string[], defaultNamespace = 'default'): Ma
       continue;
     }
     const lines = new LineCounter();
-    for (const document of parseAllDocuments(text, { lineCounter: lines }) as Document[]) {
+    for (const document of parseAllDocuments(text, { ...AS_KUBECTL, lineCounter: lines }) as Document[]) {
       readDocument(path, document, lines, version, defaultNamespace, out);
     }
   }

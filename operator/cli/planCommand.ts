@@ -12,6 +12,7 @@ import { desiredState } from '../tenant/desired.ts';
 import { foresee } from '../tenant/foresee.ts';
 import { markedCluster } from '../tenant/ownership.ts';
 import { plan as planFor, targets } from '../tenant/plan.ts';
+import { escaped, logLine } from '../tenant/printable.ts';
 import { readTenant } from '../tenant/resource.ts';
 import type { Blocker, Change, Desired, Observed, Settings, Step, Tenant } from '../tenant/types.ts';
 import { type Manifests, readManifests } from './manifests.ts';
@@ -137,16 +138,16 @@ const SIGNS: Record<Step['verb'], { sign: string; color: 'green' | 'yellow' | 'r
 function asText(results: TenantResult[]): string {
   const lines: string[] = [];
   for (const { namespace, name, project, steps, blocked, notes } of results) {
-    lines.push(styleText('bold', `${namespace}/${name}${project ? ` in project ${project}` : ''}`));
+    lines.push(styleText('bold', logLine(`${namespace}/${name}${project ? ` in project ${project}` : ''}`)));
     for (const { action, target, changes } of steps) {
       const { sign, color } = SIGNS[action];
-      lines.push(styleText(color, `  ${sign} ${action} ${target}`));
+      lines.push(styleText(color, logLine(`  ${sign} ${action} ${target}`)));
       for (const { field, from, to } of changes) {
-        lines.push(`      ${field}: ${from === undefined ? (to ?? '') : `${from} → ${to ?? '(removed)'}`}`);
+        lines.push(logLine(`      ${field}: ${from === undefined ? (to ?? '') : `${from} → ${to ?? '(removed)'}`}`));
       }
     }
-    for (const { reason, message } of blocked) lines.push(styleText('red', `  ! ${reason}: ${message}`));
-    for (const note of notes) lines.push(`  · ${note}`);
+    for (const { reason, message } of blocked) lines.push(styleText('red', logLine(`  ! ${reason}: ${message}`)));
+    for (const note of notes) lines.push(logLine(`  · ${note}`));
     if (steps.length + blocked.length + notes.length === 0) lines.push('  Nothing to change.');
   }
   const count = (signs: string) =>
@@ -181,7 +182,7 @@ async function main(argv: string[]): Promise<number> {
 
   const manifests = readManifests(files);
   if (manifests.problems.length > 0) {
-    for (const problem of manifests.problems) console.error(problem);
+    for (const problem of manifests.problems) console.error(logLine(problem));
     return 1;
   }
   if (manifests.tenants.length === 0) throw new UsageError(`there is no AiTenant in ${files.join(', ')}`);
@@ -193,7 +194,7 @@ async function main(argv: string[]): Promise<number> {
     planTenant(object, manifests, settings, reads, runtime.now()),
   );
   google.close();
-  console.log(values.output === 'json' ? JSON.stringify({ tenants: results }, null, 2) : asText(results));
+  console.log(values.output === 'json' ? escaped(JSON.stringify({ tenants: results }, null, 2)) : asText(results));
   const unread = results.flatMap(({ blocked }) => blocked).filter(({ message }) => message.startsWith('Cannot read'));
   if (unread.length > 0) return 1;
   return results.some(({ steps, blocked }) => steps.length + blocked.length > 0) ? 2 : 0;
@@ -214,7 +215,7 @@ if (import.meta.main) {
   try {
     process.exitCode = await main(process.argv.slice(2));
   } catch (error) {
-    console.error(`plan: ${error instanceof Error ? error.message : String(error)}`);
+    console.error(logLine(`plan: ${error instanceof Error ? error.message : String(error)}`));
     if (error instanceof UsageError) console.error('See npm run plan -- --help.');
     process.exitCode = 1;
   }

@@ -31,8 +31,11 @@ interface Ended {
   output: string;
 }
 
-/** `npm run guardrail -- …`, without what npm adds. */
-function guardrail(...options: string[]): Promise<Ended> {
+/** `npm run guardrail -- … --yes`, without what npm adds. */
+const guardrail = (...options: string[]): Promise<Ended> => unanswered(...options, '--yes');
+
+/** The same without --yes: there is no terminal to ask at. */
+function unanswered(...options: string[]): Promise<Ended> {
   const address = `${server.url}/`;
   const env = {
     ...process.env,
@@ -63,6 +66,15 @@ async function exceptions(): Promise<unknown> {
 }
 
 describe('the guardrail', () => {
+  test('without a terminal changes nothing unless --yes agrees to it', async () => {
+    const { code, output } = await unanswered('--project', 'demo-project');
+
+    expect(output).toContain('there is no terminal to ask at. Run it with --yes to make this change.');
+    expect(code).toBe(1);
+    expect(writes()).toEqual([]);
+    expect(await policy()).toBeUndefined();
+  });
+
   test('denies keys and impersonation in the project, and never actAs', async () => {
     const { code, output } = await guardrail('--project', 'demo-project');
 

@@ -219,3 +219,46 @@ describe('consent', () => {
     expect(yaml).toMatch(/^# NOTE .*put \[ai-tenant-namespace=team\] into its description/m);
   });
 });
+
+describe('values that look like keys', () => {
+  test.each([
+    ['sk-proj-abcdefghijklmnop'],
+    ['sk_live_abc'],
+    ['AIzaSyABC'],
+    ['ghp_abcdefghij'],
+    ['xoxb-1-2-abc'],
+    ['AKIAABCDEFGHIJKL'],
+    ['eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.x'],
+    ['postgres://user:hunter2@db/x'],
+    ['https://x.example/a?sig=abc'],
+    ['-----BEGIN RSA KEY-----'],
+    ['{"type":"service_account","private_key":"x"}'],
+    ['Server=db;Password=hunter2'],
+  ])('%s is left out and named, with how to make a secret of it', value => {
+    const plain = { name: 'LOG_LEVEL', value: 'debug' };
+    const { spec, yaml, warnings } = render(found({ container: { env: [...env, plain, { name: 'BACKEND', value }] } }));
+    expect(spec?.env).toEqual([plain]);
+    expect(yaml).not.toContain(value);
+    expect(warnings.join('\n')).not.toContain(value);
+    expect(warnings).toEqual([
+      expect.stringMatching(
+        /Variable BACKEND looks like a key.*gcloud secrets create tenant-a-backend --project=my-project/,
+      ),
+    ]);
+  });
+
+  test.each(['https://api.example.com/v1', 'gpt-4o', 'asia-northeast1', 'key', 'task-force', 'user@example.com'])(
+    '%s is none',
+    value => {
+      const { spec } = render(found({ container: { env: [...env, { name: 'BACKEND', value }] } }));
+      expect(spec?.env).toEqual([{ name: 'BACKEND', value }]);
+    },
+  );
+});
+
+test('an alias of a version becomes latest, and is named', () => {
+  const aliased = [{ name: 'OPENAI_API_KEY', valueSource: { secretKeyRef: { secret: 'key', version: 'prod' } } }];
+  const { spec, warnings } = render(found({ container: { env: aliased } }));
+  expect(spec?.keys).toEqual(KEYS);
+  expect(warnings).toEqual([expect.stringMatching(/OPENAI_API_KEY reads the version with the alias prod/)]);
+});

@@ -30,7 +30,7 @@ const misfit = (name: string): FieldCause =>
   );
 const SECRET = `must be a secret's id, or projects/PROJECT/secrets/SECRET; a version belongs in the field version`;
 const VARIABLE = 'must be letters, digits and "_", not starting with a digit';
-const CPU = 'must be 1, 2, 4 or 8, or a fraction from 80m to 999m such as 500m';
+const CPU = 'must be 1, 2, 4, 6 or 8, or a fraction from 80m to 999m such as 500m';
 const MEMORY = 'must be a quantity from 128Mi to 32Gi, such as 512Mi or 1Gi';
 const REGION = 'must be a Cloud Run region such as asia-northeast1, not a zone or a continent';
 const MEMBER =
@@ -284,6 +284,24 @@ export const refusals: Refusal[] = [
     causes: [wrongType('spec.scaling.maxInstances', 'integer', 'string'), unchecked],
   },
   {
+    name: '1001 instances',
+    spec: { scaling: { minInstances: 1001, maxInstances: 1001 } },
+    causes: [
+      range('spec.scaling.minInstances', 1001, 'less than or equal to 1000'),
+      range('spec.scaling.maxInstances', 1001, 'less than or equal to 1000'),
+    ],
+  },
+  {
+    name: 'variables of more characters in all than are kept of 1,000 tenants',
+    spec: { env: [1, 2, 3].map(i => ({ name: `V${i}`, value: 'x'.repeat(i === 3 ? 1 : 32768) })) },
+    causes: [
+      invalid(
+        'spec.env',
+        'the values of env have more than 65536 characters in all; put large values into the image or a file',
+      ),
+    ],
+  },
+  {
     name: 'time-out 0',
     spec: { timeoutSeconds: 0 },
     causes: [range('spec.timeoutSeconds', 0, 'greater than or equal to 1')],
@@ -294,11 +312,11 @@ export const refusals: Refusal[] = [
     causes: [range('spec.timeoutSeconds', 3601, 'less than or equal to 3600')],
   },
 
-  ...(['3', '6', '1500m', '16', '0', 'two', '79m'] as const).map(
+  ...(['3', '5', '1500m', '16', '0', 'two', '79m'] as const).map(
     (cpu): Refusal => ({
       name: `cpu ${cpu}`,
       spec: {
-        resources: { cpu, memory: cpu === '6' ? '4Gi' : cpu === '16' ? '8Gi' : '512Mi' },
+        resources: { cpu, memory: cpu === '5' ? '4Gi' : cpu === '16' ? '8Gi' : '512Mi' },
         scaling: { concurrency: 1 },
       },
       causes: [invalid('spec.resources.cpu', `"${cpu}": ${CPU}`)],
@@ -339,6 +357,7 @@ export const refusals: Refusal[] = [
       ['1', '5Gi', '4Gi'],
       ['2', '9Gi', '8Gi'],
       ['4', '17Gi', '16Gi'],
+      ['6', '25Gi', '24Gi'],
     ] as const
   ).map(
     ([cpu, memory, most]): Refusal => ({
@@ -355,6 +374,7 @@ export const refusals: Refusal[] = [
   ...(
     [
       ['4', '1Gi', '2Gi'],
+      ['6', '3Gi', '4Gi'],
       ['8', '3Gi', '4Gi'],
     ] as const
   ).map(
@@ -447,6 +467,13 @@ export const accepted: { name: string; tenant?: string; spec: PlainObject }[] = 
   { name: 'cpu as a number', spec: { resources: { cpu: 2, memory: '8Gi' } } },
   { name: 'cpu in thousandths', spec: { resources: { cpu: '1000m', memory: '4096Mi' } } },
   { name: 'memory as bytes', spec: { resources: { memory: 1073741824 } } },
+  { name: 'six cpus with the most memory', spec: { resources: { cpu: '6', memory: '24Gi' } } },
+  { name: 'six cpus with the least memory', spec: { resources: { cpu: '6', memory: '4Gi' } } },
+  { name: 'the most instances', spec: { scaling: { minInstances: 1000, maxInstances: 1000 } } },
+  {
+    name: 'the most characters of variables',
+    spec: { env: [1, 2].map(i => ({ name: `V${i}`, value: 'あ'.repeat(32768) })) },
+  },
   { name: 'the most of both', spec: { resources: { cpu: '8', memory: '32Gi' } } },
   { name: 'as many at least as at most', spec: { scaling: { minInstances: 3, maxInstances: 3 } } },
   { name: 'a region of many parts', spec: { region: 'northamerica-northeast1' } },
