@@ -31,8 +31,12 @@ export const AS_KUBECTL: ParseOptions & DocumentOptions & SchemaOptions = {
   version: '1.1',
   uniqueKeys: false,
   customTags: tags =>
-    tags.filter(tag => typeof tag === 'string' || !(tag.format === 'TIME' || /timestamp$/.test(tag.tag))),
+    tags
+      .filter(tag => typeof tag === 'string' || !(tag.format === 'TIME' || /timestamp$/.test(tag.tag)))
+      // The package takes E7 for a number, which it then can't read; for kubectl it is text.
+      .map(tag => (typeof tag !== 'string' && tag.format === 'EXP' ? ({ ...tag, test: EXPONENT } as typeof tag) : tag)),
 };
+const EXPONENT = /^[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9_]*)?)[eE][-+]?[0-9]+$/;
 
 /** Reads files and folders (`*.yaml`, `*.yml`, `*.json`, folders inside them too); `-` is standard input. */
 export function readManifests(paths: string[], defaultNamespace = 'default'): Manifests {

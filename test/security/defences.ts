@@ -190,7 +190,7 @@ export const DEFENCES: readonly Defence[] = [
   {
     shownBy: [deputy, 'a value of the deletion annotation is shown without what a terminal would obey'],
     file: 'operator/tenant/printable.ts',
-    find: "text.replace(/[\\p{Cc}\\p{Bidi_Control}]+/gu, ' ');",
+    find: "text.replace(/[\\p{Cc}\\p{Bidi_Control}\\u2028\\u2029]+/gu, ' ');",
     replace: 'text;',
   },
   // ------------------------------------------------------------------------------------------------------- guardrail
