@@ -152,7 +152,7 @@ kubectl wait --for=condition=Ready aitenant/tenant-a --timeout=1m
     after: `
 services=$(${SERVICES})
 grep -q /services/ai-platform-tenant-a <<< "$services"
-test -z "$(grep owner <<< "$services")"
+test -z "$(grep ai-tenant-owner <<< "$services")"
 `,
   },
 ];

@@ -140,7 +140,7 @@ describe('a client that calls /chat 50 times a second sees no failed request', (
     const { message } = await world.reason('tenant-a', 'UpdateFailed');
     expect(message).toContain(`${latestReadyRevision} goes on serving`);
     await client.more(10);
-    await world.edit('tenant-a', { image: `${IMAGE}:2`, env: [{ name: 'NODE_OPTIONS', value: '--no-such-option' }] });
+    await world.edit('tenant-a', { image: `${IMAGE}:2`, env: [{ name: 'MAX_OUTPUT_TOKENS', value: 'many' }] });
     expect((await world.reason('tenant-a', 'UpdateFailed')).message).toContain(
       'failed to start and listen on the port',
     );
