@@ -202,7 +202,8 @@ describe('the deletion policy', () => {
 
     expect(message).toContain(`The annotation ${POLICY} is "orphan"`);
     expect(message).toContain(`kubectl annotate aitenant tenant-a -n default ${POLICY}=`);
-    expect(world.gcpCore.counters.calls).toEqual({});
+    // Consent is still read while the deletion waits; nothing is written.
+    expect(world.writes()).toEqual([]);
 
     await world.annotate('tenant-a', { [POLICY]: 'delete' });
     await world.gone('tenant-a');
@@ -366,7 +367,7 @@ describe('a tenant whose status was lost', () => {
       error: { code: 'UNAVAILABLE', message: 'The service is currently unavailable.' },
     });
     await world.restart();
-    await world.reason('tenant-a', 'Updating');
+    await world.reason('tenant-a', 'ManagementConflict');
     await world.remove('tenant-a');
     await world.reason('tenant-a', 'Deleting');
     expect(world.writes()).toEqual([]);
