@@ -153,7 +153,9 @@ function revocation(know: Knowledge, resource: string, entry: string, reading: R
   const secret = know.facts.secret(resource);
   const consented = secret && consents(labelsOf(secret), owner);
   const used = reading.filter(reader => reader.email === email && !know.touched(reader.service));
-  if (used.length > 0 && consented && !know.isLate && !know.touched(resource)) {
+  // Under containment what has left the spec is no longer granted, whatever serves (rule 8).
+  const contained = know.facts.account(email)?.disabled === true;
+  if (used.length > 0 && consented && !contained && !know.isLate && !know.touched(resource)) {
     return [
       `rule 6: the grant of ${email} on ${resource} was revoked while ${used.map(({ service }) => service).join(', ')} serves with it`,
     ];

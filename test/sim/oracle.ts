@@ -216,7 +216,8 @@ export function judgeTenant(
   if (here && !mine.includes(here)) reasons.add('ManagementConflict');
   else if (!here) {
     if (!held) say(`there is no service in ${spec.region}`);
-  } else {
+  } else if (!foreignAccount) {
+    // No service is touched while the account of the tenant's name is another owner's (rule 2).
     const failed = checkService(facts, here, spec, email, owner, held ? undefined : wanted, known, say);
     if (failed) {
       reasons.add('UpdateFailed');

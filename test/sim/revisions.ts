@@ -128,7 +128,10 @@ function asksFor(ask: Asking, service: ServiceState, spec: Spec, name: string, t
   if (!key || to.secret !== canonicalSecret(key.secretRef.external ?? '', service.project.id)) return false;
   if (key.version !== undefined && key.version !== 'latest') return to.version === String(key.version);
   if (key.rollout === 'OnRestart') return to.version === 'latest';
-  const versions = ask.facts.secret(to.secret)?.versions ?? [];
+  const secret = ask.facts.secret(to.secret);
+  // Deleted between the read and this call: which versions it had is no longer known.
+  if (!secret && ask.touched(to.secret)) return /^\d+$/.test(to.version ?? '');
+  const versions = secret?.versions ?? [];
   const enabled = versions.filter(({ state }) => state === 'ENABLED').map(({ sequence }) => sequence);
   return ask.touched(to.secret)
     ? versions.some(({ sequence }) => String(sequence) === to.version)
