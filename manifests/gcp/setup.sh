@@ -2,10 +2,11 @@
 # Makes what the operator needs in Google Cloud, and changes nothing that is there already. Run it again at any time.
 #   manifests/gcp/setup.sh PROJECT [TENANT_PROJECT…]
 # PROJECT holds the operator's service account; every project named, that one included, may hold tenants.
+# With IMAGE_REPOSITORIES="PROJECT/LOCATION/REPOSITORY …" the operator may deploy private images from these, and no others.
 # With WORKLOAD_POOL=POOL (PROJECT.svc.id.goog of the GKE cluster's project) another pool than PROJECT's own.
 set -eu
 
-[ $# -ge 1 ] || { sed -n '2,5s/^# //p' "$0" >&2; exit 2; }
+[ $# -ge 1 ] || { sed -n '2,6s/^# //p' "$0" >&2; exit 2; }
 project=$1
 account=aitenant-operator@$project.iam.gserviceaccount.com
 pool=${WORKLOAD_POOL:-$project.svc.id.goog}
@@ -24,6 +25,14 @@ for tenants in "$@"; do
   fi
   gcloud projects add-iam-policy-binding "$tenants" --condition=None --format=none \
     --member="serviceAccount:$account" --role="projects/$tenants/roles/aitenantOperator"
+done
+
+# Cloud Run checks that whoever deploys a private image may download it. The right is given by repository: on a project it would
+# open every image there is, also other teams', to whoever takes over the operator.
+for repository in ${IMAGE_REPOSITORIES:-}; do
+  location=${repository#*/}
+  gcloud artifacts repositories add-iam-policy-binding "${repository##*/}" --project="${repository%%/*}" \
+    --location="${location%/*}" --format=none --member="serviceAccount:$account" --role=roles/artifactregistry.reader
 done
 
 # The pods of the Deployment act as the account, without a key.

@@ -93,6 +93,19 @@ describe('setup.sh', () => {
     expect(writes.at(-1)).toContain('--member=serviceAccount:ops.svc.id.goog[aitenant-system/aitenant-operator]');
   });
 
+  test('lets the operator download private images from the repositories that are named, and from nowhere else', () => {
+    const repositories = 'images/asia-northeast1/tenants images/us-central1/others';
+    const { status, writes } = run(['ops'], false, { IMAGE_REPOSITORIES: repositories });
+    expect(status).toBe(0);
+    const member = '--member=serviceAccount:aitenant-operator@ops.iam.gserviceaccount.com';
+    const reading = (command: string) => command.includes('artifactregistry');
+    expect(writes.filter(reading)).toEqual([
+      `artifacts repositories add-iam-policy-binding tenants --project=images --location=asia-northeast1 --format=none ${member} --role=roles/artifactregistry.reader`,
+      `artifacts repositories add-iam-policy-binding others --project=images --location=us-central1 --format=none ${member} --role=roles/artifactregistry.reader`,
+    ]);
+    expect(run(['ops'], false).writes.filter(reading)).toEqual([]);
+  });
+
   test('run again, creates nothing and brings the role up to date', () => {
     const { status, writes } = run(['ops'], true, { WORKLOAD_POOL: 'other.svc.id.goog' });
     expect(status).toBe(0);

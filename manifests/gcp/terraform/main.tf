@@ -26,6 +26,12 @@ variable "workload_pool" {
   description = "Workload identity pool of the GKE cluster; PROJECT.svc.id.goog if it is null."
 }
 
+variable "image_repositories" {
+  type        = map(object({ project = string, location = string, repository = string }))
+  default     = {}
+  description = "Artifact Registry repositories of private images that tenants may run; by any name."
+}
+
 locals {
   # As in ../role.yaml; a test compares them with the calls that the operator makes.
   permissions = [
@@ -83,6 +89,16 @@ resource "google_project_iam_member" "operator" {
   project  = each.value
   role     = google_project_iam_custom_role.operator[each.value].name
   member   = google_service_account.operator.member
+}
+
+# Cloud Run checks that whoever deploys a private image may download it. By repository: on a project it would open every image.
+resource "google_artifact_registry_repository_iam_member" "operator" {
+  for_each   = var.image_repositories
+  project    = each.value.project
+  location   = each.value.location
+  repository = each.value.repository
+  role       = "roles/artifactregistry.reader"
+  member     = google_service_account.operator.member
 }
 
 # The pods of the Deployment act as the account, without a key.
