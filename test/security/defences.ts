@@ -631,4 +631,197 @@ export const DEFENCES: readonly Defence[] = [
     find: '  return named ? `${text} (${named})` : text;',
     replace: '  return `${text} (${code}, ${param})`;',
   },
+  // ------------------------------------------------------------ both sides of adoption, partial marks
+  {
+    shownBy: [
+      'unit/tenant-ownership.test.ts',
+      'that are not whole are nobody’s who is not on record: whatever consents, asks or restores',
+    ],
+    file: 'operator/tenant/ownership.ts',
+    find: "  if (count > 0) return known ? 'ours' : 'partial';",
+    replace: "  if (count > 0) return known || rules.restore ? 'ours' : 'partial';",
+  },
+  {
+    shownBy: ['unit/tenant-ownership.test.ts', '%j: ours only if whole, or if the inventory names the service'],
+    file: 'operator/tenant/ownership.ts',
+    find: "  if (count > 0) return known ? 'ours' : 'partial';",
+    replace: "  if (count > 0) return 'ours';",
+  },
+  {
+    shownBy: ['unit/tenant-ownership.test.ts', 'by labels on a service: only if the AiTenant asks for it'],
+    file: 'operator/tenant/ownership.ts',
+    find: "  return rules.adopt || rules.policy === 'any' ? 'consented' : 'unasked';",
+    replace: "  return 'consented';",
+  },
+  {
+    shownBy: ['unit/tenant-ownership.test.ts', 'by description "%s": %s, if the AiTenant asks for it'],
+    file: 'operator/tenant/ownership.ts',
+    find: "  return rules.adopt || rules.policy === 'any' ? 'consented' : 'unasked';",
+    replace: "  return 'consented';",
+  },
+  {
+    shownBy: ['unit/tenant-ownership.test.ts', 'that are whole and that the inventory does not know, with %j: %s'],
+    file: 'operator/tenant/ownership.ts',
+    find: "  return known || rules.restore || rules.adopt || rules.policy === 'any' ? 'ours' : 'unknown';",
+    replace: "  return known !== undefined ? 'ours' : 'unknown';",
+  },
+  {
+    shownBy: ['unit/tenant-ownership.test.ts', 'with our word, %s'],
+    file: 'operator/tenant/ownership.ts',
+    find: '(entry.uniqueId === undefined || entry.uniqueId === uniqueId)',
+    replace: "(entry.uniqueId === undefined || uniqueId !== '')",
+  },
+  {
+    shownBy: ['unit/tenant-ownership.test.ts', 'with two owners’ words is another’s'],
+    file: 'operator/tenant/ownership.ts',
+    find: "[...new Set(values)].join('|')",
+    replace: 'values[0]',
+  },
+  {
+    shownBy: ['unit/tenant-ownership.test.ts', 'for a UID that is not known is none'],
+    file: 'operator/tenant/ownership.ts',
+    find: "  return uid === undefined || uid === rules.namespaceUid || unknown ? 'given' : 'otherUid';",
+    replace: "  return unknown || uid !== '' ? 'given' : 'otherUid';",
+  },
+  {
+    shownBy: [
+      'unit/tenant-ownership.test.ts',
+      'on a secret works when obeyed, and is printed unless somebody would lose something',
+    ],
+    file: 'operator/tenant/consent.ts',
+    find: "    case 'otherNamespace':\n",
+    replace: "    case 'otherNamespace':\n      return undefined;\n",
+  },
+  {
+    shownBy: [
+      'unit/tenant-ownership.test.ts',
+      'is not printed where it could not work: no room, no label left, or too long to be shown whole',
+    ],
+    file: 'operator/tenant/consent.ts',
+    find: '  Object.keys({ ...labels, ...more }).length <= MOST_LABELS;',
+    replace: '  Object.keys({ ...labels, ...more }).length > 0;',
+  },
+  {
+    shownBy: [
+      'unit/tenant-plan-account.test.ts',
+      'and that somebody disabled stays disabled: nothing is created or changed, and the status says so',
+    ],
+    file: 'operator/tenant/planAccount.ts',
+    find: '  if (!found.disabled) return ours(ctx, found, held);',
+    replace: '  if (ctx.now > 0) return ours(ctx, found, held);',
+  },
+  {
+    shownBy: [
+      'unit/tenant-plan-access.test.ts',
+      'a secret of another project is answered alike whether it is absent, forbidden or without consent: no oracle of names',
+    ],
+    file: 'operator/tenant/planAccess.ts',
+    find: '  if (secretProject !== project && seen && !consented && !isUnread(seen.secret)) {',
+    replace: "  if (secretProject !== project && seen?.secret.state === 'absent') {",
+  },
+  {
+    shownBy: ['unit/tenant-versions.test.ts', 'every enum of the CRD is read so'],
+    file: 'operator/tenant/resource.ts',
+    find: "  unknownValues.push(`${path} is ${shown}, which is not among ${Object.keys(known).join(', ')}`);\n",
+    replace: "  unknownValues.push(...(shown === '' ? [path] : []));\n",
+  },
+  {
+    shownBy: ['unit/tenant-versions.test.ts', 'survives every status that this version writes'],
+    file: 'operator/tenant/resource.ts',
+    find: '    inventory: [...status.inventory, ...notUnderstood.inventory],',
+    replace: '    inventory: status.inventory,',
+  },
+  {
+    shownBy: ['unit/tenant-versions.test.ts', 'holds the deletion, which names it and changes nothing'],
+    file: 'operator/tenant/deletion.ts',
+    find: '  if (unknown) return { ...out, blockers: [unknown], inventory: status.inventory };\n',
+    replace: '  if (unknown) out.notes.push(unknown.message);\n',
+  },
+  {
+    shownBy: [
+      'unit/tenant-inventory-bound.test.ts',
+      'edits that rename 100 variables while %s stay within the bound, and the tenant goes on',
+    ],
+    file: 'operator/tenant/plan.ts',
+    find: '  if (plan.inventory.length + status.notUnderstood.inventory.length <= MOST_ENTRIES) return plan;',
+    replace: '  if (plan.inventory.length + status.notUnderstood.inventory.length < 1e9) return plan;',
+  },
+  {
+    shownBy: [
+      'unit/tenant-versions.test.ts',
+      'a request for a check is answered as it stands, or by its hash where it is longer than 256 characters',
+    ],
+    file: 'operator/reconcile/pacing.ts',
+    find: 'asked.length <= LONGEST_REQUEST ? asked',
+    replace: 'asked.length >= 0 ? asked',
+  },
+  {
+    shownBy: [
+      'unit/tenant-deletion.test.ts',
+      'deletes what carries the tenant’s full marks, and puts it on record first',
+    ],
+    file: 'operator/tenant/deletion.ts',
+    find: "  entry ? claimService(found, rules) === 'ours' : isFullyMarked(found.labels, rules.owner);",
+    replace: "  entry !== undefined && claimService(found, rules) === 'ours';",
+  },
+  {
+    shownBy: ['unit/tenant-deletion.test.ts', 'is held by what cannot be read: %s'],
+    file: 'operator/tenant/deletion.ts',
+    find: '      if (!entry && isUnknownRegion(service.failure)) continue;',
+    replace: '      if (!entry) continue;',
+  },
+  {
+    shownBy: [
+      'e2e/life-identity.test.ts',
+      'a Namespace whose annotation is taken off gets nobody’s rights, and the tenant can still be deleted',
+    ],
+    file: 'operator/tenant/identity.ts',
+    find: '  if (account === undefined && settings.requireImpersonation) {',
+    replace: "  if (account === '' && settings.requireImpersonation) {",
+  },
+  {
+    shownBy: ['e2e/life-identity.test.ts', 'is never made as %s names'],
+    file: 'operator/tenant/identity.ts',
+    find: '  return last !== undefined && isAllowed(last, tenant.namespace, settings) ? last : undefined;',
+    replace: '  return last;',
+  },
+  {
+    shownBy: [
+      'unit/tenant-desired.test.ts',
+      'by any pattern with NAMESPACE that may be used, an account is one namespace’s at most',
+    ],
+    file: 'operator/tenant/identity.ts',
+    find: "    if (pattern[index + PLACEHOLDER.length] !== '@') {",
+    replace: "    if (pattern === '') {",
+  },
+  {
+    shownBy: ['unit/tenant-desired.test.ts', 'the pattern %s may be used: %s'],
+    file: 'operator/tenant/identity.ts',
+    find: "    if (pattern.slice(0, index).includes('*')) return `no * may stand before ${PLACEHOLDER}`;\n",
+    replace: '',
+  },
+  {
+    shownBy: [
+      'unit/printable.test.ts',
+      'a line for a log is one line without control characters, and no command to a CI system',
+    ],
+    file: 'operator/tenant/printable.ts',
+    find: "    .replace(/^(\\s*):(?=:)/, '$1: ')\n",
+    replace: '',
+  },
+  {
+    shownBy: [
+      'unit/printable.test.ts',
+      'escaped JSON has the same value and nothing that a terminal or a CI system obeys',
+    ],
+    file: 'operator/tenant/printable.ts',
+    find: '/[\\p{Bidi_Control}\\x7f-\\x9f\\u2028\\u2029\\ufeff]/gu',
+    replace: '/[\\x7f-\\x9f\\u2028\\u2029\\ufeff]/gu',
+  },
+  {
+    shownBy: ['unit/cli-import.test.ts', '%s is left out and named, with how to make a secret of it'],
+    file: 'operator/cli/importedTenant.ts',
+    find: '    if (!SECRETIVE.test(name) && !KEY_VALUE.test(value)) return [{ name, value }];',
+    replace: '    if (!SECRETIVE.test(name)) return [{ name, value }];',
+  },
 ];

@@ -32,7 +32,10 @@ interface Ran {
 
 /** Runs the tests of one name in a copy. */
 function run(copy: string, [file, name]: Defence['shownBy']): Promise<Ran> {
-  const pattern = name.split('%s').map(RegExp.escape).join('.*');
+  const pattern = name
+    .split(/%[sjid]/)
+    .map(RegExp.escape)
+    .join('.*');
   const report = join(copy, 'report.json');
   const args = ['run', `test/${file}`, '-t', pattern, '--bail=1', '--reporter=json', `--outputFile=${report}`];
   return new Promise((resolve, reject) => {

@@ -235,16 +235,28 @@ describe('as whom the operator acts', () => {
 
   test('by any pattern with NAMESPACE that may be used, an account is one namespace’s at most', () => {
     const label = fc.stringMatching(/^[a-z]([a-z-]{0,5}[a-z])?$/);
-    const piece = fc.stringMatching(/^[a-z*-]{0,5}$/);
+    // Another namespace's name, most often one that the first begins or ends with, or the other way round.
+    const like = fc.oneof(
+      label.map(other => () => other),
+      fc.nat(5).map(at => (a: string) => a.slice(at % a.length)),
+      fc.nat(5).map(at => (a: string) => a.slice(0, (at % a.length) + 1)),
+      label.map(more => (a: string) => `${more}-${a}`),
+      label.map(more => (a: string) => `${a}-${more}`),
+    );
+    const piece = fc.oneof(fc.constantFrom('', '*', '-'), fc.stringMatching(/^[a-z*-]{0,5}$/));
     fc.assert(
-      fc.property(label, label, piece, piece, (a, b, before, after) => {
+      fc.property(label, like, piece, piece, label, (a, make, before, after, star) => {
+        const b = make(a);
         const pattern = `${before}NAMESPACE${after}@tenants-1.iam.gserviceaccount.com`;
         if (a === b || patternProblem(pattern) !== undefined) return;
         const flags = { impersonationAccounts: [pattern] };
-        const own = `${before}${a}${after}@tenants-1.iam.gserviceaccount.com`;
+        // An account that the pattern lets the first namespace name, and that is not one of the other's by the same pattern.
+        const filled = (name: string) => `${before}${name}${after}`.replaceAll('*', star);
+        const own = `${filled(a)}@tenants-1.iam.gserviceaccount.com`;
         expect(chosenIdentity(a, { [KEY]: own }, { ...settings, ...flags }).ok).toBe(isServiceAccount(own));
         expect(chosenIdentity(b, { [KEY]: own }, { ...settings, ...flags }).ok).toBe(false);
       }),
+      { numRuns: 2_000 },
     );
   });
 });

@@ -247,6 +247,32 @@ describe('a key holds back the template, and names what is missing, when', () =>
   });
 });
 
+test('a secret of another project is answered alike whether it is absent, forbidden or without consent: no oracle of names', () => {
+  const external = 'projects/keys-1/secrets/openai-key';
+  const theirs = 'projects/999/secrets/openai-key';
+  const spec = { keys: [{ ...OPENAI, secretRef: { external } }] };
+  const answers = (
+    [
+      { secret: absent, policy: undefined },
+      { secret: failed('NotFound', 'Secret [projects/999/secrets/openai-key] not found'), policy: undefined },
+      { secret: failed('PermissionDenied', "Permission 'secretmanager.secrets.get' denied (or it may not exist)") },
+      { secret: present({ name: theirs, labels: {} }) },
+      { secret: present({ name: theirs, labels: { 'ai-tenant-namespace': 'other' } }), version: undefined },
+      { secret: present({ name: theirs, labels: { ...consented, 'ai-tenant-cluster': 'c2' } }) },
+    ] as Parameters<typeof keyA>[0][]
+  ).map(changes => {
+    const { blockers, notes, keys, inventory, steps } = planFor({
+      generation: 2,
+      spec,
+      status: { keys: [], inventory: atRest.filter(({ type }) => type !== 'SecretAccess') },
+      cloud: { keys: [keyA({ policy: present(grantTo()), ...changes })] },
+    });
+    return { blockers, notes, keys, inventory, steps: steps.map(({ id }) => id) };
+  });
+  for (const answer of answers) expect(answer).toEqual(answers[0]);
+  expect(answers[0]?.blockers).toMatchObject([{ reason: 'SecretNotAllowed' }]);
+});
+
 describe('while the account is not ours to use', () => {
   const blocked = { account: failed('Transient') };
 
