@@ -72,7 +72,7 @@ async function measure(gcp: GcpCall): Promise<{ perSecond: number; reconciles: n
     gcp,
     runtime: world.time,
     settings: world.settings,
-    events: { record() {}, stop: async () => {}, counters: { written: 0, filtered: 0, dropped: 0 } },
+    events: { record() {}, forget() {}, stop: async () => {}, counters: { written: 0, filtered: 0, dropped: 0 } },
     log: () => {},
     quota: createQuota(gcp, world.time, UNLIMITED),
     wake: () => {},

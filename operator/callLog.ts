@@ -1,12 +1,13 @@
 import type { CallEnd } from './gcp/instrument.ts';
 import type { Log } from './log.ts';
 import type { Runtime } from './ports.ts';
+import { createRecent } from './recent.ts';
 import { part } from './tenant/names.ts';
 
 /** Of one API, project and code at most one line so often; and so long without one more, a success ends the series. */
 const QUIET_MS = 60_000;
 /** More series than fail at once in any outage; beyond it the oldest are forgotten. */
-const REMEMBERED = 1_000;
+const MOST = 1_000;
 
 interface Series {
   api: string;
@@ -23,12 +24,12 @@ interface Series {
  * and code; and once that they succeed again. Writes that fail are logged with their tenant, where they are made.
  */
 export function createCallLog(log: Log, runtime: Pick<Runtime, 'now' | 'monotonic'>): (end: CallEnd) => void {
-  const failing = new Map<string, Series>();
+  const failing = createRecent<Series>(runtime, { most: MOST });
 
   function failed(end: CallEnd, project: string): void {
     const { api, code } = end;
     const now = runtime.monotonic();
-    const key = `${api} ${project} ${code}`;
+    const key = keyOf({ api, project, code });
     const started = { api, project, code, since: runtime.now(), loggedAt: Number.NEGATIVE_INFINITY, failures: 0 };
     const series: Series = { ...(failing.get(key) ?? started), failedAt: now };
     series.failures++;
@@ -43,17 +44,13 @@ export function createCallLog(log: Log, runtime: Pick<Runtime, 'now' | 'monotoni
       });
     }
     failing.set(key, series);
-    for (const oldest of failing.keys()) {
-      if (failing.size <= REMEMBERED) break;
-      failing.delete(oldest);
-    }
   }
 
   function succeeded(api: string, project: string): void {
-    for (const [key, series] of failing) {
+    for (const series of failing.values()) {
       if (series.api !== api || series.project !== project) continue;
       if (runtime.monotonic() - series.failedAt < QUIET_MS) continue;
-      failing.delete(key);
+      failing.delete(keyOf(series));
       log('info', 'reads of Google Cloud succeed again', told(series));
     }
   }
@@ -66,6 +63,8 @@ export function createCallLog(log: Log, runtime: Pick<Runtime, 'now' | 'monotoni
     else if (!write) failed(end, project);
   };
 }
+
+const keyOf = ({ api, project, code }: Pick<Series, 'api' | 'project' | 'code'>) => `${api} ${project} ${code}`;
 
 const told = ({ api, project, code, since, failures }: Series) => ({
   api,

@@ -136,6 +136,12 @@ function createLanes<L>(make: () => L) {
     for (const [name, { size, turn }] of lanes) if (size === 0 && turn <= now) lanes.delete(name);
   }
 
+  /** Nobody waits any more: only the last use counts against a lane. */
+  function rest(last: string): void {
+    if (items > 0) return;
+    for (const name of lanes.keys()) if (name !== last) lanes.delete(name);
+  }
+
   function laneOf(name: string) {
     let lane = lanes.get(name);
     if (!lane) {
@@ -153,6 +159,7 @@ function createLanes<L>(make: () => L) {
       if (lane.size === 0 && change > 0) lane.turn = Math.max(lane.turn, now);
       lane.size += change;
       items += change;
+      if (change < 0) rest(name);
       return lane.value;
     },
     /** Of those that are open and have items, the lane whose turn it is. */
@@ -167,12 +174,13 @@ function createLanes<L>(make: () => L) {
     },
     charge(name: string, cost: number): void {
       const lane = laneOf(name);
-      // While nobody waits, time goes on with whoever uses it: only the last use counts against a lane.
+      // While nobody waits, time goes on with whoever uses it.
       if (lane.size > 0 || items === 0) now = Math.max(now, lane.turn);
       lane.turn = Math.max(lane.turn, now) + cost;
       // To the end, so that lanes of one turn come in the order in which they had their last.
       lanes.delete(name);
       lanes.set(name, lane);
+      rest(name);
     },
     all: (): L[] => [...lanes.values()].map(({ value }) => value),
   };

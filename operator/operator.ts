@@ -64,8 +64,7 @@ export function createOperator(options: OperatorOptions): Operator {
   const tenants: Reflector = watch(AI_TENANTS, (key, object, old) => {
     if (!object) {
       queue.forget(key);
-      options.onGone?.(key);
-      // One more run finds no object and drops what the reconciler remembers of it.
+      // One more run finds no object and drops what is remembered of it.
       queue.add(key);
     } else if (!old) queue.add(key, object.metadata.deletionTimestamp ? 'edit' : since(tenants));
     else if (isNews(object, old)) queue.add(key, 'edit');

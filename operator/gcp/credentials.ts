@@ -1,5 +1,7 @@
 import { type AuthClient, GoogleAuth, Impersonated, PassThroughClient } from 'google-auth-library';
 import type { GcpStatus } from '../ports.ts';
+import { createRecent } from '../recent.ts';
+import { realRuntime } from '../runtime.ts';
 import { isObject, text } from './parse.ts';
 import { bounded } from './status.ts';
 
@@ -15,13 +17,16 @@ const SCOPES = ['https://www.googleapis.com/auth/cloud-platform'];
 
 /**
  * Application Default Credentials, found when they are first needed; and from them one impersonated client an account,
- * kept with its token. `load` is for tests.
+ * kept with its token until it was not used for an hour. `load` is for tests.
  */
 export function createCredentials(load: () => Promise<AuthClient> = findDefault): Credentials {
-  const clients = new Map<string, Promise<AuthClient>>();
+  const clients = createRecent<Promise<AuthClient>>(realRuntime);
   const client = (actAs: string): Promise<AuthClient> => {
     const known = clients.get(actAs);
-    if (known) return known;
+    if (known) {
+      clients.set(actAs, known);
+      return known;
+    }
     const made = actAs === '' ? load() : impersonated(client(''), actAs);
     clients.set(actAs, made);
     // Credentials may turn up later: what failed is not remembered.

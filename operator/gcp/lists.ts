@@ -1,4 +1,5 @@
 import type { GcpCall, GcpCallOptions, JsonObject, Runtime } from '../ports.ts';
+import { createRecent } from '../recent.ts';
 import type { Call, ObservedAccount, ObservedSecret, ObservedService, Read } from '../tenant/types.ts';
 import type { Executed } from './execute.ts';
 import { rpc } from './methods.ts';
@@ -45,23 +46,25 @@ const FEW = 100;
 const THEIRS_ABSENT_MS = 0;
 /** What was read one by one is kept so long at most: for those who wait for an operation to end. */
 const SINGLES_MS = 180_000;
+/** Lists that nobody has read for so long, and for an interval, are dropped. */
+const IDLE_MS = 3_600_000;
 
 /**
  * Services by ListServices for each project and region, accounts and secrets' metadata by one list for each project;
- * policies and versions, which no list has, one by one.
+ * policies and versions, which no list has, one by one. `intervalMs`: the longest that a regular reader stays away.
  */
-export function createSharedReads(call: GcpCall, runtime: Runtime): SharedReads {
+export function createSharedReads(call: GcpCall, runtime: Runtime, intervalMs = 0): SharedReads {
   const alone = createReads(call);
-  const identities = new Map<string, Known>();
+  const forMs = Math.max(IDLE_MS, intervalMs);
+  const identities = createRecent<Known>(runtime, { forMs });
 
   function knownTo(options: GcpCallOptions | undefined): Known {
     const actAs = options?.actAs;
-    const known = identities.get(actAs ?? '');
-    if (known) return known;
     // A list is nobody's own: no single reader's signal ends it.
-    const made = createKnown((method, request) => call(method, request, { actAs }), runtime);
-    identities.set(actAs ?? '', made);
-    return made;
+    const known =
+      identities.get(actAs ?? '') ?? createKnown((method, request) => call(method, request, { actAs }), runtime, forMs);
+    identities.set(actAs ?? '', known);
+    return known;
   }
 
   return {
@@ -106,22 +109,25 @@ interface Known {
   singles: ReturnType<typeof createSingles>;
 }
 
-function createKnown(call: GcpCall, runtime: Runtime): Known {
+function createKnown(call: GcpCall, runtime: Runtime, forMs: number): Known {
   return {
-    services: createShelves(
+    services: createLists(
       runtime,
+      forMs,
       parent =>
         listAll(call, rpc.listServices, { parent, pageSize: PAGE }, 'services', keyed(parseService, serviceKey)),
       OURS_ABSENT_MS,
     ),
-    accounts: createShelves(
+    accounts: createLists(
       runtime,
+      forMs,
       name =>
         listAll(call, rpc.listAccounts, { name, pageSize: ACCOUNTS_PAGE }, 'accounts', keyed(parseAccount, accountKey)),
       OURS_ABSENT_MS,
     ),
-    secrets: createShelves(
+    secrets: createLists(
       runtime,
+      forMs,
       parent => listAll(call, rpc.listSecrets, { parent, pageSize: PAGE }, 'secrets', keyed(parseSecret, secretKey)),
       THEIRS_ABSENT_MS,
     ),
@@ -163,38 +169,32 @@ function changed({ services, accounts, singles }: Known, step: Call, outcome: Ex
 }
 
 /** A spec may name any project, also one that does not exist: the least recently used lists beyond so many are dropped. */
-const MOST_SHELVES = 500;
+const MOST_LISTS = 500;
 
 /** One list a parent, made when it is first asked for. */
-function createShelves<T>(runtime: Runtime, list: (parent: string) => ReturnType<typeof listAll<T>>, absentMs: number) {
-  const shelves = new Map<string, SharedList<T>>();
+function createLists<T>(
+  runtime: Runtime,
+  forMs: number,
+  list: (parent: string) => ReturnType<typeof listAll<T>>,
+  absentMs: number,
+) {
+  const lists = createRecent<SharedList<T>>(runtime, { forMs, most: MOST_LISTS });
   return (parent: string): SharedList<T> => {
-    const shelf = shelves.get(parent) ?? createSharedList(runtime, () => list(parent), absentMs);
-    // The last in the map is the last used one.
-    shelves.delete(parent);
-    shelves.set(parent, shelf);
-    for (const oldest of shelves.keys()) {
-      if (shelves.size <= MOST_SHELVES) break;
-      shelves.delete(oldest);
-    }
-    return shelf;
+    const known = lists.get(parent) ?? createSharedList(runtime, () => list(parent), absentMs);
+    lists.set(parent, known);
+    return known;
   };
 }
 
 /** What is read one by one, for as long as somebody may take it for fresh. */
 function createSingles(runtime: Runtime) {
-  const answers = new Map<string, { value: unknown; asOf: number }>();
+  const answers = createRecent<{ value: unknown; asOf: number }>(runtime, { forMs: SINGLES_MS });
 
   /** `undefined`: what was known no longer holds. */
   function put(key: string, value: unknown, asOf = runtime.monotonic()): void {
     if ((answers.get(key)?.asOf ?? asOf) > asOf) return;
     answers.delete(key);
     if (value !== undefined) answers.set(key, { value, asOf });
-    // The first is the oldest.
-    for (const [oldest, answer] of answers) {
-      if (runtime.monotonic() - answer.asOf < SINGLES_MS) return;
-      answers.delete(oldest);
-    }
   }
 
   return {

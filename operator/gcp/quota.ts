@@ -1,5 +1,6 @@
 import { createFairQueue, type FairQueue, type Queueable } from '../fairQueue.ts';
 import type { GcpCall, GcpStatus, JsonObject, Runtime } from '../ports.ts';
+import { createRecent, type Recent } from '../recent.ts';
 import { type Api, METHODS } from './methods.ts';
 import { isObject, objects } from './parse.ts';
 
@@ -109,8 +110,12 @@ const LEARN = { cut: 0.7, least: 0.1, regainAMinute: 0.1 };
 /** How long a budget is closed after a refusal, and how much longer at most where the answer asks for that. */
 const PAUSE_MS = 5_000;
 const LONGEST_EXTRA_MS = 60_000;
-/** A spec may name any project. Budgets that are full are dropped beyond this number: a full one is the same as a new one. */
+/**
+ * A spec may name any project. Budgets that are full are dropped beyond this number, and after an hour without use: a full
+ * one is the same as a new one.
+ */
 const MOST_BUDGETS = 256;
+const MOST_PROJECTS = 1_000;
 
 interface Bucket extends Omit<Budget, 'aMinute' | 'parked' | 'parkedMs'> {
   limit: number;
@@ -140,12 +145,12 @@ interface Waiter extends Queueable<Rank> {
 
 /** A token bucket for each API, project (and region, for Cloud Run) and kind of call. */
 export function createQuota(call: GcpCall, runtime: Runtime, limits: Limits): Quota {
-  const buckets = new Map<string, Bucket>();
+  const buckets = createRecent<Bucket>(runtime, { most: MOST_BUDGETS, isKept: bucket => !isFull(bucket) });
   /** In the order in which they were parked. */
   const parked = new Set<Waiter>();
   /** Secret Manager answers with a project's number. */
-  const idOf = new Map<string, string>();
-  const guessed = new Map<string, string>();
+  const idOf = createRecent<string>(runtime, { most: MOST_PROJECTS });
+  const guessed = createRecent<string>(runtime, { most: MOST_PROJECTS });
 
   function bucketOf({ api, kind, project: name, region }: Omit<Need, 'calls'>): Bucket | undefined {
     const limit = limits[`${api}.${kind}`];
@@ -153,8 +158,10 @@ export function createQuota(call: GcpCall, runtime: Runtime, limits: Limits): Qu
     const project = idOf.get(name) ?? guessed.get(name) ?? name;
     const key = `${project} ${api} ${kind} ${region}`;
     const known = buckets.get(key);
-    if (known) return refilled(known);
-    if (buckets.size >= MOST_BUDGETS) for (const [old, bucket] of buckets) if (isFull(bucket)) buckets.delete(old);
+    if (known) {
+      buckets.set(key, known);
+      return refilled(known);
+    }
     const now = runtime.monotonic();
     const full = limit * BURST;
     const fresh: Bucket = {
@@ -340,12 +347,10 @@ export function createQuota(call: GcpCall, runtime: Runtime, limits: Limits): Qu
       };
     },
     alias(number, project) {
-      if (idOf.has(number)) return;
-      if (guessed.size >= MOST_BUDGETS) guessed.clear();
-      guessed.set(number, project);
+      if (idOf.get(number) === undefined) guessed.set(number, project);
     },
     budgets() {
-      const told = [...buckets.values()].filter(({ isHome }) => isHome);
+      const told = buckets.values().filter(({ isHome }) => isHome);
       return told.map(bucket => {
         const { api, project, region, kind, left, limit, trust } = refilled(bucket);
         const waiters = [...parked].filter(waiter => waiter.bucket === bucket);
@@ -387,7 +392,7 @@ function placeOf({ parent, name, resource, service, serviceAccount }: JsonObject
 }
 
 /** A request that names the project's id, and an answer that names its number. */
-function learnNumber(idOf: Map<string, string>, request: JsonObject, response: JsonObject): void {
+function learnNumber(idOf: Recent<string>, request: JsonObject, response: JsonObject): void {
   const [first = response] = objects(response.secrets);
   const asked = placeOf(request)?.project;
   const answered = placeOf({ name: first.name })?.project;

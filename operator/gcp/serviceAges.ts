@@ -1,8 +1,9 @@
 import type { Runtime } from '../ports.ts';
+import { createRecent } from '../recent.ts';
 import type { Observed, ObservedService } from '../tenant/types.ts';
 
 /** More services than fail at once anywhere; beyond it the longest known are forgotten, and their waits begin anew. */
-const REMEMBERED = 10_000;
+const MOST = 10_000;
 
 /**
  * Says of each service that is not ready for how long this process has seen it so. Google's own times are not compared
@@ -10,7 +11,7 @@ const REMEMBERED = 10_000;
  * as a retry of the operator's own makes, starts the count anew, so two retries are never closer than their backoff.
  */
 export function createServiceAges(runtime: Pick<Runtime, 'monotonic'>): (observed: Observed) => Observed {
-  const since = new Map<string, { state: string; at: number }>();
+  const since = createRecent<{ state: string; at: number }>(runtime, { most: MOST });
 
   function aged(service: ObservedService): ObservedService {
     const { name } = service;
@@ -20,10 +21,6 @@ export function createServiceAges(runtime: Pick<Runtime, 'monotonic'>): (observe
     if (state === undefined) return service;
     const first = known?.state === state ? known : { state, at: runtime.monotonic() };
     since.set(name, first);
-    for (const oldest of since.keys()) {
-      if (since.size <= REMEMBERED) break;
-      since.delete(oldest);
-    }
     return { ...service, unreadyForMs: runtime.monotonic() - first.at };
   }
 

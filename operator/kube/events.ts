@@ -1,7 +1,7 @@
 import type { KubeApi, KubeMeta, KubeObject, KubeStatus, Runtime } from '../ports.ts';
 import { sleep } from '../runtime.ts';
 import { backoff } from './backoff.ts';
-import { EVENTS } from './resources.ts';
+import { EVENTS, keyOf } from './resources.ts';
 
 /** An object's first 25 events pass, then one each 5 minutes (client-go's spam filter). */
 const BUDGET = { burst: 25, refillMs: 300_000 };
@@ -27,6 +27,8 @@ export interface EventRecorderOptions {
 export interface EventRecorder {
   /** Never throws and never waits. `reason` is a CamelCase word, `message` a sentence for people. */
   record(object: KubeObject, type: 'Normal' | 'Warning', reason: string, message: string): void;
+  /** The object `NAMESPACE/NAME` is gone: what is remembered of it is released. What waits is still written. */
+  forget(key: string): void;
   /** Writes what is waiting, for at most `graceMs`, and then no more. */
   stop(graceMs?: number): Promise<void>;
   readonly counters: Readonly<{ written: number; filtered: number; dropped: number }>;
@@ -53,6 +55,7 @@ interface Entry {
 
 /** What is remembered of one object. */
 interface Memory {
+  uid: string | undefined;
   tokens: number;
   refilledAt: number;
   entries: Map<string, Entry>;
@@ -74,22 +77,25 @@ export function createEventRecorder(options: EventRecorderOptions): EventRecorde
   const counters = { written: 0, filtered: 0, dropped: 0 };
   let writing: Promise<void> | undefined;
 
-  function forget(uid: string): void {
-    remembered -= memories.get(uid)?.entries.size ?? 0;
-    memories.delete(uid);
+  function forget(key: string): void {
+    remembered -= memories.get(key)?.entries.size ?? 0;
+    memories.delete(key);
   }
 
-  function memoryOf(uid: string): Memory {
+  function memoryOf({ metadata }: KubeObject): Memory {
     const now = runtime.monotonic();
-    const memory = memories.get(uid) ?? {
+    const key = keyOf(metadata);
+    if (memories.get(key)?.uid !== metadata.uid) forget(key);
+    const memory = memories.get(key) ?? {
+      uid: metadata.uid,
       tokens: BUDGET.burst,
       refilledAt: now,
       entries: new Map(),
       similar: new Map(),
     };
     // Last in the map is last used; the first is forgotten.
-    memories.delete(uid);
-    memories.set(uid, memory);
+    memories.delete(key);
+    memories.set(key, memory);
     for (const oldest of memories.keys()) {
       if (memories.size <= REMEMBERED.objects && remembered <= REMEMBERED.events) break;
       forget(oldest);
@@ -112,7 +118,7 @@ export function createEventRecorder(options: EventRecorderOptions): EventRecorde
   }
 
   function record(object: KubeObject, type: Entry['type'], reason: string, text: string) {
-    const memory = memoryOf(object.metadata.uid ?? `${object.metadata.namespace}/${object.metadata.name}`);
+    const memory = memoryOf(object);
     if (memory.tokens < 1) {
       counters.filtered++;
       return;
@@ -230,6 +236,7 @@ export function createEventRecorder(options: EventRecorderOptions): EventRecorde
         problem(`event ${reason} was not recorded: ${String(error)}`);
       }
     },
+    forget,
     async stop(graceMs = 2_000) {
       const done = new AbortController();
       const grace = sleep(runtime, graceMs, done.signal);

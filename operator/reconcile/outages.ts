@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import type { Runtime } from '../ports.ts';
+import { createRecent } from '../recent.ts';
 
 /**
  * Since when tenants that were up to date could not be read. Kept in memory and measured on the monotonic clock: a new
@@ -32,12 +33,15 @@ export interface Outage {
 const INTERVALS = 3;
 /** IAM changes apply within 2 minutes as a rule: https://docs.cloud.google.com/iam/docs/access-change-propagation */
 const PROPAGATION_MS = 120_000;
-const MAX_PROJECTS = 1_000;
+const MOST_PROJECTS = 1_000;
 
 export function createOutageMemory(runtime: Pick<Runtime, 'now' | 'monotonic'>, syncIntervalMs: number): OutageMemory {
   const outages = new Map<string, { since: string; failure: string; from: number; endedAt?: number }>();
   /** By project: the first and the latest read of the present run of answered reads. */
-  const projects = new Map<string, { first: number; last: number }>();
+  const projects = createRecent<{ first: number; last: number }>(runtime, {
+    forMs: syncIntervalMs,
+    most: MOST_PROJECTS,
+  });
   // Each tenant has a moment of its own within one interval, so that their writes do not come all at once.
   const share = (uid: string) => (Number.parseInt(hash('sha256', uid).slice(0, 8), 16) / 2 ** 32) * syncIntervalMs;
   return {
@@ -68,20 +72,14 @@ export function createOutageMemory(runtime: Pick<Runtime, 'now' | 'monotonic'>, 
     },
     answered(project) {
       const now = runtime.monotonic();
-      const before = projects.get(project);
-      const first = before && now - before.last <= syncIntervalMs ? before.first : now;
-      projects.delete(project);
-      projects.set(project, { first, last: now });
-      const [oldest] = projects.keys();
-      if (projects.size > MAX_PROJECTS && oldest !== undefined) projects.delete(oldest);
+      projects.set(project, { first: projects.get(project)?.first ?? now, last: now });
     },
     isOwn(key, project) {
       const now = runtime.monotonic();
       const reads = projects.get(project);
       const from = outages.get(key)?.from;
       if (!reads || from === undefined) return false;
-      const lately = now - reads.last <= syncIntervalMs;
-      return lately && reads.last - from >= PROPAGATION_MS && now - reads.first >= PROPAGATION_MS;
+      return reads.last - from >= PROPAGATION_MS && now - reads.first >= PROPAGATION_MS;
     },
   };
 }

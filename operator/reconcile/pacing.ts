@@ -48,6 +48,8 @@ export interface Pacing {
   isFirst(key: string): boolean;
   forget(key: string): void;
   ages(tenant: Tenant, run: Run): Ages;
+  /** The periodic check of a tenant that is checked again within `--sync-interval`. */
+  isRegular(tenant: Tenant, run: Run): boolean;
   /**
    * Whether a run checks everything. A tenant whose own interval is longer than `--sync-interval`, or 0, is reconciled at
    * `--sync-interval` all the same, and between its own checks only the consent of its grants is read.
@@ -80,6 +82,12 @@ export function createPacing({ runtime, settings }: Pick<ReconcilerOptions, 'run
     return Math.min(untilOwn, untilSlot(tenant.uid, settings.syncIntervalMs, runtime.now()));
   }
 
+  /** Shared lists are kept for those that return while they are kept. A tenant whose own interval is a day does not. */
+  function isRegular(tenant: Tenant, run: Run): boolean {
+    const own = intervalMs(tenant, settings);
+    return run.priority === 'resync' && own > 0 && own <= settings.syncIntervalMs;
+  }
+
   /** All tenants that wait for an operation in one place are requeued for the same moments: one list serves them all. */
   function together(afterMs: number, pace: number): number {
     if (pace <= SOON_MS) return afterMs;
@@ -99,15 +107,17 @@ export function createPacing({ runtime, settings }: Pick<ReconcilerOptions, 'run
       fullCheckAt.delete(key);
     },
 
+    isRegular,
+
     isFullCheck(key, tenant, run) {
-      const own = intervalMs(tenant, settings);
-      if (run.priority !== 'resync' || (own > 0 && own <= settings.syncIntervalMs)) return true;
+      if (run.priority !== 'resync' || isRegular(tenant, run)) return true;
       return (fullCheckAt.get(key) ?? 0) <= runtime.monotonic();
     },
 
     ages(tenant, run) {
       const isNew = tenant.status.conditions.length === 0;
-      if (run.priority === 'resync') return { listed: intervalMs(tenant, settings) / 2, single: 0 };
+      if (isRegular(tenant, run)) return { listed: intervalMs(tenant, settings) / 2, single: 0 };
+      if (run.priority === 'resync') return RETRY_AGES;
       if (run.priority === 'retry' && run.failures > 0) return RETRY_AGES;
       if (run.priority === 'retry') {
         const ready = tenant.status.conditions.find(({ type }) => type === 'Ready');

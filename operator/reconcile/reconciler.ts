@@ -59,7 +59,7 @@ const AFTER_WRITE: Record<Exclude<Written, 'ok'>, Verdict> = {
 export function createReconciler(options: ReconcilerOptions): Reconcile {
   const { kube, gcp, runtime, settings, events, log } = options;
   const reads = createReads(gcp);
-  const shared = createSharedReads(gcp, runtime);
+  const shared = createSharedReads(gcp, runtime, settings.syncIntervalMs);
   const withAges = createServiceAges(runtime);
   const ownWrites = createOwnWrites(kube, options.tenants, log);
   const pacing = createPacing(options);
@@ -76,6 +76,8 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
       refusals.forget(key);
       outages.over(key);
       uncertain.delete(key);
+      events.forget(key);
+      options.onGone?.(key);
       return { kind: 'done' };
     }
     const tenant = readTenant(object);
@@ -161,7 +163,7 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     budget: RunBudget,
   ): Promise<Verdict> {
     const key = keyOf(writer.object);
-    const regular = run.priority === 'resync' ? () => options.wake(key) : undefined;
+    const regular = pacing.isRegular(tenant, run) ? () => options.wake(key) : undefined;
     const rules = claimRules(tenant, desired, settings);
     const recheck = async (grant: Step): Promise<Recheck> => {
       const answer = await recheckGrant(reads, grant, tenant, desired, rules);

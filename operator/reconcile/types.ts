@@ -21,6 +21,8 @@ export interface ReconcilerOptions {
   wake: (key: string) => void;
   log: ReconcileLog;
   onReport?: (tenant: Tenant, status: TenantStatus) => void;
+  /** The tenant is gone, and no reconcile of it runs that could report once more. */
+  onGone?: (key: string) => void;
 }
 
 /** `NAMESPACE/NAME`, as the queue and the logs name a tenant. */

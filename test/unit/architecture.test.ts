@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 const ROOMS: Record<string, { files: RegExp; packages: boolean }> = {
   'operator/tenant': { files: /^(operator\/ports\.ts|node:crypto)$/, packages: false },
   'operator/kube': { files: /^operator\/(fairQueue|ports|runtime)\.ts$/, packages: true },
-  'operator/gcp': { files: /^operator\/((fairQueue|ports)\.ts|tenant\/.*)$/, packages: true },
+  'operator/gcp': { files: /^operator\/((fairQueue|ports|recent|runtime)\.ts|tenant\/.*)$/, packages: true },
   operator: { files: /^(schema\/.*|package\.json)$/, packages: true },
   backend: { files: /^$/, packages: true },
   schema: { files: /^$/, packages: true },
