@@ -32,15 +32,29 @@ export interface TenantWriter {
  */
 export type Written = 'ok' | 'changed' | 'refused';
 
-export function createOwnWrites(kube: KubeApi, tenants: ReadonlyStore, log: ReconcileLog): OwnWrites {
+/**
+ * How long a write is believed that the watch does not show. An etcd that was restored from a backup has lost it, and may
+ * show the object for good as it was before. A watch that is merely slow costs a conflict.
+ */
+const SHOWN_WITHIN_MS = 60_000;
+
+/** `monotonic`: milliseconds on a clock that never goes back. */
+export function createOwnWrites(
+  kube: KubeApi,
+  tenants: ReadonlyStore,
+  log: ReconcileLog,
+  monotonic: () => number,
+): OwnWrites {
   /** Own writes that the watch has not shown yet, with the resourceVersions that each of them supersedes. */
-  const written = new Map<string, { object: KubeObject; supersedes: Set<string> }>();
+  const written = new Map<string, { object: KubeObject; supersedes: Set<string>; at: number }>();
 
   function remember(key: string, before: KubeObject, outcome: WriteOutcome): void {
+    // Whatever was written before is not what the API server has now.
+    if (outcome.kind === 'conflict' || outcome.kind === 'gone') written.delete(key);
     if (outcome.kind !== 'updated') return;
     const supersedes = written.get(key)?.supersedes ?? new Set<string>();
     supersedes.add(before.metadata.resourceVersion ?? '');
-    written.set(key, { object: outcome.object, supersedes });
+    written.set(key, { object: outcome.object, supersedes, at: monotonic() });
   }
 
   return {
@@ -49,7 +63,8 @@ export function createOwnWrites(kube: KubeApi, tenants: ReadonlyStore, log: Reco
       const own = written.get(key);
       if (!own) return cached;
       const { uid, resourceVersion = '' } = cached?.metadata ?? {};
-      if (cached && uid === own.object.metadata.uid && own.supersedes.has(resourceVersion)) return own.object;
+      const isLate = monotonic() - own.at < SHOWN_WITHIN_MS && own.supersedes.has(resourceVersion);
+      if (cached && uid === own.object.metadata.uid && isLate) return own.object;
       written.delete(key);
       return cached;
     },

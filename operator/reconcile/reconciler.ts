@@ -61,7 +61,7 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
   const reads = createReads(gcp);
   const shared = createSharedReads(gcp, runtime, settings.syncIntervalMs);
   const withAges = createServiceAges(runtime);
-  const ownWrites = createOwnWrites(kube, options.tenants, log);
+  const ownWrites = createOwnWrites(kube, options.tenants, log, () => runtime.monotonic());
   const pacing = createPacing(options);
   const refusals = createRefusalMemory(() => runtime.now());
   const outages = createOutageMemory(runtime, settings.syncIntervalMs);

@@ -43,6 +43,8 @@ export function isReady(service: ObservedService): boolean {
   return (
     !service.reconciling &&
     service.terminal.state === 'SUCCEEDED' &&
+    // Cloud Run counts generations from 1; `0` stands for one that was not answered.
+    service.generation !== '0' &&
     service.observedGeneration === service.generation &&
     service.deleteTime === undefined
   );

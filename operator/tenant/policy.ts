@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { JsonObject } from '../ports.ts';
 import type { Binding, Policy } from './types.ts';
 
@@ -50,7 +51,7 @@ export interface PolicyAddition {
 }
 
 const isHome = (binding: Binding, { role, condition }: PolicyAddition): boolean =>
-  binding.role === role && JSON.stringify(binding.condition) === JSON.stringify(condition);
+  binding.role === role && isDeepStrictEqual(binding.condition, condition);
 
 /** Whether it stands in the policy already. */
 export const hasAddition = (policy: Policy, addition: PolicyAddition): boolean =>

@@ -2,7 +2,7 @@ import { settingsOnRecord } from './carryOver.ts';
 import { failureBlocker } from './context.ts';
 import { age, iso, settleInventory } from './inventory.ts';
 import { serviceName } from './names.ts';
-import { isFullyMarked } from './ownership.ts';
+import { claimService } from './ownership.ts';
 import type { TenantPlan } from './plan.ts';
 import { isReady } from './planService.ts';
 import { printable } from './printable.ts';
@@ -83,7 +83,7 @@ export function report(
     const failure = blockers[0]?.message;
     return { status: tenant.status, again: again(blockers, plan, outcomes), unread: true, failure };
   }
-  const service = shownService(desired, observed);
+  const service = shownService(desired, observed, plan.inventory);
   const wanted = wantedService(desired, observed);
   const touched = plan.steps.length > 0;
   const serving =
@@ -130,7 +130,7 @@ export function report(
     projectId: desired.project,
     region: service?.latestReadyRevision ? service.region : (tenant.status.region ?? desired.region),
     keys: plan.keys.map(key => keyStatus(key, desired, plan, outcomes, serving)),
-    ...onRecord(tenant, desired, service, plan.inventory),
+    ...onRecord(tenant, desired, service),
     inventory,
   };
   return { status, again: next };
@@ -198,27 +198,31 @@ function onRecord(
   { status }: Tenant,
   desired: Desired,
   service: ObservedService | undefined,
-  inventory: InventoryEntry[],
 ): Pick<TenantStatus, 'image' | 'serviceSettings'> {
   const name = serviceName(desired.project, desired.region, desired.serviceId);
   const isAnothers = service?.name !== name && status.inventory.some(entry => entry.name === name);
-  const isOurs =
-    service !== undefined &&
-    isFullyMarked(service.labels, desired.owner) &&
-    inventory.some(({ type, name }) => type === 'Service' && name === service.name);
-  if (!isOurs || isAnothers) return { image: status.image, serviceSettings: status.serviceSettings };
+  if (service === undefined || isAnothers) return { image: status.image, serviceSettings: status.serviceSettings };
   return {
     image: imageOf(service.template) ?? status.image,
     serviceSettings: settingsOnRecord(service.raw, status.serviceSettings),
   };
 }
 
-/** The service that answers: the wanted region's once it has a ready revision, else the one that the tenant is leaving. */
-function shownService(desired: Desired, observed: Observed): ObservedService | undefined {
-  const wanted = wantedService(desired, observed);
-  if (wanted?.latestReadyRevision) return wanted;
-  const others = observed.services.flatMap(({ service }) => (service.state === 'present' ? service.value : []));
-  return others.find(({ latestReadyRevision }) => latestReadyRevision !== '') ?? wanted;
+/**
+ * The service that answers: the wanted region's once it has a ready revision, else the one that the tenant is leaving. Only
+ * one that is the tenant's own: another owner's URL would send the tenant's callers to that owner.
+ */
+function shownService(
+  { owner, region }: Desired,
+  observed: Observed,
+  inventory: InventoryEntry[],
+): ObservedService | undefined {
+  const rules = { owner, policy: 'labelled' as const, inventory };
+  const own = observed.services.flatMap(({ service }) =>
+    service.state === 'present' && claimService(service.value, rules) === 'ours' ? service.value : [],
+  );
+  // The wanted region's comes first.
+  return own.find(({ latestReadyRevision }) => latestReadyRevision !== '') ?? own.find(one => one.region === region);
 }
 
 function wantedService(desired: Desired, observed: Observed): ObservedService | undefined {

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 
 /** Imports point one way (docs/architecture.md): each room, and all that it may import from outside itself. */
 const ROOMS: Record<string, { files: RegExp; packages: boolean }> = {
-  'operator/tenant': { files: /^(operator\/ports\.ts|node:crypto)$/, packages: false },
+  'operator/tenant': { files: /^(operator\/ports\.ts|node:(crypto|util))$/, packages: false },
   'operator/kube': { files: /^operator\/(fairQueue|ports|runtime)\.ts$/, packages: true },
   'operator/gcp': { files: /^operator\/((fairQueue|ports|recent|runtime)\.ts|tenant\/.*)$/, packages: true },
   operator: { files: /^(schema\/.*|package\.json)$/, packages: true },

@@ -39,8 +39,72 @@ describe('a write to the cluster that fails', () => {
     const status = { code, reason: '', message: 'no' };
     const kube = { patch: async () => ({ ok: false, status }) } as unknown as KubeApi;
     const object = { metadata: { name: 'a', namespace: 'b', uid: 'u', resourceVersion: '1' } };
-    const writer = createOwnWrites(kube, createStore(), () => {}).writer('b/a', object);
+    const writer = createOwnWrites(
+      kube,
+      createStore(),
+      () => {},
+      () => 0,
+    ).writer('b/a', object);
     expect(await writer.writeStatus({ ...world.tenantA().status, url: 'https://x' })).toBe(expected);
     expect(await writer.addFinalizer()).toBe(expected);
+  });
+});
+
+describe('an own write that the watch has not shown', () => {
+  const object = (resourceVersion: string) => ({
+    metadata: { name: 'a', namespace: 'b', uid: 'u', resourceVersion },
+  });
+  function written() {
+    let now = 0;
+    const store = createStore();
+    store.set(object('7'));
+    const state: { code?: number } = {};
+    const patch = async () =>
+      state.code === undefined
+        ? { ok: true, value: object('9') }
+        : { ok: false, status: { code: state.code, reason: '', message: 'no' } };
+    const own = createOwnWrites(
+      { patch } as unknown as KubeApi,
+      store,
+      () => {},
+      () => now,
+    );
+    const write = async () => {
+      const from = own.current('b/a');
+      if (!from) throw new Error('it is gone');
+      return own.writer('b/a', from).writeStatus({ ...world.tenantA().status, url: `https://${now}` });
+    };
+    const shown = () => own.current('b/a')?.metadata.resourceVersion;
+    const later = (ms: number) => {
+      now += ms;
+    };
+    return { store, state, write, shown, later };
+  }
+
+  test('is newer than the cache, until the cache has something else', async () => {
+    const { store, write, shown, later } = written();
+    await write();
+    later(59_000);
+    expect(shown()).toBe('9');
+    store.set(object('11'));
+    expect(shown()).toBe('11');
+  });
+
+  test('and never will, because etcd was restored to before it, is not waited for', async () => {
+    const { store, write, shown, later } = written();
+    await write();
+    store.set(object('7'));
+    later(60_000);
+    expect(shown()).toBe('7');
+  });
+
+  test.each([409, 404])('is given up once the API server answers %i to the next one', async code => {
+    const { state, write, shown, later } = written();
+    await write();
+    expect(shown()).toBe('9');
+    state.code = code;
+    later(1);
+    expect(await write()).toBe('changed');
+    expect(shown()).toBe('7');
   });
 });

@@ -490,6 +490,7 @@ describe('a service is ready', () => {
     ['not while its condition is of an older generation', { observedGeneration: '0' }, false],
     ['not when it failed', { terminal: { state: 'FAILED', reason: '', message: '' } }, false],
     ['not while it is being deleted', { deleteTime: at(0) }, false],
+    ['not when no generation was answered', { generation: '0', observedGeneration: '0' }, false],
   ])('%s', (_when, changes, ready) => {
     expect(isReady(serviceA(changes))).toBe(ready);
   });

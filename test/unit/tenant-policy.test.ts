@@ -3,11 +3,13 @@ import { describe, expect, test } from 'vitest';
 import {
   deletedMember,
   editPolicy,
+  hasAddition,
   hasMember,
   membersOf,
   RUN_INVOKER,
   SECRET_ACCESSOR,
   sameMember,
+  withAdditions,
 } from '../../operator/tenant/policy.ts';
 import type { Policy } from '../../operator/tenant/types.ts';
 
@@ -129,4 +131,25 @@ describe('members', () => {
       { role: RUN_INVOKER, members: ['b'] },
     ]);
   });
+});
+
+test('a member that is to be added stands already under the same condition, in whatever order its fields are answered', () => {
+  const text = fc.string({ maxLength: 3 });
+  const conditions = fc.uniqueArray(
+    fc.tuple(text, fc.oneof(text, fc.dictionary(text, text, { noNullPrototype: true }))),
+    {
+      selector: ([key]) => key,
+      minLength: 1,
+    },
+  );
+  fc.assert(
+    fc.property(conditions, fc.boolean(), (fields, isOther) => {
+      const condition = Object.fromEntries(fields);
+      const answered = Object.fromEntries([...fields].reverse());
+      const wanted = { role: RUN_INVOKER, member: ME, condition: isOther ? { ...condition, more: 'x' } : condition };
+      const standing: Policy = { bindings: [{ role: RUN_INVOKER, members: [ME], condition: answered }] };
+      expect(hasAddition(standing, wanted)).toBe(!isOther);
+      expect(withAdditions(standing, [wanted])?.bindings.length).toBe(isOther ? 2 : undefined);
+    }),
+  );
 });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { plan, type TenantPlan } from '../../operator/tenant/plan.ts';
 import { deleting, type Report, refused, report, suspended } from '../../operator/tenant/report.ts';
-import type { Blocker, Failure, Outcome, Plan, Tenant } from '../../operator/tenant/types.ts';
+import type { Blocker, Failure, ObservedService, Outcome, Plan, Tenant } from '../../operator/tenant/types.ts';
 import {
   absent,
   at,
@@ -31,6 +31,7 @@ import {
   secretVariable,
   seen,
   serviceA,
+  serviceIn,
   settings,
   stepOf,
   templateA,
@@ -352,7 +353,7 @@ describe('the service that the status tells of', () => {
     tell({
       generation: 2,
       spec: { region: to },
-      status: { inventory: atRest, ...status },
+      status: { inventory: [...atRest, entry({ type: 'Service', name: serviceIn(to) })], ...status },
       cloud: { services: [seen(wanted, to), seen(present(serviceA()))] },
     }).status;
 
@@ -364,6 +365,22 @@ describe('the service that the status tells of', () => {
       region: to,
       url: `https://ai-platform-tenant-a-${to}.a.run.app`,
     });
+  });
+
+  test.each<[string, Partial<ObservedService>]>([
+    ['another owner’s', { labels: { 'ai-tenant-owner-name': 'x' } }],
+    ['nobody’s', { labels: {} }],
+  ])('is never %s', (_whose, changes) => {
+    const before = { url: 'https://before', latestReadyRevision: 'r-7', region: REGION };
+    const foreign = serviceA({ ...changes, uri: 'https://theirs', latestReadyRevision: 'theirs-1' });
+    expect(tell({ status: before, cloud: { services: [seen(present(foreign))] } }).status).toMatchObject(before);
+    const moved = tell({
+      generation: 2,
+      spec: { region: to },
+      status: before,
+      cloud: { services: [seen(absent, to), seen(present(foreign))] },
+    });
+    expect(moved.status).toMatchObject(before);
   });
 
   test('that can be seen nowhere stays as it was', () => {
