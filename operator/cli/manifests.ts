@@ -1,17 +1,12 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import {
-  type Document,
-  type DocumentOptions,
-  isNode,
-  LineCounter,
-  type ParseOptions,
-  parseAllDocuments,
-  type SchemaOptions,
-} from 'yaml';
-import { type CompiledVersion, compileCrd, type PlainObject } from '../../schema/index.ts';
+import { type Document, isNode, LineCounter, parseAllDocuments } from 'yaml';
+import { type CompiledVersion, compileCrd, type FieldCause, type PlainObject } from '../../schema/index.ts';
+import { invalidValue, mapErrors, metaTypeError } from '../../schema/metadata.ts';
+import { labelNameErrors, subdomainErrors } from '../../schema/names.ts';
 import type { KubeObject } from '../ports.ts';
-import { AI_TENANTS } from '../tenantResource.ts';
+import { AI_TENANTS, SECRET_MANAGER_SECRETS } from '../tenantResource.ts';
+import { contentOf, parseFile } from './kubectlYaml.ts';
 
 /** What a set of manifest files holds for the operator: AiTenants, Namespaces, SecretManagerSecrets; others are skipped. */
 export interface Manifests {
@@ -23,91 +18,169 @@ export interface Manifests {
   problems: string[];
 }
 
-/**
- * kubectl reads YAML 1.1 by sigs.k8s.io/yaml (go-yaml v2): `yes` is a boolean, 010 is 8, << merges, the last of two equal keys
- * counts; but times and numbers of base 60 stay text.
- */
-export const AS_KUBECTL: ParseOptions & DocumentOptions & SchemaOptions = {
-  version: '1.1',
-  uniqueKeys: false,
-  customTags: tags =>
-    tags
-      .filter(tag => typeof tag === 'string' || !(tag.format === 'TIME' || /timestamp$/.test(tag.tag)))
-      // The package takes E7 for a number, which it then can't read; for kubectl it is text.
-      .map(tag => (typeof tag !== 'string' && tag.format === 'EXP' ? ({ ...tag, test: EXPONENT } as typeof tag) : tag)),
-};
-const EXPONENT = /^[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9_]*)?)[eE][-+]?[0-9]+$/;
+/** One object of a file, and how its fields' lines are found. */
+interface Item {
+  value: Record<string, unknown>;
+  at(field: string): { text: string; line: number };
+}
 
 /** Reads files and folders (`*.yaml`, `*.yml`, `*.json`, folders inside them too); `-` is standard input. */
 export function readManifests(paths: string[], defaultNamespace = 'default'): Manifests {
   const out: Manifests = { tenants: [], namespaces: new Map(), connectorSecrets: new Map(), problems: [] };
   const version = tenantSchema();
-  for (const path of paths.flatMap(expand)) {
-    let text: string;
+  for (const path of new Set(paths.flatMap(expand))) {
+    const lines = new LineCounter();
+    let documents: Document[];
     try {
-      text = readFileSync(path === '-' ? 0 : path, 'utf8');
+      documents = parseFile(readFileSync(path === '-' ? 0 : path), lines);
     } catch (error) {
-      out.problems.push(`${path}: ${error instanceof Error ? error.message : String(error)}`);
+      out.problems.push(`${path}: ${unreadable(error)}`);
       continue;
     }
-    const lines = new LineCounter();
-    for (const document of parseAllDocuments(text, { ...AS_KUBECTL, lineCounter: lines }) as Document[]) {
-      readDocument(path, document, lines, version, defaultNamespace, out);
+    for (const item of documents.flatMap(document => itemsOf(path, document, lines, out.problems))) {
+      readItem(item, version, defaultNamespace, out);
     }
   }
   return out;
 }
 
-function readDocument(
-  path: string,
-  document: Document,
-  lines: LineCounter,
-  version: CompiledVersion,
-  defaultNamespace: string,
-  out: Manifests,
-): void {
+const FILE_ERRORS: Record<string, string> = {
+  ENOENT: 'there is no such file or folder',
+  EACCES: 'you have no permission to read it',
+  EISDIR: 'this is a folder',
+};
+
+function unreadable(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return FILE_ERRORS[code ?? ''] ?? message;
+}
+
+/** The objects of a document; those of lists one by one, as kubectl takes any kind with `items` for a list. */
+function itemsOf(path: string, document: Document, lines: LineCounter, problems: string[]): Item[] {
   for (const { message, linePos } of document.errors) {
-    out.problems.push(`${path}:${linePos?.[0].line ?? 1}: ${message.split('\n')[0]}`);
+    problems.push(`${path}:${linePos?.[0].line ?? 1}: ${message.split('\n')[0]}`);
   }
-  if (document.errors.length > 0) return;
+  if (document.errors.length > 0) return [];
   let value: unknown;
   try {
-    value = document.toJS();
+    value = contentOf(document);
   } catch (error) {
     // What the reader can't resolve shows only here: an alias without its anchor.
     const line = document.contents?.range ? lines.linePos(document.contents.range[0]).line : 1;
-    out.problems.push(`${path}:${line}: ${error instanceof Error ? error.message : String(error)}`);
+    problems.push(`${path}:${line}: ${error instanceof Error ? error.message : String(error)}`);
+    return [];
+  }
+  const flat = (object: unknown, base: (string | number)[]): Item[] => {
+    if (!isObject(object)) return [];
+    if (Array.isArray(object.items)) {
+      const { apiVersion, kind } = object;
+      // Items of a typed list may leave out what the list itself says.
+      const own = typeof kind === 'string' && kind !== 'List' ? { apiVersion, kind: kind.replace(/List$/, '') } : {};
+      return object.items.flatMap((item, index) =>
+        flat(isObject(item) ? { ...own, ...item } : item, [...base, 'items', index]),
+      );
+    }
+    const at = (field: string) => {
+      const line = lineOf(document, lines, [...base, ...fieldPath(field)]);
+      return { line, text: `${path}:${line}` };
+    };
+    return [{ value: object, at }];
+  };
+  return flat(value, []);
+}
+
+const SPELLED = /^ai[-_ ]?tenants?$/i;
+
+function readItem(item: Item, version: CompiledVersion, defaultNamespace: string, out: Manifests): void {
+  const { value } = item;
+  const metadata = isObject(value.metadata) ? value.metadata : {};
+  const name = typeof metadata.name === 'string' ? metadata.name : '';
+  const namespace = typeof metadata.namespace === 'string' ? metadata.namespace : defaultNamespace;
+  const [group = '', ...rest] = String(value.apiVersion ?? '').split('/');
+  if (value.kind === 'Namespace' && value.apiVersion === 'v1' && name !== '') {
+    out.namespaces.set(name, value as unknown as KubeObject);
+  } else if (value.kind === SECRET_MANAGER_SECRETS.kind && group === SECRET_MANAGER_SECRETS.group && name !== '') {
+    out.connectorSecrets.set(`${namespace}/${name}`, value as unknown as KubeObject);
+  } else if (group === AI_TENANTS.group || SPELLED.test(String(value.kind ?? '')) || isUnnamedTenant(value)) {
+    readTenantItem(item, `${group}/${rest.join('/')}`, version, namespace, out);
+  }
+}
+
+/** An object without kind or apiVersion that has what only an AiTenant has. */
+const isUnnamedTenant = ({ kind, apiVersion, spec }: Record<string, unknown>): boolean =>
+  (kind === undefined || apiVersion === undefined) &&
+  isObject(spec) &&
+  Array.isArray(spec.keys) &&
+  spec.keys.some(key => isObject(key) && key.secretRef !== undefined);
+
+function readTenantItem(
+  { value, at }: Item,
+  apiVersion: string,
+  version: CompiledVersion,
+  namespace: string,
+  out: Manifests,
+): void {
+  const { group, version: served, kind } = AI_TENANTS;
+  const problems = out.problems.length;
+  if (value.kind !== kind) {
+    out.problems.push(`${at('kind').text}: kind must be ${kind}, and not ${JSON.stringify(value.kind ?? '')}`);
+  }
+  if (apiVersion !== `${group}/${served}`) {
+    out.problems.push(`${at('apiVersion').text}: apiVersion must be ${group}/${served}`);
+  }
+  if (out.problems.length > problems) return;
+  const metadata = isObject(value.metadata) ? value.metadata : {};
+  const object = { ...value, metadata } as PlainObject;
+  const meta = metadataCauses(metadata, namespace);
+  const defaulted = version.prune(version.applyDefaults(object));
+  const causes = [
+    ...version.unknownFields(object).map(field => ({ field, message: 'unknown field' })),
+    ...meta,
+    // CEL's rules about the name need one.
+    ...(meta.length > 0 ? version.validate(defaulted, undefined, meta).filter(noCel) : version.validate(defaulted)),
+  ];
+  const name = typeof metadata.name === 'string' ? metadata.name : '(without a name)';
+  for (const { field, message } of causes.sort((a, b) => at(a.field).line - at(b.field).line)) {
+    out.problems.push(`${at(field).text}: AiTenant ${name}: ${field}: ${message}`);
+  }
+  if (causes.length > 0) return;
+  const first = out.tenants.find(
+    ({ object: { metadata: other } }) => other.name === name && other.namespace === namespace,
+  );
+  if (first) {
+    const both = `AiTenant ${namespace}/${name} stands here and at ${first.where}`;
+    out.problems.push(
+      `${at('metadata').text}: ${both}: the later one would replace the earlier one; leave one of them out`,
+    );
     return;
   }
-  const items = isObject(value) && value.kind === 'List' && Array.isArray(value.items) ? value.items : [value];
-  items.forEach((item, index) => {
-    if (!isObject(item) || !isObject(item.metadata) || typeof item.metadata.name !== 'string') return;
-    const object = item as KubeObject;
-    const base = items.length > 1 || value !== item ? ['items', index] : [];
-    const { metadata } = object;
-    if (object.kind === 'Namespace' && object.apiVersion === 'v1') out.namespaces.set(metadata.name, object);
-    const namespace = metadata.namespace ?? defaultNamespace;
-    if (object.kind === 'SecretManagerSecret') out.connectorSecrets.set(`${namespace}/${metadata.name}`, object);
-    if (object.kind !== AI_TENANTS.kind || !object.apiVersion?.startsWith(`${AI_TENANTS.group}/`)) return;
-    const line = (field: string) => lineOf(document, lines, [...base, ...fieldPath(field)]);
-    const at = (field: string) => `${path}:${line(field)}`;
-    const defaulted = version.prune(version.applyDefaults(object as PlainObject));
-    const causes = [
-      ...version.unknownFields(object as PlainObject).map(field => ({ field, message: 'unknown field' })),
-      ...version.validate(defaulted),
-    ];
-    if (object.apiVersion !== `${AI_TENANTS.group}/${AI_TENANTS.version}`) {
-      out.problems.push(`${at('apiVersion')}: apiVersion must be ${AI_TENANTS.group}/${AI_TENANTS.version}`);
-      return;
-    }
-    for (const { field, message } of causes.sort((a, b) => line(a.field) - line(b.field))) {
-      out.problems.push(`${at(field)}: AiTenant ${metadata.name}: ${field}: ${message}`);
-    }
-    if (causes.length > 0) return;
-    const tenant = defaulted as unknown as KubeObject;
-    const placed = { ...tenant, metadata: { ...metadata, namespace } };
-    out.tenants.push({ object: placed, where: at('metadata') });
+  const tenant = defaulted as unknown as KubeObject;
+  out.tenants.push({
+    object: { ...tenant, metadata: { ...(metadata as unknown as KubeObject['metadata']), namespace } },
+    where: at('metadata').text,
   });
+}
+
+const noCel = ({ field }: FieldCause): boolean => field !== '<nil>';
+
+/** What kubectl or the API server refuse about an object's metadata. */
+function metadataCauses(metadata: Record<string, unknown>, namespace: string): FieldCause[] {
+  const wrong = metaTypeError(metadata, 'metadata.');
+  if (wrong !== undefined) {
+    const field = /ObjectMeta\.(\S+)/.exec(wrong)?.[1] ?? 'metadata';
+    return [{ reason: 'FieldValueInvalid', field, message: `${wrong}: put it into quotes` }];
+  }
+  const { name, generateName } = metadata as { name?: string; generateName?: string };
+  const invalid = (field: string, value: string, errors: string[]) =>
+    errors.map(error => invalidValue(`metadata.${field}`, value, error));
+  const causes = invalid('namespace', namespace, labelNameErrors(namespace));
+  if (name) causes.push(...invalid('name', name, subdomainErrors(name)));
+  else if (generateName) {
+    const message =
+      'kubectl apply takes no generateName, and the name is part of the names in Google Cloud: write metadata.name';
+    causes.push({ reason: 'FieldValueForbidden', field: 'metadata.generateName', message });
+  } else causes.push({ reason: 'FieldValueRequired', field: 'metadata.name', message: 'Required value' });
+  return [...causes, ...mapErrors(metadata)];
 }
 
 export function tenantSchema(): CompiledVersion {
@@ -117,7 +190,6 @@ export function tenantSchema(): CompiledVersion {
   if (!version) throw new Error('crds/aitenants.yaml is broken: run npm test');
   return version;
 }
-
 function expand(path: string): string[] {
   if (path === '-') return [path];
   const stat = statSync(path, { throwIfNoEntry: false });

@@ -1,3 +1,4 @@
+import { invalidValue } from '../../schema/metadata.ts';
 import type { FieldCause, PlainObject } from '../../schema/types.ts';
 import {
   asCoreV1,
@@ -8,7 +9,6 @@ import {
   eventFields,
   withEventDefaults,
 } from './events.ts';
-import { invalidValue } from './meta.ts';
 import { fieldDescription, shape } from './models.ts';
 import { JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH } from './patch.ts';
 import { age, column } from './table.ts';

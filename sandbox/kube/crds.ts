@@ -1,7 +1,8 @@
+import { invalidValue } from '../../schema/metadata.ts';
 import type { CompileCrd, CompiledCrd, CompiledVersion, FieldCause, PlainObject } from '../../schema/types.ts';
 import { builtIn } from './builtins.ts';
 import { jsonPath } from './jsonpath.ts';
-import { invalidValue, unknownMetaFields } from './meta.ts';
+import { unknownMetaFields } from './meta.ts';
 import { JSON_PATCH, MERGE_PATCH } from './patch.ts';
 import { column, creationDescription, nameColumn, printerCell } from './table.ts';
 import type { DraftObject, ResourceDef, ResourceVersion, StoredObject } from './types.ts';

@@ -1,5 +1,6 @@
+import { invalidValue, metaTypeError } from '../../schema/metadata.ts';
 import type { PlainObject } from '../../schema/types.ts';
-import { invalidValue, metaTypeError, tidyMeta, unknownMetaFields } from './meta.ts';
+import { tidyMeta, unknownMetaFields } from './meta.ts';
 import { badRequest, invalid } from './status.ts';
 import type { DraftObject, Meta, Target, WriteOptions } from './types.ts';
 

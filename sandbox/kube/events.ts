@@ -1,7 +1,8 @@
+import { invalidValue } from '../../schema/metadata.ts';
+import { qualifiedNameErrors } from '../../schema/names.ts';
 import type { FieldCause } from '../../schema/types.ts';
-import { invalidValue, required } from './meta.ts';
+import { required } from './meta.ts';
 import { fieldDescription } from './models.ts';
-import { qualifiedNameErrors } from './names.ts';
 import { age, column } from './table.ts';
 import type { DraftObject, StoredObject } from './types.ts';
 

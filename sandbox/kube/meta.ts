@@ -1,6 +1,7 @@
 import type { Runtime } from '../../operator/ports.ts';
+import { invalidValue, mapErrors } from '../../schema/metadata.ts';
+import { labelNameErrors, pathSegmentErrors, qualifiedNameErrors, subdomainErrors } from '../../schema/names.ts';
 import type { FieldCause } from '../../schema/types.ts';
-import { labelNameErrors, labelValueErrors, pathSegmentErrors, qualifiedNameErrors, subdomainErrors } from './names.ts';
 import type { DraftObject, Meta, ResourceDef, StoredObject } from './types.ts';
 
 /** RFC 3339 with whole seconds, as metav1.Time. */
@@ -22,11 +23,6 @@ export function nameSuffix(runtime: Runtime): string {
   return Array.from({ length: 5 }, () => alphabet[Math.floor(runtime.random() * alphabet.length)]).join('');
 }
 
-export const invalidValue = (field: string, value: unknown, why: string): FieldCause => ({
-  reason: 'FieldValueInvalid',
-  message: `Invalid value: ${JSON.stringify(value)}: ${why}`,
-  field,
-});
 export const required = (field: string, why: string): FieldCause => ({
   reason: 'FieldValueRequired',
   message: `Required value${why ? `: ${why}` : ''}`,
@@ -60,29 +56,6 @@ export function metadataErrors(def: ResourceDef, object: DraftObject): FieldCaus
     }
   });
   for (const finalizer of meta.finalizers ?? []) add('finalizers', finalizer, qualifiedNameErrors(finalizer));
-  return causes;
-}
-
-function mapErrors(meta: Meta): FieldCause[] {
-  const causes: FieldCause[] = [];
-  const add = (field: string, value: unknown, errors: string[]) =>
-    causes.push(...errors.map(error => invalidValue(field, value, error)));
-  for (const [key, value] of Object.entries(meta.labels ?? {})) {
-    add('metadata.labels', key, qualifiedNameErrors(key));
-    add('metadata.labels', value, labelValueErrors(value));
-  }
-  let size = 0;
-  for (const [key, value] of Object.entries(meta.annotations ?? {})) {
-    add('metadata.annotations', key, qualifiedNameErrors(key.toLowerCase()));
-    size += Buffer.byteLength(key) + Buffer.byteLength(value);
-  }
-  if (size > 262144) {
-    causes.push({
-      reason: 'FieldValueTooLong',
-      message: 'Too long: may not be more than 262144 bytes',
-      field: 'metadata.annotations',
-    });
-  }
   return causes;
 }
 
@@ -152,32 +125,4 @@ export function tidyMeta(meta: Meta): Meta {
     kept[key] = key === 'finalizers' && Array.isArray(value) ? [...new Set(value)] : value;
   }
   return kept as unknown as Meta;
-}
-
-/** What encoding/json would say about metadata of a wrong type; undefined if all is well. `prefix`: the path to it. */
-export function metaTypeError(meta: Record<string, unknown>, prefix: string): string | undefined {
-  const jsonType = (value: unknown) =>
-    Array.isArray(value) ? 'array' : typeof value === 'boolean' ? 'bool' : typeof value;
-  const wrong = (path: string, value: unknown, goType: string) =>
-    `json: cannot unmarshal ${jsonType(value)} into Go struct field ObjectMeta.${path} of type ${goType}`;
-  for (const key of ['labels', 'annotations']) {
-    const map = meta[key];
-    if (map === undefined || map === null) continue;
-    if (typeof map !== 'object' || Array.isArray(map)) return wrong(prefix + key, map, 'map[string]string');
-    for (const value of Object.values(map)) {
-      if (typeof value !== 'string') return wrong(prefix + key, value, 'string');
-    }
-  }
-  for (const key of ['name', 'generateName', 'namespace', 'uid', 'resourceVersion']) {
-    const value = meta[key];
-    if (value !== undefined && value !== null && typeof value !== 'string') {
-      return wrong(prefix + key, value, key === 'uid' ? 'types.UID' : 'string');
-    }
-  }
-  const finalizers = meta.finalizers;
-  if (finalizers !== undefined && finalizers !== null) {
-    if (!Array.isArray(finalizers)) return wrong(`${prefix}finalizers`, finalizers, '[]string');
-    for (const value of finalizers) if (typeof value !== 'string') return wrong(`${prefix}finalizers`, value, 'string');
-  }
-  return undefined;
 }

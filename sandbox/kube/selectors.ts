@@ -1,4 +1,4 @@
-import { labelValueErrors, qualifiedNameErrors } from './names.ts';
+import { labelValueErrors, qualifiedNameErrors } from '../../schema/names.ts';
 import { badRequest } from './status.ts';
 
 type Matcher = (labels: Record<string, string>) => boolean;

@@ -1,0 +1,80 @@
+import {
+  type Alias,
+  type Document,
+  type DocumentOptions,
+  isAlias,
+  isMap,
+  isSeq,
+  type LineCounter,
+  type ParseOptions,
+  parseAllDocuments,
+  Scalar,
+  type SchemaOptions,
+  type Tags,
+} from 'yaml';
+
+/**
+ * kubectl reads YAML 1.1 by sigs.k8s.io/yaml (go-yaml v2): `yes` is a boolean, 010 is 8, and the last of two equal keys counts.
+ * Times and numbers of base 60 stay text.
+ */
+export const AS_KUBECTL: ParseOptions & DocumentOptions & SchemaOptions = {
+  version: '1.1',
+  uniqueKeys: false,
+  customTags: tags =>
+    tags
+      .filter(tag => typeof tag === 'string' || !(tag.format === 'TIME' || /timestamp$/.test(tag.tag)))
+      .map(asKubectl),
+};
+
+const EXPONENT = /^[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9_]*)?)[eE][-+]?[0-9]+$/;
+
+function asKubectl(tag: Tags[number]): Tags[number] {
+  if (typeof tag === 'string') return tag;
+  // The package takes E7 for a number, which it then can't read; for kubectl it is text.
+  if (tag.format === 'EXP') return { ...tag, test: EXPONENT } as typeof tag;
+  if (tag.tag !== 'tag:yaml.org,2002:merge') return tag;
+  return { ...tag, resolve: () => Object.assign(new Scalar(Symbol('<<')), { addToJSMap: mergeInOrder }) } as typeof tag;
+}
+
+type Context = { doc: Document };
+
+/**
+ * `<<` as kubectl has it: it counts from its place on, so that it overrides the keys before it and not those after it, and of
+ * several maps in a list the first one counts. Source: go-yaml v2, decode.go, `mapping` and `merge`.
+ */
+function mergeInOrder(ctx: Context, map: object, given: unknown): void {
+  const value = isAlias(given) ? resolved(ctx, given) : given;
+  const isList = !isAlias(given) && isSeq(value);
+  for (const item of isList ? [...value.items].reverse() : [value]) {
+    const source = isAlias(item) ? resolved(ctx, item) : item;
+    if (!isMap(source)) throw new Error('map merge requires map or sequence of maps as the value');
+    const content = source.toJSON(null, ctx as never, Map) as Map<unknown, unknown>;
+    for (const [key, content_] of content) {
+      const name = key === null ? 'null' : String(key);
+      Object.defineProperty(map, name, { value: content_, writable: true, enumerable: true, configurable: true });
+    }
+  }
+}
+
+const resolved = (ctx: Context, alias: Alias): unknown => alias.resolve(ctx.doc, ctx as never);
+
+/** The documents of a file as kubectl reads them; throws where it is no text. A mark at its start names UTF-8 or UTF-16. */
+export function parseFile(bytes: Buffer, lineCounter: LineCounter): Document[] {
+  const utf16 =
+    bytes[0] === 0xff && bytes[1] === 0xfe ? 'utf-16le' : bytes[0] === 0xfe && bytes[1] === 0xff ? 'utf-16be' : 'utf-8';
+  let text: string;
+  try {
+    text = new TextDecoder(utf16, { fatal: true }).decode(bytes);
+  } catch {
+    throw new Error('this is not UTF-8 text; save it as UTF-8');
+  }
+  if (text.includes('\0'))
+    throw new Error('it holds NUL characters, as UTF-16 without its mark does; save it as UTF-8');
+  return parseAllDocuments(text, { ...AS_KUBECTL, lineCounter }) as Document[];
+}
+
+/** More than a fleet's file needs, and few enough that nested aliases can't fill the memory; the package's own bound is 100. */
+const MOST_ALIASES = 10_000;
+
+/** A document's value; throws where an alias has no anchor, or a merge no map. */
+export const contentOf = (document: Document): unknown => document.toJS({ maxAliasCount: MOST_ALIASES });

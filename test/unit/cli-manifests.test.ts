@@ -1,0 +1,172 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterAll, describe, expect, test } from 'vitest';
+import { LineCounter } from 'yaml';
+import { contentOf, parseFile } from '../../operator/cli/kubectlYaml.ts';
+import { type Manifests, readManifests } from '../../operator/cli/manifests.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'manifests-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+let files = 0;
+
+function file(content: string | Buffer): string {
+  const path = join(folder, `${++files}.yaml`);
+  writeFileSync(path, content);
+  return path;
+}
+const read = (content: string | Buffer): Manifests => readManifests([file(content)]);
+const named = ({ tenants }: Manifests) =>
+  tenants.map(({ object: { metadata } }) => `${metadata.namespace}/${metadata.name}`);
+
+const SPEC = 'spec: { region: asia-northeast1, keys: [{ name: k, secretRef: { external: s } }] }';
+const tenant = (metadata: string, head = 'apiVersion: ai-platform.dev/v1alpha1\nkind: AiTenant') =>
+  `${head}\nmetadata: ${metadata}\n${SPEC}\n`;
+
+describe('an AiTenant that kubectl would refuse is a problem with its line', () => {
+  test.each([
+    [
+      'a generateName',
+      tenant('{ generateName: a- }'),
+      /:3: AiTenant \(without a name\): metadata.generateName: kubectl apply/,
+    ],
+    ['no name', tenant('{ labels: { a: b } }'), /metadata.name: Required value/],
+    ['a name that is a number', tenant('{ name: 123 }'), /metadata.name: json: cannot unmarshal number .*quotes/],
+    ['a namespace that is a number', tenant('{ name: tenant-a, namespace: 1 }'), /metadata.namespace: json: cannot/],
+    [
+      'a label that is a boolean',
+      tenant('{ name: tenant-a, labels: { a: yes } }'),
+      /metadata.labels: json: cannot unmarshal bool/,
+    ],
+    [
+      'a label that is too long',
+      tenant(`{ name: tenant-a, labels: { a: ${'x'.repeat(64)} } }`),
+      /metadata.labels: .*63/,
+    ],
+    [
+      'a label with a bad key',
+      tenant('{ name: tenant-a, labels: { "a b": c } }'),
+      /metadata.labels: Invalid value: "a b"/,
+    ],
+    [
+      'an annotation with a bad key',
+      tenant('{ name: tenant-a, annotations: { "a/b/c": c } }'),
+      /metadata.annotations: /,
+    ],
+    [
+      'a namespace with a dot',
+      tenant('{ name: tenant-a, namespace: a.b }'),
+      /metadata.namespace: .*must not contain dots/,
+    ],
+    ['an upper-case name', tenant('{ name: Tenant-A }'), /metadata.name: .*RFC 1123/],
+    [
+      'another group',
+      tenant('{ name: tenant-a }', 'apiVersion: ai-platform.example/v1alpha1\nkind: AiTenant'),
+      /:1: apiVersion must be ai-platform.dev\/v1alpha1/,
+    ],
+    [
+      'another version',
+      tenant('{ name: tenant-a }', 'apiVersion: ai-platform.dev/v1\nkind: AiTenant'),
+      /:1: apiVersion must be/,
+    ],
+    ['no group', tenant('{ name: tenant-a }', 'apiVersion: v1\nkind: AiTenant'), /:1: apiVersion must be/],
+    [
+      'another spelling',
+      tenant('{ name: tenant-a }', 'apiVersion: ai-platform.dev/v1alpha1\nkind: AITenant'),
+      /:2: kind must be AiTenant, and not "AITenant"/,
+    ],
+    [
+      'the plural',
+      tenant('{ name: tenant-a }', 'apiVersion: ai-platform.dev/v1alpha1\nkind: AiTenants'),
+      /:2: kind must be AiTenant/,
+    ],
+    [
+      'another kind of the group',
+      tenant('{ name: tenant-a }', 'apiVersion: ai-platform.dev/v1alpha1\nkind: Tenant'),
+      /:2: kind must be AiTenant/,
+    ],
+    ['no kind', tenant('{ name: tenant-a }', 'apiVersion: ai-platform.dev/v1alpha1'), /kind must be AiTenant/],
+    ['neither kind nor apiVersion', tenant('{ name: tenant-a }', ''), /kind must be AiTenant/],
+    ['no metadata', `apiVersion: ai-platform.dev/v1alpha1\nkind: AiTenant\n${SPEC}\n`, /metadata.name: Required value/],
+  ])('%s', (_, content, message) => {
+    const { tenants, problems } = read(content);
+    expect(tenants).toEqual([]);
+    expect(problems.join('\n')).toMatch(message);
+  });
+
+  test('the same namespace and name twice, in two files too', () => {
+    const one = file(tenant('{ name: tenant-a }'));
+    const two = file(`${tenant('{ name: tenant-b }')}---\n${tenant('{ name: tenant-a, namespace: default }')}`);
+    expect(readManifests([one, two]).problems).toEqual([
+      expect.stringMatching(`^${two}:\\d+: AiTenant default/tenant-a stands here and at ${one}:3: the later one`),
+    ]);
+    expect(readManifests([one, one]).problems).toEqual([]);
+  });
+
+  test('a file that is missing is named once', () => {
+    const path = join(folder, 'none.yaml');
+    expect(readManifests([path]).problems).toEqual([`${path}: there is no such file or folder`]);
+  });
+});
+
+describe('an AiTenant is found', () => {
+  test('in an AiTenantList, whose items may leave out their kind, and in lists in lists', () => {
+    const item = `  - metadata: { name: tenant-a }\n    ${SPEC}\n`;
+    expect(named(read(`apiVersion: ai-platform.dev/v1alpha1\nkind: AiTenantList\nitems:\n${item}`))).toEqual([
+      'default/tenant-a',
+    ]);
+    const inner = {
+      apiVersion: 'ai-platform.dev/v1alpha1',
+      kind: 'AiTenantList',
+      items: [{ metadata: { name: 'tenant-a' } }],
+    };
+    const { problems } = read(JSON.stringify({ apiVersion: 'v1', kind: 'List', items: [inner] }));
+    expect(problems.join('\n')).toContain('AiTenant tenant-a: spec: ');
+  });
+
+  test('in UTF-16 with its mark, as kubectl does; without the mark it is a problem', () => {
+    const text = tenant('{ name: tenant-a }');
+    const little = Buffer.from(`\ufeff${text}`, 'utf16le');
+    expect(named(read(little))).toEqual(['default/tenant-a']);
+    expect(named(read(Buffer.from(little).swap16()))).toEqual(['default/tenant-a']);
+    expect(named(read(Buffer.from(`\ufeff${text}`)))).toEqual(['default/tenant-a']);
+    expect(read(Buffer.from(text, 'utf16le')).problems.join()).toContain('NUL characters');
+    expect(read(Buffer.from([0x61, 0xff, 0x3a])).problems.join()).toContain('save it as UTF-8');
+  });
+});
+
+test('other kinds, and files of other tools, are passed over', () => {
+  const others = 'apiVersion: v1\nkind: Pod\nmetadata: { name: 7 }\n---\nreplicas: 2\n---\n- a\n---\ntext\n';
+  expect(read(others)).toMatchObject({ tenants: [], problems: [] });
+});
+
+const hasKubectl = spawnSync('kubectl', ['version', '--client']).status === 0;
+const parse = (yaml: string): unknown => parseFile(Buffer.from(yaml), new LineCounter()).map(contentOf)[0];
+
+describe('merge keys and equal keys', () => {
+  test('count by their place', () => {
+    expect(parse('a: &a { p: 1, q: 2 }\nb: { p: 9, <<: *a }\nc: { <<: *a, p: 9 }\n')).toMatchObject({
+      b: { p: 1, q: 2 },
+      c: { p: 9, q: 2 },
+    });
+    expect(() => parse('a: { <<: 3 }')).toThrow('map merge requires');
+  });
+
+  test.skipIf(!hasKubectl)('are what kubectl makes of them', () => {
+    const name = fc.constantFrom('p', 'q', 'r');
+    const pair = fc.tuple(name, fc.integer({ min: 0, max: 9 })).map(([key, value]) => `${key}: ${value}`);
+    const source = fc.constantFrom('*x', '*y', '{ p: 7 }');
+    const merge = fc.oneof(
+      source.map(one => `<<: ${one}`),
+      fc.array(source, { minLength: 1, maxLength: 3 }).map(many => `<<: [${many.join(', ')}]`),
+    );
+    const map = fc.array(fc.oneof(pair, merge), { minLength: 1, maxLength: 5 }).map(parts => `{ ${parts.join(', ')} }`);
+    const maps = fc.sample(map, 200);
+    const spec = `  x: &x { p: 1, q: 2 }\n  "y": &y { q: 3, r: 4 }\n${maps.map((one, at) => `  m${at}: ${one}\n`).join('')}`;
+    const path = file(`apiVersion: ai-platform.dev/v1alpha1\nkind: AiTenant\nmetadata: { name: a }\nspec:\n${spec}`);
+    const out = execFileSync('kubectl', ['label', '--local', '-f', path, 'a=b', '-o', 'json'], { encoding: 'utf8' });
+    expect(parse(`spec:\n${spec}`)).toEqual({ spec: (JSON.parse(out) as { spec: unknown }).spec });
+  });
+});
