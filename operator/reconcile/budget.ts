@@ -53,13 +53,13 @@ export function createRunBudget(
 
 /** What waits for an operation ranks with edits; only what has failed is a retry. */
 export function rankOf({ priority, failures }: Run, tenant: Tenant): Rank {
-  if (priority === 'edit') return mayClose(tenant) ? 'close' : 'edit';
-  if (priority === 'retry') return failures > 0 ? 'retry' : 'edit';
-  return 'resync';
+  if (priority === 'resync') return 'resync';
+  if (mayClose(tenant)) return 'close';
+  return priority === 'retry' && failures > 0 ? 'retry' : 'edit';
 }
 
-/** The edit may close access or revoke a key: it is ranked so before anything is read. */
-function mayClose({ spec, status, generation }: Tenant): boolean {
+/** An edit that no status answers yet may close access or revoke a key: it is ranked so before anything is read. */
+export function mayClose({ spec, status, generation }: Tenant): boolean {
   if (status.observedGeneration === undefined || status.observedGeneration === generation) return false;
   const keys = new Set(spec.keys.map(({ name }) => name));
   return spec.access === 'Authenticated' || status.keys.some(({ name }) => !keys.has(name));

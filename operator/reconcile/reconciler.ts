@@ -17,10 +17,16 @@ import {
   planAccountDeletion,
   planServiceDeletion,
 } from '../tenant/deletion.ts';
-import { type ConnectorSecret, desiredState, inventoryProject } from '../tenant/desired.ts';
-import { deletingIdentity } from '../tenant/identity.ts';
+import {
+  type ConnectorSecret,
+  closingState,
+  desiredState,
+  inventoryProject,
+  type Surroundings,
+} from '../tenant/desired.ts';
+import { closingIdentity, deletingIdentity } from '../tenant/identity.ts';
 import { forgets, settleInventory } from '../tenant/inventory.ts';
-import { claimRules, plan as planFor, targets } from '../tenant/plan.ts';
+import { claimRules, plan as planFor, type Targets, targets } from '../tenant/plan.ts';
 import { abandonedGrants, consentTargets, grantsOf } from '../tenant/planConsent.ts';
 import { deleting, nothingWasRead, notVerified, type Report, refused, report, suspended } from '../tenant/report.ts';
 import { readTenant } from '../tenant/resource.ts';
@@ -28,7 +34,7 @@ import { isReconciled } from '../tenant/slot.ts';
 import type { Desired, Outcome, Plan, Step, Tenant, TenantStatus } from '../tenant/types.ts';
 import { AI_TENANT_CRD } from '../tenantResource.ts';
 import { type Applying, applyClosing, applyRecorded } from './apply.ts';
-import { createRunBudget, type RunBudget, rankOf } from './budget.ts';
+import { createRunBudget, mayClose, type RunBudget, rankOf } from './budget.ts';
 import { lostGrants, type Recheck, recheckGrant } from './grants.ts';
 import { createOutageMemory } from './outages.ts';
 import { createOwnWrites, type TenantWriter, type Written } from './ownWrites.ts';
@@ -55,6 +61,13 @@ const AFTER_WRITE: Record<Exclude<Written, 'ok'>, Verdict> = {
   changed: { kind: 'retry', atMostMs: 2_000 },
   refused: { kind: 'retry', atMostMs: 120_000 },
 };
+
+/** What closing has come to: the status without what was removed, and when to go on if it is not done. */
+interface Closed {
+  status: TenantStatus;
+  failed?: boolean;
+  later?: Verdict;
+}
 
 export function createReconciler(options: ReconcilerOptions): Reconcile {
   const { kube, gcp, runtime, settings, events, log } = options;
@@ -103,13 +116,20 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     };
   }
 
-  function desiredOf(tenant: Tenant, home: KubeObject | undefined) {
+  function surroundings(tenant: Tenant, home: KubeObject | undefined): Surroundings {
     const namespaceAnnotations = home?.metadata.annotations ?? {};
-    return desiredState(tenant, settings, {
+    const connectorSecret = connectorSecretsOf(tenant, namespaceAnnotations);
+    // The project of a SecretManagerSecret depends on the Namespace's annotations.
+    const unread = () => ({ state: 'unread' as const });
+    return {
       namespaceAnnotations,
       namespaceUid: home?.metadata.uid,
-      connectorSecret: connectorSecretsOf(tenant, namespaceAnnotations),
-    });
+      connectorSecret: home ? connectorSecret : unread,
+    };
+  }
+
+  function desiredOf(tenant: Tenant, home: KubeObject | undefined) {
+    return desiredState(tenant, settings, surroundings(tenant, home));
   }
 
   /** Brings a tenant that is not being deleted to what its spec says. */
@@ -131,17 +151,19 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
         return betweenChecks(writer, tenant, run, budget);
       }
       const later = budget.take(needsOf(tenant, expected, run), rankOf(run, tenant));
-      if (later) return later;
+      if (later) {
+        const home = options.namespaces.get(tenant.namespace);
+        if (mayClose(tenant)) await closeOnly(writer, tenant, home, run, budget, servicesOf);
+        return later;
+      }
     }
     const home = await namespaceOf(tenant);
-    if (!home) return { kind: 'retry' };
     const wanted = desiredOf(tenant, home);
-    if (!wanted.ok) {
-      return keepConsent(writer, tenant, run, budget, (current, now) => refused(current, wanted.message, now));
-    }
-    const finalizer = tenant.hasFinalizer ? 'ok' : await writer.addFinalizer();
-    if (finalizer !== 'ok') return AFTER_WRITE[finalizer];
-    return converge(writer, tenant, wanted.desired, run, budget);
+    if (home && wanted.ok) return converge(writer, tenant, wanted.desired, run, budget);
+    const closed = await closeOnly(writer, tenant, home, run, budget);
+    if (!home || wanted.ok) return { kind: 'retry' };
+    const refusal = (current: Tenant, now: number) => refused(current, wanted.message, now);
+    return ending(await keepConsent(writer, { ...tenant, status: closed.status }, run, budget, refusal), closed);
   }
 
   function needsOf(tenant: Tenant, desired: Desired, run: Run) {
@@ -205,7 +227,11 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
       for (const message of plan.adopted) events.record(writer.object, 'Warning', 'AdoptedContent', message);
       if (!nothingWasRead(observed)) outages.answered(desired.project);
       const before = report(tenant, desired, observed, plan, undefined, now, outages.isOwn(key, desired.project));
-      if (plan.steps.length === 0) return conclude(writer, tenant, verified(key, tenant, before), run, pace);
+      if (plan.steps.length === 0) {
+        const written = await putOnRecord(writer, tenant.status);
+        if (written !== 'ok') return AFTER_WRITE[written];
+        return conclude(writer, tenant, verified(key, tenant, before), run, pace);
+      }
       outages.over(key);
       const outcomes = await carryOut(writer, plan, before.status, budget, desired.actAs, recheck);
       if ('kind' in outcomes) return outcomes;
@@ -240,9 +266,26 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
   }
 
   /**
-   * The steps that close, then the record, then all others; or the verdict of a reconcile that ends before. What closes has a
-   * budget of its own and does not wait for that of the others.
+   * The steps that close, each as far as there is a budget for it. That is a budget of its own: what closes does not wait for
+   * anything else, nor for what closes something else.
    */
+  async function close(
+    { steps }: Pick<Plan, 'steps'>,
+    applying: Applying,
+    budget: RunBudget,
+  ): Promise<{ outcomes: Outcome[]; unpaid?: Verdict }> {
+    let unpaid: Verdict | undefined;
+    const paid = steps.filter(step => {
+      const later = step.closes ? budget.take(writeNeeds([step]), 'close', 'edit') : undefined;
+      unpaid ??= later;
+      return step.closes && !later;
+    });
+    const outcomes = await applyClosing(paid, applying);
+    recordChanges(events, applying.writer.object, outcomes);
+    return { outcomes, unpaid };
+  }
+
+  /** The steps that close, then the record, then all others; or the verdict of a reconcile that ends before. */
   async function carryOut(
     writer: TenantWriter,
     plan: Plan,
@@ -252,13 +295,10 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     recheck?: Applying['recheck'],
   ): Promise<Outcome[] | Verdict> {
     const applying = applyingTo(writer, actAs, recheck);
-    const unpaid = budget.take(writeNeeds(plan.steps.filter(({ closes }) => closes)), 'close', 'edit');
-    if (unpaid) return unpaid;
-    const later = budget.take(writeNeeds(plan.steps.filter(({ closes }) => !closes)), 'edit', 'edit');
-    const closed = await applyClosing(plan.steps, applying);
-    recordChanges(events, writer.object, closed);
+    const { outcomes: closed, unpaid } = await close(plan, applying, budget);
+    const later = unpaid ?? budget.take(writeNeeds(plan.steps.filter(({ closes }) => !closes)), 'edit', 'edit');
     if (later) return later;
-    const written = await writer.writeStatus(record);
+    const written = await putOnRecord(writer, record);
     if (written !== 'ok') return AFTER_WRITE[written];
     const outcomes = await applyRecorded(plan.steps, closed, record, applying);
     if (typeof outcomes === 'string') return AFTER_WRITE[outcomes];
@@ -293,10 +333,57 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     budget: RunBudget,
     reportOf: (tenant: Tenant, now: number) => Report,
   ): Promise<Verdict> {
-    const { status, failed, later } = await withoutLostGrants(writer, tenant, run, budget);
-    const verdict = await conclude(writer, tenant, reportOf({ ...tenant, status }, runtime.now()), run);
-    if (Object.values(AFTER_WRITE).includes(verdict)) return verdict;
-    return later ?? (failed ? { kind: 'retry' } : verdict);
+    const closed = await withoutLostGrants(writer, tenant, run, budget);
+    const { status } = closed;
+    return ending(await conclude(writer, tenant, reportOf({ ...tenant, status }, runtime.now()), run), closed);
+  }
+
+  /**
+   * What the spec closes, where the rest of it cannot be followed. Identity and project are then those on record, as far as
+   * the Namespace does not say them.
+   */
+  async function closeOnly(
+    writer: TenantWriter,
+    tenant: Tenant,
+    home: KubeObject | undefined,
+    run: Run,
+    budget: RunBudget,
+    only = (all: Targets): Targets => all,
+  ): Promise<Closed> {
+    const { status } = tenant;
+    const desired = closingState(tenant, settings, surroundings(tenant, home));
+    if (!desired) return { status };
+    const wanted = only(targets(desired, status.inventory));
+    const later = budget.take(readNeeds(wanted), rankOf(run, tenant));
+    if (later) return { status, later };
+    const { actAs } = desired;
+    const observed = await observe(shared.at(pacing.ages(tenant, run)), wanted, { actAs });
+    const options = { refused: refusals.of(keyOf(writer.object)) };
+    const plan = planFor(tenant, desired, observed, settings, runtime.now(), options);
+    return closedBy(plan, writer, tenant, actAs, budget);
+  }
+
+  /** The status after the closing steps: without what they have removed. */
+  async function closedBy(
+    plan: Pick<Plan, 'steps'>,
+    writer: TenantWriter,
+    { status }: Tenant,
+    actAs: string | undefined,
+    budget: RunBudget,
+  ): Promise<Closed> {
+    const { outcomes, unpaid: later } = await close(plan, applyingTo(writer, actAs), budget);
+    if (outcomes.length === 0) return { status, later };
+    const inventory = settleInventory(status.inventory, status.inventory, outcomes, runtime.now());
+    const left = new Set(inventory.flatMap(({ type, name }) => (type === 'SecretAccess' ? name : [])));
+    const keys = status.keys.map(key => ({
+      ...key,
+      granted: key.granted && (key.secret === undefined || left.has(key.secret)),
+    }));
+    return {
+      status: { ...status, inventory, keys },
+      later,
+      failed: outcomes.some(({ result }) => result === 'failed'),
+    };
   }
 
   /** The run of a tenant with a rarer interval of its own: only the consent of its grants is read. */
@@ -307,36 +394,19 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     return later ?? pacing.verdict(tenant, { kind: 'interval' }, run);
   }
 
-  function actingFor(tenant: Tenant): string | undefined {
-    return deletingIdentity(tenant, options.namespaces.get(tenant.namespace)?.metadata.annotations ?? {}, settings);
-  }
-
   /** The status after the grants were removed whose secret has lost its consent; the same one if there was none such. */
-  async function withoutLostGrants(
-    writer: TenantWriter,
-    tenant: Tenant,
-    run: Run,
-    budget: RunBudget,
-  ): Promise<{ status: TenantStatus; failed?: boolean; later?: Verdict }> {
+  async function withoutLostGrants(writer: TenantWriter, tenant: Tenant, run: Run, budget: RunBudget): Promise<Closed> {
     const { status } = tenant;
     const grants = grantsOf(tenant);
     if (grants.length === 0) return { status };
+    const { annotations } = options.namespaces.get(tenant.namespace)?.metadata ?? {};
+    const identity = closingIdentity(tenant, annotations ?? {}, settings);
+    if (!identity.ok) return { status };
     const unread = budget.take(readNeeds(consentTargets(tenant, grants)), rankOf(run, tenant));
     if (unread) return { status, later: unread };
-    const actAs = actingFor(tenant);
+    const { actAs } = identity;
     const steps = await lostGrants(shared, reads, tenant, settings, actAs);
-    if (steps.length === 0) return { status };
-    const unpaid = budget.take(writeNeeds(steps), 'close', 'edit');
-    if (unpaid) return { status, later: unpaid };
-    const outcomes = await applyClosing(steps, applyingTo(writer, actAs));
-    recordChanges(events, writer.object, outcomes);
-    const inventory = settleInventory(status.inventory, status.inventory, outcomes, runtime.now());
-    const left = new Set(inventory.flatMap(({ type, name }) => (type === 'SecretAccess' ? name : [])));
-    const keys = status.keys.map(key => ({
-      ...key,
-      granted: key.granted && (key.secret === undefined || left.has(key.secret)),
-    }));
-    return { status: { ...status, inventory, keys }, failed: outcomes.some(({ result }) => result === 'failed') };
+    return closedBy({ steps }, writer, tenant, actAs, budget);
   }
 
   /** Writes the status if it differs, and says when to reconcile again. */
@@ -471,6 +541,19 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
 /** A list that lacks something, or has it still, is no proof. */
 const needsGet = ({ call }: Step): boolean =>
   call.kind === 'createAccount' || call.kind === 'createService' || call.kind === 'deleteService';
+
+/** What must stand before anything is made: the finalizer, then the inventory. */
+async function putOnRecord(writer: TenantWriter, record: TenantStatus): Promise<Written> {
+  const finalizer = await writer.addFinalizer();
+  return finalizer === 'ok' ? writer.writeStatus(record) : finalizer;
+}
+
+/** Services alone, for want of a budget to read all else. */
+const servicesOf = (all: Targets): Targets => ({ ...all, keys: [], formerGrants: [] });
+
+/** The verdict, unless closing is to go on before. A write to the cluster that failed says best when. */
+const ending = (verdict: Verdict, { failed, later }: Closed): Verdict =>
+  Object.values(AFTER_WRITE).includes(verdict) ? verdict : (later ?? (failed ? { kind: 'retry' } : verdict));
 
 const letGo = (outcome: Outcome): boolean =>
   outcome.result === 'done' || (outcome.result === 'failed' && abandonable(outcome.failure));

@@ -1,4 +1,4 @@
-import { chosenIdentity } from './identity.ts';
+import { chosenIdentity, closingIdentity } from './identity.ts';
 import * as names from './names.ts';
 import { quoted } from './printable.ts';
 import type { Blocker, Desired, DesiredKey, InventoryEntry, KeySpec, Settings, Tenant } from './types.ts';
@@ -34,22 +34,41 @@ export function desiredState(tenant: Tenant, settings: Settings, around: Surroun
   if (!project.ok) return project;
   const identity = chosenIdentity(tenant.namespace, around.namespaceAnnotations, settings);
   if (!identity.ok) return identity;
+  return { ok: true, desired: desiredIn(project.id, identity.actAs, tenant, settings, around) };
+}
+
+/**
+ * What access is closed by and grants are removed by where the rest of the spec cannot be followed, because the Namespace
+ * names no usable project or identity, or could not be read: the project on record. Undefined: nothing is on record, as
+ * whom to act is not known, or the spec has a value that this version does not know.
+ */
+export function closingState(tenant: Tenant, settings: Settings, around: Surroundings): Desired | undefined {
+  const project = inventoryProject(tenant.status.inventory);
+  const identity = closingIdentity(tenant, around.namespaceAnnotations, settings);
+  if (tenant.unknownValues.length > 0 || project === undefined || !names.isProjectId(project)) return undefined;
+  return identity.ok ? desiredIn(project, identity.actAs, tenant, settings, around) : undefined;
+}
+
+function desiredIn(
+  project: string,
+  actAs: string | undefined,
+  tenant: Tenant,
+  settings: Settings,
+  around: Surroundings,
+): Desired {
   const { namespace, name, spec } = tenant;
   const id = names.serviceAccountId(name);
-  const email = names.serviceAccountEmail(id, project.id);
+  const email = names.serviceAccountEmail(id, project);
   return {
-    ok: true,
-    desired: {
-      owner: { cluster: settings.clusterId, namespace, name },
-      project: project.id,
-      namespaceUid: around.namespaceUid,
-      actAs: identity.actAs,
-      account: { id, email, name: names.accountName(project.id, email), displayName: `AI tenant ${name}` },
-      keys: spec.keys.map(key => desiredKey(key, project.id, tenant, around)),
-      region: spec.region,
-      serviceId: names.serviceId(name),
-      spec,
-    },
+    owner: { cluster: settings.clusterId, namespace, name },
+    project,
+    namespaceUid: around.namespaceUid,
+    actAs,
+    account: { id, email, name: names.accountName(project, email), displayName: `AI tenant ${name}` },
+    keys: spec.keys.map(key => desiredKey(key, project, tenant, around)),
+    region: spec.region,
+    serviceId: names.serviceId(name),
+    spec,
   };
 }
 

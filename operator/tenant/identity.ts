@@ -70,3 +70,15 @@ export function deletingIdentity(tenant: Tenant, annotations: Annotations, setti
   const last = tenant.status.impersonatedServiceAccount;
   return last !== undefined && isAllowed(last, tenant.namespace, settings) ? last : undefined;
 }
+
+/**
+ * As whom access is closed where the spec cannot be followed otherwise, and where the Namespace could not be read (no
+ * annotations). An account that is not allowed any more is not replaced by the operator's own identity.
+ */
+export function closingIdentity(tenant: Tenant, annotations: Annotations, settings: Settings): Identity {
+  const actAs = deletingIdentity(tenant, annotations, settings);
+  if (actAs !== undefined) return { ok: true, actAs };
+  const last = tenant.status.impersonatedServiceAccount;
+  if (last === undefined) return chosenIdentity(tenant.namespace, annotations, settings);
+  return { ok: false, message: `${quoted(last)}, as which the operator acted last, is not allowed any more.` };
+}

@@ -86,8 +86,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'make first, record later',
     file: 'reconcile/reconciler.ts',
-    find: "    const written = await writer.writeStatus(record);\n    if (written !== 'ok') return AFTER_WRITE[written];\n",
-    replace: '',
+    find: "return finalizer === 'ok' ? writer.writeStatus(record) : finalizer;",
+    replace: 'return finalizer;',
   },
   {
     name: 'forget a create whose answer was lost',
@@ -135,8 +135,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'no finalizer at all',
     file: 'reconcile/reconciler.ts',
-    find: "tenant.hasFinalizer ? 'ok' : await writer.addFinalizer();",
-    replace: "'ok' as Written;",
+    find: 'const finalizer = await writer.addFinalizer();',
+    replace: "const finalizer = 'ok' as Written;",
   },
   {
     name: 'delete the account before its grants',

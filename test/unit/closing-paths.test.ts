@@ -1,0 +1,417 @@
+import { readFileSync } from 'node:fs';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { createEventRecorder } from '../../operator/kube/events.ts';
+import { CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES } from '../../operator/kube/resources.ts';
+import { createStore } from '../../operator/kube/store.ts';
+import type { GcpCall, JsonObject, KubeApi, KubeObject } from '../../operator/ports.ts';
+import { createReconciler } from '../../operator/reconcile/reconciler.ts';
+import { PUBLIC_MEMBERS, RUN_INVOKER } from '../../operator/tenant/policy.ts';
+import type { Policy, Settings, TenantStatus } from '../../operator/tenant/types.ts';
+import { AI_TENANTS } from '../../operator/tenantResource.ts';
+import { createGcpCore } from '../../sandbox/gcp/core.ts';
+import { scriptedContainers } from '../../sandbox/gcp/run/scriptedContainers.ts';
+import { createKubeCore } from '../../sandbox/kube/index.ts';
+import { createClock, createRandom } from '../sim/clock.ts';
+
+/**
+ * A tenant whose spec says less open than its services are gets the closing writes in the very same reconcile, whatever else
+ * is in the way (rule 6). What the contract excepts: who may not be acted as, a value of the spec that is not known, a
+ * conflict, and what itself could not be read.
+ */
+
+const PROJECT = 'demo-project';
+const NUMBER = '123456789012';
+const KEY = 'default/tenant-a';
+const HOME = 'asia-northeast1';
+const AWAY = 'us-central1';
+const SECRETS = 'google.cloud.secretmanager.v1.SecretManagerService';
+const RUN = 'google.cloud.run.v2.Services';
+const IAM = 'google.iam.admin.v1.IAM';
+const MEMBER = `serviceAccount:sa-tenant-a@${PROJECT}.iam.gserviceaccount.com`;
+const ACTOR = `operator-default@${PROJECT}.iam.gserviceaccount.com`;
+const AS = 'ai-platform.dev/impersonate-service-account';
+const IN = 'ai-platform.dev/project-id';
+const [ANN, BOB] = ['user:ann@example.com', 'user:bob@example.com'];
+const serviceIn = (region: string) => `projects/${PROJECT}/locations/${region}/services/ai-platform-tenant-a`;
+
+/** What the spec or a secret's owner closes. */
+interface Closing {
+  access: boolean;
+  caller: boolean;
+  consent: boolean;
+  key: boolean;
+}
+/** What the tenant is like before that. */
+interface State {
+  isImpersonated: boolean;
+  /** It has moved, and the former service stays for a while, or is due. */
+  former: 'none' | 'stays' | 'due';
+  isPublic: boolean;
+  /** Somebody has changed the template. */
+  drifted: boolean;
+  /** Which services somebody has opened to everybody: the oldest one, or all. */
+  opened: 'none' | 'one' | 'all';
+}
+
+const OBSTACLES = [
+  'none',
+  'no project',
+  'another project',
+  'project not allowed',
+  'project unusable',
+  'impersonation required',
+  'impersonation not allowed',
+  'no finalizer',
+  'no namespace',
+  'no budget for secrets',
+  'no budget for other writes',
+  'status refused',
+  'account unread',
+  'secret unread',
+  'secret policy unread',
+  'version unread',
+  'service unread',
+  'service policy unread',
+] as const;
+type Obstacle = (typeof OBSTACLES)[number];
+
+const often = fc.constantFrom(true, true, false);
+const closings: fc.Arbitrary<Closing> = fc.record({ access: often, caller: often, consent: often, key: often });
+const states: fc.Arbitrary<State> = fc.record({
+  isImpersonated: fc.boolean(),
+  former: fc.constantFrom('none', 'stays', 'due'),
+  isPublic: fc.boolean(),
+  drifted: fc.boolean(),
+  opened: fc.constantFrom('none', 'one', 'all'),
+});
+
+async function world(state: State) {
+  const clock = createClock(createRandom(1));
+  const gcp = createGcpCore({
+    runtime: clock,
+    projects: [{ id: PROJECT, number: NUMBER }],
+    settings: { createVisibleMs: 0, policyPropagationMs: 0, accountPropagationMs: 0, deployMs: 300 },
+    limits: {},
+    containers: scriptedContainers(clock, new Map()),
+  });
+  const core = createKubeCore({ runtime: clock });
+  const crd = parse(readFileSync(new URL('../../crds/aitenants.yaml', import.meta.url), 'utf8')) as KubeObject;
+  await core.api.create(CUSTOM_RESOURCE_DEFINITIONS, undefined, crd);
+  const must = async (method: string, request: JsonObject) => {
+    const result = await gcp.call(method, request);
+    if (!result.ok) throw new Error(`${method}: ${result.status.message}`);
+    return result.response;
+  };
+  const good = async (result: Promise<{ ok: boolean; status?: { message: string } }>) => {
+    const answer = await result;
+    if (!answer.ok) throw new Error(answer.status?.message);
+  };
+  for (const secretId of ['main', 'standby', 'leaving']) {
+    const labels = { 'ai-tenant-namespace': 'default' };
+    const secret = { replication: { automatic: {} }, labels };
+    await must(`${SECRETS}.CreateSecret`, { parent: `projects/${PROJECT}`, secretId, secret });
+    const payload = { data: Buffer.from('sk').toString('base64') };
+    await must(`${SECRETS}.AddSecretVersion`, { parent: `projects/${PROJECT}/secrets/${secretId}`, payload });
+  }
+  const keys = [
+    { name: 'main', secretRef: { external: 'main' }, env: 'OPENAI_API_KEY' },
+    { name: 'standby', secretRef: { external: 'standby' } },
+    { name: 'leaving', secretRef: { external: 'leaving' } },
+  ];
+  const access = state.isPublic ? { access: 'Public' } : { access: 'Authenticated', invokers: [ANN, BOB] };
+  const annotations = { [IN]: PROJECT, ...(state.isImpersonated && { [AS]: ACTOR }) };
+  await core.api.patch(NAMESPACES, undefined, 'default', { metadata: { annotations } });
+  await good(
+    core.api.create(AI_TENANTS, 'default', {
+      apiVersion: 'ai-platform.dev/v1alpha1',
+      kind: 'AiTenant',
+      metadata: { name: 'tenant-a' },
+      spec: { region: state.former === 'none' ? HOME : AWAY, keys, ...access },
+    }),
+  );
+
+  const [tenants, namespaces] = [createStore(), createStore()];
+  const faults: {
+    kube?: (what: 'status' | 'object' | 'namespace') => number | undefined;
+    gcp?: (method: string, name: string) => boolean;
+    /** What the spec has that the API server of this version would not take. */
+    spec?: JsonObject;
+    budget?: (api: string, kind: string, rank: string) => boolean;
+  } = {};
+  const refusal = (code: number) => ({ ok: false as const, status: { code, reason: '', message: 'refused' } });
+  const kube: KubeApi = {
+    ...core.api,
+    async get(resource, namespace, name) {
+      const code = resource.plural === NAMESPACES.plural ? faults.kube?.('namespace') : undefined;
+      return code === undefined ? core.api.get(resource, namespace, name) : refusal(code);
+    },
+    async patch(resource, namespace, name, patch, how) {
+      const code = faults.kube?.(how?.subresource === 'status' ? 'status' : 'object');
+      return code === undefined ? core.api.patch(resource, namespace, name, patch, how) : refusal(code);
+    },
+  };
+  const actors = new Set<string | undefined>();
+  const writes: string[] = [];
+  const call: GcpCall = async (method, request, how) => {
+    actors.add(how?.actAs);
+    const name = String(request.resource ?? request.name ?? request.parent ?? '');
+    if (/\.(Create|Update|Patch|Delete|Set)/.test(method)) writes.push(`${method.split('.').at(-1)} ${name}`);
+    if (faults.gcp?.(method, name)) return { ok: false, status: { code: 'UNAVAILABLE', message: 'no answer' } };
+    return gcp.call(method, request);
+  };
+  const runtime = clock.process(createRandom(2));
+  const settings: Settings = {
+    projects: [],
+    impersonationAccounts: [`operator-NAMESPACE@${PROJECT}.iam.gserviceaccount.com`],
+    defaultImage: 'gcr.io/cloudrun/hello',
+    claimPolicy: 'labelled',
+    clusterId: 'cluster-1',
+    regionMoveGraceMs: 3_600_000,
+    syncIntervalMs: 600_000,
+  };
+  const reconcile = createReconciler({
+    kube,
+    gcp: call,
+    runtime,
+    settings,
+    tenants,
+    namespaces,
+    connectorSecrets: { get: () => undefined, isSynced: () => true },
+    events: createEventRecorder({ api: core.api, runtime, component: 'aitenant-operator', instance: 'test' }),
+    quota: {
+      claim: ({ needs, rank }) =>
+        needs.some(({ api, kind }) => faults.budget?.(api, kind, rank)) ? undefined : { needs, release() {} },
+      park: () => () => {},
+      alias() {},
+    },
+    wake() {},
+    log() {},
+  });
+
+  /** One reconcile of the present state; time passes for the operations that it waits for, not for timers. */
+  async function once() {
+    const tenant = await core.api.get(AI_TENANTS, 'default', 'tenant-a');
+    const home = await core.api.get(NAMESPACES, undefined, 'default');
+    if (tenant.ok) tenants.set({ ...tenant.value, spec: { ...(tenant.value.spec as JsonObject), ...faults.spec } });
+    if (home.ok && !faults.kube?.('namespace')) namespaces.set(home.value);
+    else namespaces.delete('default');
+    const done = reconcile(KEY);
+    await clock.advance(0);
+    return done;
+  }
+  const status = async () => {
+    const found = await core.api.get(AI_TENANTS, 'default', 'tenant-a');
+    return found.ok ? (found.value.status as unknown as TenantStatus) : undefined;
+  };
+  async function settle() {
+    for (let round = 0; round < 12; round++) {
+      await once();
+      await clock.advance(5_000);
+    }
+    const ready = (await status())?.conditions.find(({ type }) => type === 'Ready');
+    if (ready?.reason !== 'UpToDate') throw new Error(`not at rest: ${ready?.reason} ${ready?.message}`);
+  }
+  const edit = (spec: JsonObject) => good(core.api.patch(AI_TENANTS, 'default', 'tenant-a', { spec }));
+  await settle();
+  if (state.former !== 'none') {
+    await edit({ region: HOME });
+    await settle();
+    if (state.former === 'due') await clock.advance(3_600_000);
+  }
+  if (state.drifted) {
+    const service = await must(`${RUN}.GetService`, { name: serviceIn(HOME) });
+    const template = { ...(service.template as JsonObject), timeout: '7s' };
+    await must(`${RUN}.UpdateService`, { service: { ...service, template }, updateMask: 'template' });
+    await clock.advance(5_000);
+  }
+  const regions = state.former === 'none' ? [HOME] : [AWAY, HOME];
+  for (const region of state.opened === 'all' ? regions : state.opened === 'one' ? regions.slice(0, 1) : []) {
+    const service = await must(`${RUN}.GetService`, { name: serviceIn(region) });
+    const opened = { ...service, invokerIamDisabled: true };
+    await must(`${RUN}.UpdateService`, { service: opened, updateMask: 'invokerIamDisabled' });
+    const policy = await must(`${RUN}.GetIamPolicy`, { resource: serviceIn(region) });
+    const bindings = [...((policy.bindings ?? []) as JsonObject[]), { role: RUN_INVOKER, members: ['allUsers'] }];
+    await must(`${RUN}.SetIamPolicy`, { resource: serviceIn(region), policy: { ...policy, bindings } });
+    await clock.advance(5_000);
+  }
+  actors.clear();
+  writes.length = 0;
+
+  return {
+    core,
+    settings,
+    faults,
+    actors,
+    writes,
+    once,
+    edit,
+    access,
+    keys,
+    async withdrawConsent() {
+      const secret = { name: `projects/${PROJECT}/secrets/standby`, labels: {} };
+      await must(`${SECRETS}.UpdateSecret`, { secret, updateMask: 'labels' });
+    },
+    annotateNamespace: (annotations: Record<string, string | null>) =>
+      core.api.patch(NAMESPACES, undefined, 'default', { metadata: { annotations } }),
+    async isEdited() {
+      const found = await core.api.get(AI_TENANTS, 'default', 'tenant-a');
+      return found.ok && found.value.metadata.generation !== (await status())?.observedGeneration;
+    },
+    async isOpen(region: string) {
+      const service = await must(`${RUN}.GetService`, { name: serviceIn(region) });
+      return service.invokerIamDisabled === true;
+    },
+    async callers(region: string) {
+      const policy = (await must(`${RUN}.GetIamPolicy`, { resource: serviceIn(region) })) as unknown as Policy;
+      return (policy.bindings ?? []).flatMap(({ role, members }) => (role === RUN_INVOKER ? members : []));
+    },
+    async reads(secret: string) {
+      const resource = `projects/${PROJECT}/secrets/${secret}`;
+      const policy = (await must(`${SECRETS}.GetIamPolicy`, { resource })) as unknown as Policy;
+      return (policy.bindings ?? []).some(({ members }) => members.includes(MEMBER));
+    },
+  };
+}
+
+type World = Awaited<ReturnType<typeof world>>;
+
+/** Puts the obstacle in the way; false: the state does not have what it is about. */
+async function obstruct(w: World, state: State, obstacle: Obstacle, code: number): Promise<boolean> {
+  const { faults, settings } = w;
+  const unread = (method: string, of = '') => {
+    faults.gcp = (called, name) => called === method && name.includes(of);
+  };
+  switch (obstacle) {
+    case 'none':
+      break;
+    case 'no project':
+      await w.annotateNamespace({ [IN]: null });
+      break;
+    case 'another project':
+      await w.annotateNamespace({ [IN]: 'other-project' });
+      break;
+    case 'project not allowed':
+      settings.projects = ['other-*'];
+      break;
+    case 'project unusable':
+      await w.annotateNamespace({ [IN]: NUMBER });
+      break;
+    case 'impersonation required':
+      if (!state.isImpersonated) return false;
+      settings.requireImpersonation = true;
+      await w.annotateNamespace({ [AS]: null });
+      break;
+    case 'impersonation not allowed':
+      if (!state.isImpersonated) return false;
+      await w.annotateNamespace({ [AS]: `owner@${PROJECT}.iam.gserviceaccount.com` });
+      break;
+    case 'no finalizer':
+      await w.core.api.patch(AI_TENANTS, 'default', 'tenant-a', { metadata: { finalizers: null } });
+      faults.kube = what => (what === 'object' ? code : undefined);
+      break;
+    case 'no namespace':
+      faults.kube = what => (what === 'namespace' ? code : undefined);
+      break;
+    case 'no budget for secrets':
+      faults.budget = api => api === 'secretmanager';
+      break;
+    case 'no budget for other writes':
+      faults.budget = (_api, kind, rank) => kind === 'write' && rank !== 'close';
+      break;
+    case 'status refused':
+      faults.kube = what => (what === 'status' ? code : undefined);
+      break;
+    case 'account unread':
+      unread(`${IAM}.GetServiceAccount`);
+      break;
+    case 'secret unread':
+      unread(`${SECRETS}.GetSecret`, 'main');
+      break;
+    case 'secret policy unread':
+      unread(`${SECRETS}.GetIamPolicy`, 'main');
+      break;
+    case 'version unread':
+      unread(`${SECRETS}.ListSecretVersions`);
+      break;
+    case 'service unread':
+      if (state.former === 'none') return false;
+      faults.gcp = (called, name) => called.startsWith(RUN) && name.includes(AWAY);
+      break;
+    case 'service policy unread':
+      unread(`${RUN}.GetIamPolicy`);
+      break;
+  }
+  return true;
+}
+
+async function close(w: World, state: State, closing: Closing): Promise<void> {
+  const invokers = closing.caller ? [ANN] : [ANN, BOB];
+  const access = closing.access || !state.isPublic ? { access: 'Authenticated', invokers } : w.access;
+  await w.edit({ ...access, keys: closing.key ? w.keys.slice(0, 2) : w.keys });
+  if (closing.consent) await w.withdrawConsent();
+}
+
+describe('in the same reconcile as the edit', () => {
+  test.each(OBSTACLES)('what the spec closes is closed: %s', async obstacle => {
+    await fc.assert(
+      fc.asyncProperty(states, closings, fc.constantFrom(403, 422, 500), async (state, closing, code) => {
+        const w = await world(state);
+        if (!(await obstruct(w, state, obstacle, code))) return;
+        await close(w, state, closing);
+        // What drifted waits for its budget; an edit that closes is read by as much as there is.
+        if (obstacle === 'no budget for secrets' && !(await w.isEdited())) return;
+        await w.once();
+        const dark = obstacle === 'service unread' ? AWAY : undefined;
+        const regions = [HOME, ...(state.former === 'none' ? [] : [AWAY])].filter(region => region !== dark);
+        for (const region of regions) {
+          if (!state.isPublic || closing.access) expect(await w.isOpen(region)).toBe(false);
+          if (obstacle === 'service policy unread') continue;
+          const callers = await w.callers(region);
+          if (!state.isPublic && closing.caller) expect(callers).not.toContain(BOB);
+          if (!state.isPublic || closing.access)
+            expect(callers.filter(member => PUBLIC_MEMBERS.includes(member))).toEqual([]);
+        }
+        const asked = obstacle !== 'account unread' && obstacle !== 'no budget for secrets';
+        if (closing.consent && asked) expect(await w.reads('standby')).toBe(false);
+        // A service that is not settled or not read may still read any secret.
+        const settled = dark === undefined && !state.drifted;
+        if (closing.key && asked && settled) expect(await w.reads('leaving')).toBe(false);
+        // Nothing is closed at the tenant's cost.
+        expect(await w.reads('main')).toBe(true);
+        if (state.isImpersonated) expect([...w.actors].filter(actor => actor !== ACTOR)).toEqual([]);
+      }),
+      { numRuns: 25 },
+    );
+  });
+
+  test('nothing is touched where the spec has a value that this version does not know', async () => {
+    const state: State = { isImpersonated: false, former: 'none', isPublic: true, drifted: true, opened: 'none' };
+    const w = await world(state);
+    await close(w, state, { access: true, caller: true, consent: false, key: true });
+    w.faults.spec = { access: 'Internal' };
+    await w.once();
+    expect(w.writes).toEqual([]);
+    expect(await w.isOpen(HOME)).toBe(true);
+  });
+
+  test('nothing is called where as whom to act is not known: the operator’s own identity never stands in', async () => {
+    const all = { access: true, caller: true, consent: true, key: true };
+    const state: State = { isImpersonated: false, former: 'none', isPublic: true, drifted: true, opened: 'none' };
+    const required = await world(state);
+    await close(required, state, all);
+    required.settings.requireImpersonation = true;
+    await required.once();
+    expect([...required.actors]).toEqual([]);
+
+    const named = await world({ ...state, isImpersonated: true });
+    await close(named, state, all);
+    named.settings.impersonationAccounts = [];
+    await named.once();
+    expect([...named.actors]).toEqual([]);
+    named.faults.kube = what => (what === 'namespace' ? 500 : undefined);
+    await named.once();
+    expect([...named.actors]).toEqual([]);
+  });
+});
