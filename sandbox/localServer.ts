@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type Server, ServerResponse } from 'node:http';
+import { createServer as createHttp2Server } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
@@ -18,6 +19,8 @@ export interface LocalServerOptions {
   refuse(response: ServerResponse, message: string): void;
   /** Hands the handshakes of WebSockets to `handle`, with their connection. */
   webSockets?: boolean;
+  /** Takes HTTP/2 without TLS, too, from callers that know beforehand (RFC 9113, 3.3), as gRPC's do. */
+  http2?: boolean;
   /** Other authorities than those of this machine that are taken. */
   alsoHost?: RegExp;
 }
@@ -65,7 +68,39 @@ export function createLocalServer(
     response.once('finish', () => client.end());
     respond(request, response, { client, head });
   });
+  if (options.http2) alsoHttp2(server, (request, response) => respond(request, response));
   return server;
+}
+
+const PREFACE = 'PRI * HTTP/2.0';
+
+/** Looks at a connection's first bytes and hands it to HTTP/1 or HTTP/2. */
+function alsoHttp2(server: Server, respond: (request: IncomingMessage, response: ServerResponse) => void): void {
+  const second = createHttp2Server((request, response) => {
+    request.headers.host ??= request.authority;
+    // Node's compatibility API: both are made to be used as those of HTTP/1.
+    respond(request as unknown as IncomingMessage, response as unknown as ServerResponse);
+  });
+  second.on('sessionError', () => {});
+  const first = server.listeners('connection') as ((socket: Socket) => void)[];
+  const open = new Set<Socket>();
+  server.removeAllListeners('connection');
+  server.on('connection', (socket: Socket) => {
+    open.add(socket);
+    socket.once('close', () => open.delete(socket)).on('error', () => {});
+    socket.once('data', chunk => {
+      socket.pause();
+      socket.unshift(chunk);
+      if (chunk.toString('latin1', 0, PREFACE.length) === PREFACE) second.emit('connection', socket);
+      else for (const listener of first) listener.call(server, socket);
+      process.nextTick(() => socket.resume());
+    });
+  });
+  const closeAll = server.closeAllConnections.bind(server);
+  server.closeAllConnections = () => {
+    closeAll();
+    for (const socket of open) socket.destroy();
+  };
 }
 
 /** A request target (RFC 9112, 3.2) as path and query, and the authority of an absolute form. By hand, because `URL` throws. */

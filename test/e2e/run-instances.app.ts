@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { createServer } from 'node:http';
+import { createServer as createHttp2Server } from 'node:http2';
 
 /** A container for the tests of the local Cloud Run. */
 const { PORT, BEHAVIOUR } = process.env;
@@ -48,8 +49,18 @@ server.on('upgrade', (request, socket, head) => {
   socket.pipe(socket);
 });
 
+const http2 = createHttp2Server(async (request, response) => {
+  if (request.url === '/status') response.addTrailers({ 'grpc-status': '0' });
+  response.setHeader('content-type', 'application/json');
+  let length = 0;
+  for await (const chunk of request) length += chunk.length;
+  const { headers, httpVersion } = request;
+  response.end(JSON.stringify({ pid: process.pid, env: process.env, headers, httpVersion, length, url: request.url }));
+});
+
 console.log(`started ${BEHAVIOUR ?? ''}`);
 if (BEHAVIOUR === 'silent') setInterval(() => {}, 60_000);
+else if (BEHAVIOUR === 'h2c') http2.listen(Number(PORT), '127.0.0.1');
 else server.listen(Number(PORT), '127.0.0.1');
 if (BEHAVIOUR === 'deaf') process.on('SIGTERM', () => {});
 else process.once('SIGTERM', () => process.exit());

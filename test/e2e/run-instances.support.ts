@@ -20,6 +20,7 @@ export async function startWorld(settings: Partial<CloudSettings> = {}) {
     killAfterMs: 500,
     images: [
       { name: 'app', command: [process.execPath, file('./run-instances.app.ts')], env: { FROM_IMAGE: 'yes' } },
+      { name: 'sidecar', command: [process.execPath, file('./run-instances.sidecar.ts')] },
       ...builtInImages({ OPENAI_BASE_URL: 'http://127.0.0.1:9/v1' }),
     ],
   });
@@ -68,10 +69,13 @@ export async function startWorld(settings: Partial<CloudSettings> = {}) {
     async deploy(
       id: string,
       container: JsonObject = {},
-      more: { template?: JsonObject; service?: JsonObject; parent?: string } = {},
+      more: { template?: JsonObject; service?: JsonObject; parent?: string; sidecars?: JsonObject[] } = {},
     ) {
       const { parent = 'projects/demo/locations/asia-northeast1' } = more;
-      const template = { ...more.template, containers: [{ image: 'gcr.io/demo/app:1', ...container }] };
+      const template = {
+        ...more.template,
+        containers: [{ image: 'gcr.io/demo/app:1', ...container }, ...(more.sidecars ?? [])],
+      };
       const service = { template, invokerIamDisabled: true, ...more.service };
       await settled(await ok('Services.CreateService', { parent, serviceId: id, service }));
       return ok('Services.GetService', { name: `${parent}/services/${id}` });

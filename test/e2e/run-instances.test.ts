@@ -1,9 +1,11 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile, rm } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { type IncomingMessage, request } from 'node:http';
-import { connect } from 'node:net';
+import { connect as connectHttp2 } from 'node:http2';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { createInterface } from 'node:readline';
+import { json } from 'node:stream/consumers';
 import { fileURLToPath, URL } from 'node:url';
 import { promisify } from 'node:util';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -116,6 +118,154 @@ describe('an instance', () => {
     const world = await start();
     const service = await world.deploy('web', { image: 'gcr.io/demo/unknown:1' });
     expect((service.terminalCondition as JsonObject).message).toMatch(/Image 'gcr\.io\/demo\/unknown:1' not found\.$/);
+  });
+});
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  return port;
+}
+
+describe('several containers of one instance', () => {
+  const ports = [{ containerPort: 8080 }];
+  const sidecar = (port: number, more: JsonObject = {}): JsonObject => ({
+    name: 'helper',
+    image: 'gcr.io/demo/sidecar:1',
+    env: [{ name: 'SIDECAR_PORT', value: String(port) }],
+    startupProbe: { tcpSocket: { port } },
+    ...more,
+  });
+  const atHelper = async (port: number) =>
+    (await (await fetch(`http://127.0.0.1:${port}`)).json()) as { pid: number; env: Record<string, string> };
+
+  it('start in the order of their dependencies, have variables of their own, and end together', async () => {
+    const world = await start();
+    const port = await freePort();
+    const service = await world.deploy('web', { ports, dependsOn: ['helper'] }, { sidecars: [sidecar(port)] });
+    expect(state(service)).toBe('CONDITION_SUCCEEDED');
+    const [main, helper] = [await call(service), await atHelper(port)];
+    expect(main.env.SIDECAR_PORT).toBeUndefined();
+    expect(helper.env).toMatchObject({ K_SERVICE: 'web', SIDECAR_PORT: String(port) });
+    expect(helper.env.PORT).toBeUndefined();
+    expect(((service.template as JsonObject).containers as JsonObject[]).map(one => 'ports' in one)).toEqual([
+      true,
+      false,
+    ]);
+    await fetch(`http://127.0.0.1:${port}/crash`).catch(() => {});
+    await gone(main.pid);
+    const next = await call(service);
+    const helped = await atHelper(port);
+    expect(helped.pid).not.toBe(helper.pid);
+    await world.ok('Services.DeleteService', { name: service.name as string });
+    await gone(next.pid);
+    await gone(helped.pid);
+  });
+
+  it('do not come up where one of them does not', async () => {
+    const world = await start({ startupTimeoutMs: 700 });
+    const silent = sidecar(await freePort(), { env: [{ name: 'BEHAVIOUR', value: 'silent' }] });
+    const service = await world.deploy('web', { ports, dependsOn: ['helper'] }, { sidecars: [silent] });
+    expect(state(service)).toBe('CONDITION_FAILED');
+    const collector = { image: 'otel/opentelemetry-collector-contrib:0.140.0', name: 'otel' };
+    const probed = { ...collector, startupProbe: { httpGet: { port: await freePort() } } };
+    const observed = await world.deploy('third', { ports, dependsOn: ['otel'] }, { sidecars: [probed] });
+    expect(state(observed), 'a stand-in takes a collector’s place').toBe('CONDITION_SUCCEEDED');
+    const unknown = await world.deploy('other', { ports }, { sidecars: [{ image: 'gcr.io/demo/unknown:1' }] });
+    expect((unknown.terminalCondition as JsonObject).message).toMatch(/Image 'gcr\.io\/demo\/unknown:1' not found\.$/);
+  });
+});
+
+describe('a volume', () => {
+  const mounted = (name: string, mountPath: string) => ({ volumeMounts: [{ name, mountPath }] });
+
+  it('of a secret holds its versions as files, and is checked as a variable is', async () => {
+    const world = await start();
+    const { setMembers } = await withKey(world, true);
+    const volumes = [{ name: 'keys', secret: { secret: 'key', items: [{ path: 'a/openai', version: 'latest' }] } }];
+    const template = { serviceAccount: account, volumes };
+    const file = [{ name: 'KEY_FILE', value: '/secrets/a/openai' }];
+    const service = await world.deploy('web', { env: file, ...mounted('keys', '/secrets') }, { template });
+    const { pid, env } = await call(service);
+    const here = env.KEY_FILE ?? '';
+    expect(here.startsWith(world.stateDir)).toBe(true);
+    expect(await readFile(here, 'utf8')).toBe('first');
+    // Taken back under a revision that runs: a new instance starts, without the file.
+    await setMembers([]);
+    await fetch(`${service.uri}/crash`);
+    await gone(pid);
+    const later = await call(service);
+    await expect(readFile(later.env.KEY_FILE ?? '', 'utf8')).rejects.toThrow(/ENOENT/);
+    await expect(readFile(here, 'utf8')).rejects.toThrow(/ENOENT/);
+    const refused = await world.deploy('other', mounted('keys', '/secrets'), { template });
+    expect((refused.terminalCondition as JsonObject).message).toContain('Permission denied on secret');
+  });
+
+  it('in memory is the instance’s own, shared by its containers; a bucket’s is everybody’s and stays', async () => {
+    const world = await start();
+    const port = await freePort();
+    const volumes = [
+      { name: 'scratch', emptyDir: { medium: 'MEMORY' } },
+      { name: 'data', gcs: { bucket: 'demo-data' } },
+    ];
+    const env = [
+      { name: 'SCRATCH', value: '/scratch' },
+      { name: 'DATA', value: '/mnt/data/file' },
+      { name: 'SIDECAR_PORT', value: String(port) },
+    ];
+    const volumeMounts = [
+      { name: 'scratch', mountPath: '/scratch' },
+      { name: 'data', mountPath: '/mnt/data' },
+    ];
+    const sidecars = [
+      {
+        image: 'sidecar',
+        env,
+        volumeMounts: [{ name: 'scratch', mountPath: '/scratch' }],
+        startupProbe: { tcpSocket: { port } },
+      },
+    ];
+    const service = await world.deploy('web', { ports: [{}], env, volumeMounts }, { template: { volumes }, sidecars });
+    const first = await call(service);
+    const helper = (await (await fetch(`http://127.0.0.1:${port}`)).json()) as { env: Record<string, string> };
+    expect(helper.env.SCRATCH).toBe(first.env.SCRATCH);
+    expect(helper.env.DATA, 'not mounted there').toBe('/mnt/data/file');
+    await writeFile(first.env.DATA ?? '', 'kept');
+    await writeFile(`${first.env.SCRATCH}/x`, 'lost');
+    await fetch(`${service.uri}/crash`);
+    await gone(first.pid);
+    const second = await call(service);
+    expect(await readFile(second.env.DATA ?? '', 'utf8')).toBe('kept');
+    expect(second.env.SCRATCH).not.toBe(first.env.SCRATCH);
+  });
+
+  it.each<[string, JsonObject, JsonObject, RegExp]>([
+    ['two ports', { ports: [{}] }, { image: 'sidecar', ports: [{}] }, /exactly one container with an exposed port/],
+    ['no port', {}, { image: 'sidecar' }, /exactly one container with an exposed port/],
+    [
+      'a dependency that is not there',
+      { ports: [{}], dependsOn: ['x'] },
+      { image: 'sidecar' },
+      /which is no container/,
+    ],
+    ['one without a probe', { ports: [{}], dependsOn: ['s'] }, { image: 'sidecar', name: 's' }, /no startup probe/],
+    ['an unknown volume', { ports: [{}], ...mounted('v', '/v') }, { image: 'sidecar' }, /volume 'v' is not defined/],
+  ])('and containers that do not fit are refused: %s', async (_what, container, other, message) => {
+    const world = await start();
+    await expect(world.deploy('web', container, { sidecars: [other] })).rejects.toThrow(message);
+  });
+
+  it.each<[JsonObject, RegExp]>([
+    [{ name: 'v', secret: { secret: 'key', items: [{ path: '../../x', version: '1' }] } }, /must be a relative path/],
+    [{ name: 'v', gcs: { bucket: '../x' } }, /not the name of a bucket/],
+    [{ name: 'v', nfs: { server: 'a', path: '/x/../../..' } }, /a server and an absolute path/],
+    [{ name: 'v', emptyDir: {}, gcs: { bucket: 'abc' } }, /already set/],
+    [{ name: 'v', cloudSqlInstance: { instances: ['a:b:c'] } }, /must be named 'cloudsql'/],
+  ])('%j is refused', async (volume, message) => {
+    const world = await start();
+    await expect(world.deploy('web', mounted('v', '/v'), { template: { volumes: [volume] } })).rejects.toThrow(message);
   });
 });
 
@@ -274,6 +424,43 @@ describe('a request', () => {
     const fresh = (await call(service, '/', { headers: { traceparent: 'x' } })).headers;
     expect(fresh.traceparent).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-0\d$/);
     expect(fresh.traceparent).not.toContain(trace);
+  });
+
+  it.each([
+    ['h2c', [{ name: 'h2c', containerPort: 8080 }]],
+    ['http1', [{ containerPort: 8080 }]],
+  ])('by HTTP/1 or HTTP/2 reaches a container that speaks %s', async (name, ports) => {
+    const world = await start();
+    const env = name === 'h2c' ? [{ name: 'BEHAVIOUR', value: 'h2c' }] : [];
+    const service = await world.deploy('web', { ports, env });
+    const seen = await call(service, '/a?b=1', { method: 'POST', body: 'four', headers: { 'x-own': 'y' } });
+    expect(seen).toMatchObject({ url: '/a?b=1', headers: { 'x-own': 'y', 'x-forwarded-proto': 'http' } });
+    const session = connectHttp2(service.uri as string);
+    const post = (path: string, body: Buffer) => {
+      const stream = session.request({ ':method': 'POST', ':path': path, te: 'trailers', 'x-own': 'z' });
+      const answered = Promise.all([once(stream, 'response'), json(stream) as Promise<JsonObject>]);
+      const trailed = name === 'h2c' && path === '/status' ? once(stream, 'trailers') : undefined;
+      stream.end(body);
+      return Promise.all([answered, trailed]);
+    };
+    const many = await Promise.all(Array.from({ length: 10 }, (_, at) => post(`/${at}`, Buffer.from('four'))));
+    for (const [at, [[[head], body]]] of many.entries()) {
+      expect(head[':status']).toBe(200);
+      expect(body).toMatchObject({ url: `/${at}`, headers: { 'x-own': 'z' } });
+    }
+    const [, trailers] = await post('/status', Buffer.from('four'));
+    if (name === 'h2c') {
+      expect(seen).toMatchObject({ httpVersion: '2.0', length: 4 });
+      expect(trailers?.[0]).toMatchObject({ 'grpc-status': '0' });
+      // The bound of 32 MiB is HTTP/1's.
+      const [[, large]] = await post('/large', Buffer.alloc(33 * 1024 * 1024));
+      expect(large.length).toBe(33 * 1024 * 1024);
+    }
+    session.close();
+    const foreign = connectHttp2(service.uri as string);
+    const refused = foreign.request({ ':path': '/', ':authority': 'evil.example' });
+    expect((await once(refused, 'response'))[0][':status']).toBe(403);
+    foreign.close();
   });
 
   it('whose answer is no HTTP that can be passed on gets 503, and nobody else notices', async () => {

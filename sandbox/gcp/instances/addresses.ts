@@ -47,7 +47,7 @@ export async function openAddresses(handle: Handle, portBase?: number): Promise<
     for (;;) {
       // Pages of this machine may call, as a web application that somebody develops beside the sandbox does.
       const server = createLocalServer(
-        { pages: 'local', webSockets: true, refuse: response => refuse(response, 'forbidden', '/') },
+        { pages: 'local', webSockets: true, http2: true, refuse: response => refuse(response, 'forbidden', '/') },
         (request, response, upgraded) => handle(targetOf(listener, request.headers.host), request, response, upgraded),
       );
       const listener: Listener = { server, port: 0 };

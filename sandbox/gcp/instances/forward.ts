@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http';
+import { connect as connectHttp2 } from 'node:http2';
 import { connect, type Socket } from 'node:net';
 import { type Duplex, pipeline } from 'node:stream';
 
@@ -79,6 +80,50 @@ export function forwardUpgrade(
 }
 
 /**
+ * The same to a container that speaks HTTP/2 without TLS (`ports[].name: h2c`; Cloud Run, "Use HTTP/2"). Trailers, which gRPC ends with,
+ * go on to callers that came by HTTP/2.
+ */
+export function forwardH2c(
+  incoming: IncomingMessage,
+  response: ServerResponse,
+  socket: Socket,
+  signal: AbortSignal,
+): Promise<'done' | 'failed' | 'tooLarge'> {
+  return new Promise(resolve => {
+    const headers = { ...withoutHopByHop(incoming.headers), ...frontEndHeaders(incoming) };
+    // Of HTTP/1 only (RFC 9113, 8.2.2), but `te: trailers`, without which gRPC servers refuse.
+    for (const name of ['host', 'transfer-encoding', 'http2-settings']) delete headers[name];
+    if (incoming.headers.te === 'trailers') headers.te = 'trailers';
+    const session = connectHttp2('http://127.0.0.1', { createConnection: () => socket });
+    const end = (how: 'done' | 'failed' | 'tooLarge') => {
+      resolve(how);
+      session.destroy();
+    };
+    session.on('error', () => end('failed'));
+    signal.addEventListener('abort', () => session.destroy(), { once: true });
+    const stream = session.request({
+      ...headers,
+      ':method': incoming.method ?? 'GET',
+      ':path': incoming.url ?? '/',
+      ':authority': incoming.headers.host ?? '127.0.0.1',
+    });
+    stream.on('response', answer => {
+      response.writeHead(Number(answer[':status']), withoutHopByHop(answer));
+      response.flushHeaders();
+      pipeline(stream, response, error => end(error ? 'failed' : 'done'));
+    });
+    stream.on('trailers', trailers => {
+      if (incoming.httpVersionMajor === 2) response.addTrailers(trailers as Record<string, string>);
+    });
+    stream.on('error', () => end('failed'));
+    stream.on('close', () => response.headersSent || end('failed'));
+    // No bound of the body here: Cloud Run has one for HTTP/1 only.
+    incoming.pipe(stream);
+    response.once('close', () => session.destroy());
+  });
+}
+
+/**
  * Passes a request on over `socket` and its answer back, both as they come. Resolves when all is sent, or with how it
  * went wrong; aborting `signal` ends it on both sides.
  */
@@ -94,7 +139,8 @@ export function forward(
       createConnection: () => socket,
       method: incoming.method,
       path: incoming.url,
-      headers: { ...headers, connection: 'close' },
+      // Not `close`: an instance that answers before it has read the body would reset the connection, and the answer be lost.
+      headers: { ...headers, connection: 'keep-alive' },
       signal,
     });
     let answered = false;
@@ -105,10 +151,15 @@ export function forward(
       answered = true;
       const answerHeaders = withoutHopByHop(answer.headers);
       delete answerHeaders['transfer-encoding'];
-      response.writeHead(statusCode, statusMessage, answerHeaders);
+      // HTTP/2 has no words beside the number.
+      if (incoming.httpVersionMajor === 1) response.writeHead(statusCode, statusMessage, answerHeaders);
+      else response.writeHead(statusCode, answerHeaders);
       // A stream's first event may be long in coming: its head goes now.
       response.flushHeaders();
-      pipeline(answer, response, error => resolve(error ? 'failed' : 'done'));
+      pipeline(answer, response, error => {
+        resolve(error ? 'failed' : 'done');
+        socket.destroy();
+      });
     });
     outgoing.on('error', () => {});
     outgoing.on('close', () => {
@@ -132,5 +183,7 @@ function withoutHopByHop(given: IncomingHttpHeaders): IncomingHttpHeaders {
   const headers = { ...given };
   const named = String(given.connection ?? '').split(',');
   for (const name of [...hopByHop, ...named]) delete headers[name.trim().toLowerCase()];
+  // HTTP/2's pseudo-fields.
+  for (const name of Object.keys(headers)) if (name.startsWith(':')) delete headers[name];
   return headers;
 }

@@ -9,17 +9,23 @@ export interface LocalImage {
   name: string;
   /** Its entrypoint; what it is told, as in a container, is `PORT` and the rest of the environment. */
   command: [string, ...string[]];
+  /** Only takes the place of what this machine can't run: it is told the image, and the port of its startup probe. */
+  isStandIn?: boolean;
   /** Variables of the image itself; the service's own win. */
   env?: Record<string, string>;
 }
 
+/** Images that services often have beside their own: OpenTelemetry's collector, Google's build of it, and the Cloud SQL proxy. */
+const SIDECARS = ['opentelemetry-collector*', 'otelcol-google*', 'cloud-sql-proxy*'];
+
 const file = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
 /**
- * The images that the sandbox knows by itself: this repository's backend and Google's hello page. `backendEnv` are
+ * The images that the sandbox knows by itself: this repository's backend, Google's hello page, and stand-ins for common sidecars. `backendEnv` are
  * defaults for the backend that its service need not name, such as `OPENAI_BASE_URL`.
  */
 export function builtInImages(backendEnv: Record<string, string> = {}): LocalImage[] {
+  const standIn: LocalImage['command'] = [process.execPath, file('./standIn.ts')];
   const hello: LocalImage['command'] = [process.execPath, file('./hello.ts')];
   return [
     {
@@ -29,6 +35,7 @@ export function builtInImages(backendEnv: Record<string, string> = {}): LocalIma
     },
     { name: 'gcr.io/cloudrun/hello', command: hello },
     { name: 'us-docker.pkg.dev/cloudrun/container/hello', command: hello },
+    ...SIDECARS.map(name => ({ name, command: standIn, isStandIn: true })),
   ];
 }
 

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Runtime } from '../../../operator/ports.ts';
 import type { Run } from '../run/run.ts';
-import { connectTo, forward, forwardUpgrade, isTooLarge } from './forward.ts';
+import { connectTo, forward, forwardH2c, forwardUpgrade, isTooLarge } from './forward.ts';
 import { refuse } from './pages.ts';
 import type { Pool } from './pool.ts';
 
@@ -11,6 +11,8 @@ export interface Workload {
   pool: Pool;
   /** Milliseconds that one request may take. */
   timeoutMs: number;
+  /** Its containers speak HTTP/2 without TLS. */
+  isH2c: boolean;
 }
 
 /** The connection of a WebSocket's handshake, and what has been read of it already. */
@@ -41,7 +43,7 @@ export function createIngress(
     if (!run()?.mayInvoke(target.service, callerOf(request.headers.authorization))) {
       return refuse(response, 'forbidden', path);
     }
-    if (isTooLarge(request)) return refuse(response, 'tooLarge', path);
+    if (request.httpVersionMajor === 1 && isTooLarge(request)) return refuse(response, 'tooLarge', path);
     const controller = new AbortController();
     let isOverdue = false;
     const cancelTimeout = runtime.after(found.timeoutMs, () => {
@@ -50,7 +52,7 @@ export function createIngress(
     });
     response.once('close', () => controller.abort());
     try {
-      const failure = await answer(found.pool, request, response, controller.signal, upgraded);
+      const failure = await answer(found, request, response, controller.signal, upgraded);
       if (isOverdue) refuse(response, 'timeout', path);
       else if (failure && failure !== 'cancelled') refuse(response, failure, path);
     } catch {
@@ -62,7 +64,7 @@ export function createIngress(
   };
 
   async function answer(
-    pool: Pool,
+    { pool, isH2c }: Workload,
     request: IncomingMessage,
     response: ServerResponse,
     signal: AbortSignal,
@@ -80,7 +82,7 @@ export function createIngress(
         if (socket) {
           const how = await (upgraded
             ? forwardUpgrade(request, upgraded.client, upgraded.head, socket, signal)
-            : forward(request, response, socket, signal));
+            : (isH2c ? forwardH2c : forward)(request, response, socket, signal));
           return how === 'tooLarge' ? how : how === 'failed' ? ('unavailable' as const) : undefined;
         }
       } finally {

@@ -27,6 +27,48 @@ export const unstartable = (why: 'imageMissing' | 'env', message: string): Insta
   stop() {},
 });
 
+/**
+ * Several containers as one instance: each starts once those that it depends on are up; when one ends, all do. It is up when all are;
+ * its port is the last one's, which takes the requests.
+ */
+export function startTogether(parts: { name: string; dependsOn: string[]; start: () => Instance }[]): Instance {
+  const started: Instance[] = [];
+  const waiting = new Map<string, Promise<Listening>>();
+  let stopped = false;
+  const stop = () => {
+    stopped = true;
+    for (const one of started) one.stop();
+  };
+  const gone: Listening = { ok: false, why: 'notListening', message: 'stopped' };
+  const up = (part: (typeof parts)[number]): Promise<Listening> => {
+    const known = waiting.get(part.name);
+    if (known) return known;
+    const begin = async (): Promise<Listening> => {
+      for (const name of part.dependsOn) {
+        const other = parts.find(one => one.name === name);
+        const result = other ? await up(other) : gone;
+        if (!result.ok) return result;
+      }
+      if (stopped) return gone;
+      const instance = part.start();
+      started.push(instance);
+      instance.exited.then(stop);
+      return instance.listening;
+    };
+    const result = begin();
+    waiting.set(part.name, result);
+    return result;
+  };
+  const all = Promise.all(parts.map(up));
+  const listening = all.then(results => results.find(({ ok }) => !ok) ?? results.at(-1) ?? gone);
+  listening.then(({ ok }) => ok || stop());
+  return {
+    listening,
+    exited: all.then(() => Promise.all(started.map(({ exited }) => exited))).then(() => {}),
+    stop,
+  };
+}
+
 /** Starts a process that is to listen on a port of this machine within `startupTimeoutMs`. */
 export function startProcess(
   supervisor: Supervisor,
@@ -38,6 +80,8 @@ export function startProcess(
     output: { fd: number; close(): void };
     startupTimeoutMs: number;
     killAfterMs: number;
+    /** Where it is to listen: any free port, told to it by `PORT` (default); one of its own; or nowhere: it is up once it runs. */
+    listens?: 'anywhere' | number | 'nowhere';
   },
 ): Instance {
   let pid: number | undefined;
@@ -47,13 +91,15 @@ export function startProcess(
 
   async function listen(): Promise<Listening> {
     const failed = (message: string) => ({ ok: false, why: 'notListening', message }) as const;
-    const port = await freePort();
+    const { listens = 'anywhere' } = given;
+    const port = listens === 'anywhere' ? await freePort() : listens === 'nowhere' ? 0 : listens;
     if (stopped) {
       given.output.close();
       ended.resolve();
       return failed('stopped');
     }
-    const child = supervisor.spawn(given.command, { ...given.env, PORT: String(port) }, given.output.fd);
+    const env = listens === 'anywhere' ? { ...given.env, PORT: String(port) } : given.env;
+    const child = supervisor.spawn(given.command, env, given.output.fd);
     given.output.close();
     pid = child.pid;
     const exit = Promise.race([once(child, 'exit'), once(child, 'error')]).catch(error => [error]);
@@ -70,7 +116,7 @@ export function startProcess(
       gone = true;
     });
     for (let wait = firstProbeMs; !gone && !overdue && !stopped; wait = Math.min(wait * 1.5, slowestProbeMs)) {
-      if (await accepts(port)) {
+      if (listens === 'nowhere' || (await accepts(port))) {
         cancel();
         return { ok: true, port };
       }

@@ -2,14 +2,15 @@ import { appendFileSync, closeSync, mkdirSync, openSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Runtime } from '../../../operator/ports.ts';
-import type { ContainerSpec, Containers } from '../run/containers.ts';
+import type { ContainerSpec, Containers, SidecarSpec } from '../run/containers.ts';
 import type { Run, Urls } from '../run/run.ts';
 import { openAddresses } from './addresses.ts';
 import { type LocalImage, localImage, withoutCodeVariables } from './images.ts';
 import { createIngress, type Workload } from './ingress.ts';
-import { type Instance, startProcess, unstartable } from './instance.ts';
+import { type Instance, startProcess, startTogether, unstartable } from './instance.ts';
 import { createPool, type Pool } from './pool.ts';
 import { createSupervisor } from './supervisor.ts';
+import { makeVolumes } from './volumes.ts';
 
 export interface InstancesOptions {
   runtime: Runtime;
@@ -51,44 +52,67 @@ export async function startInstances(options: InstancesOptions): Promise<Instanc
   function launch(spec: ContainerSpec): Instance {
     const log = logFile(spec.service, spec.revision);
     mkdirSync(dirname(log), { recursive: true });
-    const image = localImage(images, spec.image);
-    if (!image) return unstartable('imageMissing', `Image '${spec.image}' not found.`);
+    const note = (line: string) => appendFileSync(log, `${line}\n`);
+    const wanted = [...spec.sidecars, { ...spec, name: '' }];
+    const found = wanted.map(one => localImage(images, one.image));
+    const missing = wanted[found.indexOf(undefined)];
+    if (missing) return unstartable('imageMissing', missing.image);
     const given = spec.instanceEnv();
     if (!given.ok) {
-      appendFileSync(log, `${given.message}\n`);
+      note(given.message);
       return unstartable('env', given.message);
     }
-    const { env, left } = withoutCodeVariables(given.env);
-    if (left.length > 0) {
-      const why = 'they would decide what a process of this machine runs';
-      appendFileSync(log, `Not passed on by the local Cloud Run, because ${why}: ${left.join(', ')}\n`);
-    }
+    const volumes = makeVolumes(
+      options.stateDir,
+      wanted.flatMap(({ mounts }) => mounts),
+      given.files,
+    );
     const id = spec.service.split('/').pop() ?? '';
-    const fd = openSync(log, 'a');
-    return startProcess(supervisor, runtime, {
-      command: image.command,
-      // Nothing of this process's own environment but where programs are.
-      env: {
-        PATH: process.env.PATH ?? '',
-        ...image.env,
-        ...env,
-        // Never on an address that other machines reach.
-        HOST: '127.0.0.1',
-        K_SERVICE: id,
-        K_REVISION: spec.revision,
-        K_CONFIGURATION: id,
+    const parts = wanted.map(({ name, dependsOn, mounts }, at) => ({
+      // Not a name that a template can give: its containers may have no names.
+      name: at < spec.sidecars.length ? name || `#${at}` : '#ingress',
+      dependsOn,
+      start: () => {
+        const { command, env: ofImage, isStandIn } = found[at] as LocalImage;
+        const isSidecar = at < spec.sidecars.length;
+        const { image, startupPort } = wanted[at] as SidecarSpec;
+        const { env, left } = withoutCodeVariables((isSidecar ? given.sidecars[at] : given.env) ?? {});
+        if (left.length > 0) {
+          const why = 'they would decide what a process of this machine runs';
+          note(`Not passed on by the local Cloud Run, because ${why}: ${left.join(', ')}`);
+        }
+        const fd = openSync(log, 'a');
+        return startProcess(supervisor, runtime, {
+          command,
+          // Nothing of this process's own environment but where programs are.
+          env: {
+            PATH: process.env.PATH ?? '',
+            ...ofImage,
+            ...(isStandIn && { IMAGE: image, PROBED_PORT: String(startupPort ?? '') }),
+            ...volumes.localPaths(env, mounts),
+            // Never on an address that other machines reach.
+            HOST: '127.0.0.1',
+            K_SERVICE: id,
+            K_REVISION: spec.revision,
+            K_CONFIGURATION: id,
+          },
+          output: { fd, close: () => closeSync(fd) },
+          startupTimeoutMs: spec.startupTimeoutMs,
+          killAfterMs: options.killAfterMs ?? 10_000,
+          listens: isSidecar ? (startupPort ?? 'nowhere') : 'anywhere',
+        });
       },
-      output: { fd, close: () => closeSync(fd) },
-      startupTimeoutMs: spec.startupTimeoutMs,
-      killAfterMs: options.killAfterMs ?? 10_000,
-    });
+    }));
+    const instance = startTogether(parts);
+    instance.exited.then(volumes.remove);
+    return instance;
   }
 
   const containers: Containers = {
     start(spec, scale, judged) {
       const key = `${spec.service}/${spec.revision}`;
       const pool = createPool(runtime, spec, () => launch(spec), scale, judged);
-      const workload = { pool, timeoutMs: spec.timeoutMs };
+      const workload = { pool, timeoutMs: spec.timeoutMs, isH2c: spec.isH2c };
       pools.add(pool);
       serving.set(key, workload);
       return {

@@ -53,7 +53,7 @@ export function refuse(response: ServerResponse, kind: Parameters<typeof answerF
     'content-length': Buffer.byteLength(body),
     server: 'Google Frontend',
     // What came with the request may not be read to its end.
-    connection: 'close',
+    ...(response.req.httpVersionMajor === 1 && { connection: 'close' }),
   });
   response.end(body);
 }

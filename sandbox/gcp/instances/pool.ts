@@ -79,7 +79,9 @@ export function createPool(
       if (!result.ok) {
         discard(member);
         verdict(
-          result.why === 'env' ? { ok: false, why: 'env', message: result.message } : { ok: false, why: result.why },
+          result.why === 'notListening'
+            ? { ok: false, why: 'notListening' }
+            : { ok: false, why: result.why, message: result.message },
         );
         // Who waits only for this start would wait in vain; a crash shortly after start must not loop either.
         if (starting().length === 0 && !alive().some(({ state }) => state === 'ready')) refuseAll('noInstance');

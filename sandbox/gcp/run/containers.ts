@@ -1,10 +1,38 @@
+import type { Volume } from './types.ts';
+
 /**
  * What Cloud Run's control plane needs of a machine that runs containers. Behind it are real processes
  * (`sandbox/gcp/instances/`) or, in simulation, a script; the control plane itself never sees a socket or a process.
  */
 
 /** What one start of an instance is given: variables with the secrets' values of that moment, or why it cannot start. */
-export type InstanceEnv = { ok: true; env: Record<string, string> } | { ok: false; message: string };
+export type InstanceEnv =
+  | {
+      ok: true;
+      /** Of the container that takes requests. */
+      env: Record<string, string>;
+      /** Of each sidecar, in the template's order. */
+      sidecars: Record<string, string>[];
+      /** What secret volumes hold: the volume's name, then path and content. */
+      files: Record<string, Record<string, Buffer>>;
+    }
+  | { ok: false; message: string };
+
+/** One more container of an instance, beside the one that takes requests. */
+export interface SidecarSpec {
+  name: string;
+  image: string;
+  /** The port of its startup probe, which others wait for; undefined: it has started as soon as it runs. */
+  startupPort?: number;
+  dependsOn: string[];
+  mounts: Mount[];
+}
+
+/** A directory of a container. */
+export interface Mount {
+  path: string;
+  volume: Volume;
+}
 
 export interface ContainerSpec {
   /** `projects/P/locations/R/services/S`. */
@@ -12,6 +40,12 @@ export interface ContainerSpec {
   /** Short name, `S-00001-abc`. */
   revision: string;
   image: string;
+  /** Names of sidecars that start before it. */
+  dependsOn: string[];
+  mounts: Mount[];
+  sidecars: SidecarSpec[];
+  /** Whether requests go to it by HTTP/2 without TLS (`ports[].name: h2c`). */
+  isH2c: boolean;
   /** The port of the template; what an instance listens on is told to it by `PORT`. */
   containerPort: number;
   /** Requests that one instance takes at once. */
@@ -37,7 +71,9 @@ export interface Scale {
 /** How a revision's first instances came up. */
 export type StartOutcome =
   | { ok: true }
-  | { ok: false; why: 'imageMissing' | 'notListening' }
+  | { ok: false; why: 'notListening' }
+  /** `message`: which image; absent: that of the container that takes requests. */
+  | { ok: false; why: 'imageMissing'; message?: string }
   /** The variables could not be read; `message` is `InstanceEnv`'s. */
   | { ok: false; why: 'env'; message: string };
 

@@ -25,7 +25,11 @@ export const latest = 'TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST';
 export const byRevision = 'TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION';
 
 function templateDefaults(template: Template, project: Project, maxInstances: number): Template {
-  const containers = (template.containers ?? []).map(containerDefaults);
+  const given = template.containers ?? [];
+  // Of several, the one with a port takes the requests; only an instance's one container gets a port by default.
+  const containers = given.map(container =>
+    containerDefaults(container, given.length === 1 || !!container.ports?.length),
+  );
   const cpu = containers[0]?.resources?.limits?.cpu ?? '1';
   const fraction = quantity(cpu, 'spec.template.spec.containers[0].resources.limits.cpu') < 1;
   return {
@@ -38,7 +42,7 @@ function templateDefaults(template: Template, project: Project, maxInstances: nu
   };
 }
 
-function containerDefaults(container: ContainerTemplate): ContainerTemplate {
+function containerDefaults(container: ContainerTemplate, takesRequests: boolean): ContainerTemplate {
   const ports = container.ports?.length ? container.ports : [{}];
   const given = container.resources;
   return {
@@ -48,12 +52,16 @@ function containerDefaults(container: ContainerTemplate): ContainerTemplate {
       ...(given ?? { cpuIdle: true, startupCpuBoost: true }),
       limits: { cpu: '1000m', memory: '512Mi', ...given?.limits },
     },
-    ports: ports.map(port => ({ name: port.name ?? 'http1', containerPort: port.containerPort ?? 8080 })),
-    startupProbe: container.startupProbe ?? {
-      timeoutSeconds: 240,
-      periodSeconds: 240,
-      failureThreshold: 1,
-      tcpSocket: { port: ports[0]?.containerPort ?? 8080 },
-    },
+    ...(!takesRequests
+      ? {}
+      : {
+          ports: ports.map(port => ({ name: port.name ?? 'http1', containerPort: port.containerPort ?? 8080 })),
+          startupProbe: container.startupProbe ?? {
+            timeoutSeconds: 240,
+            periodSeconds: 240,
+            failureThreshold: 1,
+            tcpSocket: { port: ports[0]?.containerPort ?? 8080 },
+          },
+        }),
   };
 }

@@ -1,4 +1,4 @@
-import type { GcpStatus } from '../../../operator/ports.ts';
+import type { GcpStatus, JsonObject } from '../../../operator/ports.ts';
 import type { Cloud } from '../cloud.ts';
 import {
   failed,
@@ -13,9 +13,9 @@ import {
 } from './conditions.ts';
 import type { ContainerSpec, Containers, StartOutcome } from './containers.ts';
 import { parentOf, serviceName } from './names.ts';
-import { readEnv } from './secrets.ts';
+import { ingressOf, readEnv } from './secrets.ts';
 import { percentOf, scaleOf, targetOf, trafficFailure } from './traffic.ts';
-import type { Condition, Failure, RevisionState, ServiceState } from './types.ts';
+import type { Condition, ContainerTemplate, Failure, RevisionState, ServiceState } from './types.ts';
 import { timestamp } from './version.ts';
 import { serviceJson, serviceType } from './view.ts';
 
@@ -26,6 +26,15 @@ export interface Rollout {
   supersede(revision: RevisionState): void;
   /** Stops serving at once; what is in flight ends, and earlier operations do as aborted. */
   end(service: ServiceState): void;
+}
+
+/** The port that a probe asks; each kind of probe names it alike. */
+function probedPort(probe: JsonObject | undefined): number | undefined {
+  for (const kind of ['tcpSocket', 'httpGet', 'grpc']) {
+    const { port } = (probe?.[kind] ?? {}) as { port?: number };
+    if (typeof port === 'number') return port;
+  }
+  return undefined;
 }
 
 /** Brings accepted changes about: what the real service does asynchronously, in `CloudSettings.deployMs` and more. */
@@ -60,22 +69,40 @@ export function createRollout(
 
   function specOf(service: ServiceState, revision: RevisionState): ContainerSpec {
     const { template } = revision;
-    const container = template.containers?.[0] ?? {};
+    const containers = template.containers ?? [];
+    const container = containers[ingressOf(template)] ?? {};
+    const mounts = ({ volumeMounts = [] }: ContainerTemplate) =>
+      volumeMounts.flatMap(({ name, mountPath = '' }) => {
+        const volume = template.volumes?.find(one => one.name === name);
+        return volume ? { path: mountPath, volume } : [];
+      });
     return {
       service: serviceName(service),
       revision: revision.id,
       image: container.image ?? '',
+      dependsOn: container.dependsOn ?? [],
+      mounts: mounts(container),
+      sidecars: containers
+        .filter(other => other !== container)
+        .map(sidecar => ({
+          name: sidecar.name ?? '',
+          image: sidecar.image ?? '',
+          startupPort: probedPort(sidecar.startupProbe),
+          dependsOn: sidecar.dependsOn ?? [],
+          mounts: mounts(sidecar),
+        })),
+      isH2c: container.ports?.[0]?.name === 'h2c',
       containerPort: container.ports?.[0]?.containerPort ?? 8080,
       concurrency: template.maxInstanceRequestConcurrency ?? 80,
       timeoutMs: Number((template.timeout ?? '300s').slice(0, -1)) * 1000,
       startupTimeoutMs: cloud.settings.startupTimeoutMs,
       idleMs: () => cloud.settings.idleMs,
-      instanceEnv: () => readEnv(cloud, service, template),
+      instanceEnv: () => readEnv(cloud, service, template, 'start'),
     };
   }
 
   function bringUp(service: ServiceState, revision: RevisionState): void {
-    const env = readEnv(cloud, service, revision.template);
+    const env = readEnv(cloud, service, revision.template, 'deployment');
     if (!env.ok) {
       judge(revision, secretsFailed(env.message));
       settle(service);
@@ -94,7 +121,7 @@ export function createRollout(
 
   function failureOf(service: ServiceState, revision: RevisionState, spec: ContainerSpec, outcome: StartOutcome) {
     if (outcome.ok) return undefined;
-    if (outcome.why === 'imageMissing') return imageMissing(spec.image);
+    if (outcome.why === 'imageMissing') return imageMissing(outcome.message ?? spec.image);
     if (outcome.why === 'env') return secretsFailed(outcome.message);
     return notListening(spec.containerPort, logUri(service, revision));
   }

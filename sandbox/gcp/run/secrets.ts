@@ -4,14 +4,22 @@ import type { ServiceState, Template } from './types.ts';
 
 /**
  * The variables of one instance: plain ones as they are, secrets read now as the revision's account. A failure is told
- * with a line for each variable that cannot be read, as the real service's conditions do.
+ * with a line for each variable that cannot be read, as the real service's conditions do. A secret that is mounted is checked at
+ * deployment only: later its file is missing (Cloud Run, "Configure secrets").
  */
-export function readEnv(cloud: Cloud, service: ServiceState, template: Template): InstanceEnv {
+export function readEnv(
+  cloud: Cloud,
+  service: ServiceState,
+  template: Template,
+  at: 'deployment' | 'start',
+): InstanceEnv {
   const account = template.serviceAccount ?? '';
-  const env: Record<string, string> = {};
+  const all: Record<string, string>[] = [];
   // A disabled account gets no tokens, so no instance starts as it (IAM documentation, "Disable service accounts").
   const problems: string[] = cloud.account(account)?.disabled ? [`Service account ${account} is disabled.`] : [];
   for (const [c, container] of (template.containers ?? []).entries()) {
+    const env: Record<string, string> = {};
+    all.push(env);
     for (const [i, { name = '', value = '', valueSource }] of (container.env ?? []).entries()) {
       const reference = valueSource?.secretKeyRef;
       if (!reference) {
@@ -27,8 +35,32 @@ export function readEnv(cloud: Cloud, service: ServiceState, template: Template)
         );
     }
   }
-  return problems.length > 0 ? { ok: false, message: problems.join('\n') } : { ok: true, env };
+  const files: Record<string, Record<string, Buffer>> = {};
+  for (const [v, { name = '', secret: source }] of (template.volumes ?? []).entries()) {
+    if (!source) continue;
+    const { secret = '' } = source;
+    const content: Record<string, Buffer> = {};
+    files[name] = content;
+    // Without items: one file of the secret's name, its latest version (run v2, vendor_settings.proto, SecretVolumeSource).
+    const items = source.items?.length ? source.items : [{ path: secret.split('/').pop() ?? '', version: 'latest' }];
+    for (const { path = '', version = '' } of items) {
+      const access = cloud.accessSecret(service.project.id, secret, version, account);
+      if (access.ok) content[path] = access.payload;
+      else if (at === 'deployment')
+        problems.push(`spec.template.spec.volumes[${v}].secret.items[0].key: ${problem(access, account)}`);
+    }
+  }
+  if (problems.length > 0) return { ok: false, message: problems.join('\n') };
+  const ingress = ingressOf(template);
+  return { ok: true, env: all[ingress] ?? {}, sidecars: all.filter((_, at) => at !== ingress), files };
 }
+
+/** Which of the containers takes the requests. */
+export const ingressOf = ({ containers = [] }: Template): number =>
+  Math.max(
+    0,
+    containers.findIndex(({ ports }) => ports?.length),
+  );
 
 function problem(access: Exclude<SecretAccess, { ok: true }>, account: string): string {
   switch (access.why) {

@@ -17,6 +17,17 @@ export type ContainerTemplate = {
   resources?: { limits?: Record<string, string>; cpuIdle?: boolean; startupCpuBoost?: boolean };
   ports?: { name?: string; containerPort?: number }[];
   startupProbe?: JsonObject;
+  volumeMounts?: { name?: string; mountPath?: string; subPath?: string }[];
+  dependsOn?: string[];
+};
+
+export type Volume = {
+  name?: string;
+  secret?: { secret?: string; items?: { path?: string; version?: string; mode?: number }[]; defaultMode?: number };
+  emptyDir?: { medium?: string; sizeLimit?: string };
+  gcs?: { bucket?: string; readOnly?: boolean };
+  nfs?: { server?: string; path?: string; readOnly?: boolean };
+  cloudSqlInstance?: { instances?: string[] };
 };
 
 export type Template = {
@@ -27,7 +38,7 @@ export type Template = {
   timeout?: string;
   serviceAccount?: string;
   containers?: ContainerTemplate[];
-  volumes?: JsonObject[];
+  volumes?: Volume[];
   maxInstanceRequestConcurrency?: number;
 };
 

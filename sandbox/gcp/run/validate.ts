@@ -2,8 +2,9 @@ import { isDeepStrictEqual } from 'node:util';
 import { invalid } from '../errors.ts';
 import { noSuchRevision } from './conditions.ts';
 import { byRevision, latest } from './defaults.ts';
-import type { Desired, ServiceScaling, ServiceState, Template, TrafficTarget } from './types.ts';
+import type { ContainerTemplate, Desired, ServiceScaling, ServiceState, Template, TrafficTarget } from './types.ts';
 import { checkContainer } from './validateContainer.ts';
+import { checkVolumes } from './volumes.ts';
 
 const reservedDomains = [
   'run.googleapis.com',
@@ -51,10 +52,41 @@ function checkTemplate(id: string, template: Template): void {
   if (!(seconds >= 1 && seconds <= 3600)) {
     throw invalid(`spec.template.spec.timeout_seconds: expected 1 <= ${seconds} <= 3600`);
   }
-  if (template.containers?.length !== 1) {
-    throw invalid('spec.template.spec.containers: exactly one container is supported by the local Cloud Run.');
+  const containers = template.containers ?? [];
+  // https://cloud.google.com/run/quotas: 10 containers an instance.
+  if (containers.length < 1 || containers.length > 10) {
+    throw invalid(`spec.template.spec.containers: expected 1 <= ${containers.length} <= 10`);
   }
-  for (const [i, container] of template.containers.entries()) checkContainer(`[${i}]`, container, concurrency);
+  // Seen of the real API (github.com/GoogleCloudPlatform/terraform-google-cloud-run/issues/488).
+  if (containers.filter(({ ports }) => ports?.length).length !== 1) {
+    throw invalid('template.containers: Revision template should contain exactly one container with an exposed port.');
+  }
+  for (const [i, container] of containers.entries()) checkContainer(`[${i}]`, container, concurrency);
+  checkOrder(containers);
+  checkVolumes(template);
+}
+
+/** Names are unique, and each container waits for others only that have a startup probe, never in a circle. */
+function checkOrder(containers: ContainerTemplate[]): void {
+  const named = new Map(containers.map(container => [container.name, container]));
+  const names = containers.flatMap(({ name }) => name ?? []);
+  for (const [i, name] of names.entries()) {
+    if (names.indexOf(name) < i) throw invalid(`spec.template.spec.containers: duplicate container name '${name}'.`);
+  }
+  for (const { name = '', dependsOn = [] } of containers) {
+    for (const other of dependsOn) {
+      if (!named.has(other))
+        throw invalid(`template.containers: '${name}' depends on '${other}', which is no container of it.`);
+      if (!named.get(other)?.startupProbe)
+        throw invalid(`template.containers: '${name}' depends on '${other}', which has no startup probe.`);
+    }
+  }
+  const waits = (name: string, path: string[]): void => {
+    if (path.includes(name))
+      throw invalid(`template.containers: dependencies form a circle: ${[...path, name].join(', ')}.`);
+    for (const other of named.get(name)?.dependsOn ?? []) waits(other, [...path, name]);
+  };
+  for (const name of names) waits(name, []);
 }
 
 function checkTraffic(targets: TrafficTarget[]): void {
