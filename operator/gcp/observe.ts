@@ -36,7 +36,9 @@ async function observeSpelling(
 ): Promise<ObservedKey> {
   if (key.secret.state !== 'present') return key;
   const { name } = key.secret.value;
-  const others = [...written]
+  // A project's number may be that of the tenant's own project.
+  const isNumber = /^\d+$/.test(part(asked, 'projects'));
+  const others = [...new Set([...written, ...(isNumber ? [part(name, 'secrets')] : [])])]
     .map(reference => ({ project: part(reference, 'projects'), full: secretName(reference, ownProject) }))
     .filter(({ full }) => part(full, 'secrets') === part(name, 'secrets') && full !== asked && full !== name);
   if (others.length === 0) return key;

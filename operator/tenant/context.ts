@@ -1,6 +1,17 @@
 import type { ClaimRules } from './ownership.ts';
 import type { Refusals } from './planInvokers.ts';
-import type { Aspect, Blocker, Call, Desired, Failure, InventoryEntry, Settings, Step, TenantStatus } from './types.ts';
+import type {
+  Aspect,
+  Blocker,
+  Call,
+  Desired,
+  Failure,
+  FailureKind,
+  InventoryEntry,
+  Settings,
+  Step,
+  TenantStatus,
+} from './types.ts';
 
 /** What every part of a plan is computed from, beside what was observed. */
 export interface Context {
@@ -55,8 +66,12 @@ export function readBlocker(
   failure: Failure,
   sinceMs = Number.POSITIVE_INFINITY,
 ): Blocker {
-  return failureBlocker(aspect, `Cannot read ${what}`, failure, sinceMs);
+  const blocker = failureBlocker(aspect, `Cannot read ${what}`, failure, sinceMs);
+  return UNANSWERED.includes(failure.kind) ? { ...blocker, unread: true } : blocker;
 }
+
+/** Google Cloud's own trouble or a shortage: the answer says nothing about what was asked for. */
+const UNANSWERED: readonly FailureKind[] = ['Transient', 'Conflict', 'QuotaExceeded'];
 
 /**
  * What a failed call means for the tenant. `sinceMs`: how long ago the identity or grant that it depends on was made.

@@ -74,7 +74,7 @@ function planKey(
   if (key.blocked) return hold(key.blocked, false, before);
   const asked = key.secret ?? '';
   const id = part(asked, 'secrets');
-  const secretProject = part(asked, 'projects') || project;
+  const secretProject = isOwnProject(ctx, key, seen) ? project : part(asked, 'projects');
   const { member, stands } = standingGrant(ctx, account, seen);
   const consented = seen?.secret.state === 'present' && secretConsent(seen.secret.value.labels, ctx.rules, stands);
   if (secretProject !== project && seen && !consented && !isUnread(seen.secret)) {
@@ -190,6 +190,10 @@ function standingGrant(ctx: Context, account: AccountPart, seen: ObservedKey | u
   };
 }
 
+/** Whether the secret is in the tenant's own project, by its id or its number. */
+const isOwnProject = ({ desired }: Context, { secret = '' }: DesiredKey, seen: ObservedKey | undefined): boolean =>
+  ['', desired.project].includes(part(secret, 'projects')) || seen?.alsoIn?.includes('') === true;
+
 /** The read failed for a reason that says nothing about the secret; `Invalid` is the operator's own refusal to ask. */
 const isUnread = (read: Read<unknown>): boolean =>
   read.state === 'failed' && ['Transient', 'Conflict', 'QuotaExceeded', 'Invalid'].includes(read.failure.kind);
@@ -224,7 +228,7 @@ function planVersion(
   const askedProject = part(asked, 'projects');
   const number = part(seen.secret.value.name, 'projects');
   const alsoIn = seen.alsoIn ?? [];
-  const own = askedProject === ctx.desired.project || alsoIn.includes('');
+  const own = isOwnProject(ctx, key, seen);
   out.variables.push({
     name: key.env,
     key: {

@@ -91,6 +91,9 @@ export function report(
 
   const aspects = ASPECTS.map(({ aspect, type, fine }) => {
     const mine = blockers.filter(blocker => blocker.aspect === aspect);
+    const before = tenant.status.conditions.find(other => other.type === type);
+    // What was not read keeps its last value; Ready tells that it was not.
+    if (before && mine.length > 0 && mine.every(({ unread }) => unread)) return before;
     if (mine.length > 0) return condition(tenant, type, 'False', worst(mine), messageOf(mine), now);
     const steps = plan.steps.filter(step => step.aspect === aspect);
     const waits = plan.waiting.filter(wait => wait.aspect === aspect).map(({ message }) => message);

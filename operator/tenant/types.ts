@@ -299,7 +299,7 @@ export interface ObservedKey {
    * `absent`: there is none.
    */
   version?: Read<SecretVersion>;
-  /** Projects that a reference on a service names this very secret with, the spec's own spelling aside; '': its own. */
+  /** Other projects that this very secret can be named with, the spec's own spelling aside; '': the tenant's own. */
   alsoIn?: string[];
 }
 
@@ -323,6 +323,8 @@ export interface Blocker {
   message: string;
   /** Look again after this long; absent: as the reason says. */
   retryAfterMs?: number;
+  /** Google Cloud did not answer a read, so whether anything is wrong is not known. */
+  unread?: true;
 }
 
 /** One field, old → new, for people and for `plan`. */

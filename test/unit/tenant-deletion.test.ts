@@ -111,7 +111,12 @@ describe('deleting a tenant', () => {
   test('keeps everything where the service cannot be read', () => {
     const plan = deleting({ services: [seen(failed('Transient', 'lost'))] });
     expect(plan.blockers).toEqual([
-      { aspect: 'Service', reason: 'Updating', message: `Cannot read ${SERVICE_TEXT}: lost (trying again)` },
+      {
+        aspect: 'Service',
+        reason: 'Updating',
+        message: `Cannot read ${SERVICE_TEXT}: lost (trying again)`,
+        unread: true,
+      },
     ]);
     expect(plan.steps).toEqual([]);
     expect(plan.inventory).toHaveLength(atRest.length);
@@ -301,7 +306,12 @@ describe('abandoning a tenant', () => {
     expect(abandonable(failure('Transient'))).toBe(false);
     const plan = abandoning({ account: failed('Transient', 'lost'), services: [seen(failed('Transient', 'lost'))] });
     expect(plan.blockers).toEqual([
-      { aspect: 'Service', reason: 'Updating', message: `Cannot read ${SERVICE_TEXT}: lost (trying again)` },
+      {
+        aspect: 'Service',
+        reason: 'Updating',
+        message: `Cannot read ${SERVICE_TEXT}: lost (trying again)`,
+        unread: true,
+      },
       { aspect: 'ServiceAccount', reason: 'Updating', message: 'Cannot read the service account: lost (trying again)' },
     ]);
     expect(plan.inventory).toEqual(atRest);

@@ -204,7 +204,8 @@ describe('a key holds back the template, and names what is missing, when', () =>
 
   test.each(holds)('%s', (_what, changes, reason, message) => {
     const plan = planFor({ ...edited, cloud: { keys: [keyA(changes)] } });
-    expect(plan.blockers).toEqual([{ aspect: 'SecretAccess', reason, message }]);
+    const unread = message.endsWith('(trying again)') ? { unread: true } : {};
+    expect(plan.blockers).toEqual([{ aspect: 'SecretAccess', reason, message, ...unread }]);
     expect(stepIds(plan)).not.toContain(UPDATE);
     expect(plan.inventory).toContainEqual(entry(ENTRIES.variable));
   });
@@ -223,6 +224,7 @@ describe('a key holds back the template, and names what is missing, when', () =>
         aspect: 'SecretAccess',
         reason: 'Updating',
         message: 'Cannot read secret projects/tenants-1/secrets/openai-key of key openai: not read (trying again)',
+        unread: true,
       },
     ]);
   });
@@ -503,6 +505,7 @@ describe('a grant that has left the spec', () => {
         aspect: 'SecretAccess',
         reason: 'Updating',
         message: `Cannot read the IAM policy of ${other}, whose grant is to be removed: lost (trying again)`,
+        unread: true,
       },
     ]);
     expect(plan.inventory).toContainEqual(gone);

@@ -137,6 +137,7 @@ describe('a service account that cannot be read', () => {
         aspect: 'ServiceAccount',
         reason: 'Updating',
         message: `Cannot read service account ${EMAIL}: lost (trying again)`,
+        unread: true,
       },
     ]);
     expect(plan.steps).toEqual([]);

@@ -312,7 +312,7 @@ describe('a service that exists already', () => {
   test('and cannot be read is left alone', () => {
     const plan = planFor({ cloud: { services: [seen(failed('Transient', 'lost'))] } });
     expect(plan.blockers).toEqual([
-      { aspect: 'Service', reason: 'Updating', message: `Cannot read ${TARGET}: lost (trying again)` },
+      { aspect: 'Service', reason: 'Updating', message: `Cannot read ${TARGET}: lost (trying again)`, unread: true },
     ]);
     expect(plan.inventory.map(entryKey)).toEqual(atRest.map(entryKey));
   });

@@ -606,3 +606,21 @@ test('a tenant that cannot be read keeps its word only if that is all there is',
   ).toBeUndefined();
   expect(tell({}).unread).toBeUndefined();
 });
+
+test.each<[string, Given['cloud'], string, string]>([
+  ['account', { account: failed('Transient', 'lost') }, 'ServiceAccountReady', 'SecretNotAllowed'],
+  ['service', { services: [seen(failed('QuotaExceeded', 'lost'))] }, 'ServiceReady', 'SecretNotAllowed'],
+  ['secret', { keys: [keyA({ secret: failed('Transient', 'lost') })] }, 'SecretAccessReady', 'ManagementConflict'],
+])('what was not read keeps its last value beside something that is wrong: %s', (_what, unread, type, reason) => {
+  const { conditions: before } = tell({ status: { inventory: atRest, conditions: [] } }).status;
+  const last = before.map(one => ({ ...one, message: `${one.message} (last)` }));
+  const wrong =
+    reason === 'SecretNotAllowed'
+      ? { keys: [keyA({ secret: present({ name: SECRET, labels: {} }) })] }
+      : service({ labels: { 'ai-tenant-owner-name': 'x' } });
+  const told = tell({ status: { inventory: atRest, conditions: last }, cloud: { ...wrong, ...unread } });
+  expect(told.unread).toBeUndefined();
+  expect(conditions(told).Ready).toMatchObject({ status: 'False', reason });
+  expect(conditions(told).Ready?.message).toContain('lost');
+  expect(conditions(told)[type]).toEqual(last.find(one => one.type === type));
+});
