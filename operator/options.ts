@@ -1,7 +1,8 @@
-import { parseArgs } from 'node:util';
+import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { type Limits, PUBLISHED } from './gcp/quota.ts';
 import { patternProblem } from './tenant/identity.ts';
 import { isProjectId } from './tenant/names.ts';
+import { quoted } from './tenant/printable.ts';
 import type { Settings } from './tenant/types.ts';
 
 /** The operator's flags. Each can also be set by its environment variable: `--sync-interval` is `AITENANT_SYNC_INTERVAL`. */
@@ -94,8 +95,14 @@ export class UsageError extends Error {}
 
 /** Throws `UsageError`. `help`: the page was asked for. */
 export function readOptions(argv: string[], env: Record<string, string | undefined>): Options | 'help' {
-  const given = parsed(argv);
-  if (given.help === true) return 'help';
+  const { values, positionals } = parseFlags(argv);
+  if (values.help === true) return 'help';
+  if (positionals.length > 0) throw new UsageError(`What is ${quoted(positionals[0] ?? '')}? All flags begin with --.`);
+  return optionsOf(values, env);
+}
+
+/** What the flags, and the environment for those that are not given, come to. Throws `UsageError`. */
+export function optionsOf(given: Record<string, unknown>, env: Record<string, string | undefined>): Options {
   const value = (name: string): string | undefined => {
     const flag = given[name];
     if (typeof flag === 'string') return flag;
@@ -142,21 +149,19 @@ export function readOptions(argv: string[], env: Record<string, string | undefin
   };
 }
 
-function parsed(argv: string[]): Record<string, string | boolean | undefined> {
+type OwnFlags = NonNullable<ParseArgsConfig['options']>;
+
+/** The operator's flags and, of a command, its own. Throws `UsageError`. */
+export function parseFlags(
+  args: string[],
+  own: OwnFlags = {},
+): { values: Record<string, unknown>; positionals: string[] } {
+  const flags = Object.entries(FLAGS).map(
+    ([name, { argument }]) => [name, { type: argument === '' ? ('boolean' as const) : ('string' as const) }] as const,
+  );
+  const options: OwnFlags = { ...Object.fromEntries(flags), help: { type: 'boolean', short: 'h' }, ...own };
   try {
-    const options = Object.fromEntries(
-      Object.entries(FLAGS).map(([name, { argument }]) => [
-        name,
-        { type: argument === '' ? ('boolean' as const) : ('string' as const) },
-      ]),
-    );
-    const { values } = parseArgs({
-      args: argv,
-      options: { ...options, help: { type: 'boolean', short: 'h' } },
-      strict: true,
-      allowPositionals: false,
-    });
-    return values as Record<string, string | boolean | undefined>;
+    return parseArgs({ args, options, strict: true, allowPositionals: true });
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : String(error));
   }

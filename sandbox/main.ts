@@ -23,6 +23,7 @@ async function main(options: Options): Promise<void> {
       if (options.kube === 'current' && world)
         await leaveCluster(world, options.demo).catch(error => console.error(telling(error)));
       for (const close of closers.reverse()) await close();
+      if (world && !options.once) print(leaving(world));
       process.exit(code);
     })();
     return ending;
@@ -71,6 +72,10 @@ async function main(options: Options): Promise<void> {
 
 const telling = (error: unknown): string =>
   error instanceof Failure ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error);
+
+/** The variables of a shell outlive the sandbox that they point at. */
+const leaving = ({ envFile }: World): string =>
+  `Stopped. A shell that has sourced ${envFile} still points at this sandbox; in it: source ${envFile}.off`;
 
 /** A cluster outlives the sandbox and its operator: without one, nobody takes the finalizer off a tenant. */
 async function leaveCluster(world: World, hadDemo: boolean): Promise<void> {

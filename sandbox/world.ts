@@ -6,7 +6,7 @@ import type { KubeApi, KubeObject } from '../operator/ports.ts';
 import { realRuntime } from '../operator/runtime.ts';
 import { installCrd, openCluster } from './cluster.ts';
 import { createGcpCore } from './gcp/core.ts';
-import { envText } from './gcp/env.ts';
+import { envOffText, envText } from './gcp/env.ts';
 import { startGcpServer } from './gcp/http.ts';
 import { builtInImages } from './gcp/instances/images.ts';
 import { startInstances } from './gcp/instances/instances.ts';
@@ -99,7 +99,9 @@ export async function startWorld(
     ({ url }) => `Google Cloud at ${url}: project ${PROJECT.id} (${PROJECT.number})`,
     () => startCloud({ state, port: port.cloud, firstServicePort, openAiUrl: openAi.url, closers }),
   );
-  await writeFile(envFile, envText({ url: cloud.url, project: PROJECT.id, stateDir: state }));
+  const env = { url: cloud.url, project: PROJECT.id, stateDir: state };
+  await writeFile(envFile, envText(env));
+  await writeFile(`${envFile}.off`, envOffText(env));
 
   const supervisor = createSupervisor();
   closers.push(supervisor.close);

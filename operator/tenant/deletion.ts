@@ -350,7 +350,8 @@ export function planAbandon(tenant: Tenant, observed: Observed, settings: Settin
     if (service.state === 'failed' && !abandonable(service.failure)) {
       out.blockers.push(readBlocker('Service', targetOf(name), service.failure));
     } else if (service.state === 'present' && ownsService(service.value, entry, rules)) {
-      const { etag, labels } = service.value;
+      const { etag, labels, deleteTime } = service.value;
+      if (deleteTime !== undefined) continue;
       const abandon = step(`service:${name}`, 'Service', 'Abandon', targetOf(name), {
         kind: 'updateService',
         service: { name, etag, labels: withoutOwnerLabels(labels) },

@@ -82,7 +82,7 @@ function chosenProject(
   if (!id) {
     return {
       ok: false,
-      message: `No Google Cloud project is set for namespace ${tenant.namespace}: ${annotate}, or start the operator with --project.`,
+      message: `No Google Cloud project is set for namespace ${tenant.namespace}: ${annotate}, or give the operator --project.`,
     };
   }
   if (!names.isProjectId(id)) {

@@ -10,6 +10,21 @@ export function foresee(observed: Observed, steps: Step[]): Observed {
   return steps.reduce(after, observed);
 }
 
+type Seen = Observed['services'][number];
+
+/** What comes about by itself while the operator waits: revisions come up, services that are being deleted are gone. */
+export function afterWaiting(observed: Observed): Observed {
+  return {
+    ...observed,
+    services: observed.services.map(seen => {
+      const { service } = seen;
+      if (service.state !== 'present') return seen;
+      if (service.value.deleteTime !== undefined) return gone(seen);
+      return { ...seen, service: { state: 'present', value: settled(service.value) } };
+    }),
+  };
+}
+
 function after(observed: Observed, { call }: Step): Observed {
   switch (call.kind) {
     case 'createAccount':
@@ -50,18 +65,12 @@ function after(observed: Observed, { call }: Step): Observed {
     case 'updateService': {
       const seen = observed.services.find(({ name }) => name === call.service.name);
       if (seen?.service.state !== 'present') return observed;
-      return withService(observed, {
-        ...seen.service.value,
-        ...settled,
-        ...(call.service as Partial<ObservedService>),
-      });
+      return withService(observed, settled({ ...seen.service.value, ...(call.service as Partial<ObservedService>) }));
     }
     case 'deleteService':
       return {
         ...observed,
-        services: observed.services.map(seen =>
-          seen.name === call.name ? { ...seen, service: { state: 'absent' } } : seen,
-        ),
+        services: observed.services.map(seen => (seen.name === call.name ? gone(seen) : seen)),
       };
     case 'setServicePolicy':
       return {
@@ -73,21 +82,29 @@ function after(observed: Observed, { call }: Step): Observed {
   }
 }
 
-/** A revision that came up. */
-const settled = {
+/** A service takes its IAM policy along. */
+const gone = ({ name, region }: Seen): Seen => ({ name, region, service: { state: 'absent' } });
+
+/** Its latest revision has come up and has all the traffic. */
+const settled = (service: ObservedService): ObservedService => ({
+  ...service,
   reconciling: false,
-  terminal: { state: 'SUCCEEDED' as const, reason: '', message: '' },
-  generation: '1',
-  observedGeneration: '1',
-};
+  terminal: { state: 'SUCCEEDED', reason: '', message: '' },
+  observedGeneration: service.generation,
+  latestReadyRevision: service.latestCreatedRevision,
+  trafficStatuses: [{ type: 'TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST', percent: 100 }],
+});
 
 function newService(name: string, region: string, service: JsonObject): ObservedService {
-  return {
+  return settled({
     name,
     region,
     etag: 'new',
-    ...settled,
-    latestReadyRevision: 'new',
+    generation: '1',
+    observedGeneration: '',
+    reconciling: true,
+    terminal: { state: 'PENDING', reason: '', message: '' },
+    latestReadyRevision: '',
     latestCreatedRevision: 'new',
     uri: '',
     urls: [],
@@ -98,7 +115,7 @@ function newService(name: string, region: string, service: JsonObject): Observed
     scaling: (service.scaling ?? {}) as JsonObject,
     template: (service.template ?? {}) as JsonObject,
     raw: service,
-  };
+  });
 }
 
 function withService(observed: Observed, value: ObservedService): Observed {

@@ -35,7 +35,7 @@ export function chosenIdentity(namespace: string, annotations: Annotations, sett
     ok: false,
     message:
       `Namespace ${namespace} asks the operator to act as ${quoted(account)}, which ${why}. Name another one: ` +
-      `kubectl annotate namespace ${namespace} ${ANNOTATION}=ACCOUNT --overwrite, or start the operator with a pattern that fits.`,
+      `kubectl annotate namespace ${namespace} ${ANNOTATION}=ACCOUNT --overwrite, or give --impersonation-accounts a pattern that fits.`,
   };
 }
 

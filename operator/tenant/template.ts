@@ -229,7 +229,7 @@ function sameVariable(variable: JsonObject, want: WantedVariable): boolean {
 }
 
 /** Plain values may be anything somebody typed, so none is shown; a secret's name and version are no secret. */
-function shownVariable(variable: JsonObject): string {
+export function shownVariable(variable: JsonObject): string {
   const ref = object(object(variable.valueSource).secretKeyRef);
   const secret = text(ref.secret);
   return secret === undefined ? '(value)' : `${secret}:${text(ref.version) || 'latest'}`;

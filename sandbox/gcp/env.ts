@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 
 /**
  * The text of `DIR/env`: exports that point gcloud and client libraries at the local Google Cloud, and at nothing else.
@@ -8,10 +8,31 @@ import { join } from 'node:path';
  * DeriveRegionalEndpoint), a name that nobody can resolve, and would else say nothing about why it does not work; and what
  * is not here never reaches the real Google Cloud.
  */
-export function envText(options: { url: string; project: string; stateDir: string }): string {
+export function envText(options: EnvOptions): string {
+  return Object.entries(variablesOf(options))
+    .map(([name, value]) => `export ${name}=${quoted(value)}\n`)
+    .join('');
+}
+
+/** The text of `DIR/env.off`: a shell that has sourced `DIR/env` no longer points at the local Google Cloud, nor at its cluster. */
+export function envOffText(options: EnvOptions): string {
+  const kubeconfig = `*${quoted(`${basename(options.stateDir)}/kubeconfig`)}`;
+  return [
+    `unset ${Object.keys(variablesOf(options)).join(' ')}\n`,
+    `case "\${KUBECONFIG-}" in ${kubeconfig}) unset KUBECONFIG ;; esac\n`,
+  ].join('');
+}
+
+interface EnvOptions {
+  url: string;
+  project: string;
+  stateDir: string;
+}
+
+function variablesOf(options: EnvOptions): Record<string, string> {
   const endpoint = `${options.url}/`;
   const { hostname, port } = new URL(endpoint);
-  const variables: Record<string, string> = {
+  return {
     CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN: endpoint,
     CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER: endpoint,
     CLOUDSDK_API_ENDPOINT_OVERRIDES_IAM: endpoint,
@@ -35,9 +56,6 @@ export function envText(options: { url: string; project: string; stateDir: strin
     CLOUDSDK_SURVEY_DISABLE_PROMPTS: 'true',
     GOOGLE_CLOUD_PROJECT: options.project,
   };
-  return Object.entries(variables)
-    .map(([name, value]) => `export ${name}=${quoted(value)}\n`)
-    .join('');
 }
 
 const quoted = (value: string) => (/^[\w@%+=:,./-]+$/.test(value) ? value : `'${value.replaceAll("'", "'\\''")}'`);

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
+import { NAMESPACES } from '../../operator/kube/resources.ts';
 import type { JsonObject } from '../../operator/ports.ts';
 import { makeByHand } from './support/handmade.ts';
 import { createWorld, PROJECT, SECRETS, spec, type World } from './support/world.ts';
@@ -39,6 +40,16 @@ function file(name: string, ...documents: object[]): string {
   return path;
 }
 
+function writeKubeconfig(path: string, server: string): void {
+  const context = { name: 'c', context: { cluster: 'c', user: 'u' } };
+  const config = {
+    clusters: [{ name: 'c', cluster: { server } }],
+    users: [{ name: 'u', user: {} }],
+    contexts: [context],
+  };
+  writeFileSync(path, stringify({ apiVersion: 'v1', kind: 'Config', ...config, 'current-context': 'c' }));
+}
+
 function plan(...args: string[]): Promise<{ code: number | null; out: string; err: string }> {
   return run([process.execPath, 'operator/cli/planCommand.ts', ...args]);
 }
@@ -48,10 +59,10 @@ function run([command = '', ...args]: string[]): Promise<{ code: number | null; 
     ...process.env,
     NO_COLOR: colours ? undefined : '1',
     FORCE_COLOR: colours ? '1' : undefined,
-    ...extraEnv,
     CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN: world.gcpUrl,
     CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER: world.gcpUrl,
     CLOUDSDK_API_ENDPOINT_OVERRIDES_IAM: world.gcpUrl,
+    ...extraEnv,
   };
   const child = spawn(command, args, { env });
   let [out, err] = ['', ''];
@@ -77,6 +88,163 @@ describe('npm run plan', () => {
     expect(out).toContain('Plan: 3 to add, 0 to change, 0 to remove.');
     expect(code).toBe(2);
     expect(world.gcpCore.counters.writes).toBe(0);
+  });
+
+  test('shows every attribute of a new service, above all who may call it, and no plain value', async () => {
+    await world.secret('tenant-a-openai-key');
+    const env = [{ name: 'GREETING', value: 'sk-typed-by-hand' }];
+    const { out } = await plan('-f', file('a.yaml', manifest('tenant-a', { env })), '--project', PROJECT);
+    const closed = { access: 'Authenticated', invokers: ['user:a@example.com'] };
+    const authenticated = await plan('-f', file('b.yaml', manifest('tenant-a', closed)), '--project', PROJECT);
+
+    for (const line of [
+      'access: Public (anyone may call it)',
+      'image: gcr.io/cloudrun/hello',
+      'scaling.minInstances: 0',
+      'scaling.maxInstances: 10',
+      'scaling.concurrency: 80',
+      'resources.cpu: 1',
+      'resources.memory: 1Gi',
+      'timeoutSeconds: 300s',
+      `serviceAccount: sa-tenant-a@${PROJECT}.iam.gserviceaccount.com`,
+      'env.OPENAI_API_KEY: tenant-a-openai-key:1',
+      'env.GREETING: (value)',
+      'labels.ai-tenant-owner-name: tenant-a',
+    ]) {
+      expect(out).toContain(`      ${line}\n`);
+    }
+    expect(out).not.toContain('sk-typed-by-hand');
+    expect(authenticated.out).toContain('access: only callers that IAM lets in');
+    expect(authenticated.out).toContain('roles/run.invoker: user:a@example.com');
+  });
+
+  test('a tenant that is being deleted: what goes, in the operator’s order', async () => {
+    await world.secret('tenant-a-openai-key');
+    await world.apply('tenant-a', spec());
+    await world.ready('tenant-a');
+    const live = (await world.tenant('tenant-a')) as unknown as { metadata: JsonObject };
+    const metadata = { ...live.metadata, deletionTimestamp: '2030-01-01T00:00:00Z' };
+
+    const { out, code } = await plan('-f', file('a.yaml', { ...live, metadata }), '--project', PROJECT);
+    const abandon = { ...metadata, annotations: { 'ai-platform.dev/deletion-policy': 'abandon' } };
+    const abandoned = await plan('-f', file('b.yaml', { ...live, metadata: abandon }), '--project', PROJECT);
+    const hold = { ...metadata, annotations: { 'ai-platform.dev/deletion-policy': 'keep' } };
+    const held = await plan('-f', file('c.yaml', { ...live, metadata: hold }), '--project', PROJECT);
+
+    expect(code).toBe(2);
+    expect(out).toMatch(/- Delete Cloud Run service .*- Revoke secret .*- Delete service account /s);
+    expect(out).toContain('Plan: 0 to add, 0 to change, 3 to remove.');
+    expect(out).toContain('· It is being deleted, since 2030-01-01T00:00:00Z.');
+    expect(abandoned.out).toMatch(
+      /~ Abandon Cloud Run service .*~ Abandon service account .*· Abandoned: .* may still read/s,
+    );
+    expect(held).toMatchObject({ code: 2, out: expect.stringContaining('"keep": nothing is deleted until') });
+  });
+
+  test('--live reads status, deletion, Namespace and cluster id from the cluster; without files all tenants', async () => {
+    await world.secret('tenant-a-openai-key');
+    await world.secret('backup');
+    const keys = [...(spec().keys as JsonObject[]), { name: 'backup', secretRef: { external: 'backup' } }];
+    const system = await world.kube.get(NAMESPACES, undefined, 'kube-system');
+    if (!system.ok) throw new Error(system.status.message);
+    await world.restart({ clusterId: system.value.metadata.uid ?? '' });
+    await world.apply('tenant-a', spec({ keys }));
+    await world.ready('tenant-a');
+    extraEnv = { KUBECONFIG: join(folder, 'kubeconfig') };
+    writeKubeconfig(extraEnv.KUBECONFIG ?? '', world.kubeUrl);
+    const bare = file('a.yaml', manifest('tenant-a'), manifest('tenant-b'));
+
+    const blind = await plan('-f', bare, '--project', PROJECT);
+    const seeing = await plan('-f', bare, '--project', PROJECT, '--live');
+    const all = await plan('--live', '--project', PROJECT);
+
+    expect(blind.out).not.toContain('Revoke');
+    expect(blind.out.match(/· The manifest has no status, so this does not show/g)).toHaveLength(2);
+    expect(seeing.out).toContain('- Revoke secret backup');
+    expect(seeing.out).not.toContain('has no status');
+    expect(all).toMatchObject({ code: 0, out: expect.stringContaining('default/tenant-a') });
+    expect(all.out).not.toContain('tenant-b');
+  });
+
+  test('--live without a cluster is an error in one line', async () => {
+    extraEnv = { KUBECONFIG: join(folder, 'kubeconfig') };
+    writeKubeconfig(extraEnv.KUBECONFIG ?? '', 'http://127.0.0.1:1');
+    const { code, out, err } = await plan('--live', '--project', PROJECT);
+    expect({ code, out }).toEqual({ code: 1, out: '' });
+    expect(err).toMatch(/^plan: --live can't read AiTenants in the cluster: .*\n$/);
+  });
+
+  test('without --project takes GOOGLE_CLOUD_PROJECT and says where the project comes from', async () => {
+    await world.secret('tenant-a-openai-key');
+    const path = file('a.yaml', manifest('tenant-a'));
+    extraEnv = { GOOGLE_CLOUD_PROJECT: undefined };
+    const none = await plan('-f', path);
+    extraEnv = { GOOGLE_CLOUD_PROJECT: PROJECT };
+    const ambient = await plan('-f', path);
+    const named = await plan('-f', path, '--project', 'other-project');
+    extraEnv = { GOOGLE_CLOUD_PROJECT: '123456' };
+    const number = await plan('-f', path);
+
+    expect(none.out).toContain('No Google Cloud project is known for namespace default. Add --project=PROJECT');
+    expect(none.out).not.toContain('operator');
+    expect(ambient.out).toContain(`default/tenant-a in project ${PROJECT} (GOOGLE_CLOUD_PROJECT)`);
+    expect(ambient.out).toContain('Plan: 3 to add');
+    expect(named.out).toContain('default/tenant-a in project other-project (--project)');
+    expect(number).toMatchObject({ code: 1, err: expect.stringContaining('GOOGLE_CLOUD_PROJECT=123456 is not') });
+  });
+
+  test('JSON has a version, counts and each tenant’s state', async () => {
+    await world.secret('tenant-a-openai-key');
+    const suspended = manifest('tenant-b', { suspend: true });
+    const blocked = manifest('tenant-c', { keys: [{ name: 'k', secretRef: { external: 'none' } }] });
+    const path = file('a.yaml', manifest('tenant-a'), suspended, blocked);
+    const { out, code } = await plan('-f', path, '--project', PROJECT, '-o', 'json');
+    expect(code).toBe(2);
+    expect(JSON.parse(out)).toMatchObject({
+      schemaVersion: 1,
+      counts: { tenants: 3, add: 5, change: 0, remove: 0, blocked: 1, unread: 0 },
+      tenants: [{ state: 'changes', projectFrom: '--project' }, { state: 'suspended' }, { state: 'blocked' }],
+    });
+  });
+
+  test('where nothing can be read: one paragraph, soon, and no plan', async () => {
+    const path = file('a.yaml', manifest('tenant-a'), manifest('tenant-b'), manifest('tenant-c'));
+    const nobody = 'http://127.0.0.1:1';
+    extraEnv = Object.fromEntries(
+      ['RUN', 'SECRETMANAGER', 'IAM'].map(api => [`CLOUDSDK_API_ENDPOINT_OVERRIDES_${api}`, nobody]),
+    );
+    const refused = await plan('-f', path, '--project', PROJECT);
+    const secure = 'https://127.0.0.1:1';
+    extraEnv = Object.fromEntries(
+      ['RUN', 'SECRETMANAGER', 'IAM'].map(api => [`CLOUDSDK_API_ENDPOINT_OVERRIDES_${api}`, secure]),
+    );
+    Object.assign(extraEnv, {
+      HOME: folder,
+      GOOGLE_APPLICATION_CREDENTIALS: undefined,
+      METADATA_SERVER_DETECTION: 'none',
+      CLOUDSDK_CONFIG: folder,
+    });
+    const stranger = await plan('-f', path, '--project', PROJECT);
+
+    expect(refused).toMatchObject({ code: 1, out: '' });
+    expect(refused.err).toMatch(/^plan: Google Cloud can't be reached, so nothing was read \(.*ECONNREFUSED.*\n$/);
+    expect(stranger).toMatchObject({ code: 1, out: '' });
+    expect(stranger.err).toMatch(
+      /^plan: There are no credentials that Google Cloud takes.*application-default login.*\n$/,
+    );
+  });
+
+  test.each([
+    [['a.yaml'], { npm_config_force: 'true' }, 'npm took -f for itself'],
+    [[], { npm_config_filename: 'a.yaml' }, 'npm took --filename for itself'],
+    [['-f', 'a.yaml'], { npm_config_project: 'p' }, 'npm took --project for itself'],
+    [['a.yaml'], {}, 'Files are named with -f: npm run plan -- -f a.yaml'],
+  ])('a forgotten -- gets a hint: %j %j', async (args, taken, hint) => {
+    extraEnv = { npm_lifecycle_event: 'plan', npm_config_force: undefined, ...taken };
+    const { code, out, err } = await plan(...args);
+    expect({ code, out }).toEqual({ code: 1, out: '' });
+    expect(err).toContain(hint);
+    expect(err).toContain('npm run plan -- -f');
   });
 
   test('agrees with the operator: nothing to do for a tenant that is up to date, field by field for an edit', async () => {

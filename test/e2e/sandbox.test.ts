@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -86,6 +87,31 @@ describe('a sandbox that stays', () => {
     expect(await run.ended).toBe(0);
     expect(await readFile(join(state, 'operator.log'), 'utf8')).toContain('"why":"SIGTERM"');
     expect(await answers(`http://127.0.0.1:${base + 3}/healthz`)).toBe(false);
+    expect(run.output()).toContain(`in it: source ${state}/env.off`);
+  });
+
+  test('env.off takes everything back that env and the printed export have set', async () => {
+    const [state, base] = [await givenState(), await givenPorts()];
+    const run = sandbox(['--no-demo', '--state', state, '--port-base', String(base)]);
+    await expect.poll(run.output, { timeout: 25_000 }).toContain('Ctrl-C stops everything.');
+    const names = (script: string) =>
+      execFileSync(
+        'sh',
+        ['-c', `${script} env | cut -d= -f1 | grep -E '^(CLOUDSDK|GOOGLE_CLOUD|KUBECONFIG)' || true`],
+        {
+          encoding: 'utf8',
+          env: { PATH: process.env.PATH, KUBECONFIG: join(state, 'kubeconfig') },
+        },
+      );
+    expect(names(`. ${state}/env;`).split('\n').length).toBeGreaterThan(20);
+    expect(names(`. ${state}/env; . ${state}/env.off;`)).toBe('');
+    expect(names(`KUBECONFIG=/other; . ${state}/env; . ${state}/env.off;`)).toBe('KUBECONFIG\n');
+    run.child.kill('SIGTERM');
+    await run.ended;
+  });
+
+  test('the state folder that the messages suggest is git-ignored', () => {
+    expect(execFileSync('git', ['check-ignore', '.sandbox-2/env'], { encoding: 'utf8' })).toBe('.sandbox-2/env\n');
   });
 });
 

@@ -134,7 +134,7 @@ function chosenTenants(random: Random, second: boolean): TenantRef[] {
   return second && first ? [...chosen, { ...first, cluster: 1 }] : chosen;
 }
 
-function spec(random: Random): JsonObject {
+export function spec(random: Random): JsonObject {
   const access = random.pick(['Public', 'Public', 'Authenticated']);
   const image = random.pick(IMAGES);
   const [cpu, memory] = random.pick([
@@ -186,7 +186,7 @@ function keys(random: Random): JsonObject[] {
   });
 }
 
-function edit(random: Random, tenants: TenantRef[], second: boolean): Action {
+export function edit(random: Random, tenants: TenantRef[], second: boolean): Action {
   const tenant = random.pick(tenants);
   const { name, cluster, namespace } = tenant;
   const secret = random.pick(SECRETS);

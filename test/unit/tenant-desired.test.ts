@@ -94,7 +94,7 @@ describe('the desired state', () => {
     [
       'none',
       { flags: { project: undefined } },
-      `No Google Cloud project is set for namespace team: ${ANNOTATE}, or start the operator with --project.`,
+      `No Google Cloud project is set for namespace team: ${ANNOTATE}, or give the operator --project.`,
     ],
     [
       'a number',
@@ -167,7 +167,7 @@ describe('as whom the operator acts', () => {
   const KEY = 'ai-platform.dev/impersonate-service-account';
   const account = 'ops-team@tenants-1.iam.gserviceaccount.com';
   const allowed = { impersonationAccounts: ['ops-NAMESPACE@tenants-*.iam.gserviceaccount.com'] };
-  const hint = `Name another one: kubectl annotate namespace team ${KEY}=ACCOUNT --overwrite, or start the operator with a pattern that fits.`;
+  const hint = `Name another one: kubectl annotate namespace team ${KEY}=ACCOUNT --overwrite, or give --impersonation-accounts a pattern that fits.`;
 
   test('is itself, or the allowed account that the Namespace names', () => {
     expect(desire({ flags: allowed })).toMatchObject({ desired: { actAs: undefined } });
