@@ -56,8 +56,14 @@ export function createCallLog(log: Log, runtime: Pick<Runtime, 'now' | 'monotoni
   }
 
   return end => {
-    const { api, method, resource, code, durationMs, write } = end;
-    log('debug', 'called Google Cloud', { method, resource, code, ms: Math.round(durationMs) });
+    const { api, method, resource, code, durationMs, write, tenant } = end;
+    log('debug', 'called Google Cloud', {
+      method,
+      resource,
+      code,
+      ms: Math.round(durationMs),
+      ...(tenant && { tenant }),
+    });
     const project = part(resource, 'projects');
     if (code === 'OK' || code === 'NOT_FOUND') succeeded(api, project);
     else if (!write) failed(end, project);

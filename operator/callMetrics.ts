@@ -1,17 +1,10 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { CallEnd } from './gcp/instrument.ts';
 import { METHODS } from './gcp/methods.ts';
+import { OUTAGE_CODES } from './gcp/status.ts';
 import type { RequestEnd } from './kube/instrument.ts';
-import type { GcpCode } from './ports.ts';
+import { createRefusedProjects } from './refusedProjects.ts';
 
-/** Answers that are no tenant's doing: Google Cloud does not work, or not for the operator's identity. */
-export const OUTAGE_CODES: ReadonlySet<GcpCode | 'OK'> = new Set<GcpCode>([
-  'UNAVAILABLE',
-  'DEADLINE_EXCEEDED',
-  'INTERNAL',
-  'UNKNOWN',
-  'UNAUTHENTICATED',
-]);
 /** An API that nobody has called for so long is not known to fail. */
 const FORGOTTEN_MS = 900_000;
 
@@ -37,12 +30,15 @@ export function createCallMetrics(registry: Registry, now: () => number) {
   });
   /** By API: since when no call has worked, and when the last one failed. */
   const failing = new Map<string, { since: number; at: number }>();
+  const refused = createRefusedProjects(now);
   new Gauge({
     name: 'aitenant_gcp_api_failing_seconds',
-    help: 'For how long every call of this API has failed for reasons that are not the tenants’; 0: the last one worked.',
-    labelNames: ['api'],
+    help: 'For how long every call of this API (with `project`: in this project, for more than one tenant) has failed for reasons that are not the tenants’; 0: the last one worked.',
+    labelNames: ['api', 'project'],
     registers,
     collect() {
+      this.reset();
+      for (const { api, project, forMs } of refused.list()) this.set({ api, project }, forMs / 1000);
       for (const api of new Set([...METHODS.values()].map(({ api }) => api))) {
         const series = failing.get(api);
         this.set({ api }, series && now() - series.at < FORGOTTEN_MS ? (now() - series.since) / 1000 : 0);
@@ -60,7 +56,9 @@ export function createCallMetrics(registry: Registry, now: () => number) {
   }
 
   return {
-    onCall({ api, method, code, durationMs }: CallEnd): void {
+    onCall(end: CallEnd): void {
+      const { api, method, code, durationMs } = end;
+      refused.onCall(end);
       calls.inc({ api, method: shortName(method), code });
       callTime.observe({ api, method: shortName(method) }, durationMs / 1000);
       if (!OUTAGE_CODES.has(code)) failing.delete(api);

@@ -46,6 +46,8 @@ export interface GcpCallOptions {
   signal?: AbortSignal;
   /** The service account to act as (impersonation); the process's own identity if absent. */
   actAs?: string;
+  /** `NAMESPACE/NAME` of the tenant for whom a call is made, for logs and metrics; absent: for all, or not known. */
+  tenant?: string;
 }
 
 /**

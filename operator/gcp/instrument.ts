@@ -12,6 +12,8 @@ export interface CallEnd {
   /** What an answer that is no success says. */
   message?: string;
   durationMs: number;
+  /** For whom it was made, where it was made for one tenant alone. */
+  tenant?: string;
 }
 
 export interface CallHooks {
@@ -36,6 +38,7 @@ export function instrument(call: GcpCall, runtime: Runtime, hooks: CallHooks): G
       code: result.ok ? 'OK' : result.status.code,
       ...(!result.ok && { message: result.status.message }),
       durationMs: runtime.monotonic() - start,
+      ...(options?.tenant && { tenant: options.tenant }),
     });
     return result;
   };

@@ -20,6 +20,15 @@ const CODES: ReadonlySet<unknown> = new Set<GcpCode>([
   'UNAUTHENTICATED',
 ]);
 
+/** Answers that are no tenant's doing: Google Cloud does not work, or not for the operator's identity. */
+export const OUTAGE_CODES: ReadonlySet<GcpCode | 'OK'> = new Set<GcpCode>([
+  'UNAVAILABLE',
+  'DEADLINE_EXCEEDED',
+  'INTERNAL',
+  'UNKNOWN',
+  'UNAUTHENTICATED',
+]);
+
 /** For an error that names no canonical code, by HTTP status (google/rpc/code.proto). */
 const BY_HTTP: ReadonlyMap<number, GcpCode> = new Map([
   [400, 'INVALID_ARGUMENT'],

@@ -79,7 +79,7 @@ const isConflict = (outcome: Outcome): boolean => outcome.result === 'failed' &&
 
 async function applyStep(step: Step, applying: Applying): Promise<Outcome> {
   const { gcp, shared, log, writer, actAs } = applying;
-  const result = await execute(gcp, step.call, { actAs });
+  const result = await execute(gcp, step.call, { actAs, tenant: keyOf(writer.object) });
   shared.wrote(step.call, result, { actAs });
   const fields = { tenant: keyOf(writer.object), verb: step.verb, target: step.target };
   if (!result.ok) {

@@ -198,7 +198,7 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
       const lists = shared.at(ages, cached ? regular : undefined);
       const current = confirmed ? { ...lists, account: reads.account, service: reads.service } : lists;
       const wanted = targets(desired, tenant.status.inventory);
-      const observed = withAges(await observe(current, wanted, { actAs: desired.actAs }));
+      const observed = withAges(await observe(current, wanted, { actAs: desired.actAs, tenant: key }));
       if (observed.keys.every(({ secret }) => secret.state !== 'failed')) uncertain.delete(key);
       const now = runtime.now();
       const plan = planFor(tenant, desired, observed, settings, now, { refused: refusals.of(key) });

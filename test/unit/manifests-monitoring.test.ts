@@ -53,7 +53,7 @@ function someMetrics() {
   });
   const method = 'google.cloud.run.v2.Services.GetService';
   for (const code of ['OK', 'NOT_FOUND'] as const) {
-    metrics.onCall({ api: 'run', method, code, durationMs: 20 } as Parameters<typeof metrics.onCall>[0]);
+    metrics.onCall({ api: 'run', method, code, durationMs: 20, resource: '' } as Parameters<typeof metrics.onCall>[0]);
   }
   metrics.onRequest({ verb: 'list', resource: 'aitenants', code: 200 });
   metrics.queueHooks.onAdd?.('edit');
@@ -114,6 +114,7 @@ describe('the metrics', () => {
       method: 'google.cloud.run.v2.Services.GetService',
       code,
       durationMs: 20,
+      resource: '',
     } as Parameters<typeof metrics.onCall>[0]);
 
   test('have one series for each tenant that is not Ready, the 1,000 longest at most, and count all', async () => {
@@ -232,6 +233,7 @@ describe.skipIf(!has('promtool'))('promtool', () => {
     `aitenant_not_ready{namespace="team",name="${name}",reason="${reason}"}`;
   const calls = (code: string) => `aitenant_gcp_calls_total{api="run",method="GetService",code="${code}"}`;
   const failing = 'aitenant_gcp_api_failing_seconds{api="run"}';
+  const refusedIn = 'aitenant_gcp_api_failing_seconds{api="run",project="team-project"}';
   const good = { ...leader, [tenants('UpToDate')]: '100x200', [calls('OK')]: '0+60x200', [failing]: '0x200' };
 
   const asked = (series: Series, expr: string, samples: object[], at = '2h') => ({
@@ -318,6 +320,27 @@ describe.skipIf(!has('promtool'))('promtool', () => {
         { ...good, [failing]: '0x60 0+60x140', [tenants('NotVerified')]: '0x60 100x140' },
         '65m',
       ),
+      // The operator's role is taken away in one project at minute 60: the same.
+      {
+        ...fires('AiTenantGoogleApiDown', { ...good, [refusedIn]: '_x60 0+60x140' }, '65m'),
+        alert_rule_test: [
+          {
+            eval_time: '65m',
+            alertname: 'AiTenantGoogleApiDown',
+            exp_alerts: [
+              {
+                exp_labels: { severity: 'page' },
+                exp_annotations: {
+                  summary: 'No call of an API of Google Cloud (in one project, or in all) has worked for 5m 0s',
+                  description:
+                    "It concerns: run in team-project. Google Cloud or the way to it is down, or the operator's identity is refused. Tenants go on serving.",
+                  runbook_url: rules.find(({ alert }) => alert === 'AiTenantGoogleApiDown')?.annotations.runbook_url,
+                },
+              },
+            ],
+          },
+        ],
+      },
       // Two hours without credentials, as Google Cloud may answer them: one page fires in all, whichever it is.
       ...[
         { ...everyApi('0x30 0+60x120 0x50'), [tenants('NotVerified')]: '0x60 0+10x10 100x80 0x50' },

@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
+import { instrument } from '../../operator/gcp/instrument.ts';
 import { createEventRecorder } from '../../operator/kube/events.ts';
-import { CUSTOM_RESOURCE_DEFINITIONS } from '../../operator/kube/resources.ts';
+import { CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES } from '../../operator/kube/resources.ts';
+import { createMetrics } from '../../operator/metrics.ts';
 import { createOperator } from '../../operator/operator.ts';
 import type { GcpCall, GcpCode, GcpResult, JsonObject, KubeApi, KubeObject } from '../../operator/ports.ts';
 import type { Condition, TenantStatus } from '../../operator/tenant/types.ts';
@@ -82,9 +84,14 @@ async function world() {
     return { ok: false, status: { code, message: `No, for the time being (${clock.monotonic()}).` } } as GcpResult;
   };
   const runtime = clock.process(createRandom(2));
+  const metrics = createMetrics(
+    () => operator.stats(),
+    () => true,
+    runtime.now,
+  );
   const operator = createOperator({
     kube,
-    gcp: call,
+    gcp: instrument(call, runtime, { after: metrics.onCall }),
     runtime,
     settings: {
       project: 'demo-project',
@@ -112,6 +119,11 @@ async function world() {
     core,
     writes,
     listed,
+    /** The longest time for which an API is said to fail, in seconds: what the page is made of. */
+    async failing() {
+      const lines = (await metrics.registry.getSingleMetricAsString('aitenant_gcp_api_failing_seconds')).split('\n');
+      return Math.max(...lines.filter(line => !line.startsWith('#')).map(line => Number(line.split(' ').at(-1))));
+    },
     /** Lets so much time pass with Google Cloud in this state. */
     async during(ms: number, broken: Broken) {
       state.broken = broken;
@@ -204,3 +216,67 @@ test('a spec that is edited in an outage is Updating with the words of the outag
   expect(mine[0]?.message).toMatch(/could not be read since 20\d\d-.*First failure: .*No, for the time being/);
   await close();
 }, 60_000);
+
+describe('an API that fails pages within 5 minutes (more than 120 s, for 1 minute)', () => {
+  test.each<[string, GcpCode, RegExp]>([
+    ['every call is refused', 'PERMISSION_DENIED', /./],
+    ['Cloud Run refuses every call', 'PERMISSION_DENIED', /cloud\.run/],
+    ['Secret Manager refuses every call', 'PERMISSION_DENIED', /secretmanager/],
+    ['IAM refuses every call', 'PERMISSION_DENIED', /iam\.admin/],
+    ['no credentials are taken', 'UNAUTHENTICATED', /./],
+    ['Cloud Run does not answer', 'DEADLINE_EXCEEDED', /cloud\.run/],
+  ])('%s', async (_what, code, methods) => {
+    const { during, failing, close } = await world();
+    expect(await failing()).toBe(0);
+    await during(4 * MINUTE, method => (methods.test(method) ? code : undefined));
+    expect(await failing()).toBeGreaterThan(120);
+    await during(2 * MINUTE, () => undefined);
+    expect(await failing()).toBe(0);
+    await close();
+  });
+
+  test.each<[string, Broken]>([
+    ['one tenant’s service, account and secret', (_, request) => refusal(request, /tenant-7\b|key-7\b/)],
+    ['several tenants’ secrets', (_, request) => refusal(request, /key-[1-9]\b/)],
+    [
+      'a role that is missing for writes alone',
+      method => (/Create|Update|Set/.test(method) ? 'PERMISSION_DENIED' : undefined),
+    ],
+  ])('but a refusal of %s does not', async (_what, broken) => {
+    const { core, during, failing, close } = await world();
+    for (let minute = 0; minute < 30; minute += 3) {
+      await core.api.patch(AI_TENANTS, 'default', 'tenant-3', { spec: { timeoutSeconds: 200 + minute } });
+      await during(3 * MINUTE, broken);
+      expect(await failing()).toBe(0);
+    }
+    await close();
+  });
+
+  test('nor do the tenants of a Namespace that names a project without rights, nor a project whose secrets they may not read', async () => {
+    const { core, during, failing, close } = await world();
+    const metadata = { name: 'other', annotations: { 'ai-platform.dev/project-id': 'elsewhere' } };
+    await core.api.create(NAMESPACES, undefined, { apiVersion: 'v1', kind: 'Namespace', metadata });
+    for (const [namespace, name, external] of [
+      ['other', 'lost-1', 'key-1'],
+      ['other', 'lost-2', 'key-2'],
+      ['default', 'lost-3', 'projects/elsewhere/secrets/a'],
+      ['default', 'lost-4', 'projects/elsewhere/secrets/b'],
+    ] as const) {
+      const keys = [{ name: 'openai', secretRef: { external }, env: 'OPENAI_API_KEY' }];
+      await core.api.create(AI_TENANTS, namespace, {
+        apiVersion: 'ai-platform.dev/v1alpha1',
+        kind: 'AiTenant',
+        metadata: { name },
+        spec: { region: 'asia-northeast1', keys },
+      });
+    }
+    for (let minute = 0; minute < 30; minute += 3) {
+      await during(3 * MINUTE, (_, request) => refusal(request, /elsewhere/));
+      expect(await failing()).toBe(0);
+    }
+    await close();
+  });
+});
+
+const refusal = (request: JsonObject, about: RegExp): GcpCode | undefined =>
+  about.test(JSON.stringify(request)) ? 'PERMISSION_DENIED' : undefined;

@@ -1,0 +1,66 @@
+import type { CallEnd } from './gcp/instrument.ts';
+import { OUTAGE_CODES } from './gcp/status.ts';
+import { createRecent } from './recent.ts';
+import { part } from './tenant/names.ts';
+
+/**
+ * APIs whose calls in one project are all refused with 403. That is an outage (the operator's role was taken away) only if it
+ * concerns more than one tenant, and either the project is one in which tenants were served before, or the API works in
+ * no project at all. A secret of somebody's, or a Namespace that names a project without rights, is a tenant's own matter.
+ */
+export interface RefusedProjects {
+  onCall(end: CallEnd): void;
+  /** Those that are an outage, and for how long: the longest 100. */
+  list(): { api: string; project: string; forMs: number }[];
+}
+
+/** A project that nobody has called for so long is not known to be refused. */
+const FORGOTTEN_MS = 900_000;
+const DAY_MS = 86_400_000;
+const MOST = 1_000;
+const MOST_LISTED = 100;
+
+interface Refused {
+  api: string;
+  project: string;
+  since: number;
+  tenant: string | undefined;
+  ofSeveral: boolean;
+}
+
+export function createRefusedProjects(now: () => number): RefusedProjects {
+  const clock = { monotonic: now };
+  const refused = createRecent<Refused>(clock, { forMs: FORGOTTEN_MS, most: MOST });
+  /** Projects in which accounts or services were read, so that tenants are at home there; and APIs that work somewhere. */
+  const homes = createRecent<true>(clock, { forMs: DAY_MS, most: MOST });
+  const working = createRecent<true>(clock, { forMs: FORGOTTEN_MS });
+
+  return {
+    onCall({ api, resource, code, tenant }) {
+      const project = part(resource, 'projects');
+      const key = `${api} ${project}`;
+      const known = refused.get(key);
+      if (code === 'PERMISSION_DENIED') {
+        const first = known?.tenant ?? tenant;
+        const ofSeveral = known?.ofSeveral || (tenant !== undefined && first !== tenant);
+        refused.set(key, { api, project, since: known?.since ?? now(), tenant: first, ofSeveral });
+      } else if (OUTAGE_CODES.has(code)) {
+        if (known) refused.set(key, known);
+      } else {
+        refused.delete(key);
+        working.set(api, true);
+        if (api === 'iam' || api === 'run') homes.set(project, true);
+      }
+    },
+    list() {
+      const isOutage = ({ api, project, ofSeveral }: Refused) =>
+        ofSeveral && (homes.get(project) !== undefined || working.get(api) === undefined);
+      return refused
+        .values()
+        .filter(isOutage)
+        .map(({ api, project, since }) => ({ api, project, forMs: now() - since }))
+        .sort((a, b) => b.forMs - a.forMs)
+        .slice(0, MOST_LISTED);
+    },
+  };
+}
