@@ -16,7 +16,6 @@ export interface RefusedProjects {
 
 /** A project that nobody has called for so long is not known to be refused. */
 const FORGOTTEN_MS = 900_000;
-const DAY_MS = 86_400_000;
 const MOST = 1_000;
 const MOST_LISTED = 100;
 
@@ -32,7 +31,7 @@ export function createRefusedProjects(now: () => number): RefusedProjects {
   const clock = { monotonic: now };
   const refused = createRecent<Refused>(clock, { forMs: FORGOTTEN_MS, most: MOST });
   /** Projects in which accounts or services were read, so that tenants are at home there; and APIs that work somewhere. */
-  const homes = createRecent<true>(clock, { forMs: DAY_MS, most: MOST });
+  const homes = createRecent<true>(clock, { most: MOST });
   const working = createRecent<true>(clock, { forMs: FORGOTTEN_MS });
 
   return {
@@ -40,6 +39,7 @@ export function createRefusedProjects(now: () => number): RefusedProjects {
       const project = part(resource, 'projects');
       const key = `${api} ${project}`;
       const known = refused.get(key);
+      if (homes.get(project)) homes.set(project, true);
       if (code === 'PERMISSION_DENIED') {
         const first = known?.tenant ?? tenant;
         const ofSeveral = known?.ofSeveral || (tenant !== undefined && first !== tenant);

@@ -23,10 +23,10 @@ export interface Ages {
 /** Reads that all tenants share; each identity that the operator acts as has its own. */
 export interface SharedReads {
   /**
-   * For a reader who needs answers no older than that. Nothing older than a write of ours is answered at all. `tell`: of
-   * one who looks again every `2 * ages.listed`: called when a list shows that what they were answered no longer held.
+   * For a reader who needs answers no older than that. Nothing older than a write of ours is answered at all. `onChanged`: of
+   * one who reads again every `2 * ages.listed`: called when a list shows that what they were answered no longer held.
    */
-  at(ages: Ages, tell?: () => void): Reads;
+  at(ages: Ages, onChanged?: () => void): Reads;
   /** A step's call has ended, whichever way. */
   wrote(call: Call, outcome: Executed, options?: GcpCallOptions): void;
   /** How many milliseconds are to lie between two lists of a region's services for those who wait for one to be ready. */
@@ -68,23 +68,23 @@ export function createSharedReads(call: GcpCall, runtime: Runtime, intervalMs = 
   }
 
   return {
-    at: ({ listed, single }, tell) => ({
+    at: ({ listed, single }, onChanged) => ({
       account(project, email, options) {
         const get = () => alone.account(project, email, options);
         if (!partsOf('account', `projects/${project}/serviceAccounts/${email}`)) return get();
-        return knownTo(options).accounts(`projects/${project}`).read(email, listed, get, tell);
+        return knownTo(options).accounts(`projects/${project}`).read(email, listed, get, onChanged);
       },
       secret(name, options) {
         const get = () => alone.secret(name, options);
         const [project, id] = partsOf('secret', name) ?? [];
         if (!project || !id) return get();
-        return knownTo(options).secrets(`projects/${project}`).read(id, listed, get, tell);
+        return knownTo(options).secrets(`projects/${project}`).read(id, listed, get, onChanged);
       },
       service(name, options) {
         const get = () => alone.service(name, options);
         const [project, region, id] = partsOf('service', name) ?? [];
         if (!project || !region || !id) return get();
-        return knownTo(options).services(`projects/${project}/locations/${region}`).read(id, listed, get, tell);
+        return knownTo(options).services(`projects/${project}/locations/${region}`).read(id, listed, get, onChanged);
       },
       secretPolicy: (name, options) =>
         knownTo(options).singles.read(`policy ${name}`, single, () => alone.secretPolicy(name, options)),

@@ -193,8 +193,10 @@ export function createQuota(call: GcpCall, runtime: Runtime, limits: Limits): Qu
     return bucket;
   }
 
-  const isFull = (bucket: Bucket): boolean =>
-    bucket.claimed === 0 && !isWaitedFor(bucket) && bucket.trust === 1 && refilled(bucket).left >= full(bucket);
+  function isFull(bucket: Bucket): boolean {
+    const { claimed, trust, left } = refilled(bucket);
+    return claimed === 0 && !isWaitedFor(bucket) && trust === 1 && left >= full(bucket);
+  }
 
   /** How much of each budget it takes; no more than a full one holds, so that everybody's turn comes. */
   function sharesOf({ needs, project }: Demand): Map<Bucket, number> {

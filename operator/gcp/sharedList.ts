@@ -16,15 +16,15 @@ export type Listed<T> = { ok: true; listing: Listing<T> } | { ok: false; failure
 /** One kind in one project (and region), answered from lists that all readers share. */
 export interface SharedList<T> {
   /**
-   * `get` reads this one alone. `tell`: of one who looks again every `2 * maxAgeMs`; it is called once, if what they were
-   * answered was older than their question and the next list says otherwise.
+   * An answer that is at most `maxAgeMs` old; `get` reads this one alone. `onChanged`: of a reader who reads again every
+   * `2 * maxAgeMs`. It is called once, if the next list differs from an answer that was older than its question.
    */
-  read(key: string, maxAgeMs: number, get: () => Promise<Read<T>>, tell?: () => void): Promise<Read<T>>;
+  read(key: string, maxAgeMs: number, get: () => Promise<Read<T>>, onChanged?: () => void): Promise<Read<T>>;
   /** A call of ours that may have changed it has ended: answers of calls begun before that no longer count. */
   wrote(key: string, succeeded: boolean): void;
-  /** Keys of what was there when last looked at, however long ago. */
+  /** Keys of what was there when last read, however long ago. */
   keysOf(is: (value: T) => boolean): string[];
-  /** How much was there when last looked at. */
+  /** How much was there when last read. */
   size(): number;
 }
 
@@ -41,100 +41,104 @@ interface Begun {
   at: number;
 }
 
-const NEVER: Begun = { turn: -1, at: Number.NEGATIVE_INFINITY };
-
-interface Entry<T> {
+interface Answer<T> {
   read: Read<T>;
   begun: Begun;
 }
 
-/** Somebody who was answered from a list that is older than their question. */
-interface Reliant<T> {
-  key: string;
-  entry: Entry<T>;
-  tell: () => void;
+/** The last list that succeeded, and what has become of it. */
+interface LastList<T> {
+  begun: Begun;
+  partial: boolean;
+  /** Calls that it cost, those that were made one by one since, and how many readers accept an answer of some age since. */
+  price: number;
+  alone: number;
+  readers: number;
+  readersBefore: number;
+  /** The least `maxAgeMs` of the regular readers for whom it was made: twice that later the next list is made. */
+  renewedMs: number;
+  /** Regular readers whose question was newer than the list that answered it. */
+  older: { key: string; answer: Answer<T>; onChanged: () => void }[];
 }
 
+const NO_LIST = {
+  partial: false,
+  price: 1,
+  alone: 0,
+  readers: 0,
+  readersBefore: 0,
+  renewedMs: Number.POSITIVE_INFINITY,
+};
+const NEVER = Number.NEGATIVE_INFINITY;
+
 /**
- * Who needs something fresher than is known waits for one list that all share: at most one runs, and one more is waiting
- * for it to end. Where a list is dear (many pages), the first few read alone, until that has cost as much as a list would
- * have: never more than twice the least, whatever comes (the ski rental problem). Where the last list answered as many
- * as that, those who can do with a somewhat older answer take it that so will the next, and list at once.
+ * Readers who need something newer than is known wait for one list that all share: at most one runs, and one more waits for
+ * it to end. Where a list costs many calls, the first few readers read alone until that has cost as much as a list: never
+ * more than twice the least, whatever comes (the ski rental problem). Where the last list answered as many as it cost, those
+ * who accept an answer of some age list at once.
  *
- * Nobody who looks regularly learns of a change later than if they had looked for themselves each time: they rely only
- * on a list whose reader comes back at least as often, who then makes the next one, and that tells whom it proves wrong.
- * A list that failed for a moment answers everybody who needs one until its backoff is over: in an outage, a thousand
- * readers ask once. `absentMs`: for how long it is believed that something is not there.
+ * No regular reader learns of a change later than by reading alone each time: it takes an answer only from a list that was
+ * made for a reader who returns at least as often; that one makes the next list, which tells all whose answers have changed.
+ * A list that failed for a moment answers all who need one until its backoff is over: in an outage a thousand readers ask
+ * once. `absentMs`: for how long it is believed that something is not there.
  */
 export function createSharedList<T>(runtime: Runtime, list: () => Promise<Listed<T>>, absentMs: number): SharedList<T> {
-  let entries = new Map<string, Entry<T>>();
-  let listed = NEVER;
-  let partial = false;
-  /** Calls that a list costs, and those that were made one by one since the last. */
-  let price = 1;
-  let spent = 0;
-  /** How many of those who can do with an older answer came since the last list, and between that and the one before. */
-  let shared = 0;
-  let sharedBefore = 0;
-  let reliant: Reliant<T>[] = [];
-  /** The least `maxAgeMs` of the regular readers who waited for the last list. */
-  let keeperMs = Number.POSITIVE_INFINITY;
-  /** Lists that failed in a row, what the last of them failed with, and until when that answers all who need a list. */
-  let failures = 0;
-  let failure: Failure | undefined;
-  let failedUntil = Number.NEGATIVE_INFINITY;
-  let refusedUntil = Number.NEGATIVE_INFINITY;
+  let answers = new Map<string, Answer<T>>();
+  let last: LastList<T> = { ...NO_LIST, begun: { turn: -1, at: NEVER }, older: [] };
+  /** Lists that failed in a row, and the last failure, which answers until `until`. */
+  let failed: { count: number; failure: Failure; until: number } | undefined;
+  let refusedUntil = NEVER;
   let turns = 0;
   /** The turn at which a call of ours that may have changed it ended. */
   const written = new Map<string, number>();
-  /** In the list before the last and not in the last; and what a write of ours was refused for: its own GET decides. */
-  let vanished = new Set<string>();
-  const refused = new Set<string>();
+  /** What the last list lacks and the one before had, and what a write of ours was refused for: its own GET decides. */
+  const doubted = new Map<string, number>();
   let running: { begun: Begun; ended: Promise<Failure | undefined> } | undefined;
   let next: Promise<Failure | undefined> | undefined;
 
-  /** What the last list failed with, while that answers for the next one, too. */
-  const failing = () => (runtime.monotonic() < failedUntil ? failure : undefined);
   const begin = (): Begun => ({ turn: ++turns, at: runtime.monotonic() });
-  const lookUp = (key: string): Entry<T> => entries.get(key) ?? { read: { state: 'absent' }, begun: listed };
+  const answerTo = (key: string): Answer<T> => answers.get(key) ?? { read: { state: 'absent' }, begun: last.begun };
+  /** What the last list failed with, while that answers for the next one, too. */
+  const failing = () => (failed && runtime.monotonic() < failed.until ? failed.failure : undefined);
+
+  /** Only what is newer than the list that began then is kept. */
+  function forgetBefore({ turn }: Begun): void {
+    for (const [key, { begun }] of answers) if (begun.turn < turn) answers.delete(key);
+    for (const map of [written, doubted]) for (const [key, at] of map) if (at < turn) map.delete(key);
+  }
 
   async function refresh(begun: Begun): Promise<Failure | undefined> {
     const result = await list();
+    if (!result.ok && result.passes) {
+      const count = (failed?.count ?? 0) + 1;
+      const until = runtime.monotonic() + Math.min(FAILED_MS.max, FAILED_MS.base * 2 ** (count - 1));
+      failed = { count, failure: result.failure, until };
+      return result.failure;
+    }
     if (!result.ok) {
-      if (result.passes) {
-        failure = result.failure;
-        failedUntil = runtime.monotonic() + Math.min(FAILED_MS.max, FAILED_MS.base * 2 ** failures++);
-        return failure;
-      }
       refusedUntil = runtime.monotonic() + REFUSED_MS;
-      reliant = [];
+      forgetBefore(begun);
+      last = { ...NO_LIST, begun: { turn: begun.turn, at: NEVER }, older: [] };
       return undefined;
     }
-    failures = 0;
-    failure = undefined;
-    const { items, pages } = result.listing;
-    const fresh = new Map<string, Entry<T>>();
-    for (const [key, value] of items) fresh.set(key, { read: { state: 'present', value }, begun });
-    vanished = new Set();
-    for (const [key, entry] of entries) {
-      if (entry.begun.turn > begun.turn) fresh.set(key, entry);
-      else if (entry.read.state === 'present' && !items.has(key)) vanished.add(key);
+    failed = undefined;
+    const { items, pages, partial } = result.listing;
+    const before = answers;
+    const { older } = last;
+    const price = Math.max(pages, Math.ceil(items.size / ITEMS_A_CALL));
+    last = { ...NO_LIST, begun, partial, price, readersBefore: last.readers, older: [] };
+    const changed = older.filter(({ key, answer }) => (written.get(key) ?? -1) < answer.begun.turn);
+    answers = new Map(before);
+    forgetBefore(begun);
+    for (const [key, { read }] of before) {
+      if (!answers.has(key) && read.state === 'present' && !items.has(key)) doubted.set(key, begun.turn);
     }
-    const wrong = reliant.filter(
-      ({ key, entry }) =>
-        (written.get(key) ?? -1) < entry.begun.turn &&
-        !isDeepStrictEqual(entry.read, fresh.get(key)?.read ?? { state: 'absent' }),
-    );
-    for (const [key, turn] of written) if (turn < begun.turn) written.delete(key);
-    entries = fresh;
-    listed = begun;
-    reliant = [];
-    keeperMs = Number.POSITIVE_INFINITY;
-    partial = result.listing.partial;
-    price = Math.max(pages, Math.ceil(items.size / ITEMS_A_CALL));
-    sharedBefore = shared;
-    spent = shared = 0;
-    for (const { tell } of wrong) tell();
+    for (const [key, value] of items) {
+      if (!answers.has(key)) answers.set(key, { read: { state: 'present', value }, begun });
+    }
+    for (const { key, answer, onChanged } of changed) {
+      if (!isDeepStrictEqual(answer.read, answerTo(key).read)) onChanged();
+    }
     return undefined;
   }
 
@@ -148,9 +152,9 @@ export function createSharedList<T>(runtime: Runtime, list: () => Promise<Listed
   }
 
   /** The list that runs if it will do, or one that begins from now on. */
-  function listFor(enough: (begun: Begun) => boolean): Promise<Failure | undefined> {
+  function listFor(isEnough: (begun: Begun) => boolean): Promise<Failure | undefined> {
     if (!running) return start();
-    if (enough(running.begun)) return running.ended;
+    if (isEnough(running.begun)) return running.ended;
     next ??= running.ended.then(() => {
       next = undefined;
       return failing() ?? running?.ended ?? start();
@@ -160,54 +164,51 @@ export function createSharedList<T>(runtime: Runtime, list: () => Promise<Listed
 
   async function alone(key: string, get: () => Promise<Read<T>>): Promise<Read<T>> {
     const begun = begin();
-    spent++;
+    last.alone++;
     const read = await get();
     if (read.state === 'failed') return read;
-    vanished.delete(key);
-    refused.delete(key);
-    if (begun.turn > lookUp(key).begun.turn) entries.set(key, { read, begun });
+    doubted.delete(key);
+    if (begun.turn > answerTo(key).begun.turn) answers.set(key, { read, begun });
     return read;
   }
 
-  /** Somebody who asked at `askedAt` is answered so. */
-  function rely(key: string, entry: Entry<T>, askedAt: number, tell: (() => void) | undefined): Read<T> {
-    if (tell && entry.begun === listed && listed.at < askedAt) reliant.push({ key, entry, tell });
-    return entry.read;
-  }
-
   return {
-    async read(key, maxAgeMs, get, tell) {
+    async read(key, maxAgeMs, get, onChanged) {
       const now = runtime.monotonic();
-      const known = lookUp(key);
-      const isAbsent = known.read.state === 'absent' && known.begun !== NEVER;
+      const known = answerTo(key);
+      const isAbsent = known.read.state === 'absent' && known.begun.at !== NEVER;
       const ageMs = isAbsent ? Math.min(maxAgeMs, absentMs) : maxAgeMs;
       const after = ageMs > 0 ? (written.get(key) ?? -1) : turns;
-      const enough = ({ turn, at }: Begun): boolean => turn > after && (ageMs === 0 || at >= now - ageMs);
-      const doubted = () => vanished.has(key) || refused.has(key);
-      const sure = ({ read, begun }: Entry<T>) =>
-        !doubted() && (read.state === 'present' || begun.turn > listed.turn || !partial);
+      const isEnough = ({ turn, at }: Begun): boolean => turn > after && (ageMs === 0 || at >= now - ageMs);
+      const isSure = ({ read, begun }: Answer<T>) =>
+        !doubted.has(key) && (read.state === 'present' || begun.turn > last.begun.turn || !last.partial);
+      const given = (answer: Answer<T>): Read<T> => {
+        if (onChanged && answer.begun === last.begun && answer.begun.at < now)
+          last.older.push({ key, answer, onChanged });
+        return answer.read;
+      };
 
-      if (maxAgeMs > 0) shared++;
-      const kept = tell === undefined || (known.begun === listed && keeperMs <= maxAgeMs);
-      if (kept && enough(known.begun) && sure(known)) return rely(key, known, now, tell);
-      const owed = tell !== undefined && reliant.length > 0 && !enough(listed);
-      const pays = owed || spent + 1 >= price || (maxAgeMs > 0 && shared + sharedBefore > price);
-      const joins = running !== undefined && enough(running.begun);
-      if (now < refusedUntil || doubted() || (!joins && !pays)) return alone(key, get);
-      const failed = (joins ? undefined : failing()) ?? (await listFor(enough));
-      if (failed) return { state: 'failed', failure: failed };
-      const found = lookUp(key);
-      if (runtime.monotonic() < refusedUntil || !sure(found)) return alone(key, get);
-      if (tell) keeperMs = Math.min(keeperMs, maxAgeMs);
-      return rely(key, found, now, tell);
+      if (maxAgeMs > 0) last.readers++;
+      const isRenewed = onChanged === undefined || (known.begun === last.begun && last.renewedMs <= maxAgeMs);
+      if (isRenewed && isEnough(known.begun) && isSure(known)) return given(known);
+      const joins = running !== undefined && isEnough(running.begun);
+      const isAwaited = onChanged !== undefined && last.older.length > 0 && !isEnough(last.begun);
+      const pays = last.alone + 1 >= last.price || (maxAgeMs > 0 && last.readers + last.readersBefore > last.price);
+      if (now < refusedUntil || doubted.has(key) || !(joins || isAwaited || pays)) return alone(key, get);
+      const failure = (joins ? undefined : failing()) ?? (await listFor(isEnough));
+      if (failure) return { state: 'failed', failure };
+      const found = answerTo(key);
+      if (runtime.monotonic() < refusedUntil || !isSure(found)) return alone(key, get);
+      if (onChanged) last.renewedMs = Math.min(last.renewedMs, maxAgeMs);
+      return given(found);
     },
     wrote(key, succeeded) {
       written.set(key, ++turns);
-      if (!succeeded) refused.add(key);
+      if (!succeeded) doubted.set(key, turns);
     },
-    size: () => entries.size,
+    size: () => answers.size,
     keysOf(is) {
-      return [...entries].flatMap(([key, { read }]) => (read.state === 'present' && is(read.value) ? [key] : []));
+      return [...answers].flatMap(([key, { read }]) => (read.state === 'present' && is(read.value) ? [key] : []));
     },
   };
 }

@@ -184,7 +184,7 @@ export const DEFENCES: readonly Defence[] = [
       'is served as that account from the first call to the last, with nothing of the operator’s own rights',
     ],
     file: 'operator/reconcile/apply.ts',
-    find: '  const result = await execute(gcp, step.call, { actAs });',
+    find: '  const result = await execute(gcp, step.call, { actAs, tenant: keyOf(writer.object) });',
     replace: '  const result = await execute(gcp, step.call, {});',
   },
   {

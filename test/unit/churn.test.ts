@@ -81,9 +81,9 @@ test('nothing is kept of tenants, namespaces and projects that are gone: no entr
   expect(Object.keys(before).length, 'the Maps and Sets of the standing tenants are found').toBeGreaterThan(10);
 
   world.broken = failures();
-  await world.churn(100);
+  await world.churn(50);
   world.broken = () => undefined;
-  await world.churn(100);
+  await world.churn(50);
   expect((await series(world)).length, 'there are series while the tenants are there').toBeGreaterThan(0);
   await world.rest();
 
