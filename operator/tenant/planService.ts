@@ -148,7 +148,7 @@ function planWanted(
     if (predecessor.unread?.service.state === 'failed') {
       // What could not be read is not absent: a service made now would lack what its predecessor has.
       const { name, service: read } = predecessor.unread;
-      const what = `${targetOf(name)}, whose settings the new service takes along`;
+      const what = `${targetOf(name)}, whose settings the new service takes along (the move waits)`;
       out.entries.push(...entries);
       out.blockers.push(readBlocker('Service', what, read.failure));
       return false;
@@ -189,7 +189,7 @@ function carriedFrom(
   if (policy?.state === 'absent') return [];
   if (policy?.state !== 'present') {
     const failure = policy?.failure ?? { kind: 'Transient' as const, message: 'not read yet' };
-    const what = `the IAM policy of ${targetOf(seen.name)}, which the new service takes along`;
+    const what = `the IAM policy of ${targetOf(seen.name)}, which the new service takes along (the move waits, and the former service stays)`;
     out.blockers.push(readBlocker('Service', what, failure));
     return undefined;
   }
@@ -382,24 +382,23 @@ function planPresent(
   const changes: Change[] = [...marks];
   const fields: JsonObject = {};
   if (marks.length > 0) fields.labels = { ...found.labels, ...ownerLabels(ctx.desired.owner) };
-  const traffic = applyTraffic(found.traffic);
+  // Closing access must not wait for, nor fail with, anything else that Cloud Run may refuse. That follows with the new etag.
+  const traffic = closing ? undefined : applyTraffic(found.traffic);
   if (traffic) {
     changes.push({ field: 'traffic', from: shownTraffic(found.traffic), to: 'latest=100%' });
     fields.traffic = traffic;
   }
-  const access_ = { field: 'access', from: callers.from, to: spec.access };
   if (callers.invokerIamDisabled !== undefined) {
-    changes.push(access_);
+    changes.push({ field: 'access', from: callers.from, to: spec.access });
     fields.invokerIamDisabled = callers.invokerIamDisabled;
   }
   const laid = access.holdTemplate ? { template: found.template, changes: [] } : applyTemplate(found.template, wanted);
   const scaled = applyScaling(found.scaling, laid.template, spec.scaling.minInstances, spec.scaling.maxInstances);
-  if (scaled.scaling && !(scaled.template && access.holdTemplate)) {
+  if (scaled.scaling && !closing && !(scaled.template && access.holdTemplate)) {
     changes.push(...scaled.changes);
     fields.scaling = scaled.scaling;
   }
   const templateChanges = [...laid.changes, ...(scaled.template && !access.holdTemplate ? scaled.changes : [])];
-  // Closing access must not wait for, nor fail with, a template that Cloud Run may refuse.
   if (templateChanges.length > 0 && !closing) {
     changes.push(...laid.changes);
     fields.template = withoutRetry(scaled.template ?? laid.template);
@@ -418,13 +417,11 @@ function planPresent(
   out.notes.push(...callers.notes);
 
   let update: Step | undefined;
-  if (closing && closes) {
-    // Alone, so that nothing else that Cloud Run may refuse keeps it open; all else follows with the etag that it makes.
-    update = updateStep(found, { invokerIamDisabled: false }, 'Update', `close:${found.name}`);
-    Object.assign(update, { closes, changes: [access_], drift: ctx.settled });
-  } else if (changes.length > 0) {
+  if (changes.length > 0) {
     const adopting = labelledOwner(found.labels) === undefined;
-    update = updateStep(found, fields, adopting ? 'Adopt' : 'Update');
+    const id = closing && closes ? `close:${found.name}` : undefined;
+    update = updateStep(found, fields, adopting ? 'Adopt' : 'Update', id);
+    update.closes = id !== undefined;
     update.changes = changes;
     update.drift = ctx.settled && !adopting && changes.some(change => !isRoll(ctx, change));
     if (fields.template) update.needs = access.needs;

@@ -124,8 +124,23 @@ export const DEFENCES: readonly Defence[] = [
       'the first reconcile closes the service and takes off whom the spec does not name, also where no status can be written',
     ],
     file: 'operator/tenant/planService.ts',
-    find: '  if (closing && closes) {',
-    replace: '  if (closing && closes && ctx.now < 0) {',
+    find: 'const id = closing && closes ?',
+    replace: 'const id = closing && closes && ctx.now < 0 ?',
+  },
+  {
+    shownBy: ['unit/closing-paths.test.ts', 'what the spec closes is closed: %s'],
+    file: 'operator/reconcile/reconciler.ts',
+    find: 'const closed = await closeOnly(writer, tenant, home, run, budget);',
+    replace: 'const closed: Closed = { status: tenant.status };',
+  },
+  {
+    shownBy: [
+      'unit/closing-paths.test.ts',
+      'nothing is called where as whom to act is not known: the operator’s own identity never stands in',
+    ],
+    file: 'operator/tenant/identity.ts',
+    find: '  if (last === undefined) return chosenIdentity(tenant.namespace, annotations, settings);',
+    replace: '  if (last !== annotations[ANNOTATION]) return { ok: true };',
   },
   {
     shownBy: ['e2e/life-settings.test.ts', 'all of them move along, and what others have in the policy'],

@@ -204,7 +204,9 @@ describe('a move', () => {
       const plan = moving([seen(absent, TO), seen(failed(kind, 'said no'))]);
       expect(plan.steps).toEqual([]);
       expect(plan.blockers).toMatchObject([{ aspect: 'Service' }]);
-      expect(plan.blockers[0]?.message).toContain('whose settings the new service takes along: said no');
+      expect(plan.blockers[0]?.message).toContain(
+        'whose settings the new service takes along (the move waits): said no',
+      );
     }
   });
 
@@ -470,14 +472,22 @@ describe('what a moved service takes along', () => {
       expect(added('Authenticated', { former: { retireAt: at(5_000) } })).toEqual([]);
     });
 
-    test.each<[string, Read<Policy> | undefined]>([
-      ['could not be read', failed('Transient', 'lost')],
-      ['was not read yet', undefined],
-    ])('keeps the former service while it %s', (_what, invokers) => {
-      const plan = moving([newService(), seen(present(serviceA()), REGION, invokers)], { more: made });
-      expect(plan.blockers).toMatchObject([{ reason: 'Updating' }]);
-      expect(plan.inventory).toContainEqual(entryOf(REGION));
-    });
+    test.each<[string, Read<Policy> | undefined, string]>([
+      ['could not be read', failed('Transient', 'lost'), 'Updating'],
+      ['may not be read', failed('PermissionDenied', 'no'), 'PermissionDenied'],
+      ['was not read yet', undefined, 'Updating'],
+    ])(
+      'keeps the former service while it %s, writes nothing, and says what the move waits for',
+      (_what, invokers, reason) => {
+        const plan = moving([newService(), seen(present(serviceA()), REGION, invokers)], { more: made });
+        expect(plan.steps).toEqual([]);
+        expect(plan.blockers).toMatchObject([{ aspect: 'Service', reason }]);
+        expect(plan.blockers[0]?.message).toMatch(
+          /^Cannot read the IAM policy of .* in asia-northeast1, which .* \(the move waits, and the former service stays\): /,
+        );
+        expect(plan.inventory).toContainEqual(entryOf(REGION));
+      },
+    );
 
     test('leaves out who was refused, names them, and waits for nobody', () => {
       const member = 'group:ci@example.com';

@@ -15,6 +15,7 @@ import {
   failed,
   type Given,
   grantTo,
+  invokedBy,
   keyA,
   LATEST,
   OPENAI,
@@ -526,4 +527,17 @@ test('a standby key is no variable', () => {
     cloud: { keys: [keyA(), keyA({ name: 'standby', version: undefined })] },
   });
   expect(plan).toMatchObject({ steps: [], blockers: [] });
+});
+
+test('closing a service that has lost a mark writes the mark and the switch, and nothing that may be refused beside them', () => {
+  const { 'ai-tenant-owner-name': _lost, ...labels } = serviceA().labels;
+  const open = serviceA({ labels, traffic: [], scaling: {}, template: templateA({ timeout: '7s' }) });
+  const plan = planFor({
+    generation: 2,
+    spec: { access: 'Authenticated' },
+    cloud: { services: [seen(present(open), REGION, present(invokedBy()))] },
+  });
+  const update = stepOf(plan, ID);
+  expect(update).toMatchObject({ closes: false, call: { updateMask: ['labels', 'invokerIamDisabled'] } });
+  expect(update.changes.map(({ field }) => field)).toEqual(['labels.ai-tenant-owner-name', 'access']);
 });
