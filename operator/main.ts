@@ -7,9 +7,10 @@ import { createCallLog } from './callLog.ts';
 import { createGcpClient } from './gcp/client.ts';
 import { endpointsFrom } from './gcp/endpoints.ts';
 import { instrument } from './gcp/instrument.ts';
-import { createKubeApi, loadKubeConfig } from './kube/client.ts';
+import { createKubeApi } from './kube/client.ts';
 import { createEventRecorder, type EventRecorder } from './kube/events.ts';
 import { instrumentKube } from './kube/instrument.ts';
+import { loadKubeConfig } from './kube/kubeconfig.ts';
 import { type LeaderElection, startLeaderElection } from './kube/leases.ts';
 import { NAMESPACES } from './kube/resources.ts';
 import { createLog, type Log } from './log.ts';
@@ -31,7 +32,7 @@ const IDLE = { depth: { edit: 0, retry: 0, resync: 0 }, running: 0, scheduled: 0
 
 async function main(options: Options): Promise<void> {
   const log = createLog(options.logLevel, runtime.now, line => process.stdout.write(line));
-  const config = loadKubeConfig();
+  const config = await loadKubeConfig();
   const client = createKubeApi({ config, runtime, userAgent: `aitenant-operator/${packageJson.version}` });
   const google = createGcpClient({ runtime, endpoints: endpointsFrom(process.env) });
   const identity = `${hostname()}_${randomBytes(6).toString('hex')}`;
@@ -106,7 +107,7 @@ async function main(options: Options): Promise<void> {
     identity,
     onElected,
     onLost,
-    namespace: process.env.POD_NAMESPACE ?? config.getContextObject(config.getCurrentContext())?.namespace ?? 'default',
+    namespace: process.env.POD_NAMESPACE ?? config.namespace ?? 'default',
     onProblem: (message, status) => log('warn', message, status ? { code: status.code } : {}),
   });
 }

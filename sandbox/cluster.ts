@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { KubeConfig } from '@kubernetes/client-node';
-import { createKubeApi, loadKubeConfig } from '../operator/kube/client.ts';
+import { createKubeApi } from '../operator/kube/client.ts';
+import { type KubeAccess, KubeconfigError, loadKubeConfig } from '../operator/kube/kubeconfig.ts';
 import { CUSTOM_RESOURCE_DEFINITIONS, LEASES } from '../operator/kube/resources.ts';
 import type { KubeApi, KubeObject, KubeResult } from '../operator/ports.ts';
 import { realRuntime } from '../operator/runtime.ts';
@@ -38,7 +38,7 @@ export async function openCluster(
   if (kind === 'current') {
     // That of an earlier run names a server that is gone.
     await rm(kubeconfig, { force: true });
-    return connect(loadKubeConfig(), undefined, async () => {});
+    return connect(await loadFor(process.env), undefined, async () => {});
   }
   let stop: () => Promise<void>;
   if (kind === 'envtest') {
@@ -56,14 +56,18 @@ export async function openCluster(
     await writeKubeconfig(kubeconfig, server.url);
     stop = server.close;
   }
-  const config = new KubeConfig();
-  config.loadFromFile(kubeconfig);
-  return connect(config, kubeconfig, stop);
+  return connect(await loadFor({ KUBECONFIG: kubeconfig }), kubeconfig, stop);
 }
 
-function connect(config: KubeConfig, kubeconfig: string | undefined, stop: () => Promise<void>): Cluster {
+async function loadFor(env: NodeJS.ProcessEnv): Promise<KubeAccess> {
+  return loadKubeConfig(env).catch((error: unknown) => {
+    throw error instanceof KubeconfigError ? new Failure(error.message) : error;
+  });
+}
+
+function connect(config: KubeAccess, kubeconfig: string | undefined, stop: () => Promise<void>): Cluster {
   const kube = createKubeApi({ config, runtime: realRuntime, userAgent: 'aitenant-sandbox' });
-  const url = config.getCurrentCluster()?.server ?? '';
+  const url = config.server;
   return {
     kube,
     url,

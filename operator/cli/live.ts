@@ -1,4 +1,5 @@
-import { createKubeApi, loadKubeConfig } from '../kube/client.ts';
+import { createKubeApi } from '../kube/client.ts';
+import { loadKubeConfig } from '../kube/kubeconfig.ts';
 import { CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES } from '../kube/resources.ts';
 import type { KubeApi, KubeObject, KubeResult } from '../ports.ts';
 import { realRuntime as runtime } from '../runtime.ts';
@@ -22,7 +23,7 @@ export class ClusterUnread extends Error {}
 export async function withCluster<T>(use: (kube: KubeApi) => Promise<T>): Promise<T> {
   let kube: ReturnType<typeof createKubeApi>;
   try {
-    kube = createKubeApi({ config: loadKubeConfig(), runtime, userAgent: 'aitenant-plan' });
+    kube = createKubeApi({ config: await loadKubeConfig(), runtime, userAgent: 'aitenant-plan' });
   } catch (error) {
     throw new ClusterUnread(`--live needs a kubeconfig: ${error instanceof Error ? error.message : String(error)}`);
   }

@@ -4,9 +4,9 @@ import { type Document, isNode, LineCounter, parseAllDocuments } from 'yaml';
 import { type CompiledVersion, compileCrd, type FieldCause, type PlainObject } from '../../schema/index.ts';
 import { invalidValue, mapErrors, metaTypeError } from '../../schema/metadata.ts';
 import { labelNameErrors, subdomainErrors } from '../../schema/names.ts';
+import { contentOf, parseFile } from '../kube/kubectlYaml.ts';
 import type { KubeObject } from '../ports.ts';
 import { AI_TENANTS, SECRET_MANAGER_SECRETS } from '../tenantResource.ts';
-import { contentOf, parseFile } from './kubectlYaml.ts';
 
 /** What a set of manifest files holds for the operator: AiTenants, Namespaces, SecretManagerSecrets; others are skipped. */
 export interface Manifests {

@@ -1,51 +1,64 @@
-import { KubeConfig, Watch } from '@kubernetes/client-node';
-import { request as httpRequest } from 'undici';
+import { type Dispatcher, request as httpRequest } from 'undici';
 import type {
   JsonObject,
   KubeApi,
   KubeList,
-  KubeObject,
   KubeResource,
   KubeResult,
   KubeStatus,
   KubeWatchEvent,
   Runtime,
 } from '../ports.ts';
-import { createConnection } from './connection.ts';
+import { type Authorized, createConnection } from './connection.ts';
+import type { KubeAccess } from './kubeconfig.ts';
 import { apiVersionOf } from './resources.ts';
 
+type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE';
+
 export interface KubeClientOptions {
-  config: KubeConfig;
+  config: KubeAccess;
   runtime: Runtime;
   userAgent: string;
   /** Milliseconds until a request without an answer counts as lost; watches have their own. */
   requestTimeoutMs?: number;
 }
 
-/** $KUBECONFIG, else ~/.kube/config, else the pod's service account, else localhost:8080. Throws on a broken file. */
-export function loadKubeConfig(): KubeConfig {
-  const config = new KubeConfig();
-  config.loadFromDefault();
-  return config;
-}
-
 /** The cluster that `config` points at. Credentials are read anew as they change: tokens, exec plug-ins, certificates. */
 export function createKubeApi(options: KubeClientOptions): KubeApi & { close(): Promise<void> } {
   const { runtime, userAgent, requestTimeoutMs = 30_000 } = options;
-  const connection = createConnection(options.config);
+  const connection = createConnection(options.config, runtime);
 
-  const watchConfig: KubeConfig = Object.create(connection.config);
-  watchConfig.applySecurityAuthentication = async context => {
-    const { headers, dispatcher } = await connection.current();
-    for (const [name, value] of Object.entries({ ...headers, 'User-Agent': userAgent })) {
-      context.setHeaderParam(name, value);
-    }
-    context.setDispatcher(dispatcher);
-  };
-  const watcher = new Watch(watchConfig);
+  /** One request, and a second one where the API server refused the credentials and there are others by now. */
+  async function send(
+    method: Method,
+    path: string,
+    signal: AbortSignal,
+    body?: { type: string; json: unknown },
+  ): Promise<Dispatcher.ResponseData> {
+    const ask = ({ headers, dispatcher }: Authorized) =>
+      httpRequest(connection.server + path, {
+        method,
+        dispatcher,
+        signal,
+        headers: {
+          ...headers,
+          'User-Agent': userAgent,
+          Accept: 'application/json',
+          ...(body && { 'Content-Type': body.type }),
+        },
+        ...(body && { body: JSON.stringify(body.json) }),
+      });
+    const authorized = await unlessAborted(connection.current(), signal);
+    const response = await ask(authorized);
+    if (response.statusCode !== 401) return response;
+    const renewed = await unlessAborted(connection.renew(authorized), signal);
+    if (!renewed) return response;
+    await response.body.dump();
+    return ask(renewed);
+  }
 
   async function call<T>(
-    method: 'GET' | 'POST' | 'PATCH' | 'DELETE',
+    method: Method,
     path: string,
     body?: { type: string; json: unknown },
     signal?: AbortSignal,
@@ -58,19 +71,7 @@ export function createKubeApi(options: KubeClientOptions): KubeApi & { close(): 
       abort.abort(new Error(`no answer within ${requestTimeoutMs / 1000} s`)),
     );
     try {
-      const { headers, dispatcher } = await connection.current();
-      const response = await httpRequest(connection.server + path, {
-        method,
-        dispatcher,
-        signal: abort.signal,
-        headers: {
-          ...headers,
-          'User-Agent': userAgent,
-          Accept: 'application/json',
-          ...(body && { 'Content-Type': body.type }),
-        },
-        ...(body && { body: JSON.stringify(body.json) }),
-      });
+      const response = await send(method, path, abort.signal, body);
       const text = await response.body.text();
       if (response.statusCode < 200 || response.statusCode > 299) {
         return failed(statusOf(response.statusCode, text, response.headers['retry-after']));
@@ -98,10 +99,23 @@ export function createKubeApi(options: KubeClientOptions): KubeApi & { close(): 
     },
 
     async watch(resource, { namespace, resourceVersion, timeoutSeconds, signal }, onEvent) {
-      const path = resourcePath(resource, { namespace });
+      const query = { watch: 'true', allowWatchBookmarks: 'true', resourceVersion, timeoutSeconds };
+      const path = resourcePath(resource, { namespace, query });
       if (!path.ok) return path;
-      const query = { allowWatchBookmarks: true, resourceVersion, timeoutSeconds };
-      return watchOnce(watcher, path.value, query, signal, onEvent);
+      if (signal.aborted) return { ok: true, value: undefined };
+      try {
+        const response = await send('GET', path.value, signal);
+        if (response.statusCode !== 200) {
+          return failed(statusOf(response.statusCode, await response.body.text(), response.headers['retry-after']));
+        }
+        for await (const event of readEvents(response.body)) {
+          if (signal.aborted) break;
+          onEvent(event);
+        }
+        return { ok: true, value: undefined };
+      } catch (error) {
+        return signal.aborted ? { ok: true, value: undefined } : failed(noAnswer(error));
+      }
     },
 
     async get(resource, namespace, name) {
@@ -134,42 +148,37 @@ export function createKubeApi(options: KubeClientOptions): KubeApi & { close(): 
   };
 }
 
-/**
- * client-node's `Watch` as one promise. Three things about 2.0.1 show here: it can be aborted only once the server has
- * answered, it may go on calling back after it is done, and it drops a line that it can't parse (only ever the last one
- * of a torn stream, which the next watch gets again). It also cuts a watch that is silent for 30 s: ask for shorter ones.
- */
-function watchOnce(
-  watcher: Watch,
-  path: string,
-  query: Record<string, string | number | boolean>,
-  signal: AbortSignal,
-  onEvent: (event: KubeWatchEvent) => void,
-): Promise<KubeResult<undefined>> {
-  return new Promise(resolve => {
-    let ended = false;
-    let connection: AbortController | undefined;
-    const end = (error?: unknown) => {
-      if (ended) return;
-      ended = true;
-      signal.removeEventListener('abort', onAbort);
-      connection?.abort();
-      resolve(error ? failed(watchStatus(error)) : { ok: true, value: undefined });
-    };
-    const onAbort = () => end();
-    if (signal.aborted) return end();
-    signal.addEventListener('abort', onAbort, { once: true });
-    const onLine = (type: string, object: KubeObject) => {
-      if (!ended) onEvent({ type: type as KubeWatchEvent['type'], object });
-    };
-    watcher.watch(path, query, onLine, end).then(
-      controller => {
-        connection = controller;
-        if (ended) controller.abort();
-      },
-      (error: unknown) => end(error),
-    );
-  });
+function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = () => aborted.reject(signal.reason);
+  if (signal.aborted) onAbort();
+  signal.addEventListener('abort', onAbort, { once: true });
+  return Promise.race([work, aborted.promise]).finally(() => signal.removeEventListener('abort', onAbort));
+}
+
+/** The lines of a watch. The last one of a torn stream can't be parsed and is left out: the next watch gets it again. */
+async function* readEvents(body: AsyncIterable<Buffer>): AsyncGenerator<KubeWatchEvent> {
+  const decoder = new TextDecoder();
+  let rest = '';
+  for await (const chunk of body) {
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) {
+      const event = parseEvent(line);
+      if (event) yield event;
+    }
+  }
+  const last = parseEvent(rest);
+  if (last) yield last;
+}
+
+function parseEvent(line: string): KubeWatchEvent | undefined {
+  try {
+    const event = JSON.parse(line) as Partial<KubeWatchEvent> | null;
+    return event?.type && event.object ? (event as KubeWatchEvent) : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 interface PathParts {
@@ -220,10 +229,4 @@ function statusOf(code: number, text: string, retryAfter: string | string[] | un
 function noAnswer(error: unknown): KubeStatus {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   return { code: 0, reason: 'NoAnswer', message: cause instanceof Error ? cause.message : String(cause) };
-}
-
-function watchStatus(error: unknown): KubeStatus {
-  const { statusCode } = error as { statusCode?: unknown };
-  if (typeof statusCode !== 'number') return noAnswer(error);
-  return { code: statusCode, reason: '', message: `the watch was answered with HTTP ${statusCode}` };
 }

@@ -1,65 +1,120 @@
-import type { RequestOptions } from 'node:https';
-import type { KubeConfig } from '@kubernetes/client-node';
+import { readFile } from 'node:fs/promises';
+import { getCACertificates } from 'node:tls';
 import { Agent, type Dispatcher, ProxyAgent } from 'undici';
+import type { Runtime } from '../ports.ts';
+import { type Credential, createCredentialSource } from './execPlugin.ts';
+import type { KubeAccess, Pem } from './kubeconfig.ts';
 
 export interface Connection {
-  config: KubeConfig;
   server: string;
-  current(): Promise<{ headers: Record<string, string>; dispatcher: Dispatcher }>;
+  /** What a request needs now. Rejects where there are no credentials to be had. */
+  current(): Promise<Authorized>;
+  /** After a 401 to `refused`: other credentials than these, if there are any by now. */
+  renew(refused: Authorized): Promise<Authorized | undefined>;
   close(): Promise<void>;
 }
 
+export interface Authorized {
+  headers: Record<string, string | string[]>;
+  dispatcher: Dispatcher;
+  credential: Credential | undefined;
+}
+
+interface Tls {
+  ca: string | string[];
+  cert: string | undefined;
+  key: string | undefined;
+  rejectUnauthorized: boolean;
+  servername: string | undefined;
+}
+
 /**
- * Credentials from `config`, and one connection pool for as long as the TLS material stays the same. client-node itself
- * makes a pool, and so a TLS handshake, for every request. HTTP/1.1, so that a dead connection takes one request with
- * it and not all.
+ * Credentials of `access` as they are now, and one connection pool for as long as the TLS material stays the same. HTTP/1.1, so
+ * that a dead connection takes one request with it and not all.
  */
-export function createConnection(given: KubeConfig): Connection {
-  const config: KubeConfig = Object.create(given);
-  // client-node refuses plain http unless told not to verify TLS, of which there is none.
-  config.clusters = given.clusters.map(c => (c.server.startsWith('http:') ? { ...c, skipTLSVerify: true } : c));
-  const cluster = config.getCurrentCluster();
-  if (!cluster) throw new Error('the kubeconfig has no current context, or one without a cluster');
+export function createConnection(access: KubeAccess, runtime: Runtime): Connection {
+  const plugin = access.exec && createCredentialSource(access.exec, runtime);
+  const token = createTokenReader(access);
   let pool: { of: string; dispatcher: Dispatcher } | undefined;
 
+  const poolFor = (tls: Tls) => {
+    const of = JSON.stringify(tls);
+    if (pool?.of !== of) {
+      // The old pool ends once its watches and requests have.
+      void pool?.dispatcher.close();
+      pool = { of, dispatcher: createPool(access.proxyUrl, tls) };
+    }
+    return pool.dispatcher;
+  };
+
+  const current = async (): Promise<Authorized> => {
+    const ca = await readPem(access.ca);
+    const credential = await plugin?.get(ca);
+    const tls: Tls = {
+      ca: ca ?? systemAuthorities(),
+      cert: credential?.certificate?.cert ?? (await readPem(access.clientCertificate?.cert)),
+      key: credential?.certificate?.key ?? (await readPem(access.clientCertificate?.key)),
+      rejectUnauthorized: !access.skipTlsVerify,
+      servername: access.tlsServerName,
+    };
+    const authorization = await authorizationOf(access, token, credential);
+    const headers = { ...access.impersonation, ...(authorization && { Authorization: authorization }) };
+    return { headers, dispatcher: poolFor(tls), credential };
+  };
+
   return {
-    config,
-    server: cluster.server.replace(/\/+$/, ''),
-    async current() {
-      const options: RequestOptions = {};
-      await config.applyToHTTPSOptions(options);
-      const { ca, cert, key, rejectUnauthorized, servername, auth } = options;
-      const of = String([ca, cert, key, rejectUnauthorized, servername]);
-      if (pool?.of !== of) {
-        // The old pool ends once its watches and requests have.
-        void pool?.dispatcher.close();
-        const tls = config.createDispatcherOptions(cluster, { ca, cert, key, rejectUnauthorized, servername });
-        pool = { of, dispatcher: createPool(tls) };
-      }
-      const headers: Record<string, string> = {};
-      if (auth) headers.Authorization = `Basic ${Buffer.from(auth).toString('base64')}`;
-      // A token file often ends in a newline, which no header may hold.
-      for (const [name, value] of Object.entries(options.headers ?? {})) headers[name] = String(value).trim();
-      return { headers, dispatcher: pool.dispatcher };
+    server: access.server,
+    current,
+    async renew(refused) {
+      if (refused.credential) plugin?.refused(refused.credential);
+      const now = await current();
+      const isOther =
+        now.headers.Authorization !== refused.headers.Authorization || now.dispatcher !== refused.dispatcher;
+      return isOther ? now : undefined;
     },
     close: async () => pool?.dispatcher.destroy(),
   };
 }
 
-function createPool(options: ReturnType<KubeConfig['createDispatcherOptions']>): Dispatcher {
-  switch (options.type) {
-    case 'agent':
-      return new Agent({ allowH2: false, connect: options.connect });
-    case 'proxy':
-      return new ProxyAgent({
-        uri: options.uri,
-        requestTls: options.requestTls,
-        connect: options.connect,
-        allowH2: false,
-      });
-    case 'socks':
-      throw new Error('a socks proxy-url in the kubeconfig is not supported');
-    case 'none':
-      return new Agent({ allowH2: false });
-  }
+async function authorizationOf(
+  { basic }: KubeAccess,
+  token: () => Promise<string | undefined>,
+  credential: Credential | undefined,
+): Promise<string | undefined> {
+  if (basic) return `Basic ${Buffer.from(`${basic.username}:${basic.password}`).toString('base64')}`;
+  const bearer = credential ? credential.token : await token();
+  return bearer && `Bearer ${bearer}`;
+}
+
+/** The token of the file, else the one beside it. While the file can't be read or is empty, what it last held counts. */
+function createTokenReader({ token, tokenFile }: KubeAccess): () => Promise<string | undefined> {
+  let last = token;
+  return async () => {
+    if (tokenFile === undefined) return last;
+    try {
+      last = (await readFile(tokenFile, 'utf8')).trim() || last;
+    } catch (error) {
+      if (last === undefined) throw error;
+    }
+    return last;
+  };
+}
+
+async function readPem(pem: Pem | undefined): Promise<string | undefined> {
+  return pem && 'file' in pem ? readFile(pem.file, 'utf8') : pem?.data;
+}
+
+let authorities: string[] | undefined;
+
+/** Without an authority in the kubeconfig those of this machine count, as for kubectl, and those that Node.js brings. */
+function systemAuthorities(): string[] {
+  authorities ??= [...getCACertificates('default'), ...getCACertificates('system')];
+  return authorities;
+}
+
+function createPool(proxyUrl: string | undefined, tls: Tls): Dispatcher {
+  // A load balancer may drop a connection that is silent for a minute.
+  const connect = { keepAlive: true, keepAliveInitialDelay: 30_000 };
+  if (proxyUrl === undefined) return new Agent({ allowH2: false, connect: { ...connect, ...tls } });
+  return new ProxyAgent({ uri: proxyUrl, requestTls: tls, connect, allowH2: false });
 }

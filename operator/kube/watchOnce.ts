@@ -4,7 +4,7 @@ import type { KubeApi, KubeObject, KubeResource, KubeResult, KubeStatus, KubeWat
  * The server is asked to end each watch after 20 to 25 s (at random, so that many don't come back at once), and one that
  * outlives this by 5 s is dead: a connection that silently lost its other end is noticed within 30 s, with no keep-alive
  * to trust on the way. An API server sends a bookmark 2 s before such an end (else about once a minute), so that the next
- * watch goes on from there and costs next to nothing. client-node's `Watch` would cut a silent one at 30 s anyway.
+ * watch goes on from there and costs next to nothing.
  */
 const SECONDS = { least: 20, most: 25, grace: 5 };
 const TOO_SHORT_MS = 1_000;

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { parse, parseAllDocuments, stringify } from 'yaml';
 import type { KubeObject } from '../../operator/ports.ts';
 import { ask, type Server } from '../../sandbox/envtest/ask.ts';
-import { configFor } from './support/access.ts';
+import { kubeconfigText } from './support/access.ts';
 import { createWorld, spec, type World } from './support/world.ts';
 
 /** What a GitOps tool does with the manifests, by server-side apply; what needs pods and deployments on a real kube-apiserver only. */
@@ -25,7 +25,7 @@ describe('what Argo CD applies', () => {
     world = await createWorld();
     if (shared) {
       server = { url: shared.url, ca: shared.ca, token: shared.adminToken };
-      writeFileSync(join(folder, 'config'), configFor(shared.url, shared.ca, shared.adminToken).exportConfig());
+      writeFileSync(join(folder, 'config'), kubeconfigText(shared.url, shared.ca, shared.adminToken));
     }
   });
   afterAll(async () => {

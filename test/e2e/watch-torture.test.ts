@@ -2,10 +2,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { KubeConfig } from '@kubernetes/client-node';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { createKubeApi } from '../../operator/kube/client.ts';
 import { createEventRecorder } from '../../operator/kube/events.ts';
+import { loadKubeConfig } from '../../operator/kube/kubeconfig.ts';
 import { NAMESPACES } from '../../operator/kube/resources.ts';
 import { createOperator, type Operator } from '../../operator/operator.ts';
 import type { KubeApi } from '../../operator/ports.ts';
@@ -34,8 +34,7 @@ beforeAll(async () => {
   proxy = await startTcpProxy(cluster.url);
   folder = mkdtempSync(join(tmpdir(), 'aitenant-torture-'));
   cluster.operatorKubeconfig(join(folder, 'kubeconfig'), proxy.url);
-  const config = new KubeConfig();
-  config.loadFromFile(join(folder, 'kubeconfig'));
+  const config = await loadKubeConfig({ KUBECONFIG: join(folder, 'kubeconfig') });
   kube = createKubeApi({ config, runtime, userAgent: 'aitenant-operator/torture' });
   const counted: KubeApi = {
     ...kube,

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { LineCounter } from 'yaml';
-import { contentOf, parseFile } from '../../operator/cli/kubectlYaml.ts';
 import { type Manifests, readManifests } from '../../operator/cli/manifests.ts';
+import { contentOf, parseFile } from '../../operator/kube/kubectlYaml.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'manifests-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

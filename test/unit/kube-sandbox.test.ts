@@ -1,10 +1,10 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { KubeConfig } from '@kubernetes/client-node';
 import { afterEach, describe, expect, test } from 'vitest';
 import { createKubeApi } from '../../operator/kube/client.ts';
 import { createEventRecorder } from '../../operator/kube/events.ts';
+import { loadKubeConfig } from '../../operator/kube/kubeconfig.ts';
 import { startLeaderElection } from '../../operator/kube/leases.ts';
 import { startReflector } from '../../operator/kube/reflector.ts';
 import { EVENTS, LEASES, NAMESPACES } from '../../operator/kube/resources.ts';
@@ -28,8 +28,7 @@ async function cluster(face: 'port' | 'http') {
   closers.push(() => rm(folder, { recursive: true }));
   const path = join(folder, 'kubeconfig');
   await writeKubeconfig(path, server.url);
-  const config = new KubeConfig();
-  config.loadFromFile(path);
+  const config = await loadKubeConfig({ KUBECONFIG: path });
   const api = createKubeApi({ config, runtime, userAgent: 'the-operator/1.2.3' });
   closers.push(() => api.close());
   return { core, api, url: server.url };

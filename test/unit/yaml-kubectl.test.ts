@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { parseDocument } from 'yaml';
 import { valueNode } from '../../operator/cli/importCommand.ts';
-import { AS_KUBECTL } from '../../operator/cli/kubectlYaml.ts';
+import { AS_KUBECTL } from '../../operator/kube/kubectlYaml.ts';
 
 /** YAML of manifests, held against the kubectl of this machine; without one against what kubectl 1.34 answered. */
 

@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { KubeConfig } from '@kubernetes/client-node';
 import { parseAllDocuments } from 'yaml';
 import { createKubeApi } from '../../../operator/kube/client.ts';
+import { accessTo, type KubeAccess } from '../../../operator/kube/kubeconfig.ts';
 import { NAMESPACES } from '../../../operator/kube/resources.ts';
 import type { JsonObject, KubeApi, KubeObject, KubeResource, KubeResult } from '../../../operator/ports.ts';
 import { realRuntime as runtime } from '../../../operator/runtime.ts';
@@ -19,11 +19,20 @@ export interface SharedServer {
   operatorToken: string;
 }
 
-export function configFor(url: string, ca?: string, token?: string): KubeConfig {
-  const config = new KubeConfig();
-  const caData = ca && Buffer.from(ca).toString('base64');
-  config.loadFromClusterAndUser({ name: 'test', server: url, caData, skipTLSVerify: false }, { name: 'test', token });
-  return config;
+export function configFor(url: string, ca?: string, token?: string): KubeAccess {
+  return accessTo(url, { ca, token });
+}
+
+export function kubeconfigText(url: string, ca?: string, token?: string): string {
+  const authority = ca && { 'certificate-authority-data': Buffer.from(ca).toString('base64') };
+  return JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [{ name: 'test', cluster: { server: url, ...authority } }],
+    users: [{ name: 'test', user: { token } }],
+    contexts: [{ name: 'test', context: { cluster: 'test', user: 'test' } }],
+    'current-context': 'test',
+  });
 }
 
 /** Gives a fresh server what `manifests/base` says of the operator's rights, and the operator a token. */

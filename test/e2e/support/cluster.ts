@@ -15,7 +15,15 @@ import type {
 } from '../../../operator/ports.ts';
 import { startEnvtest } from '../../../sandbox/envtest/envtest.ts';
 import { createKubeCore, startKubeServer } from '../../../sandbox/kube/index.ts';
-import { configFor, eventually, must, OPERATOR_NAMESPACE, prepared, type SharedServer } from './access.ts';
+import {
+  configFor,
+  eventually,
+  kubeconfigText,
+  must,
+  OPERATOR_NAMESPACE,
+  prepared,
+  type SharedServer,
+} from './access.ts';
 import { wipe } from './wipe.ts';
 
 declare module 'vitest' {
@@ -112,10 +120,10 @@ function clusterAt(server: { url: string } & Partial<SharedServer>, runtime: Run
     kube,
     ...withRefusals(operatorKube),
     operatorKubeconfig(path, through = url) {
-      writeFileSync(path, configFor(through, ca, operatorToken).exportConfig(), { mode: 0o600 });
+      writeFileSync(path, kubeconfigText(through, ca, operatorToken), { mode: 0o600 });
     },
     adminKubeconfig(path) {
-      writeFileSync(path, configFor(url, ca, adminToken).exportConfig(), { mode: 0o600 });
+      writeFileSync(path, kubeconfigText(url, ca, adminToken), { mode: 0o600 });
     },
     async close() {
       await kube.close();

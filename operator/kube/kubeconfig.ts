@@ -1,0 +1,353 @@
+import { access, readFile, stat } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { delimiter, dirname, isAbsolute, join, resolve } from 'node:path';
+import type { KubeconfigFile, NamedCluster, NamedUser } from './kubeconfigFile.ts';
+
+/**
+ * Which cluster to talk to and as whom, by kubectl's rules (client-go v0.37.2, tools/clientcmd): the files of $KUBECONFIG in their
+ * order, else ~/.kube/config, else the pod's service account. Of two files with the same name the first counts, as a whole.
+ * Left out of kubectl's rules: localhost:8080 where nothing is configured (a port that the operator itself may listen on), and
+ * auth-provider, of which kubectl has only oidc left.
+ */
+
+/** What the user has to change in a kubeconfig, or that there is none. */
+export class KubeconfigError extends Error {}
+
+/** PEM, as it is or in a file that is read anew for each request, so that a renewed certificate counts. */
+export type Pem = { data: string } | { file: string };
+
+export interface ExecPlugin {
+  command: string;
+  args: string[];
+  env: { name: string; value: string }[];
+  apiVersion: string;
+  installHint: string;
+  /** What KUBERNETES_EXEC_INFO says of the cluster, apart from its authority; undefined without `provideClusterInfo`. */
+  cluster: Record<string, unknown> | undefined;
+}
+
+/** One cluster, and how to identify oneself there. Paths are absolute. */
+export interface KubeAccess {
+  /** Without a slash at its end. */
+  server: string;
+  namespace: string | undefined;
+  ca: Pem | undefined;
+  skipTlsVerify: boolean;
+  tlsServerName: string | undefined;
+  proxyUrl: string | undefined;
+  token: string | undefined;
+  tokenFile: string | undefined;
+  basic: { username: string; password: string } | undefined;
+  clientCertificate: { cert: Pem; key: Pem } | undefined;
+  exec: ExecPlugin | undefined;
+  /** Impersonate-User and the like. */
+  impersonation: Record<string, string | string[]>;
+}
+
+const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
+
+/** The cluster that kubectl would talk to. Throws `KubeconfigError` for a broken kubeconfig, and where there is none. */
+export async function loadKubeConfig(
+  env: NodeJS.ProcessEnv = process.env,
+  serviceAccount: string = SERVICE_ACCOUNT,
+): Promise<KubeAccess> {
+  const paths = env.KUBECONFIG
+    ? [...new Set(env.KUBECONFIG.split(delimiter))].filter(path => path !== '')
+    : [join(env.HOME || homedir(), '.kube', 'config')];
+  const files: KubeconfigFile[] = [];
+  for (const path of paths) {
+    const text = await readIfThere(path);
+    if (text !== undefined) files.push(await parse(text, path));
+  }
+  const merged = merge(files);
+  const context = merged.contexts.get(merged.currentContext);
+  if (!context && merged.currentContext !== '') throw noContext(merged, paths);
+  const cluster = context && merged.clusters.get(context.cluster);
+  if (context && cluster) {
+    const config = accessOf(cluster, merged.users.get(context.user), context.namespace);
+    if (!isIdentified(config)) throw noCredentials(context.user, merged, paths);
+    await checkFiles(config);
+    return config;
+  }
+  if (context && context.cluster !== '') {
+    throw new KubeconfigError(
+      `the context ${JSON.stringify(merged.currentContext)} of ${paths.join(delimiter)} names the cluster ` +
+        `${JSON.stringify(context.cluster)}, which is not there. See \`kubectl config view\`.`,
+    );
+  }
+  const inCluster = await podAccess(env, serviceAccount);
+  if (inCluster) return inCluster;
+  throw nothingConfigured(env, paths, files, merged);
+}
+
+/** The cluster of one kubeconfig's text; relative paths in it count from `folder`. */
+export async function readKubeConfig(text: string, folder = process.cwd()): Promise<KubeAccess> {
+  const merged = merge([await parse(text, join(folder, 'kubeconfig'))]);
+  const context = merged.contexts.get(merged.currentContext);
+  const cluster = context && merged.clusters.get(context.cluster);
+  if (!cluster) throw new KubeconfigError('the kubeconfig has no current context, or one without a cluster');
+  return accessOf(cluster, merged.users.get(context.user), context.namespace);
+}
+
+/** A cluster for which there is no kubeconfig. */
+export function accessTo(server: string, options: { ca?: string; token?: string } = {}): KubeAccess {
+  return {
+    server: serverUrl(server),
+    namespace: undefined,
+    ca: options.ca === undefined ? undefined : { data: options.ca },
+    skipTlsVerify: false,
+    tlsServerName: undefined,
+    proxyUrl: undefined,
+    token: options.token,
+    tokenFile: undefined,
+    basic: undefined,
+    clientCertificate: undefined,
+    exec: undefined,
+    impersonation: {},
+  };
+}
+
+async function readIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw new KubeconfigError(`the kubeconfig ${path} can't be read: ${(error as Error).message}`);
+  }
+}
+
+async function parse(text: string, path: string): Promise<KubeconfigFile> {
+  // In a pod there is no kubeconfig, and the YAML reader's memory is saved.
+  const { parseKubeconfig } = await import('./kubeconfigFile.ts');
+  const parsed = parseKubeconfig(text);
+  if (typeof parsed === 'string') throw new KubeconfigError(`the kubeconfig ${path} can't be read: ${parsed}`);
+  const folder = resolve(dirname(path));
+  const absolute = (file: string) => (file === '' || isAbsolute(file) ? file : join(folder, file));
+  for (const cluster of parsed.clusters.values()) cluster.caFile = absolute(cluster.caFile);
+  for (const user of parsed.users.values()) {
+    user.certFile = absolute(user.certFile);
+    user.keyFile = absolute(user.keyFile);
+    user.tokenFile = absolute(user.tokenFile);
+    // A bare name is searched in PATH.
+    if (user.exec?.command.includes('/')) user.exec.command = absolute(user.exec.command);
+  }
+  return parsed;
+}
+
+/** The first file that has a name wins, and its entry counts as a whole: nothing is mixed in from later ones. */
+function merge(files: readonly KubeconfigFile[]): KubeconfigFile {
+  const backwards = [...files].reverse();
+  return {
+    clusters: new Map(backwards.flatMap(file => [...file.clusters])),
+    users: new Map(backwards.flatMap(file => [...file.users])),
+    contexts: new Map(backwards.flatMap(file => [...file.contexts])),
+    currentContext: files.find(file => file.currentContext !== '')?.currentContext ?? '',
+  };
+}
+
+function accessOf(cluster: NamedCluster, user: NamedUser | undefined, namespace: string): KubeAccess {
+  checkCluster(cluster);
+  if (user) checkUser(user);
+  const server = serverUrl(cluster.server);
+  const plain = {
+    ...accessTo(server),
+    namespace: namespace || undefined,
+    proxyUrl: cluster.proxyUrl || undefined,
+    impersonation: user ? impersonationOf(user) : {},
+  };
+  // As kubectl: over plain HTTP nobody's credentials are sent.
+  if (!server.startsWith('https:')) return plain;
+  const ca = pem(cluster.caData, cluster.caFile);
+  const encrypted = {
+    ...plain,
+    ca,
+    skipTlsVerify: cluster.skipTlsVerify,
+    tlsServerName: cluster.tlsServerName || undefined,
+  };
+  if (!user) return encrypted;
+  const cert = pem(user.certData, user.certFile);
+  const key = pem(user.keyData, user.keyFile);
+  const basic = user.username !== '' || user.password !== '';
+  // As kubectl: who has a token, a password or a certificate needs no plug-in.
+  const identified = user.token !== '' || user.tokenFile !== '' || basic || cert !== undefined;
+  return {
+    ...encrypted,
+    token: user.token || undefined,
+    tokenFile: user.tokenFile || undefined,
+    basic: basic ? { username: user.username, password: user.password } : undefined,
+    clientCertificate: cert && key ? { cert, key } : undefined,
+    exec: user.exec && !identified ? pluginOf(user.exec, cluster, server) : undefined,
+  };
+}
+
+function pem(data: string, file: string): Pem | undefined {
+  if (data !== '') return { data };
+  return file === '' ? undefined : { file };
+}
+
+function pluginOf(exec: NonNullable<NamedUser['exec']>, cluster: NamedCluster, server: string): ExecPlugin {
+  const { command, args, env, apiVersion, installHint } = exec;
+  const info = exec.provideClusterInfo && {
+    server,
+    ...(cluster.tlsServerName && { 'tls-server-name': cluster.tlsServerName }),
+    ...(cluster.skipTlsVerify && { 'insecure-skip-tls-verify': true }),
+    ...(cluster.proxyUrl && { 'proxy-url': cluster.proxyUrl }),
+    ...(cluster.disableCompression && { 'disable-compression': true }),
+    config: cluster.execConfig ?? null,
+  };
+  return { command, args, env, apiVersion, installHint, cluster: info || undefined };
+}
+
+function checkCluster({ name, server, caFile, caData, skipTlsVerify, proxyUrl }: NamedCluster): void {
+  const wrong = (what: string): never => {
+    throw new KubeconfigError(`the kubeconfig's cluster ${JSON.stringify(name)} ${what}`);
+  };
+  if (server === '') wrong('has no server');
+  if (!URL.canParse(serverUrl(server))) wrong(`has the server ${JSON.stringify(server)}, which is not a URL`);
+  if (caFile !== '' && caData !== '') wrong('has certificate-authority and certificate-authority-data: keep one');
+  if (skipTlsVerify && (caFile !== '' || caData !== '')) {
+    wrong('has insecure-skip-tls-verify and a certificate authority: keep one');
+  }
+  if (proxyUrl !== '' && !(URL.canParse(proxyUrl) && /^(?:https?|socks5):$/.test(new URL(proxyUrl).protocol))) {
+    wrong(`has the proxy-url ${JSON.stringify(proxyUrl)}; it must be an http, https or socks5 URL`);
+  }
+}
+
+function checkUser(user: NamedUser): void {
+  const wrong = (what: string): never => {
+    throw new KubeconfigError(`the kubeconfig's user ${JSON.stringify(user.name)} ${what}`);
+  };
+  const { exec, authProvider } = user;
+  if (authProvider !== undefined) wrong(providerAdvice(authProvider));
+  const basic = user.username !== '' || user.password !== '';
+  if (basic && (user.token !== '' || user.tokenFile !== '')) wrong('has a token and a username: keep one');
+  if (user.certFile !== '' && user.certData !== '')
+    wrong('has client-certificate and client-certificate-data: keep one');
+  const hasCertificate = user.certFile !== '' || user.certData !== '';
+  if (hasCertificate && user.keyFile !== '' && user.keyData !== '')
+    wrong('has client-key and client-key-data: keep one');
+  if (hasCertificate && user.keyFile === '' && user.keyData === '')
+    wrong('has a client certificate without client-key');
+  if (user.as === '' && (user.asUid !== '' || user.asGroups.length > 0 || user.asExtra.length > 0)) {
+    wrong('has as-uid, as-groups or as-user-extra without `as`');
+  }
+  if (!exec) return;
+  if (exec.command === '') wrong('has an exec plug-in without a command');
+  if (!/^client\.authentication\.k8s\.io\/v1(?:beta1)?$/.test(exec.apiVersion)) {
+    wrong(
+      `has an exec plug-in with the apiVersion ${JSON.stringify(exec.apiVersion)}; ` +
+        'client.authentication.k8s.io/v1 and /v1beta1 are known. Newer versions of the plug-in write one of them.',
+    );
+  }
+  const isV1 = exec.apiVersion.endsWith('/v1');
+  if (exec.interactiveMode === '' && isV1) wrong('has an exec plug-in without interactiveMode: set it to IfAvailable');
+  if (!['', 'Never', 'IfAvailable', 'Always'].includes(exec.interactiveMode)) {
+    wrong(`has an exec plug-in with the interactiveMode ${JSON.stringify(exec.interactiveMode)}`);
+  }
+  if (exec.interactiveMode === 'Always') {
+    wrong(
+      'has an exec plug-in with interactiveMode Always, which wants a terminal: nobody sits at one here. Use a token.',
+    );
+  }
+}
+
+function providerAdvice(name: string): string {
+  const advice: Record<string, string> = {
+    gcp: 'kubectl has dropped it: install gke-gcloud-auth-plugin and run `gcloud container clusters get-credentials CLUSTER` again',
+    azure: 'kubectl has dropped it: run `kubelogin convert-kubeconfig`',
+    oidc: 'it is not supported here: use an exec plug-in, such as `kubectl oidc-login`',
+  };
+  return `has the auth-provider ${JSON.stringify(name)}; ${advice[name] ?? 'there is no such provider: use an exec plug-in'}.`;
+}
+
+function impersonationOf(user: NamedUser): Record<string, string | string[]> {
+  if (user.as === '') return {};
+  const headers: Record<string, string | string[]> = { 'Impersonate-User': user.as };
+  if (user.asUid !== '') headers['Impersonate-Uid'] = user.asUid;
+  if (user.asGroups.length > 0) headers['Impersonate-Group'] = user.asGroups;
+  for (const [key, values] of user.asExtra) {
+    // What may not stand in a header's name is percent-encoded (client-go, transport/round_trippers.go).
+    const name = key.replace(/[^\w!#$&'*+.^`|~-]/g, letter => encodeURIComponent(letter));
+    if (values.length > 0) headers[`Impersonate-Extra-${name}`] = values;
+  }
+  return headers;
+}
+
+/** Without a scheme it is plain HTTP, as in kubectl; a query and a fragment don't count. */
+function serverUrl(server: string): string {
+  const url = URL.canParse(server) && new URL(server).host !== '' ? server : `http://${server}`;
+  return url.replace(/[?#].*$/, '').replace(/\/+$/, '');
+}
+
+async function podAccess(env: NodeJS.ProcessEnv, folder: string): Promise<KubeAccess | undefined> {
+  const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port } = env;
+  const tokenFile = join(folder, 'token');
+  if (!host || !port || !(await isFile(tokenFile))) return undefined;
+  const namespace = (await readIfThere(join(folder, 'namespace')))?.trim();
+  const ca: Pem | undefined = (await isFile(join(folder, 'ca.crt'))) ? { file: join(folder, 'ca.crt') } : undefined;
+  const server = `https://${host.includes(':') ? `[${host}]` : host}:${port}`;
+  return { ...accessTo(server), namespace: namespace || undefined, ca, tokenFile };
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined))?.isFile() === true;
+}
+
+/** Every file that the access names can be read: a wrong path is told once, at the start. */
+async function checkFiles({ ca, clientCertificate, tokenFile }: KubeAccess): Promise<void> {
+  const files = [ca, clientCertificate?.cert, clientCertificate?.key].flatMap(one =>
+    one && 'file' in one ? [one.file] : [],
+  );
+  for (const file of [...files, ...(tokenFile === undefined ? [] : [tokenFile])]) {
+    await access(file).catch((error: Error) => {
+      throw new KubeconfigError(`the kubeconfig names ${file}, which can't be read: ${error.message}`);
+    });
+  }
+}
+
+function noContext({ currentContext, contexts }: KubeconfigFile, paths: readonly string[]): KubeconfigError {
+  return new KubeconfigError(
+    `the current context ${JSON.stringify(currentContext)} of ${paths.join(delimiter)} does not exist. ` +
+      choose(contexts),
+  );
+}
+
+/** kubectl asks for a name and a password here, and nobody would answer. Over plain HTTP it sends none. */
+function isIdentified({ server, token, tokenFile, basic, clientCertificate, exec }: KubeAccess): boolean {
+  return (
+    !server.startsWith('https:') || [token, tokenFile, basic, clientCertificate, exec].some(one => one !== undefined)
+  );
+}
+
+function noCredentials(name: string, { users }: KubeconfigFile, paths: readonly string[]): KubeconfigError {
+  const user = JSON.stringify(name);
+  return new KubeconfigError(
+    users.has(name)
+      ? `the kubeconfig's user ${user} has no credentials: neither a token, a client certificate nor an exec plug-in`
+      : `the current context of ${paths.join(delimiter)} names the user ${user}, which is not there. See \`kubectl config view\`.`,
+  );
+}
+
+function choose(contexts: KubeconfigFile['contexts']): string {
+  const names = [...contexts.keys()].filter(name => name !== '');
+  if (names.length === 0) return 'It has no context at all: see `kubectl config set-context --help`.';
+  return `Choose one: \`kubectl config use-context NAME\`, NAME being one of ${names.join(', ')}.`;
+}
+
+function nothingConfigured(
+  env: NodeJS.ProcessEnv,
+  paths: readonly string[],
+  files: readonly KubeconfigFile[],
+  { contexts }: KubeconfigFile,
+): KubeconfigError {
+  const none = 'there is no cluster to talk to: ';
+  const advice =
+    ' Name a kubeconfig: `KUBECONFIG=FILE …`. (`npm run sandbox` starts a local cluster and prints where its kubeconfig is.)';
+  if (contexts.size > 0)
+    return new KubeconfigError(`${none}${paths.join(delimiter)} sets no current context. ${choose(contexts)}`);
+  if (files.length > 0) return new KubeconfigError(`${none}${paths.join(delimiter)} is empty.${advice}`);
+  const missing = env.KUBECONFIG
+    ? `KUBECONFIG names ${env.KUBECONFIG}, which does not exist.`
+    : `KUBECONFIG is not set, there is no ${paths[0]}, and this is not a pod.`;
+  return new KubeconfigError(none + missing + advice);
+}
