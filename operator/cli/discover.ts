@@ -6,10 +6,10 @@ import { parseService } from '../gcp/runService.ts';
 import { parseSecret } from '../gcp/secretAccess.ts';
 import type { GcpCall, JsonObject, Runtime } from '../ports.ts';
 import { part, secretName, serviceAccountEmail, serviceAccountId } from '../tenant/names.ts';
+import { REGIONS } from '../tenant/regions.ts';
 import { secretReferences } from '../tenant/template.ts';
 import type { ObservedAccount, ObservedSecret, ObservedService, Policy, Read } from '../tenant/types.ts';
 import { each, patiently } from './patience.ts';
-import { REGIONS } from './regions.ts';
 
 /** Reads what was made by hand as in the manual: services called `ai-platform-*`, and what belongs to each. */
 

@@ -48,13 +48,10 @@ export const writeNeeds = (steps: Step[]): Need[] =>
     return needOf(method, request) ?? [];
   });
 
-/** One step on the way out. Grants and the account come only after the services. */
-export function deletionNeeds({ account, formerGrants, services }: Targets, deleting: ReadonlySet<string>): Need[] {
+/** One step on the way out. Grants and the account come only after the services. `writes`: the services to be deleted. */
+export function deletionNeeds({ account, formerGrants, services }: Targets, writes: readonly string[]): Need[] {
   if (services.length > 0) {
-    return services.flatMap(name => [
-      serviceNeed('read', name),
-      ...(deleting.has(name) ? [] : [serviceNeed('write', name)]),
-    ]);
+    return [...services.map(name => serviceNeed('read', name)), ...writes.map(name => serviceNeed('write', name))];
   }
   return [
     ...(account ? [accountNeed('read', account.project), accountNeed('write', account.project)] : []),

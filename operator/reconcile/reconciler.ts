@@ -2,11 +2,11 @@ import { readConnectorSecret } from '../connectorSecret.ts';
 import { createSharedReads } from '../gcp/lists.ts';
 import { deletionNeeds, expectedWrites, numberOf, readNeeds, waitNeeds, writeNeeds } from '../gcp/needs.ts';
 import { observe } from '../gcp/observe.ts';
-import { createReads } from '../gcp/reads.ts';
+import { createReads, type Reads } from '../gcp/reads.ts';
 import { createServiceAges } from '../gcp/serviceAges.ts';
 import type { Verdict } from '../kube/queue.ts';
 import { CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES } from '../kube/resources.ts';
-import type { KubeObject } from '../ports.ts';
+import type { GcpCallOptions, KubeObject } from '../ports.ts';
 import {
   abandonable,
   deletionPolicy,
@@ -26,12 +26,14 @@ import {
 } from '../tenant/desired.ts';
 import { closingIdentity, deletingIdentity } from '../tenant/identity.ts';
 import { forgets, settleInventory } from '../tenant/inventory.ts';
+import { everyRegion, isUnrecorded, mayBeOwn, statusWasLost } from '../tenant/lostStatus.ts';
+import { serviceId } from '../tenant/names.ts';
 import { claimRules, plan as planFor, type Targets, targets } from '../tenant/plan.ts';
 import { abandonedGrants, consentTargets, grantsOf } from '../tenant/planConsent.ts';
 import { deleting, nothingWasRead, notVerified, type Report, refused, report, suspended } from '../tenant/report.ts';
 import { readTenant } from '../tenant/resource.ts';
 import { isReconciled } from '../tenant/slot.ts';
-import type { Desired, Outcome, Plan, Step, Tenant, TenantStatus } from '../tenant/types.ts';
+import type { Desired, Observed, Outcome, Plan, Step, Tenant, TenantStatus } from '../tenant/types.ts';
 import { AI_TENANT_CRD } from '../tenantResource.ts';
 import { type Applying, applyClosing, applyRecorded } from './apply.ts';
 import { createRunBudget, mayClose, type RunBudget, rankOf } from './budget.ts';
@@ -198,7 +200,13 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
       const lists = shared.at(ages, cached ? regular : undefined);
       const current = confirmed ? { ...lists, account: reads.account, service: reads.service } : lists;
       const wanted = targets(desired, tenant.status.inventory);
-      const observed = withAges(await observe(current, wanted, { actAs: desired.actAs, tenant: key }));
+      const asked = { actAs: desired.actAs, tenant: key };
+      const read = await observe(current, wanted, asked);
+      const isLost = statusWasLost(read.account, rules) && (rules.restore || rules.adopt);
+      const search = isLost ? everyRegion(desired.project, desired.serviceId, read.services) : undefined;
+      const unpaid = search && budget.take(readNeeds(search), rankOf(run, tenant));
+      if (unpaid) return unpaid;
+      const observed = withAges(search ? await withFound(current, read, search, rules, asked) : read);
       if (observed.keys.every(({ secret }) => secret.state !== 'failed')) uncertain.delete(key);
       const now = runtime.now();
       const plan = planFor(tenant, desired, observed, settings, now, { refused: refusals.of(key) });
@@ -246,6 +254,18 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
       );
       return conclude(writer, tenant, after, run, pace);
     }
+  }
+
+  /** What was read, and what was found besides in the regions that nothing names. */
+  async function withFound(
+    from: Reads,
+    read: Observed,
+    search: Targets,
+    rules: Parameters<typeof mayBeOwn>[1],
+    asked: GcpCallOptions,
+  ): Promise<Observed> {
+    const { services } = await observe(from, search, asked);
+    return { ...read, services: [...read.services, ...mayBeOwn(services, rules)] };
   }
 
   /** A report of a tenant that cannot be read says so after a while; the end of a long outage is told with a delay. */
@@ -470,11 +490,11 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     const number = numberOf(tenant);
     const project = inventoryProject(inventory);
     if (number !== undefined && project !== undefined) options.quota.alias(number, project);
-    const deletedAt = inventory.flatMap(({ type, name, deletedAt }) => (type === 'Service' && deletedAt ? name : []));
     const annotations = options.namespaces.get(tenant.namespace)?.metadata.annotations ?? {};
     const { keys, ...wanted } = targetsOfDeletion(tenant, annotations);
     const formerGrants = [...new Set([...wanted.formerGrants, ...keys.map(({ secret }) => secret)])];
-    return deletionNeeds({ ...wanted, keys, formerGrants }, new Set(deletedAt));
+    const writes = inventory.flatMap(({ type, name, deletedAt }) => (type === 'Service' && !deletedAt ? name : []));
+    return deletionNeeds({ ...wanted, keys, formerGrants }, writes);
   }
 
   function targetsOfDeletion(tenant: Tenant, annotations: Record<string, string>) {
@@ -491,7 +511,8 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
   ): Promise<Verdict> {
     const { abandon, annotations } = how;
     const actAs = deletingIdentity(tenant, annotations, settings);
-    const plan = await planTakeDown(tenant, how, actAs);
+    const plan = await planTakeDown(tenant, how, actAs, budget);
+    if ('kind' in plan) return plan;
     if (plan.steps.length + plan.inventory.length + plan.blockers.length === 0) {
       return abandon ? abandonAll(writer, tenant) : release(writer);
     }
@@ -505,19 +526,30 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     return conclude(writer, tenant, after, run);
   }
 
-  /** The grants and the account are read only once the services are gone, because nothing is done about them before. */
+  /**
+   * The grants and the account are read only once the services are gone, because nothing is done about them before. With
+   * nothing on record the account is read first: its marks say whether the status was lost.
+   */
   async function planTakeDown(
     tenant: Tenant,
     { abandon, annotations }: { abandon: boolean; annotations: Record<string, string> },
     actAs: string | undefined,
-  ): Promise<Plan> {
+    budget: RunBudget,
+  ): Promise<Plan | Verdict> {
     const { project, ...all } = targetsOfDeletion(tenant, annotations);
-    if (abandon) {
-      const observed = await observe(reads, { ...all, keys: [], formerGrants: [] }, { actAs });
-      return planAbandon(tenant, observed, settings);
-    }
-    const { services } = await observe(reads, { ...all, account: undefined, keys: [], formerGrants: [] }, { actAs });
-    const first = planServiceDeletion(tenant, { services }, settings, runtime.now());
+    const { namespace, name, status } = tenant;
+    const unrecorded = isUnrecorded(status.inventory);
+    const account = abandon || unrecorded ? all.account : undefined;
+    const read = await observe(reads, { ...all, account, keys: [], formerGrants: [] }, { actAs });
+    const rules = { owner: { cluster: settings.clusterId, namespace, name }, inventory: status.inventory };
+    const isLost = project !== undefined && statusWasLost(read.account, rules);
+    const search = isLost ? everyRegion(project, serviceId(name), read.services) : undefined;
+    const later = search && budget.take(readNeeds(search), 'edit', 'edit');
+    if (later) return later;
+    const observed = search ? await withFound(reads, read, search, rules, { actAs }) : read;
+    if (abandon) return planAbandon(tenant, observed, settings);
+    if (read.account.state === 'failed') return planAccountDeletion(tenant, observed, settings, runtime.now());
+    const first = planServiceDeletion(tenant, observed, settings, runtime.now());
     if (first) return first;
     if (project === undefined) return noProject(tenant);
     const rest = await observe(reads, { ...all, services: [] }, { actAs });

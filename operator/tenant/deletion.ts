@@ -167,11 +167,13 @@ export function planServiceDeletion(
   const unknown = notUnderstood(tenant);
   if (unknown) return { ...out, blockers: [unknown], inventory: status.inventory };
   const rules = rulesOf(tenant, settings);
+  const unread: InventoryEntry[] = [];
   for (const { name, service } of observed.services) {
     const entries = status.inventory.filter(entry => entry.name === name);
     const entry = entries.find(({ type }) => type === 'Service');
     if (service.state === 'failed') {
       if (!entry && isUnknownRegion(service.failure)) continue;
+      if (!entry) unread.push({ type: 'Service', name, time: iso(now) });
       out.inventory.push(...entries);
       out.blockers.push(unreadBlocker(tenant, 'Service', targetOf(name), service.failure, entry !== undefined));
     } else if (service.state === 'absent') {
@@ -189,6 +191,8 @@ export function planServiceDeletion(
     }
   }
   if (out.inventory.length + out.blockers.length === 0) return undefined;
+  // With a service on record the other regions are not searched again, so those that could not be read are recorded too.
+  if (out.inventory.length > 0) out.inventory.push(...unread);
   const others = status.inventory.filter(({ type }) => type === 'SecretAccess' || type === 'ServiceAccount');
   return { ...out, inventory: [...out.inventory, ...others] };
 }

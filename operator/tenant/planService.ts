@@ -216,8 +216,9 @@ function planLeaving(
   const entry = entries.find(({ type }) => type === 'Service');
   const { service } = seen;
   if (service.state === 'failed') {
-    // Leaving a region that does not answer is what moves are for: it keeps nobody from being up to date.
-    out.entries.push(...entries);
+    // Leaving a region that does not answer is what moves are for: it keeps nobody from being up to date. Without an entry it
+    // was only searched: it is recorded, because it is not searched again once another service is on record.
+    out.entries.push(...entries, ...(entry ? [] : [{ type: 'Service' as const, name: seen.name, time: iso(ctx.now) }]));
     out.recheckAfterMs = Math.min(out.recheckAfterMs ?? Number.POSITIVE_INFINITY, ctx.settings.syncIntervalMs);
     out.notes.push(`The former ${targetOf(seen.name)} cannot be read; it is deleted once its region answers again.`);
     return;

@@ -17,6 +17,8 @@ export interface Stage {
   touch(resource: string): void;
   /** The marks of this tenant's things may be left behind, or taken away, by somebody's wish. */
   excuse(tenant: string): void;
+  /** The status of this tenant (`CLUSTER/NAMESPACE/NAME`) no longer says what is its own. */
+  lose(tenant: string): void;
 }
 
 const RUN = 'google.cloud.run.v2.Services';
@@ -89,6 +91,7 @@ async function kubectl(stage: Stage, action: Extract<Action, { who: 'kubectl' | 
       return told(result);
     }
     case 'loseStatus':
+      stage.lose(`cluster-${action.cluster + 1}/${namespace}/${name}`);
       return told(await api.patch(AI_TENANTS, namespace, name, { status: null }, { subresource: 'status' }));
     case 'delete':
       return told(await api.delete(AI_TENANTS, namespace, name));

@@ -64,6 +64,8 @@ export interface ClusterOptions {
   /** What a call is answered with where a lasting fault of Google Cloud meets it. */
   outage(method: string, request: JsonObject): GcpResult | undefined;
   excused(tenant: string): boolean;
+  /** `CLUSTER/NAMESPACE/NAME` */
+  lost(tenant: string): boolean;
   count: Count;
   rival(call: CallInfo): Promise<void>;
   onWrite(write: Write): void;
@@ -110,6 +112,7 @@ export async function createCluster(options: ClusterOptions): Promise<Cluster> {
         .map(({ spec }) => spec),
     touched: options.touched,
     abandoned: options.excused,
+    lost: (namespace, name) => options.lost(`${id}/${namespace}/${name}`),
     isLate,
   });
 

@@ -72,6 +72,7 @@ export function generate(seed: number): Script {
   }
   if (random.chance(0.15)) steps.push(...restrictedAndMoved(random, random.pick(tenants), spanMs));
   if (random.chance(0.1)) faults.push(...lostWhileWriting(random, at(), replicas[0] ?? 1));
+  if (random.chance(0.1)) steps.push(...statusLost(random, random.pick(tenants), spanMs));
   return {
     seed,
     replicas,
@@ -117,6 +118,23 @@ function restrictedAndMoved(random: Random, tenant: TenantRef, spanMs: number): 
       ? { at: later, who: 'kubectl', do: 'patch', spec: { region: REGIONS[1] ?? '' }, ...tenant }
       : { at: later, who: 'console', do: 'delete', tenant: tenant.name, region },
   ];
+}
+
+/**
+ * A restore brings a tenant back without its status. The region may have been edited before or since, so that nothing in the
+ * cluster names the one that the service is in. Then somebody asks for adoption, or deletes the tenant, or both.
+ */
+function statusLost(random: Random, tenant: TenantRef, spanMs: number): Step[] {
+  const at = random.int(spanMs / 4, spanMs - 6_000);
+  const later = () => random.int(at + 1, spanMs - 1);
+  const steps: Step[] = [{ at, who: 'kubectl', do: 'loseStatus', ...tenant }];
+  const region = random.pick(REGIONS);
+  const edited = random.chance(0.5) ? at : later();
+  if (random.chance(0.6)) steps.push({ at: edited, who: 'kubectl', do: 'patch', spec: { region }, ...tenant });
+  const adopt = { who: 'kubectl', do: 'annotate', key: 'ai-platform.dev/adopt', value: 'true' } as const;
+  if (random.chance(0.5)) steps.push({ at: later(), ...adopt, ...tenant });
+  if (random.chance(0.6)) steps.push({ at: later(), who: 'kubectl', do: 'delete', ...tenant });
+  return steps;
 }
 
 function chosenTenants(random: Random, second: boolean): TenantRef[] {

@@ -40,6 +40,8 @@ export interface Knowledge {
   touched(resource: string, withinMs?: number): boolean;
   /** Such a call may come after its tenant was abandoned. */
   abandoned(name: string): boolean;
+  /** The tenant was brought back without its status: a grant that no key of its spec names is on no record. */
+  lost(namespace: string, name: string): boolean;
   /** The call was on its way for long, or its process is dead: what it was computed from is old. */
   isLate: boolean;
 }
@@ -421,7 +423,12 @@ function deleteAccount(know: Knowledge, name: string): Check {
       if (!owner)
         return know.touched(found.email) ? [] : [`rule 2: ${found.email} was deleted, which is not this cluster's`];
       const broken: string[] = [];
-      const left = granted.filter(({ name }) => !know.touched(name)).map(({ name }) => name);
+      const { name: tenantName, namespace } = owner;
+      const keys = ((know.tenant(namespace, tenantName)?.spec ?? {}) as unknown as Partial<Spec>).keys ?? [];
+      const named = keys.map(({ secretRef }) => secretRef.external?.split('/').at(-1));
+      const isKnown = (secret: string) =>
+        !know.lost(namespace, tenantName) || named.includes(secret.split('/').at(-1) ?? '');
+      const left = granted.filter(({ name }) => !know.touched(name) && isKnown(name)).map(({ name }) => name);
       if (left.length > 0) broken.push(`rule 5: ${found.email} was deleted before its grants on ${left.join(', ')}`);
       if (services.some(({ id }) => !know.touched(id)))
         broken.push(`rule 5: ${found.email} was deleted before its service`);

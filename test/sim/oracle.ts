@@ -70,7 +70,7 @@ const STALLED = ['SecretNotAllowed', 'ManagementConflict', 'InvalidSpec', 'Held'
 
 export function judgeTenant(
   facts: Facts,
-  where: { clusterId: string; project: string; crdDeleted?: string; excused: boolean },
+  where: { clusterId: string; project: string; crdDeleted?: string; excused: boolean; lost: boolean },
   tenant: KubeObject,
 ): Judged {
   const { clusterId, project, excused } = where;
@@ -111,9 +111,10 @@ export function judgeTenant(
   const email = emailOf(name, project);
   const account = facts.account(email);
   const mark = describedOwner(account?.description ?? '');
-  // Full marks that the status does not know, as an abandonment may leave behind, are no proof of ownership.
+  // Full marks that the status does not know, as an abandonment or a lost status leaves behind, are no proof of ownership.
+  const adopting = tenant.metadata.annotations?.['ai-platform.dev/adopt'] === 'true';
   const unknown = (type: string, fits: (entry: NonNullable<Status['inventory']>[number]) => boolean) =>
-    excused && !status.inventory?.some(entry => entry.type === type && fits(entry));
+    (excused || where.lost) && !adopting && !status.inventory?.some(entry => entry.type === type && fits(entry));
   const foreignAccount =
     account !== undefined &&
     (!sameOwner(mark, owner) ||
@@ -209,7 +210,7 @@ export function judgeTenant(
   const elsewhere = mine.filter(
     service => service.location !== spec.region && known('Service', serviceNameOf(service)),
   );
-  if (!foreignAccount && !excused)
+  if (!foreignAccount && !excused && !where.lost)
     leftoverGrants(facts, email, { recorded: identitiesOf(tenant), granted, missing, mine }, say);
 
   let serving = false;
@@ -406,7 +407,13 @@ export const identitiesOf = (tenant: KubeObject): string[] =>
 /** Things that bear the marks of tenants that are no more. */
 export function leaks(
   facts: Facts,
-  living: { has(owner: OwnerMark): boolean; identities: string[]; excused(tenant: string): boolean },
+  living: {
+    has(owner: OwnerMark): boolean;
+    identities: string[];
+    excused(tenant: string): boolean;
+    /** Its grants on secrets that no key names any more were on no record. */
+    lost(tenant: string): boolean;
+  },
 ): string[] {
   const found: string[] = [];
   const check = (owner: OwnerMark | undefined, what: string) => {
@@ -423,7 +430,7 @@ export function leaks(
     for (const member of facts.members(secret.name, ACCESSOR)) {
       const [, deleted, email = '', tenant = '', uid = ''] =
         /^(deleted:)?serviceAccount:(sa-([^@]+)@[^?]+)(?:\?uid=(.*))?/.exec(member) ?? [];
-      if (tenant === '' || living.excused(tenant)) continue;
+      if (tenant === '' || living.excused(tenant) || living.lost(tenant)) continue;
       const account = facts.account(email);
       const owner = describedOwner(account?.description ?? '');
       const leaked = deleted ? !living.identities.includes(uid) : !account || (owner && !living.has(owner));

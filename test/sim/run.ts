@@ -114,7 +114,13 @@ async function judge(world: World): Promise<{ problems: string[]; retried: strin
       const { namespace = '', name } = tenant.metadata;
       alive.add(`${cluster.id}/${namespace}/${name}`);
       const project = world.projectOf(cluster.id, namespace);
-      const where = { clusterId: cluster.id, project, crdDeleted, excused: world.excused.has(name) };
+      const where = {
+        clusterId: cluster.id,
+        project,
+        crdDeleted,
+        excused: world.excused.has(name),
+        lost: world.lost.has(`${cluster.id}/${namespace}/${name}`),
+      };
       const judged = judgeTenant(world.facts, where, tenant);
       problems.push(...judged.problems);
       retried.push(...judged.retried);
@@ -125,6 +131,7 @@ async function judge(world: World): Promise<{ problems: string[]; retried: strin
       has: ({ cluster, namespace, name }) => alive.has(`${cluster}/${namespace}/${name}`),
       identities: world.clusters.flatMap(({ tenants }) => tenants().flatMap(identitiesOf)),
       excused: tenant => world.excused.has(tenant),
+      lost: tenant => [...world.lost].some(key => key.endsWith(`/${tenant}`)),
     }),
   );
   return { problems, retried };

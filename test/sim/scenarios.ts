@@ -91,6 +91,20 @@ export const SCENARIOS: readonly Scenario[] = [
     ],
     { faults: [{ at: FROM - 1_000, fault: 'deny', permission: 'run.services.get', forMs: 20_000 }] },
   ),
+  scenario(
+    'status lost and region edited, then deleted',
+    [
+      { who: 'kubectl', do: 'loseStatus', ...TENANT },
+      { who: 'kubectl', do: 'patch', spec: { region: 'us-central1' }, ...TENANT },
+      { after: 2_000, who: 'kubectl', do: 'delete', ...TENANT },
+    ],
+    { pairs: true },
+  ),
+  scenario('status lost and region edited, then adopted', [
+    { who: 'kubectl', do: 'loseStatus', ...TENANT },
+    { who: 'kubectl', do: 'patch', spec: { region: 'us-central1' }, ...TENANT },
+    { after: 2_000, who: 'kubectl', do: 'annotate', key: 'ai-platform.dev/adopt', value: 'true', ...TENANT },
+  ]),
   scenario('key switch', [
     apply({
       keys: [

@@ -23,6 +23,8 @@ export interface World {
   timeline: Line[];
   /** Tenants, by name, whose marks somebody took away or left behind on purpose. */
   excused: Set<string>;
+  /** Tenants (`CLUSTER/NAMESPACE/NAME`) that were brought back without their status. */
+  lost: Set<string>;
   writes: Write[];
   /** Every call of the operators that a crash may befall. */
   calls: Call[];
@@ -86,6 +88,7 @@ export async function createWorld(script: Script): Promise<World> {
   const broken: string[] = [];
   const writes: Write[] = [];
   const excused = new Set<string>();
+  const lost = new Set<string>();
   const touched = new Map<string, number>();
   const note = (text: string) => {
     if (timeline.length < LONGEST_TIMELINE) timeline.push({ at: clock.monotonic(), text });
@@ -125,6 +128,7 @@ export async function createWorld(script: Script): Promise<World> {
         clock.monotonic() - (touched.get(resource) ?? Number.NEGATIVE_INFINITY) < withinMs,
       outage,
       excused: tenant => excused.has(tenant),
+      lost: tenant => lost.has(tenant),
       count,
       async rival(call) {
         const action = rivalOf(call);
@@ -145,6 +149,7 @@ export async function createWorld(script: Script): Promise<World> {
     crd: CRD,
     touch: resource => void touched.set(resource, clock.monotonic()),
     excuse: tenant => void excused.add(tenant),
+    lose: tenant => void lost.add(tenant),
   };
 
   const projects = new Map<string, string>();
@@ -207,6 +212,7 @@ export async function createWorld(script: Script): Promise<World> {
     broken,
     timeline,
     excused,
+    lost,
     writes,
     calls,
     struck,

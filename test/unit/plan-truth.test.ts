@@ -61,6 +61,7 @@ async function createScene(random: Random) {
     crd: CRD,
     touch: () => {},
     excuse: () => {},
+    lose: () => {},
   };
   return {
     clock,

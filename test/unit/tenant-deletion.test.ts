@@ -377,9 +377,8 @@ describe('a deletion reads', () => {
     const connector = () => ({ state: 'ready' as const, secret: 'projects/p/secrets/s' });
     expect(deletionTargets(lost, PROJECT, connector).keys).toHaveLength(2);
     expect(deletionTargets(lost, undefined)).toMatchObject({ account: undefined, keys: [], services: [] });
-    expect(deletionTargets(tenantA({ status: { inventory: [] }, spec: { region: '../x' } }), PROJECT).services).toEqual(
-      [],
-    );
+    const odd = tenantA({ status: { inventory: [] }, spec: { region: '../x' } });
+    expect(deletionTargets(odd, PROJECT).services).toEqual([]);
   });
 
   test.each<[string, object, Record<string, string>, string | undefined, string | undefined]>([
@@ -427,6 +426,20 @@ describe('a deletion with nothing on record', () => {
       blockers: [],
       inventory: [],
     });
+  });
+
+  test('records the regions that could not be searched as soon as another service is on record', () => {
+    const there = seen(present(serviceA()));
+    const unread = { ...seen(failed('Transient', '503')), name: serviceIn('us-central1'), region: 'us-central1' };
+    const noRegion = failed('PermissionDenied', "Permission denied on 'locations/me-central2' (or it may not exist).");
+    const closed = { ...seen(noRegion), name: serviceIn('me-central2'), region: 'me-central2' };
+    const plan = deleting({ keys, formerGrants: [], services: [there, unread, closed] }, lost);
+    expect(stepIds(plan)).toEqual([`delete:${SERVICE}`]);
+    expect(plan.inventory).toEqual([
+      { type: 'Service', name: SERVICE, time: at(0) },
+      { type: 'Service', name: serviceIn('us-central1'), time: at(0) },
+    ]);
+    expect(plan.blockers).toHaveLength(1);
   });
 
   test.each<[string, Record<string, string>]>([

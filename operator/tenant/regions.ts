@@ -1,6 +1,7 @@
 /**
- * Where Cloud Run can be: its services are listed region by region, as `-` is no location to it. A region that is newer
- * than this list is named with --region. Source: Cloud Run documentation, "Locations".
+ * The regions of Cloud Run. Its API v2 reads services region by region (`-` is no location), so where a region is not on
+ * record, each of these is read. `import` takes a region that is newer than this list with --region; a service that a lost
+ * status named in such a region is not found. Source: Cloud Run documentation, "Locations".
  */
 export const REGIONS: readonly string[] = [
   'africa-south1',
