@@ -14,7 +14,7 @@ import type { Spec } from './oracle.ts';
 import { type GcpEffect, resourceOf } from './ports.ts';
 import { createReplica, type Replica } from './replica.ts';
 import type { Script } from './script.ts';
-import type { Count } from './tally.ts';
+import { type Count, RATE_LIMITED } from './tally.ts';
 
 /** A Kubernetes cluster with its operators; every write of theirs is judged as it takes effect. */
 export interface Cluster {
@@ -175,16 +175,21 @@ export async function createCluster(options: ClusterOptions): Promise<Cluster> {
     },
   };
 
+  const limited = (result: GcpResult): GcpResult => {
+    if (!result.ok && result.status.code === 'RESOURCE_EXHAUSTED') count(RATE_LIMITED);
+    return result;
+  };
+
   const effect =
     (number: number): GcpEffect =>
     async (method, request, sentAt) => {
       const caller = { email: `operator@${id}.example` };
       const outage = options.outage(method, request);
       if (outage) return outage;
-      if (!METHODS.get(method)?.write) return gcp.invoke(method, request, { caller });
+      if (!METHODS.get(method)?.write) return limited(await gcp.invoke(method, request, { caller }));
       const isLate = clock.monotonic() - sentAt > LATE_MS || replicas[number]?.isLeader() !== true;
       const check = checkWrite(knowledge(isLate), method, request);
-      const result = await gcp.invoke(method, request, { caller });
+      const result = limited(await gcp.invoke(method, request, { caller }));
       const write = {
         at: clock.monotonic(),
         cluster: id,

@@ -1,6 +1,7 @@
 import { LEASES } from '../../operator/kube/resources.ts';
 import { StandsStill } from './clock.ts';
 import { identitiesOf, judgeTenant, leaks } from './oracle.ts';
+import { probe } from './probes.ts';
 import type { Script } from './script.ts';
 import { type Call, createWorld, type Line, type World } from './world.ts';
 
@@ -71,7 +72,10 @@ async function play(script: Script, world: World): Promise<{ found: string[]; se
       wrong = await quiet(world, judged.retried);
     }
     if (broken.length > 0) return end(broken);
-    if (wrong.length === 0) return end([...tooMuch(script, world), ...(await stopAll(world))]);
+    if (wrong.length === 0) {
+      const found = [...tooMuch(script, world), ...(await probe(world, script))];
+      return end([...found, ...(await stopAll(world))]);
+    }
   }
   return end(wrong);
 }

@@ -16,3 +16,6 @@ export function sumOf(tallies: Record<string, number>[]): Record<string, number>
   for (const tally of tallies) for (const [what, times] of Object.entries(tally)) sum[what] = (sum[what] ?? 0) + times;
   return sum;
 }
+
+/** What the tally says of calls that Google Cloud's quotas refused. */
+export const RATE_LIMITED = 'rate limited';

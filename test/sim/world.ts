@@ -36,6 +36,9 @@ export interface World {
   begin(): void;
   /** Ends every fault that is going on. */
   heal(): void;
+  /** Somebody does something now. */
+  perform(step: Step): Promise<void>;
+  count(what: string): void;
 }
 
 export interface Line {
@@ -216,6 +219,8 @@ export async function createWorld(script: Script): Promise<World> {
     writes,
     calls,
     struck,
+    perform,
+    count,
     projectOf: (cluster, namespace) => projects.get(`${cluster}/${namespace}`) ?? 'demo-project',
     begin() {
       for (const step of script.steps) clock.after(step.at, () => void perform(step));

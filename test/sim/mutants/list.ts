@@ -332,4 +332,35 @@ export const MUTANTS: readonly Mutant[] = [
     find: '    mayAct() ? call(method, request, options) :',
     replace: '    mayAct() || method ? call(method, request, options) :',
   },
+  // ------------------------------------------------------------------------------------------ time and budgets
+  {
+    name: 'look for drift every 15th interval',
+    file: 'reconcile/pacing.ts',
+    find: 'untilSlot(tenant.uid, interval, runtime.now())',
+    replace: 'untilSlot(tenant.uid, 15 * interval, runtime.now())',
+  },
+  {
+    name: 'never wait for a budget',
+    file: 'gcp/quota.ts',
+    find: 'return shortest(shares, rank, false) ? undefined : grant(demand, rank, shares);',
+    replace: 'return grant(demand, rank, shares);',
+  },
+  {
+    name: 'let an edit wait for 20 minutes',
+    file: 'operator.ts',
+    find: "else if (isNews(object, old)) queue.add(key, 'edit');",
+    replace: "else if (isNews(object, old)) queue.addAfter(key, 1_200_000, 'edit');",
+  },
+  {
+    name: 'share no lists',
+    file: 'gcp/sharedList.ts',
+    find: '      if (maxAgeMs > 0) shared++;\n',
+    replace: '      if (maxAgeMs >= 0) return alone(key, get);\n',
+  },
+  {
+    name: 'pace no tenant that never comes to rest',
+    file: 'reconcile/pacing.ts',
+    find: 'paceMs(run.changes + 1)',
+    replace: 'paceMs(1)',
+  },
 ];
