@@ -53,13 +53,12 @@ const figure = (what: string, value: number, target?: string, plot = false): voi
 
 await creations();
 await deletions();
-await churn();
 publish({
   name: 'fairness',
   title: 'What one namespace’s work costs the others',
   figures,
   notes: [
-    `Published quotas, one project and region, virtual time: a read takes ${LATENCY_MS.read} ms, a write ${LATENCY_MS.write} ms.`,
+    `Published quotas, one project, virtual time: a read takes ${LATENCY_MS.read} ms, a write ${LATENCY_MS.write} ms.`,
     `The other namespace edits one tenant and closes one every ${EVERY_MS / 1000} s, ${SAMPLES} times each.`,
   ],
 });
@@ -102,35 +101,6 @@ async function deletions(): Promise<void> {
   figure(`${count} deletions: gone after ${(SAMPLES * EVERY_MS) / 60_000} min`, count - (await world.left('greedy')));
   figure(`${count} deletions: API-server reads a Google call`, world.kubeReads() / world.calls(), '≤ 3', true);
   figure(`${count} deletions: calls refused`, world.refused(), '≤ 0');
-  await world.stop();
-}
-
-/** A day of 20,000 tenants that come and go. */
-async function churn(): Promise<void> {
-  const batch = size(500);
-  const world = await createWorld();
-  await world.start(UNLIMITED);
-  const memory: number[] = [];
-  for (let from = 0; from < size(20_000); from += batch) {
-    const namespace = `team-${from}`;
-    await world.prepare(namespace, batch);
-    await world.create(namespace, batch);
-    await world.clock.advance(300_000);
-    await world.remove(namespace, batch);
-    await world.clock.advance(700_000);
-    if ((await world.left(namespace)) > 0) throw new Error(`tenants of ${namespace} are left`);
-    world.tidy(namespace, batch);
-    global.gc?.();
-    memory.push(process.memoryUsage().heapUsed / 2 ** 20);
-  }
-  const [, first = 0] = memory;
-  figure(
-    `${size(20_000)} creations and deletions: heap at the end ÷ after the first ${2 * batch}`,
-    (memory.at(-1) ?? 0) / first,
-    '≤ 1.1',
-    true,
-  );
-  figure('heap after the first of them, stand-ins too, MiB', first);
   await world.stop();
 }
 
@@ -316,16 +286,6 @@ async function createWorld() {
       }
       await clock.advance(EVERY_MS);
       return { edits, closings };
-    },
-    /** The stand-ins forget what they keep of what is gone. */
-    tidy(namespace: string, count: number) {
-      kubeCore.compact();
-      for (let index = 0; index < count; index++) {
-        void google.call(`${SECRETS}.DeleteSecret`, {
-          name: `projects/${PROJECT}/secrets/${nameIn(namespace, index)}-key`,
-        });
-      }
-      void kubeCore.api.delete(NAMESPACES, undefined, namespace);
     },
   };
 }

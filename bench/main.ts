@@ -6,12 +6,13 @@ import { fileURLToPath } from 'node:url';
  * code 0 if all ran, whatever they measured; 2 if the words are not understood.
  */
 
-const BENCHMARKS = ['noop', 'tenants', 'churn', 'backend', 'dependencies'];
+const BENCHMARKS = ['noop', 'tenants', 'churn', 'fairness', 'backend', 'dependencies'];
 const USAGE = `Usage: npm run bench [-- [NAME…] [OPTION…]]
 
   noop      how many reconciles a second where nothing is to do (10 s)
   tenants   1, 100 and 1,000 tenants: until Ready, calls, restart, edits, memory (1 min)
   churn     20,000 tenants that come and go: what the operator keeps of them (2 to 5 min)
+  fairness  what one namespace's 1,000 creations and 10,000 deletions cost another one, in virtual time (10 to 20 min)
   backend   the tenant's web service beside a bare node:http server (1 to 2 min)
   dependencies  what each dependency costs at the start and in memory (1 min)
 

@@ -336,8 +336,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'look for drift every 15th interval',
     file: 'reconcile/pacing.ts',
-    find: 'untilSlot(tenant.uid, interval, runtime.now())',
-    replace: 'untilSlot(tenant.uid, 15 * interval, runtime.now())',
+    find: 'own <= settings.syncIntervalMs) return untilSlot(tenant.uid, own,',
+    replace: 'own <= settings.syncIntervalMs) return untilSlot(tenant.uid, 15 * own,',
   },
   {
     name: 'never wait for a budget',
@@ -354,7 +354,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'share no lists',
     file: 'gcp/sharedList.ts',
-    find: '      if (maxAgeMs > 0) shared++;\n',
+    find: '      if (maxAgeMs > 0) last.readers++;\n',
     replace: '      if (maxAgeMs >= 0) return alone(key, get);\n',
   },
   {
