@@ -263,7 +263,7 @@ export const DEFENCES: readonly Defence[] = [
       'unit/manifests.test.ts',
       'lets those who view or edit a namespace do so with its tenants, and the status alone',
     ],
-    file: 'manifests/base/aggregated-roles.yaml',
+    file: 'manifests/components/tenant-roles/aggregated-roles.yaml',
     find: '    resources: [aitenants]\n',
     replace: '    resources: [aitenants, aitenants/status]\n',
   },

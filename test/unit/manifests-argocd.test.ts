@@ -7,7 +7,11 @@ import { parse, parseAllDocuments, stringify } from 'yaml';
 import { HEALTH_SCRIPT, healthOf } from './support/argocdHealth.ts';
 
 const manifests = new URL('../../manifests/', import.meta.url);
-const read = (path: string) => parse(readFileSync(new URL(path, manifests), 'utf8'));
+/** The document of that kind, or the first. */
+const read = (path: string, kind?: string) =>
+  parseAllDocuments(readFileSync(new URL(path, manifests), 'utf8'))
+    .map(document => document.toJS())
+    .find(object => kind === undefined || object.kind === kind);
 const hasKubectl = spawnSync('kubectl', ['version', '--client']).status === 0;
 
 describe('the health check', () => {
@@ -87,15 +91,37 @@ describe.skipIf(!hasKubectl)('the Application of the operator', () => {
 });
 
 describe('the ApplicationSet of the tenants', () => {
-  const { spec } = read('argocd/tenants.yaml');
+  const { spec } = read('argocd/tenants.yaml', 'ApplicationSet');
 
   test('comes after the operator, and compares as the API server would default', () => {
-    const wave = (path: string) => Number(read(path).metadata.annotations['argocd.argoproj.io/sync-wave']);
-    expect(wave('argocd/operator.yaml')).toBeLessThan(wave('argocd/tenants.yaml'));
+    const wave = (path: string, kind?: string) =>
+      Number(read(path, kind).metadata.annotations['argocd.argoproj.io/sync-wave']);
+    expect(wave('argocd/operator.yaml')).toBeLessThan(wave('argocd/tenants.yaml', 'ApplicationSet'));
+    expect(wave('argocd/tenants.yaml', 'AppProject')).toBeLessThan(wave('argocd/tenants.yaml', 'ApplicationSet'));
     for (const { metadata } of [spec.template, read('argocd/operator.yaml')]) {
       expect(metadata.annotations).toMatchObject({ 'argocd.argoproj.io/compare-options': 'ServerSideDiff=true' });
     }
     expect(spec.template.spec.syncPolicy.syncOptions).toContain('ServerSideApply=true');
+  });
+
+  test('belongs to a project that allows AiTenants of that repository, and nothing else', () => {
+    const project = read('argocd/tenants.yaml', 'AppProject');
+    const { source, destination } = spec.template.spec;
+    expect(spec.template.spec.project).toBe(project.metadata.name);
+    // Argo CD: no rule for cluster-scoped kinds means none, and an empty list of namespaced kinds means all.
+    expect(project.spec).toEqual({
+      description: expect.any(String),
+      sourceRepos: [source.repoURL],
+      destinations: [{ server: destination.server, namespace: 'team-*' }],
+      clusterResourceWhitelist: [],
+      namespaceResourceWhitelist: [{ group: 'ai-platform.dev', kind: 'AiTenant' }],
+    });
+    expect(spec.generators.map(({ git }: { git: { repoURL: string } }) => git.repoURL)).toEqual([source.repoURL]);
+  });
+
+  test('makes no Namespace, as its annotations choose project and identity', () => {
+    expect(spec.template.spec.syncPolicy.syncOptions).toEqual(['ServerSideApply=true']);
+    expect(spec.template.spec.syncPolicy.managedNamespaceMetadata).toBe(undefined);
   });
 
   test('takes each file by itself, into the namespace that its folder names', () => {

@@ -301,6 +301,10 @@ describe.skipIf(!has('promtool'))('promtool', () => {
       fires: { ...good, [calls('UNAVAILABLE')]: '0+60x200' },
       quiet: { ...good, [calls('UNAVAILABLE')]: '0+10x200' },
     },
+    AiTenantBug: {
+      fires: { ...good, 'aitenant_bugs_total{kind="request"}': '0x100 1x100' },
+      quiet: { ...good, 'aitenant_bugs_total{kind="request"}': '3x200' },
+    },
     AiTenantLateResyncs: {
       fires: { ...good, aitenant_resync_late_seconds: '0+60x200' },
       quiet: { ...good, aitenant_resync_late_seconds: '1700x200' },

@@ -22,6 +22,7 @@ function built(path: string): Manifest[] {
   if (path !== 'base') throw new Error(`kubectl, which builds ${path}, is not on this machine`);
   return filesOf('base').flatMap(name => documents(readFileSync(`${folder('base')}/${name}`, 'utf8')));
 }
+const TENANT_ROLES = 'components/tenant-roles';
 const filesOf = (path: string) =>
   readdirSync(folder(path)).filter(name => name.endsWith('.yaml') && name !== 'kustomization.yaml');
 
@@ -64,8 +65,23 @@ describe('manifests/base', () => {
     expect(spec.replicas).toBeGreaterThan(one(all, 'PodDisruptionBudget').spec.maxUnavailable);
   });
 
+  test('gives nobody but the operator a right to AiTenants', () => {
+    const roles = built('base').filter(({ kind }) => kind === 'ClusterRole' || kind === 'Role');
+    expect(new Set(roles.map(({ metadata }) => metadata.name))).toEqual(new Set(['aitenant-operator']));
+    for (const { metadata, aggregationRule } of roles) {
+      expect(aggregationRule).toBe(undefined);
+      expect(JSON.stringify(metadata.labels ?? {})).not.toContain('rbac.authorization.k8s.io');
+    }
+  });
+});
+
+describe('manifests/components/tenant-roles', () => {
   test('lets those who view or edit a namespace do so with its tenants, and the status alone', () => {
-    const all = built('base');
+    const { kind, resources } = parse(readFileSync(`${folder(TENANT_ROLES)}/kustomization.yaml`, 'utf8'));
+    expect([kind, resources]).toEqual(['Component', filesOf(TENANT_ROLES)]);
+    const all = filesOf(TENANT_ROLES).flatMap(name =>
+      documents(readFileSync(`${folder(TENANT_ROLES)}/${name}`, 'utf8')),
+    );
     const verbs = (role: 'view' | 'edit' | 'admin', resource: string) =>
       all
         .filter(({ metadata }) => metadata.labels?.[`rbac.authorization.k8s.io/aggregate-to-${role}`] === 'true')
