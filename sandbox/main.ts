@@ -88,6 +88,9 @@ async function leaveCluster(world: World, hadDemo: boolean): Promise<void> {
   print(`Left in the cluster: ${names.join(', ')}. Start again with --kube=current to manage or delete them.`);
 }
 
+// A request that fails in a way that nothing expects must not end every service that runs here. Node.js would end the process.
+process.on('unhandledRejection', error => console.error(`A bug in the sandbox, please report it: ${telling(error)}`));
+
 try {
   const options = readOptions(process.argv.slice(2));
   if (options === 'help') print(usage);

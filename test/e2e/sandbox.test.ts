@@ -58,6 +58,21 @@ describe('npm run sandbox -- --once', () => {
 });
 
 describe('a sandbox that stays', () => {
+  test('survives a rejected promise that nobody handles, and says so', async () => {
+    const [state, base] = [await givenState(), await givenPorts()];
+    const plant = `process.on('SIGUSR2', () => { Promise.reject(new Error('planted')) })`;
+    const env = { ...process.env, NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(plant)}` };
+    const run = sandbox(['--no-demo', '--state', state, '--port-base', String(base)], env);
+    await expect.poll(run.output, { timeout: 40_000 }).toContain('Ctrl-C stops everything.');
+
+    run.child.kill('SIGUSR2');
+
+    await expect.poll(run.output).toMatch(/A bug in the sandbox.*planted/);
+    expect(await answers(`http://127.0.0.1:${base}/version`)).toBe(true);
+    run.child.kill('SIGTERM');
+    expect(await run.ended).toBe(0);
+  });
+
   test('keeps a second one off its state, and leaves no process behind when it is killed', async () => {
     const [state, base] = [await givenState(), await givenPorts()];
     const first = sandbox(['--state', state, '--port-base', String(base)]);
