@@ -377,10 +377,15 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     const later = budget.take(readNeeds(wanted), rankOf(run, tenant));
     if (later) return { status, later };
     const { actAs } = desired;
-    const observed = await observe(shared.at(pacing.ages(tenant, run)), wanted, { actAs });
-    const options = { refused: refusals.of(keyOf(writer.object)) };
-    const plan = planFor(tenant, desired, observed, settings, runtime.now(), options);
-    return closedBy(plan, writer, tenant, actAs, budget);
+    const refused = refusals.of(keyOf(writer.object));
+    // The shared lists show whether anything is to be closed; before anything is, the present state is read.
+    for (const ages of [pacing.ages(tenant, run), EDIT_AGES]) {
+      const observed = await observe(shared.at(ages), wanted, { actAs });
+      const plan = planFor(tenant, desired, observed, settings, runtime.now(), { refused });
+      if (!plan.steps.some(({ closes }) => closes)) break;
+      if (ages === EDIT_AGES) return closedBy(plan, writer, tenant, actAs, budget);
+    }
+    return { status };
   }
 
   /** The status after the closing steps: without what they have removed. */

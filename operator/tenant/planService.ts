@@ -244,12 +244,10 @@ function planLeaving(
   const left = Date.parse(retireAt) - ctx.now;
   if (!(left > 0)) {
     out.entries.push(...entries);
-    // A deletion needs a record, which may be refused; closing does not. The etag that closing makes is for the next one.
+    // A deletion needs a record, which may be refused; closing does not. Where that changes the etag, the next one deletes.
     const present = emptyPart();
     planPresent(ctx, access, seen, found, entries, [], present);
-    const closing = present.steps.filter(({ closes }) => closes);
-    out.steps.push(...closing);
-    if (closing.length > 0) return;
+    out.steps.push(...present.steps.filter(({ closes }) => closes));
     const remove = step(`delete:${found.name}`, 'Service', 'Delete', targetOf(found.name), {
       kind: 'deleteService',
       name: found.name,

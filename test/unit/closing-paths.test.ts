@@ -191,13 +191,13 @@ async function world(state: State) {
   });
 
   /** One reconcile of the present state; time passes for the operations that it waits for, not for timers. */
-  async function once() {
+  async function once(priority: 'edit' | 'resync' = 'edit') {
     const tenant = await core.api.get(AI_TENANTS, 'default', 'tenant-a');
     const home = await core.api.get(NAMESPACES, undefined, 'default');
     if (tenant.ok) tenants.set({ ...tenant.value, spec: { ...(tenant.value.spec as JsonObject), ...faults.spec } });
     if (home.ok && !faults.kube?.('namespace')) namespaces.set(home.value);
     else namespaces.delete('default');
-    const done = reconcile(KEY);
+    const done = reconcile(KEY, { priority, failures: 0, changes: 0 });
     await clock.advance(0);
     return done;
   }
@@ -249,8 +249,8 @@ async function world(state: State) {
     edit,
     access,
     keys,
-    async withdrawConsent() {
-      const secret = { name: `projects/${PROJECT}/secrets/standby`, labels: {} };
+    async consent(labels: JsonObject) {
+      const secret = { name: `projects/${PROJECT}/secrets/standby`, labels };
       await must(`${SECRETS}.UpdateSecret`, { secret, updateMask: 'labels' });
     },
     annotateNamespace: (annotations: Record<string, string | null>) =>
@@ -350,7 +350,7 @@ async function close(w: World, state: State, closing: Closing): Promise<void> {
   const invokers = closing.caller ? [ANN] : [ANN, BOB];
   const access = closing.access || !state.isPublic ? { access: 'Authenticated', invokers } : w.access;
   await w.edit({ ...access, keys: closing.key ? w.keys.slice(0, 2) : w.keys });
-  if (closing.consent) await w.withdrawConsent();
+  if (closing.consent) await w.consent({});
 }
 
 describe('in the same reconcile as the edit', () => {
@@ -413,5 +413,18 @@ describe('in the same reconcile as the edit', () => {
     named.faults.kube = what => (what === 'namespace' ? 500 : undefined);
     await named.once();
     expect([...named.actors]).toEqual([]);
+  });
+
+  test('no grant is removed on a list from before consent was given again', async () => {
+    const w = await world({ isImpersonated: false, former: 'none', isPublic: true, drifted: false, opened: 'none' });
+    await w.annotateNamespace({ [IN]: null });
+    await w.consent({});
+    w.faults.gcp = method => method === `${SECRETS}.GetIamPolicy`;
+    await w.once();
+    expect(w.writes).toEqual([]);
+    w.faults.gcp = undefined;
+    await w.consent({ 'ai-tenant-namespace': 'default' });
+    await w.once('resync');
+    expect(await w.reads('standby')).toBe(true);
   });
 });

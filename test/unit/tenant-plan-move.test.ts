@@ -159,6 +159,21 @@ describe('a move', () => {
     expect(plan.recheckAfterMs).toBeUndefined();
   });
 
+  test('closes the former service before it deletes it, and deletes it whatever becomes of that', () => {
+    const policy = invokedBy('allUsers');
+    const plan = moving([newService({ invokerIamDisabled: false }), oldService({}, policy)], {
+      spec: { access: 'Authenticated' },
+      more: made,
+      former: { retireAt: at(-1) },
+    });
+    expect(stepIds(plan)).toEqual([`callers:${SERVICE}`, `close:${SERVICE}`, `delete:${SERVICE}`]);
+    expect(plan.steps.map(({ closes, needs }) => [closes, needs])).toEqual([
+      [true, []],
+      [true, []],
+      [false, []],
+    ]);
+  });
+
   test('looks soon whether the former service is gone', () => {
     const given = { more: made, former: { retireAt: at(-1), deletedAt: at(-1) } };
     const plan = moving([newService(), oldService({ deleteTime: at(-1) })], given);
