@@ -50,32 +50,22 @@ interface Answer<T> {
 interface LastList<T> {
   begun: Begun;
   partial: boolean;
-  /** Calls that it cost, those that were made one by one since, and how many readers accept an answer of some age since. */
+  /** Calls that it cost, and those that were made one by one since. */
   price: number;
   alone: number;
-  readers: number;
-  readersBefore: number;
   /** The least `maxAgeMs` of the regular readers for whom it was made: twice that later the next list is made. */
   renewedMs: number;
   /** Regular readers whose question was newer than the list that answered it. */
   older: { key: string; answer: Answer<T>; onChanged: () => void }[];
 }
 
-const NO_LIST = {
-  partial: false,
-  price: 1,
-  alone: 0,
-  readers: 0,
-  readersBefore: 0,
-  renewedMs: Number.POSITIVE_INFINITY,
-};
+const NO_LIST = { partial: false, price: 1, alone: 0, renewedMs: Number.POSITIVE_INFINITY };
 const NEVER = Number.NEGATIVE_INFINITY;
 
 /**
  * Readers who need something newer than is known wait for one list that all share: at most one runs, and one more waits for
  * it to end. Where a list costs many calls, the first few readers read alone until that has cost as much as a list: never
- * more than twice the least, whatever comes (the ski rental problem). Where the last list answered as many as it cost, those
- * who accept an answer of some age list at once.
+ * more than twice the least, whatever comes (the ski rental problem).
  *
  * No regular reader learns of a change later than by reading alone each time: it takes an answer only from a list that was
  * made for a reader who returns at least as often; that one makes the next list, which tells all whose answers have changed.
@@ -126,7 +116,7 @@ export function createSharedList<T>(runtime: Runtime, list: () => Promise<Listed
     const before = answers;
     const { older } = last;
     const price = Math.max(pages, Math.ceil(items.size / ITEMS_A_CALL));
-    last = { ...NO_LIST, begun, partial, price, readersBefore: last.readers, older: [] };
+    last = { ...NO_LIST, begun, partial, price, older: [] };
     const changed = older.filter(({ key, answer }) => (written.get(key) ?? -1) < answer.begun.turn);
     answers = new Map(before);
     forgetBefore(begun);
@@ -188,12 +178,11 @@ export function createSharedList<T>(runtime: Runtime, list: () => Promise<Listed
         return answer.read;
       };
 
-      if (maxAgeMs > 0) last.readers++;
       const isRenewed = onChanged === undefined || (known.begun === last.begun && last.renewedMs <= maxAgeMs);
       if (isRenewed && isEnough(known.begun) && isSure(known)) return given(known);
       const joins = running !== undefined && isEnough(running.begun);
       const isAwaited = onChanged !== undefined && last.older.length > 0 && !isEnough(last.begun);
-      const pays = last.alone + 1 >= last.price || (maxAgeMs > 0 && last.readers + last.readersBefore > last.price);
+      const pays = last.alone + 1 >= last.price;
       if (now < refusedUntil || doubted.has(key) || !(joins || isAwaited || pays)) return alone(key, get);
       const failure = (joins ? undefined : failing()) ?? (await listFor(isEnough));
       if (failure) return { state: 'failed', failure };

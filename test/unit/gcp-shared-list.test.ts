@@ -384,3 +384,19 @@ test('who relied on a list is not told by one that was refused', async () => {
   expect(await again).toEqual(present('2'));
   expect(told).toEqual([]);
 });
+
+test('where the list is refused, nothing is kept of what was read and written before', async () => {
+  const world = await dear();
+  for (let round = 0; round < 20; round++) {
+    for (let i = 0; i < 10; i++) {
+      const reading = world.read(`${round}-${i}`, 0);
+      if (world.calls()[0] === round + 2) await world.refused(false);
+      await settled();
+      await world.got(absent);
+      await reading;
+      world.shared.wrote(`${round}-${i}`, i % 2 === 0);
+    }
+    world.pass(300_001);
+  }
+  expect(world.shared.size()).toBeLessThanOrEqual(20);
+});
