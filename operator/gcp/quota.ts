@@ -60,6 +60,8 @@ export interface Demand {
   project: string;
   namespace: string;
   needs: readonly Need[];
+  /** It is parked for this budget, which lacks so many milliseconds of what it needs. */
+  onParked?(budget: Pick<Budget, 'api' | 'kind' | 'project' | 'region' | 'left'>, ms: number): void;
 }
 
 /** A budget that nobody else gets until it is released: the reconcile that has it makes its calls meanwhile. */
@@ -255,6 +257,7 @@ export function createQuota(call: GcpCall, runtime: Runtime, limits: Limits): Qu
   function queueAt(bucket: Bucket, waiter: Waiter, rank: Rank, ms: number): void {
     waiter.bucket = bucket;
     bucket.waiting.push(waiter, rank);
+    waiter.demand.onParked?.(bucket, ms);
     serveIn(bucket, ms);
   }
 

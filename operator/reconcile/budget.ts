@@ -1,7 +1,8 @@
-import type { Claim, Need, Quota, Rank } from '../gcp/quota.ts';
+import type { Claim, Demand, Need, Quota, Rank } from '../gcp/quota.ts';
 import type { Priority, Verdict } from '../kube/queue.ts';
 import type { Tenant } from '../tenant/types.ts';
 import type { Run } from './pacing.ts';
+import type { ReconcileLog } from './types.ts';
 
 /** What one reconcile has of the budgets of Google Cloud's APIs. */
 export interface RunBudget {
@@ -19,6 +20,7 @@ export function createRunBudget(
   quota: Pick<Quota, 'claim' | 'park'>,
   home: { project: string; namespace: string },
   granted: Claim | undefined,
+  log: ReconcileLog,
 ): RunBudget {
   const claims: Claim[] = granted ? [granted] : [];
   const asked: Need[] = [];
@@ -42,8 +44,19 @@ export function createRunBudget(
         claims.push(claim);
         return undefined;
       }
-      const demand = { ...home, rank, needs: asked };
-      return { kind: 'park', park: wake => quota.park(demand, wake), ...(priority && { priority }) };
+      const onParked: Demand['onParked'] = ({ api, kind, project, region, left }, ms) => {
+        const budget = `${api} ${kind} ${project} ${region}`.trim();
+        log('debug', 'parked for a budget', { rank, budget, left: Math.floor(left), ms: Math.ceil(ms) });
+      };
+      const park = (wake: (claim: Claim) => void) =>
+        quota.park({ ...home, rank, needs: asked, onParked }, claim => {
+          log('debug', 'woken with its budget', {
+            rank,
+            calls: claim.needs.reduce((sum, { calls }) => sum + calls, 0),
+          });
+          wake(claim);
+        });
+      return { kind: 'park', park, ...(priority && { priority }) };
     },
     release() {
       for (const claim of claims) claim.release();

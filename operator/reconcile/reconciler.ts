@@ -101,7 +101,10 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     const cached = desiredOf(tenant, options.namespaces.get(tenant.namespace));
     const expected = cached.ok ? cached.desired : undefined;
     const project = inventoryProject(tenant.status.inventory) ?? expected?.project ?? '';
-    const budget = createRunBudget(options.quota, { project, namespace: tenant.namespace }, run.granted);
+    const home = { project, namespace: tenant.namespace };
+    const budget = createRunBudget(options.quota, home, run.granted, (level, message, fields) =>
+      log(level, message, { tenant: key, ...fields }),
+    );
     try {
       if (tenant.deletionTimestamp === undefined) return await bring(writer, tenant, run, expected, budget);
       return tenant.hasFinalizer ? await remove(writer, tenant, run, budget) : { kind: 'done' };
@@ -146,6 +149,7 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     if (tenant.spec.suspend) return keepConsent(writer, tenant, run, budget, suspended);
     if (expected) {
       if (run.priority === 'resync' && isFirst && isReconciled(tenant, expected) && !isRequested(tenant)) {
+        log('debug', 'first check left out: the status says that all is done', { tenant: keyOf(writer.object) });
         options.onReport?.(tenant, tenant.status);
         return pacing.verdict(tenant, { kind: 'interval' }, run);
       }
