@@ -5,6 +5,7 @@ import { createReads } from '../gcp/reads.ts';
 import { parseService } from '../gcp/runService.ts';
 import { parseSecret } from '../gcp/secretAccess.ts';
 import type { GcpCall, JsonObject, Runtime } from '../ports.ts';
+import { explained } from '../tenant/context.ts';
 import { part, secretName, serviceAccountEmail, serviceAccountId } from '../tenant/names.ts';
 import { REGIONS } from '../tenant/regions.ts';
 import { secretReferences } from '../tenant/template.ts';
@@ -96,9 +97,9 @@ export async function discover(
       each(foreign, async external => withPolicy(external, await reads.secret(external))),
     ]);
     if (account.state === 'failed' && account.failure.kind !== 'Propagating' && account.failure.kind !== 'Invalid') {
-      throw new Error(`service account ${email}: ${account.failure.message}`);
+      throw new Error(`service account ${email}: ${explained(account.failure)}`);
     }
-    if (invokers.state === 'failed') throw new Error(`callers of ${service.name}: ${invokers.failure.message}`);
+    if (invokers.state === 'failed') throw new Error(`callers of ${service.name}: ${explained(invokers.failure)}`);
     return {
       name,
       project,
@@ -123,7 +124,7 @@ async function list(call: GcpCall, method: string, parent: string, field: string
   let pageToken: string | undefined;
   do {
     const result = await call(method, { parent, pageSize, pageToken });
-    if (!result.ok) return { ok: false, message: failureOf(method, result.status).message };
+    if (!result.ok) return { ok: false, message: explained(failureOf(method, result.status)) };
     items.push(...objects(result.response[field]));
     pageToken = filled(result.response.nextPageToken);
   } while (pageToken !== undefined);

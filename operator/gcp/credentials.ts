@@ -65,10 +65,7 @@ export function credentialsStatus(error: unknown, actAs: string): GcpStatus {
     return { code: 'UNAVAILABLE', message: `No access token could be had: ${said}` };
   }
   if (actAs !== '' && http === 403) {
-    const hint = `The operator needs roles/iam.serviceAccountTokenCreator on ${actAs}.`;
-    return { code: 'PERMISSION_DENIED', message: `Cannot act as ${actAs}: ${said} ${hint}` };
+    return { code: 'PERMISSION_DENIED', message: `Cannot act as ${actAs}: ${said}` };
   }
-  const hint =
-    'Give the operator Application Default Credentials: Workload Identity in a cluster, or gcloud auth application-default login.';
-  return { code: 'UNAUTHENTICATED', message: `No valid Google Cloud credentials: ${said} ${hint}` };
+  return { code: 'UNAUTHENTICATED', message: `No valid Google Cloud credentials: ${said}` };
 }

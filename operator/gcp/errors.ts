@@ -1,88 +1,62 @@
-import type { GcpCode, GcpStatus, JsonObject } from '../ports.ts';
-import type { Failure, FailureKind } from '../tenant/types.ts';
-import { METHODS, rpc } from './methods.ts';
+import type { GcpStatus, JsonObject } from '../ports.ts';
+import { CODES, ERRORS, type ErrorRow, filledIn } from '../tenant/errorTable.ts';
+import type { Failure } from '../tenant/types.ts';
+import { METHODS } from './methods.ts';
 import { isObject } from './parse.ts';
 
-/** What each code of google.rpc.Code means, the exceptions below aside. */
-const KINDS: Record<GcpCode, FailureKind> = {
-  ABORTED: 'Conflict',
-  ALREADY_EXISTS: 'Conflict',
-  CANCELLED: 'Transient',
-  DATA_LOSS: 'Transient',
-  DEADLINE_EXCEEDED: 'Transient',
-  INTERNAL: 'Transient',
-  UNAVAILABLE: 'Transient',
-  UNKNOWN: 'Transient',
-  NOT_FOUND: 'NotFound',
-  RESOURCE_EXHAUSTED: 'QuotaExceeded',
-  PERMISSION_DENIED: 'PermissionDenied',
-  UNAUTHENTICATED: 'PermissionDenied',
-  FAILED_PRECONDITION: 'Invalid',
-  INVALID_ARGUMENT: 'Invalid',
-  OUT_OF_RANGE: 'Invalid',
-  UNIMPLEMENTED: 'Invalid',
-};
-
 /**
- * Answers that a fresh account gives until it is visible everywhere, for up to a minute. An old account, or rights that
- * are truly missing, give the same words: who reads `Propagating` knows the account's age and decides.
- */
-const PROPAGATING: readonly { codes: readonly GcpCode[]; methods: readonly string[]; text: RegExp }[] = [
-  {
-    codes: ['PERMISSION_DENIED'],
-    methods: [rpc.createService, rpc.updateService],
-    text: /iam\.serviceaccounts\.actas' denied on service account .*\(or it may not exist\)/i,
-  },
-  {
-    codes: ['PERMISSION_DENIED'],
-    methods: [rpc.getAccount, rpc.patchAccount, rpc.deleteAccount],
-    text: /iam\.serviceaccounts\.\w+' denied on resource \(or it may not exist\)/i,
-  },
-  {
-    codes: ['INVALID_ARGUMENT'],
-    methods: [rpc.setSecretPolicy, rpc.setServicePolicy],
-    text: /service account \S+ does not exist/i,
-  },
-  {
-    codes: ['INVALID_ARGUMENT', 'FAILED_PRECONDITION', 'NOT_FOUND'],
-    methods: [rpc.createService, rpc.updateService],
-    text: /service account \S+ (?:does not exist|(?:was )?not found)/i,
-  },
-];
-
-/**
- * What an error of a method means to the operator. Total and deterministic: the same answer always gives the same
- * failure. Sources: google/rpc/code.proto, and the recorded texts of shared/gcp-facts.md.
+ * What an error of a method means to the operator, by the table of errors. Total and deterministic: the same answer always
+ * gives the same failure. `message` is Google Cloud's own words.
  */
 export function failureOf(method: string, status: GcpStatus): Failure {
-  const disabled = disabledApi(method, status);
-  if (disabled) return withDelay({ kind: 'PermissionDenied', message: disabled }, status);
-  const propagating = PROPAGATING.some(
-    rule => rule.codes.includes(status.code) && rule.methods.includes(method) && rule.text.test(status.message),
+  const { message, retryAfterMs } = status;
+  const delay = retryAfterMs === undefined ? {} : { retryAfterMs: Math.min(retryAfterMs, LONGEST_DELAY_MS) };
+  const row = rowOf(method, status);
+  if (!row) return { kind: CODES[status.code], message, ...delay };
+  return {
+    kind: row.kind,
+    message,
+    ...(row.reason && { reason: row.reason }),
+    advice: filledIn(row.advice, knownOf(method, status, row)),
+    ...delay,
+  };
+}
+
+/** The row of the table of errors that an answer falls under. */
+export function rowOf(method: string, status: GcpStatus): ErrorRow | undefined {
+  const details = detailsOf(status);
+  return ERRORS.find(
+    ({ codes, methods, detail, text }) =>
+      codes?.includes(status.code) &&
+      (methods?.test(method) ?? true) &&
+      ((!detail && !text) || details.some(word => detail?.test(word)) || text?.test(status.message)),
   );
-  return withDelay({ kind: propagating ? 'Propagating' : KINDS[status.code], message: status.message }, status);
 }
 
 /** A longer delay than this is not honoured: a server, or a proxy in front of it, may ask for a day. */
 const LONGEST_DELAY_MS = 60_000;
 
-const withDelay = (failure: Failure, { retryAfterMs }: GcpStatus): Failure =>
-  retryAfterMs === undefined ? failure : { ...failure, retryAfterMs: Math.min(retryAfterMs, LONGEST_DELAY_MS) };
+/** The reason of an ErrorInfo and the types of a PreconditionFailure's violations. */
+function detailsOf({ details = [] }: GcpStatus): string[] {
+  return details.filter(isObject).flatMap(({ reason, violations }) => {
+    const types = Array.isArray(violations) ? violations.filter(isObject).map(({ type }) => type) : [];
+    return [reason, ...types].filter(word => typeof word === 'string');
+  });
+}
 
-/** An API that is not switched on in the project answers 403 with ErrorInfo `SERVICE_DISABLED`: say how to switch it on. */
-function disabledApi(method: string, status: GcpStatus): string | undefined {
-  if (status.code !== 'PERMISSION_DENIED') return undefined;
-  const info = (status.details ?? []).filter(isObject).find(detail => detail.reason === 'SERVICE_DISABLED');
-  if (!info && !/has not been used in project|API .*is disabled/i.test(status.message)) return undefined;
+/** What may go into a printed command: only what has the form of a name. */
+function knownOf(
+  method: string,
+  { details = [], message }: GcpStatus,
+  row: ErrorRow,
+): Record<string, string | undefined> {
+  const info = details.filter(isObject).find(({ metadata }) => isObject(metadata));
   const metadata: JsonObject = isObject(info?.metadata) ? info.metadata : {};
-  const service =
-    match(metadata.service, /^([a-z0-9.-]+\.googleapis\.com)$/) ??
-    match(status.message, /\/api\/([a-z0-9.-]+\.googleapis\.com)\//) ??
-    `${METHODS.get(method)?.api ?? 'iam'}.googleapis.com`;
-  const project =
-    match(metadata.consumer, /^projects\/([a-z0-9.:-]+)$/) ??
-    match(status.message, /in project ([a-z0-9.:-]+[a-z0-9])/);
-  return `${status.message} Enable it: gcloud services enable ${service}${project ? ` --project ${project}` : ''}`;
+  const groups = row.text?.exec(message)?.groups ?? {};
+  const service = match(metadata.service, /^([a-z0-9.-]+\.googleapis\.com)$/) ?? groups.service;
+  const project = match(metadata.consumer, /^projects\/([a-z0-9.:-]+)$/) ?? groups.project;
+  const fallback = row.name === 'API disabled' ? `${METHODS.get(method)?.api ?? 'iam'}.googleapis.com` : undefined;
+  return { ...groups, service: row.name === 'API disabled' ? (service ?? fallback) : undefined, project };
 }
 
 const match = (text: unknown, pattern: RegExp): string | undefined =>

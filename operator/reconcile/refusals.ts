@@ -32,6 +32,7 @@ export function createRefusalMemory(now: () => number): RefusalMemory {
         const same = before?.message === failure.message && before.generation === generation;
         mine.set(id, {
           message: failure.message,
+          ...(failure.kind === 'Invalid' && failure.advice !== undefined && { advice: failure.advice }),
           propagating: failure.kind === 'Propagating',
           since: same ? before.since : now(),
           at: now(),

@@ -1,3 +1,4 @@
+import { KINDS } from './errorTable.ts';
 import type { ClaimRules } from './ownership.ts';
 import type { Refusals } from './planInvokers.ts';
 import type {
@@ -78,44 +79,49 @@ const UNANSWERED: readonly FailureKind[] = ['Transient', 'Conflict', 'QuotaExcee
  */
 export function failureBlocker(aspect: Aspect, doing: string, failure: Failure, sinceMs: number): Blocker {
   const message = `${doing}: ${failure.message}`;
-  const retry = failure.retryAfterMs === undefined ? {} : { retryAfterMs: failure.retryAfterMs };
-  switch (failure.kind) {
-    case 'Transient':
-    case 'Conflict':
-      return { aspect, reason: 'Updating', message: `${message} (trying again)`, ...retry };
-    case 'Propagating':
-      return sinceMs < PROPAGATION_MS
-        ? {
-            aspect,
-            reason: 'Updating',
-            message: `${message} (a new identity takes up to a minute to be known everywhere)`,
-          }
-        : { aspect, reason: 'PermissionDenied', message: `${message} ${permissionHint(message)}` };
-    case 'PermissionDenied':
-      return { aspect, reason: 'PermissionDenied', message: `${message} ${permissionHint(message)}`, ...retry };
-    case 'QuotaExceeded':
-      return {
-        aspect,
-        reason: 'QuotaExceeded',
-        message: `${message} (tried again by itself; raise the quota if it stays: https://console.cloud.google.com/iam-admin/quotas)`,
-        ...retry,
-      };
-    case 'NotFound':
-      return { aspect, reason: 'DependencyNotFound', message };
-    case 'Invalid':
-      return { aspect, reason: 'InvalidSpec', message: `${message} Edit the spec: kubectl edit aitenant.` };
+  if (failure.kind === 'Propagating' && sinceMs < PROPAGATION_MS) {
+    return {
+      aspect,
+      reason: 'Updating',
+      message: advised(
+        message,
+        'A new identity takes up to a minute to be known everywhere. The operator tries again.',
+      ),
+    };
   }
+  const retry =
+    failure.retryAfterMs === undefined || !WAITS[failure.kind] ? {} : { retryAfterMs: failure.retryAfterMs };
+  const { reason, advice } = KINDS[failure.kind];
+  return {
+    aspect,
+    reason: failure.reason ?? reason,
+    message: advised(message, failure.advice ?? advice),
+    ...retry,
+  };
+}
+
+/** A delay that Google Cloud asks for counts where the same call may succeed later. */
+const WAITS: Record<Failure['kind'], boolean> = {
+  Transient: true,
+  Conflict: true,
+  PermissionDenied: true,
+  QuotaExceeded: true,
+  NotFound: false,
+  Invalid: false,
+  Propagating: false,
+};
+
+/** Google Cloud's words, and after them what to do. */
+export function explained({ kind, message, advice }: Failure): string {
+  return advised(message, advice ?? KINDS[kind].advice);
+}
+
+/** Two sentences in a row: the words of others do not always end with a full stop. */
+export function advised(words: string, advice: string): string {
+  if (advice === '') return words;
+  return `${words.trimEnd()}${/[.!?…]$/.test(words.trimEnd()) ? '' : '.'} ${advice}`;
 }
 
 /** Cloud Run answers so for a region that does not exist, and for none of the rights on a service. */
-export const isUnknownRegion = ({ kind, message }: Failure): boolean =>
-  kind === 'PermissionDenied' && message.startsWith("Permission denied on 'locations/");
-
-const PERMISSION_HINT =
-  '(give the operator’s identity the missing permission in that project; see manifests/gcp; it is tried again by itself)';
-
-/** Cloud Run answers for a region that does not exist as for one that the caller may not see. */
-const permissionHint = (message: string): string =>
-  message.includes("'locations/")
-    ? `(check that spec.region is a Cloud Run region: gcloud run regions list) ${PERMISSION_HINT}`
-    : PERMISSION_HINT;
+export const isUnknownRegion = ({ message }: Failure): boolean =>
+  message.startsWith("Permission denied on 'locations/");

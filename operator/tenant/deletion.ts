@@ -342,8 +342,8 @@ function keepUntilSure(entry: InventoryEntry, out: Plan, now: number, what: stri
 }
 
 /** 403 and 404 don't hold what is only to be abandoned; 403 is also what looks like an account that is still fresh. */
-export const abandonable = ({ kind }: Failure): boolean =>
-  kind === 'PermissionDenied' || kind === 'Propagating' || kind === 'NotFound';
+export const abandonable = (failure: Failure): boolean =>
+  ['PermissionDenied', 'Propagating', 'NotFound'].includes(failure.kind) || isUnknownRegion(failure);
 
 /** Takes the marks off and leaves everything else as it is. Who may not write, or finds nothing, lets go all the same. */
 export function planAbandon(tenant: Tenant, observed: Observed, settings: Settings): Plan {

@@ -1,4 +1,4 @@
-import { type Context, PROPAGATION_MS, readBlocker, step } from './context.ts';
+import { advised, type Context, PROPAGATION_MS, readBlocker, step } from './context.ts';
 import { absenceCounts, entryKey, iso } from './inventory.ts';
 import {
   editPolicy,
@@ -38,6 +38,8 @@ export interface InvokersPart {
 export interface Refusal {
   /** Google Cloud's own words. */
   message: string;
+  /** What a person can do about it, where that is more than to correct or remove the member. */
+  advice?: string;
   /** The words are also those of a member that is too new to be known everywhere. */
   propagating: boolean;
   /** Milliseconds since the epoch of the first refusal in a row, and of the last. */
@@ -181,19 +183,28 @@ function addition(
   return add;
 }
 
-function refusalBlocker(ctx: Context, { member }: PolicyAddition, { message }: Refusal, young: boolean): Blocker {
+function refusalBlocker(
+  ctx: Context,
+  { member }: PolicyAddition,
+  { message, advice }: Refusal,
+  young: boolean,
+): Blocker {
   const { namespace, name } = ctx.desired.owner;
   const refused = `spec.invokers: Google Cloud refuses ${quoted(member)} as a caller: ${message}`;
+  const remedy = advice ?? `Correct this one or take it out: kubectl edit aitenant ${name} -n ${namespace}`;
   return young
     ? {
         aspect: 'Service',
         reason: 'Updating',
-        message: `${refused} (a new account takes up to a minute to be known everywhere)`,
+        message: advised(
+          refused,
+          'A new account takes up to a minute to be known everywhere. The operator tries again.',
+        ),
         retryAfterMs: NEW_MEMBER_MS,
       }
     : {
         aspect: 'Service',
         reason: 'InvalidSpec',
-        message: `${refused} All others are as the spec says. Correct this one or take it out: kubectl edit aitenant ${name} -n ${namespace}`,
+        message: advised(refused, `All other callers are as the spec says. ${remedy}`),
       };
 }

@@ -8,7 +8,8 @@ import {
   withoutGooglesKeys,
 } from './carryOver.ts';
 import { serviceConflict } from './consent.ts';
-import { type Context, emptyPart, type Part, PROPAGATION_MS, readBlocker, step } from './context.ts';
+import { advised, type Context, emptyPart, type Part, PROPAGATION_MS, readBlocker, step } from './context.ts';
+import { revisionAdvice } from './errorTable.ts';
 import { absenceCounts, age, entryKey, iso } from './inventory.ts';
 import { part, serviceName } from './names.ts';
 import { claimService, labelledOwner, ownerLabels } from './ownership.ts';
@@ -513,9 +514,14 @@ function failedRevision(ctx: Context, found: ObservedService): { blocker: Blocke
   const propagating = fresh && /Permission denied on secret/.test(found.terminal.message);
   const delay = propagating ? Math.min(60_000, 5_000 * 2 ** tries) : Math.min(1_800_000, 30_000 * 2 ** tries);
   const left = delay - (found.unreadyForMs ?? 0);
+  const id = part(found.name, 'services');
+  const { region } = found;
+  const { project } = ctx.desired;
+  const logs = `gcloud run services logs read ${id} --region=${region} --project=${project}`;
+  const { advice } = revisionAdvice(found.terminal.message, { service: id, region, project, logs });
   const serving = found.latestReadyRevision
-    ? ` ${found.latestReadyRevision.split('/').at(-1)} goes on serving.`
-    : ' Nothing serves yet.';
+    ? `${found.latestReadyRevision.split('/').at(-1)} goes on serving.`
+    : 'Nothing serves yet.';
   const blocker: Blocker = propagating
     ? {
         aspect: 'Service',
@@ -526,7 +532,7 @@ function failedRevision(ctx: Context, found: ObservedService): { blocker: Blocke
     : {
         aspect: 'Service',
         reason: 'UpdateFailed',
-        message: `${failureText(found)}${serving} Logs: gcloud run services logs read ${found.name.split('/').at(-1)} --region=${found.region} --project=${ctx.desired.project}`,
+        message: advised(advised(failureText(found), serving), advice),
         retryAfterMs: Math.max(500, left),
       };
   return { blocker, due: left <= 0 };

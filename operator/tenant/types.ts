@@ -221,6 +221,10 @@ export interface Failure {
   kind: FailureKind;
   /** Google Cloud's own words. */
   message: string;
+  /** The reason that the status gets; absent: the usual one of the kind. */
+  reason?: Blocker['reason'];
+  /** What a person can do about it, empty: nothing; absent: the usual advice of the kind. */
+  advice?: string;
   retryAfterMs?: number;
 }
 

@@ -188,7 +188,7 @@ describe('a spec', () => {
   test('with a region that does not exist: the right one, and it is up', async () => {
     await world.apply('lost', keyed('good', { region: 'mars-central1' }));
 
-    const message = await refused('lost', 'PermissionDenied');
+    const message = await refused('lost', 'InvalidSpec');
     expect(message).toContain('locations/mars-central1');
     expect(message).toContain('gcloud run regions list');
 
@@ -202,7 +202,7 @@ describe('a spec', () => {
     const before = await world.ready('mover');
 
     await world.edit('mover', { region: 'mars-central1' });
-    await refused('mover', 'PermissionDenied');
+    expect(await refused('mover', 'InvalidSpec')).toContain('Set spec.region to a region');
 
     const { url, region } = (await world.tenant('mover'))?.status ?? {};
     expect({ url, region }).toEqual({ url: before.url, region: REGION });
@@ -283,7 +283,7 @@ describe('a permission that is missing', () => {
 
     const message = await refused(name, 'PermissionDenied');
     expect(message).toContain(permission);
-    expect(message).toContain('it is tried again by itself');
+    expect(message).toContain('The operator tries again by itself');
 
     allow();
     allowList?.();

@@ -27,7 +27,7 @@ const KINDS: [GcpCode, FailureKind][] = [
 describe.each(KINDS)('%s', (code, kind) => {
   test(`is ${kind} for every method, in Google Cloud's own words`, () => {
     for (const method of METHODS.keys()) {
-      expect(failureOf(method, { code, message: 'Something happened.' })).toEqual({
+      expect(failureOf(method, { code, message: 'Something happened.' })).toMatchObject({
         kind,
         message: 'Something happened.',
       });
@@ -66,36 +66,7 @@ describe('a fresh account that is not visible everywhere yet', () => {
     [rpc.getSecretPolicy, 'INVALID_ARGUMENT', MEMBER, 'Invalid'],
     [rpc.setSecretPolicy, 'FAILED_PRECONDITION', MEMBER, 'Invalid'],
   ])('%s %s "%s" → %s', (method, code, message, kind) => {
-    expect(failureOf(method, { code, message })).toEqual({ kind, message });
-  });
-});
-
-describe('an API that is not switched on', () => {
-  const message =
-    'Cloud Run Admin API has not been used in project tenants-1 before or it is disabled. Enable it by visiting https://console.developers.google.com/apis/api/run.googleapis.com/overview?project=tenants-1 then retry.';
-
-  test('by its ErrorInfo: the message names the command', () => {
-    const details = [
-      {
-        '@type': 'type.googleapis.com/google.rpc.ErrorInfo',
-        reason: 'SERVICE_DISABLED',
-        metadata: { service: 'run.googleapis.com', consumer: 'projects/123456' },
-      },
-    ];
-    const failure = failureOf(rpc.getService, { code: 'PERMISSION_DENIED', message: 'Disabled.', details });
-    expect(failure.kind).toBe('PermissionDenied');
-    expect(failure.message).toBe('Disabled. Enable it: gcloud services enable run.googleapis.com --project 123456');
-  });
-
-  test('by its text alone', () => {
-    const failure = failureOf(rpc.getService, { code: 'PERMISSION_DENIED', message });
-    expect(failure.message).toContain('gcloud services enable run.googleapis.com --project tenants-1');
-  });
-
-  test('a hostile ErrorInfo puts nothing into the command', () => {
-    const details = [{ reason: 'SERVICE_DISABLED', metadata: { service: 'x; rm -rf ~', consumer: 'projects/$(id)' } }];
-    const failure = failureOf(rpc.getSecret, { code: 'PERMISSION_DENIED', message: 'Disabled.', details });
-    expect(failure.message).toBe('Disabled. Enable it: gcloud services enable secretmanager.googleapis.com');
+    expect(failureOf(method, { code, message })).toMatchObject({ kind, message });
   });
 });
 

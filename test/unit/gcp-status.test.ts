@@ -3,6 +3,7 @@ import { failureOf } from '../../operator/gcp/errors.ts';
 import { METHODS, rpc } from '../../operator/gcp/methods.ts';
 import { statusOf } from '../../operator/gcp/status.ts';
 import type { GcpStatus, Json } from '../../operator/ports.ts';
+import { explained } from '../../operator/tenant/context.ts';
 
 /** How answers that are no 2xx are read, and what they come to. */
 
@@ -126,36 +127,39 @@ test('a message is cut at 4096 characters, and shows that it was', () => {
 
 describe('an API that is not switched on', () => {
   const said = (status: Partial<GcpStatus>, method: string = rpc.getSecret) =>
-    failureOf(method, { code: 'PERMISSION_DENIED', message: 'No.', ...status }).message;
+    explained(failureOf(method, { code: 'PERMISSION_DENIED', message: 'No.', ...status }));
   const info = (metadata: Json, reason = 'SERVICE_DISABLED') => ({ details: ['x', { reason, metadata }] });
 
   test.each<[Json, string]>([
-    [{ service: 'run.googleapis.com', consumer: 'projects/p-1' }, 'run.googleapis.com --project p-1'],
+    [{ service: 'run.googleapis.com', consumer: 'projects/p-1' }, 'run.googleapis.com --project=p-1'],
     [{ service: 'evil.com/run.googleapis.com', consumer: 'x/projects/p-1' }, 'secretmanager.googleapis.com'],
     [{ service: 'run.googleapis.com/x', consumer: 'projects/p-1 x' }, 'secretmanager.googleapis.com'],
     [{ service: 5, consumer: 5 }, 'secretmanager.googleapis.com'],
     ['x', 'secretmanager.googleapis.com'],
   ])('with ErrorInfo %j names the command', (metadata, command) => {
-    expect(said(info(metadata))).toBe(`No. Enable it: gcloud services enable ${command}`);
+    expect(said(info(metadata))).toBe(`No. Enable the API: gcloud services enable ${command}`);
   });
 
   test.each([
-    ['Secret Manager API has not been used in project p-1 before or it is disabled.', ' --project p-1'],
+    ['Secret Manager API has not been used in project p-1 before or it is disabled.', ' --project=p-1'],
     ['Cloud Run Admin API in this project is disabled', ''],
     ['IAM API is disabled', ''],
     ['IAM API  is disabled', ''],
   ])('by the words "%s"', (message, project) => {
-    const prefix = `${message} Enable it: gcloud services enable `;
+    const words = message.endsWith('.') ? message : `${message}.`;
+    const prefix = `${words} Enable the API: gcloud services enable `;
     expect(said({ message })).toBe(`${prefix}secretmanager.googleapis.com${project}`);
     const linked = `${message} https://console.developers.google.com/apis/api/run.googleapis.com/overview`;
-    expect(said({ message: linked })).toBe(`${linked} Enable it: gcloud services enable run.googleapis.com${project}`);
+    expect(said({ message: linked })).toBe(
+      `${linked}. Enable the API: gcloud services enable run.googleapis.com${project}`,
+    );
     expect(said({ message }, 'no.such.Method')).toBe(`${prefix}iam.googleapis.com${project}`);
   });
 
   test('is not what any other refusal means', () => {
-    expect(said(info({}, 'IAM_PERMISSION_DENIED'))).toBe('No.');
+    for (const status of [info({}, 'IAM_PERMISSION_DENIED'), {}])
+      expect(said(status)).toMatch(/^No\. Give the operator/);
     expect(said({ code: 'NOT_FOUND', ...info({ service: 'run.googleapis.com' }) })).toBe('No.');
-    expect(said({})).toBe('No.');
   });
 });
 

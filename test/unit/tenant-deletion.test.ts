@@ -114,7 +114,7 @@ describe('deleting a tenant', () => {
       {
         aspect: 'Service',
         reason: 'Updating',
-        message: `Cannot read ${SERVICE_TEXT}: lost (trying again)`,
+        message: `Cannot read ${SERVICE_TEXT}: lost. The operator tries again.`,
         unread: true,
       },
     ]);
@@ -309,10 +309,14 @@ describe('abandoning a tenant', () => {
       {
         aspect: 'Service',
         reason: 'Updating',
-        message: `Cannot read ${SERVICE_TEXT}: lost (trying again)`,
+        message: `Cannot read ${SERVICE_TEXT}: lost. The operator tries again.`,
         unread: true,
       },
-      { aspect: 'ServiceAccount', reason: 'Updating', message: 'Cannot read the service account: lost (trying again)' },
+      {
+        aspect: 'ServiceAccount',
+        reason: 'Updating',
+        message: 'Cannot read the service account: lost. The operator tries again.',
+      },
     ]);
     expect(plan.inventory).toEqual(atRest);
   });

@@ -372,7 +372,7 @@ describe('the version of a key', () => {
       failed('Transient', 'lost'),
       '3',
       'Updating',
-      'Cannot read the versions of secret s of key openai: lost (trying again)',
+      'Cannot read the versions of secret s of key openai: lost. The operator tries again.',
     ],
   ])('%s is said with what to do about it', (_what, changes, read, before, reason, message) => {
     const unread = message.endsWith('(trying again)') ? { unread: true } : {};

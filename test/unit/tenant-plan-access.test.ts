@@ -160,7 +160,7 @@ describe('a key holds back the template, and names what is missing, when', () =>
       'its secret cannot be read',
       { secret: failed('Transient', 'lost'), policy: undefined, version: undefined },
       'Updating',
-      'Cannot read secret projects/tenants-1/secrets/openai-key of key openai: lost (trying again)',
+      'Cannot read secret projects/tenants-1/secrets/openai-key of key openai: lost. The operator tries again.',
     ],
     [
       'its secret names another namespace',
@@ -180,7 +180,7 @@ describe('a key holds back the template, and names what is missing, when', () =>
       'its policy cannot be read',
       { policy: failed('Transient', 'lost') },
       'Updating',
-      'Cannot read the IAM policy of secret openai-key: lost (trying again)',
+      'Cannot read the IAM policy of secret openai-key: lost. The operator tries again.',
     ],
     [
       'its secret went between two reads',
@@ -192,7 +192,7 @@ describe('a key holds back the template, and names what is missing, when', () =>
       'its versions were not read',
       { version: undefined },
       'Updating',
-      'Cannot read the versions of secret openai-key of key openai: not read yet (trying again)',
+      'Cannot read the versions of secret openai-key of key openai: not read yet. The operator tries again.',
     ],
     [
       'it has no version',
@@ -223,7 +223,8 @@ describe('a key holds back the template, and names what is missing, when', () =>
       {
         aspect: 'SecretAccess',
         reason: 'Updating',
-        message: 'Cannot read secret projects/tenants-1/secrets/openai-key of key openai: not read (trying again)',
+        message:
+          'Cannot read secret projects/tenants-1/secrets/openai-key of key openai: not read. The operator tries again.',
         unread: true,
       },
     ]);
@@ -504,7 +505,7 @@ describe('a grant that has left the spec', () => {
       {
         aspect: 'SecretAccess',
         reason: 'Updating',
-        message: `Cannot read the IAM policy of ${other}, whose grant is to be removed: lost (trying again)`,
+        message: `Cannot read the IAM policy of ${other}, whose grant is to be removed: lost. The operator tries again.`,
         unread: true,
       },
     ]);

@@ -136,7 +136,7 @@ describe('a service account that cannot be read', () => {
       {
         aspect: 'ServiceAccount',
         reason: 'Updating',
-        message: `Cannot read service account ${EMAIL}: lost (trying again)`,
+        message: `Cannot read service account ${EMAIL}: lost. The operator tries again.`,
         unread: true,
       },
     ]);

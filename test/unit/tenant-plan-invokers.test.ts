@@ -224,7 +224,7 @@ describe('a caller that Google Cloud has refused', () => {
         aspect: 'Service',
         reason: 'InvalidSpec',
         message:
-          `spec.invokers: Google Cloud refuses "${TYPO}" as a caller: ${words} All others are as the spec says. ` +
+          `spec.invokers: Google Cloud refuses "${TYPO}" as a caller: ${words} All other callers are as the spec says. ` +
           'Correct this one or take it out: kubectl edit aitenant tenant-a -n team',
       },
     ]);

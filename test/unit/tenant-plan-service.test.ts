@@ -313,7 +313,12 @@ describe('a service that exists already', () => {
   test('and cannot be read is left alone', () => {
     const plan = planFor({ cloud: { services: [seen(failed('Transient', 'lost'))] } });
     expect(plan.blockers).toEqual([
-      { aspect: 'Service', reason: 'Updating', message: `Cannot read ${TARGET}: lost (trying again)`, unread: true },
+      {
+        aspect: 'Service',
+        reason: 'Updating',
+        message: `Cannot read ${TARGET}: lost. The operator tries again.`,
+        unread: true,
+      },
     ]);
     expect(plan.inventory.map(entryKey)).toEqual(atRest.map(entryKey));
   });
@@ -392,12 +397,12 @@ describe('a revision that', () => {
       {
         aspect: 'Service',
         reason: 'UpdateFailed',
-        message: `the container failed to start ai-platform-tenant-a-00001-abc goes on serving. ${logs}`,
+        message: `the container failed to start. ai-platform-tenant-a-00001-abc goes on serving. ${logs}`,
         retryAfterMs: 20_000,
       },
     ]);
     expect(planFor({ cloud: broken({ latestReadyRevision: '' }) }).blockers[0]?.message).toBe(
-      `the container failed to start Nothing serves yet. ${logs}`,
+      `the container failed to start. Nothing serves yet. ${logs}`,
     );
   });
 
@@ -406,7 +411,7 @@ describe('a revision that', () => {
     ['', '', 'the revision did not become ready'],
   ])('failed with the message "%s" and the reason "%s" says "%s"', (message, reason, says) => {
     const terminal = { state: 'FAILED', reason, message } as const;
-    expect(planFor({ cloud: broken({ terminal }) }).blockers[0]?.message.startsWith(`${says} `)).toBe(true);
+    expect(planFor({ cloud: broken({ terminal }) }).blockers[0]?.message.startsWith(`${says}. `)).toBe(true);
   });
 
   test.each([

@@ -276,18 +276,18 @@ describe('an AiTenant as it came from a watch', () => {
 
 describe('what a failure means', () => {
   const hint =
-    '(give the operator’s identity the missing permission in that project; see manifests/gcp; it is tried again by itself)';
+    'Give the operator’s identity the missing permission in that project (its roles are in manifests/gcp). The operator tries again by itself.';
   test.each<[FailureKind, string, string]>([
-    ['Transient', 'Updating', 'Doing: said no (trying again)'],
-    ['Conflict', 'Updating', 'Doing: said no (trying again)'],
-    ['PermissionDenied', 'PermissionDenied', `Doing: said no ${hint}`],
+    ['Transient', 'Updating', 'Doing: said no. The operator tries again.'],
+    ['Conflict', 'Updating', 'Doing: said no. The operator tries again.'],
+    ['PermissionDenied', 'PermissionDenied', `Doing: said no. ${hint}`],
     [
       'QuotaExceeded',
       'QuotaExceeded',
-      'Doing: said no (tried again by itself; raise the quota if it stays: https://console.cloud.google.com/iam-admin/quotas)',
+      'Doing: said no. The operator tries again by itself. If it stays so, ask for more quota: https://console.cloud.google.com/iam-admin/quotas',
     ],
     ['NotFound', 'DependencyNotFound', 'Doing: said no'],
-    ['Invalid', 'InvalidSpec', 'Doing: said no Edit the spec: kubectl edit aitenant.'],
+    ['Invalid', 'InvalidSpec', 'Doing: said no. Edit the spec: kubectl edit aitenant.'],
   ])('%s is %s', (kind, reason, message) => {
     expect(failureBlocker('Service', 'Doing', failure(kind), 0)).toEqual({ aspect: 'Service', reason, message });
   });
@@ -307,17 +307,10 @@ describe('what a failure means', () => {
     expect(blocker.reason).toBe(reason);
     expect(blocker.message).toBe(
       reason === 'Updating'
-        ? 'Doing: said no (a new identity takes up to a minute to be known everywhere)'
-        : `Doing: said no ${hint}`,
+        ? 'Doing: said no. A new identity takes up to a minute to be known everywhere. The operator tries again.'
+        : `Doing: said no. ${hint}`,
     );
     expect(readBlocker('Service', 'it', failure('Propagating')).reason).toBe('PermissionDenied');
-  });
-
-  test('a region that there is not looks like one that may not be seen', () => {
-    const message = "Permission denied on 'locations/nowhere1' (or it may not exist).";
-    expect(readBlocker('Service', 'it', failure('PermissionDenied', message)).message).toBe(
-      `Cannot read it: ${message} (check that spec.region is a Cloud Run region: gcloud run regions list) ${hint}`,
-    );
   });
 });
 

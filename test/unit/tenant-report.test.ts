@@ -46,7 +46,11 @@ const planWith = (...blockers: Blocker[]): TenantPlan => ({
   secrets: new Map(),
   adopted: [],
 });
-const unanswered: Blocker = { aspect: 'Service', reason: 'Updating', message: 'Cannot read: no answer (trying again)' };
+const unanswered: Blocker = {
+  aspect: 'Service',
+  reason: 'Updating',
+  message: 'Cannot read: no answer. The operator tries again.',
+};
 const denied: Blocker = { aspect: 'SecretAccess', reason: 'PermissionDenied', message: 'denied' };
 const notAllowed: Blocker = { aspect: 'SecretAccess', reason: 'SecretNotAllowed', message: 'not allowed' };
 
