@@ -391,10 +391,10 @@ export const DEFENCES: readonly Defence[] = [
     replace: '    message: text(error.message) || `HTTP ${http} without a message.`,',
   },
   {
-    shownBy: ['unit/gcp-errors.test.ts', 'a hostile ErrorInfo puts nothing into the command'],
+    shownBy: ['unit/google-errors.test.ts', 'a hostile ErrorInfo puts nothing into the command'],
     file: 'operator/gcp/errors.ts',
-    find: '    match(metadata.service, /^([a-z0-9.-]+\\.googleapis\\.com)$/) ??',
-    replace: '    match(metadata.service, /^([\\s\\S]+)$/) ??',
+    find: 'match(metadata.service, /^([a-z0-9.-]+\\.googleapis\\.com)$/)',
+    replace: 'match(metadata.service, /^([\\s\\S]+)$/)',
   },
   // --------------------------------------------------------------------------------------- the cluster, abuse, mistakes
   {

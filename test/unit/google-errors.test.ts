@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { failureOf, rowOf } from '../../operator/gcp/errors.ts';
-import { METHODS } from '../../operator/gcp/methods.ts';
+import { METHODS, rpc } from '../../operator/gcp/methods.ts';
 import { statusOf } from '../../operator/gcp/status.ts';
 import { failureBlocker } from '../../operator/tenant/context.ts';
 import { ERRORS, revisionAdvice } from '../../operator/tenant/errorTable.ts';
@@ -120,6 +120,12 @@ describe('the remedy', () => {
       expect(message, name).not.toMatch(/[{}]|\[\[|\]\]|undefined/);
     }
   });
+});
+
+test('a hostile ErrorInfo puts nothing into the command', () => {
+  const details = [{ reason: 'SERVICE_DISABLED', metadata: { service: 'x; rm -rf ~', consumer: 'projects/$(id)' } }];
+  const failure = failureOf(rpc.getSecret, { code: 'PERMISSION_DENIED', message: 'Disabled.', details });
+  expect(failure.advice).toBe('Enable the API: gcloud services enable secretmanager.googleapis.com');
 });
 
 test('nothing that an answer says gets into a command but a name', () => {
