@@ -14,7 +14,7 @@ import { badName, type Shape, sameButProject } from './names.ts';
 import { filled } from './parse.ts';
 import { parsePolicy } from './policy.ts';
 import { parseService } from './runService.ts';
-import { newestEnabled, parseSecret, parseVersion } from './secretAccess.ts';
+import { newestIn, parseSecret, parseVersion } from './secretAccess.ts';
 import { parseAccount } from './serviceAccount.ts';
 
 /**
@@ -34,7 +34,7 @@ export interface Reads {
   servicePolicy(name: string, options?: GcpCallOptions): Promise<Read<Policy>>;
 }
 
-/** `newestEnabled`, `latest` or a number. */
+/** `newestEnabled` (where none is enabled: the newest disabled one), `latest` or a number. */
 export type WantedVersion = 'newestEnabled' | 'latest' | (string & {});
 
 /** More pages than a list of a secret's versions can have: a server that never ends its list is not followed for ever. */
@@ -73,19 +73,23 @@ export function createReads(call: GcpCall): Reads {
   const policy = (method: string, shape: Shape, name: string, options?: GcpCallOptions) =>
     get(method, shape, name, { resource: name, options: { requestedPolicyVersion: 3 } }, parsePolicy, options);
 
-  async function newest(secret: string, options?: GcpCallOptions): Promise<Read<SecretVersion>> {
+  async function newest(
+    secret: string,
+    state: SecretVersion['state'],
+    options?: GcpCallOptions,
+  ): Promise<Read<SecretVersion>> {
     const bad = badName('secret', secret);
     if (bad) return failed(bad);
     let best: SecretVersion | undefined;
     let pageToken: string | undefined;
     for (let page = 0; page < MAX_PAGES; page++) {
-      const request = { parent: secret, pageSize: VERSIONS_PAGE, filter: 'state:ENABLED', pageToken };
+      const request = { parent: secret, pageSize: VERSIONS_PAGE, filter: `state:${state}`, pageToken };
       const result = await call(rpc.listSecretVersions, request, options);
       if (!result.ok) {
         const failure = failureOf(rpc.listSecretVersions, result.status);
         return failure.kind === 'NotFound' ? { state: 'absent' } : failed(failure);
       }
-      best = newestEnabled(result.response, best);
+      best = newestIn(state, result.response, best);
       pageToken = filled(result.response.nextPageToken);
       if (!pageToken) return best ? { state: 'present', value: best } : { state: 'absent' };
     }
@@ -104,8 +108,11 @@ export function createReads(call: GcpCall): Reads {
     secret: (name, options) =>
       get(rpc.getSecret, 'secret', name, { name }, about('secret', name, parseSecret), options),
     secretPolicy: (name, options) => policy(rpc.getSecretPolicy, 'secret', name, options),
-    secretVersion(secret, want, options) {
-      if (want === 'newestEnabled') return newest(secret, options);
+    async secretVersion(secret, want, options) {
+      if (want === 'newestEnabled') {
+        const enabled = await newest(secret, 'ENABLED', options);
+        return enabled.state === 'absent' ? newest(secret, 'DISABLED', options) : enabled;
+      }
       const name = `${secret}/versions/${want}`;
       const parse = (answer: JsonObject) => {
         const found = parseVersion(answer);

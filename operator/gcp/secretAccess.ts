@@ -25,14 +25,18 @@ export function parseVersion(answer: Version): SecretVersion | undefined {
 }
 
 /**
- * The highest-numbered enabled version on a page of ListSecretVersions, or `best` if that is higher. Neither the
- * server's order nor its filter is relied on.
+ * The highest-numbered version in `state` on a page of ListSecretVersions, or `best` if that is higher. Neither the server's
+ * order nor its filter is relied on.
  */
-export function newestEnabled(page: Versions, best?: SecretVersion): SecretVersion | undefined {
+export function newestIn(
+  state: SecretVersion['state'],
+  page: Versions,
+  best?: SecretVersion,
+): SecretVersion | undefined {
   let newest = best;
   for (const item of objects(page.versions)) {
     const version = parseVersion(item);
-    if (version?.state === 'ENABLED' && version.version > (newest?.version ?? 0)) newest = version;
+    if (version?.state === state && version.version > (newest?.version ?? 0)) newest = version;
   }
   return newest;
 }

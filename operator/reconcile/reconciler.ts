@@ -12,6 +12,7 @@ import {
   deletionPolicy,
   deletionProject,
   deletionTargets,
+  leftBehind,
   noProject,
   planAbandon,
   planAccountDeletion,
@@ -30,8 +31,17 @@ import { everyRegion, isUnrecorded, mayBeOwn, statusWasLost } from '../tenant/lo
 import { serviceId } from '../tenant/names.ts';
 import { claimRules, plan as planFor, type Targets, targets } from '../tenant/plan.ts';
 import { abandonedGrants, consentTargets, grantsOf } from '../tenant/planConsent.ts';
-import { deleting, nothingWasRead, notVerified, type Report, refused, report, suspended } from '../tenant/report.ts';
-import { readTenant } from '../tenant/resource.ts';
+import {
+  deleting,
+  nothingWasRead,
+  notVerified,
+  type Report,
+  refused,
+  released,
+  report,
+  suspended,
+} from '../tenant/report.ts';
+import { FINALIZER, readTenant } from '../tenant/resource.ts';
 import { isReconciled } from '../tenant/slot.ts';
 import type { Desired, Observed, Outcome, Plan, Step, Tenant, TenantStatus } from '../tenant/types.ts';
 import { AI_TENANT_CRD } from '../tenantResource.ts';
@@ -522,8 +532,9 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     const actAs = deletingIdentity(tenant, annotations, settings);
     const plan = await planTakeDown(tenant, how, actAs, budget);
     if ('kind' in plan) return plan;
+    for (const message of plan.notes) events.record(writer.object, 'Warning', 'LeftBehind', message);
     if (plan.steps.length + plan.inventory.length + plan.blockers.length === 0) {
-      return abandon ? abandonAll(writer, tenant) : release(writer);
+      return abandon ? abandonAll(writer, tenant) : release(writer, tenant, false);
     }
     const before = deleting(tenant, plan, [], runtime.now());
     if (plan.steps.length === 0) return conclude(writer, tenant, before, run);
@@ -531,7 +542,9 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     if ('kind' in outcomes) return outcomes;
     if (abandon && plan.blockers.length === 0 && outcomes.every(letGo)) return abandonAll(writer, tenant);
     const after = deleting(tenant, plan, outcomes, runtime.now());
-    if (after.status.inventory.length + plan.blockers.length === 0 && !abandon) return release(writer);
+    if (after.status.inventory.length + plan.blockers.length === 0 && !abandon) {
+      return release(writer, tenant, false);
+    }
     return conclude(writer, tenant, after, run);
   }
 
@@ -562,20 +575,28 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     if (first) return first;
     if (project === undefined) return noProject(tenant);
     const rest = await observe(reads, { ...all, services: [] }, { actAs });
-    return planAccountDeletion(tenant, rest, settings, runtime.now());
+    const notes = leftBehind(tenant, { ...rest, services }, settings);
+    return { ...planAccountDeletion(tenant, rest, settings, runtime.now()), notes };
   }
 
   /** Grants outlive an abandoned tenant, so whoever owns the secrets gets the commands that remove them. */
   async function abandonAll(writer: TenantWriter, tenant: Tenant): Promise<Verdict> {
-    const verdict = await release(writer);
+    const verdict = await release(writer, tenant, true);
     if (verdict.kind !== 'done') return verdict;
     for (const message of abandonedGrants(tenant)) events.record(writer.object, 'Warning', 'GrantAbandoned', message);
     return verdict;
   }
 
-  async function release(writer: TenantWriter): Promise<Verdict> {
+  /** Takes the finalizer off. Where others' finalizers keep the object, its last status says so. */
+  async function release(writer: TenantWriter, tenant: Tenant, abandoned: boolean): Promise<Verdict> {
+    const others = (writer.object.metadata.finalizers ?? []).filter(finalizer => finalizer !== FINALIZER);
+    if (others.length > 0) {
+      const written = await writer.writeStatus(released(tenant, others, abandoned, runtime.now()));
+      if (written === 'changed') return AFTER_WRITE[written];
+    }
     const removed = await writer.removeFinalizer();
-    return removed === 'ok' ? { kind: 'done' } : AFTER_WRITE[removed];
+    if (removed !== 'ok') return AFTER_WRITE[removed];
+    return { kind: 'done' };
   }
 }
 

@@ -15,7 +15,9 @@ import {
   type ClaimRules,
   claimAccount,
   claimService,
+  describedOwner,
   isFullyMarked,
+  labelledOwner,
   unmarkDescription,
   withoutOwnerLabels,
 } from './ownership.ts';
@@ -201,6 +203,38 @@ export function planServiceDeletion(
 const ownsService = (found: ObservedService, entry: InventoryEntry | undefined, rules: ClaimRules): boolean =>
   entry ? claimService(found, rules) === 'ours' : isFullyMarked(found.labels, rules.owner);
 
+/**
+ * What a deletion leaves although the inventory names it, because it no longer carries this tenant's marks: for a Warning
+ * event, with the command where the marks are merely missing.
+ */
+export function leftBehind(
+  tenant: Tenant,
+  observed: Pick<Observed, 'services' | 'account'>,
+  settings: Settings,
+): string[] {
+  const rules = rulesOf(tenant, settings);
+  const isRecorded = (name: string) => tenant.status.inventory.some(entry => entry.name === name);
+  const left = observed.services.flatMap(({ name, service }) => {
+    if (service.state !== 'present' || !isRecorded(name) || claimService(service.value, rules) === 'ours') return [];
+    const command = `gcloud run services delete ${part(name, 'services')} --region=${part(name, 'locations')} --project=${part(name, 'projects')}`;
+    return notDeleted(targetOf(name), 'goes on running', labelledOwner(service.value.labels), command);
+  });
+  const { account } = observed;
+  if (account.state !== 'present' || claimAccount(account.value, rules) === 'ours') return left;
+  const { name, email, description } = account.value;
+  const recorded = tenant.status.inventory.some(({ type }) => type === 'ServiceAccount');
+  if (!recorded) return left;
+  const command = `gcloud iam service-accounts delete ${email} --project=${part(name, 'projects')}`;
+  return [...left, notDeleted(`service account ${email}`, 'keeps its grants', describedOwner(description), command)];
+}
+
+function notDeleted(what: string, consequence: string, owner: string | undefined, command: string): string {
+  const whole = owner !== undefined && !owner.includes('?');
+  return whole
+    ? `The ${what} carries the marks of another owner (${owner}, cluster/namespace/name), so it is not deleted and ${consequence}.`
+    : `The ${what} has lost this tenant's owner marks, so it is not deleted and ${consequence}. If nobody else uses it: ${command}`;
+}
+
 /** Something that a deletion must know about and that cannot be read: the finalizer stays. */
 function unreadBlocker(
   { namespace, name }: Tenant,
@@ -300,7 +334,7 @@ function planRevocation(
   } else if (policy.state === 'absent') {
     keepUntilSure(entry, out, now, `secret ${part(entry.name, 'secrets')}`);
   } else if (ours) {
-    keepUntilSure(entry, out, now, `the grant on ${part(entry.name, 'secrets')}`);
+    keepUntilSure(entry, out, now, `grant on secret ${part(entry.name, 'secrets')}`);
   }
 }
 
@@ -337,7 +371,8 @@ function keepUntilSure(entry: InventoryEntry, out: Plan, now: number, what: stri
   if (absenceCounts(entry, now)) return;
   out.inventory.push(entry);
   const left = SETTLE_MS - age(entry, now);
-  const message = `Making sure that the last call that makes ${what} does not take effect after all (${Math.ceil(left / 1000)} s left).`;
+  const until = `${iso(now + left).slice(0, 19)}Z`;
+  const message = `Google Cloud shows no ${what}, but a call that creates it may still be under way: the operator checks again until ${until}.`;
   out.waiting.push({ aspect: 'Service', message, retryAfterMs: Math.min(left, 5_000) });
 }
 

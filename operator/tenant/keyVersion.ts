@@ -33,21 +33,26 @@ export function resolveVersion(
         `secret ${secret} has no version ${key.version}: name another one, or latest.`,
       );
     }
-    return blocked('DependencyNotFound', `secret ${secret} has no enabled version yet: ${addVersion}`);
+    return blocked('DependencyNotFound', `secret ${secret} has no version yet. Add one: ${addVersion}`);
   }
   const { version, state } = read.value;
   const highest = Number(live?.version ?? 0);
-  if (!pinned && key.rollout === 'OnNewVersion' && version < highest) {
-    return blocked(
-      'DependencyNotReady',
-      `version ${highest} of ${secret} was live and is no longer enabled; the newest enabled one, ${version}, is older and is not brought ` +
-        `back by itself. Enable ${highest} or add a new version (${addVersion}), or go back on purpose with version: ${version} in the spec.`,
-    );
+  const newestCounts = !pinned && key.rollout === 'OnNewVersion';
+  if (state === 'DESTROYED') {
+    const instead = pinned ? 'Name another version in the spec, or latest' : `Add a new one: ${addVersion}`;
+    return blocked('DependencyNotReady', `version ${version} of ${secret} is destroyed for good. ${instead}`);
   }
-  if (state !== 'ENABLED') {
+  if (state !== 'ENABLED' && !(newestCounts && version < highest)) {
+    const none = newestCounts ? `secret ${secret} has no enabled version; ` : '';
+    const what = newestCounts ? `the newest one, ${version},` : `version ${version} of ${secret}`;
+    const enable = `gcloud secrets versions enable ${version} --secret=${secret} --project=${project}`;
+    return blocked('DependencyNotReady', `${none}${what} is ${state.toLowerCase()}. Enable it: ${enable}`);
+  }
+  if (newestCounts && version < highest) {
     return blocked(
       'DependencyNotReady',
-      `version ${version} of ${secret} is ${state.toLowerCase()}: enable it (gcloud secrets versions enable ${version} --secret=${secret} --project=${project}) or name another one.`,
+      `version ${highest} of ${secret} was live and is no longer enabled; the newest one left, ${version}, is older, and the operator does ` +
+        `not go back by itself. Enable ${highest} or add a new version (${addVersion}), or go back on purpose with version: ${version} in the spec.`,
     );
   }
   const number = String(version);

@@ -6,7 +6,7 @@ import { part, secretName } from './names.ts';
 import { claimService, secretConsent } from './ownership.ts';
 import type { AccountPart } from './planAccount.ts';
 import { accountMember, deletedMember, editPolicy, hasMember, SECRET_ACCESSOR } from './policy.ts';
-import { pinnedVersions, type WantedVariable } from './template.ts';
+import { mountsSecret, pinnedVersions, readsSecret, type WantedVariable } from './template.ts';
 import type { DesiredKey, InventoryEntry, KeyStatus, Observed, ObservedKey, Policy, Read, Step } from './types.ts';
 
 /** Whether a revision that serves may still read a secret; `unknown`: a service that may could not be read. */
@@ -45,7 +45,7 @@ export function planAccess(
     const seen = observed.keys.find(other => other.name === key.name);
     const recorded = ctx.status.keys.find(other => other.name === key.name);
     const live = seen?.secret.state === 'present' ? liveKey(ctx, key, seen, recorded, observed) : recorded;
-    const granted = planKey(ctx, account, key, seen, held, wanted, out);
+    const granted = planKey(ctx, account, key, observed, held, wanted, out);
     out.keys.push({ ...live, name: key.name, granted });
     planVersion(ctx, account, key, seen, live, out);
   }
@@ -58,11 +58,12 @@ function planKey(
   ctx: Context,
   account: AccountPart,
   key: DesiredKey,
-  seen: ObservedKey | undefined,
+  observed: Observed,
   held: InventoryEntry[],
   wanted: Set<string>,
   out: AccessPart,
 ): boolean {
+  const seen = observed.keys.find(other => other.name === key.name);
   const { owner, project, account: ours } = ctx.desired;
   const hold = (blocker: Part['blockers'][number], always: boolean, granted = false) => {
     out.blockers.push(blocker);
@@ -78,7 +79,7 @@ function planKey(
   const { member, stands } = standingGrant(ctx, account, seen);
   const consented = seen?.secret.state === 'present' && secretConsent(seen.secret.value.labels, ctx.rules, stands);
   if (secretProject !== project && seen && !consented && !isUnread(seen.secret)) {
-    const message = `Key ${key.name}: ${askForForeignSecret(secretProject, id, ctx.rules)}`;
+    const message = `Key ${key.name}: ${lostUse(ctx, observed, id)}${askForForeignSecret(secretProject, id, ctx.rules)}`;
     return hold({ aspect: 'SecretAccess', reason: 'SecretNotAllowed', message }, true);
   }
   if (!seen || seen.secret.state === 'failed') {
@@ -94,7 +95,8 @@ function planKey(
   }
   const secret = seen.secret.value;
   if (!consented) {
-    const message = `Key ${key.name}: ${askForSecret({ project: secretProject, id, labels: secret.labels }, ctx.rules)}`;
+    const ask = askForSecret({ project: secretProject, id, labels: secret.labels }, ctx.rules);
+    const message = `Key ${key.name}: ${lostUse(ctx, observed, id)}${ask}`;
     return hold({ aspect: 'SecretAccess', reason: 'SecretNotAllowed', message }, true);
   }
   const repeated = wanted.has(secret.name);
@@ -143,6 +145,18 @@ function planKey(
     time: edited ? iso(ctx.now) : (entry?.time ?? iso(ctx.now)),
   });
   return stands;
+}
+
+/** What it means for a service that uses a key whose secret is not allowed (any more). */
+function lostUse(ctx: Context, observed: Observed, secretId: string): string {
+  const templates = observed.services.flatMap(({ service }) =>
+    service.state === 'present' && claimService(service.value, ctx.rules) === 'ours' ? [service.value.template] : [],
+  );
+  if (!templates.some(template => readsSecret(template, secretId))) return '';
+  const file = templates.some(template => mountsSecret(template, secretId))
+    ? ', and a file that is mounted from it cannot be read from now on'
+    : '';
+  return `the running service uses it and has no grant any more: its instances keep the key until they end, new instances cannot start${file}. The reason: `;
 }
 
 /**

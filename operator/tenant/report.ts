@@ -382,6 +382,16 @@ export function deleting(tenant: Tenant, plan: Plan, outcomes: Outcome[], now: n
   };
 }
 
+/** The last status: the operator has done its part, and finalizers of others keep the object. */
+export function released(tenant: Tenant, others: string[], abandoned: boolean, now: number): TenantStatus {
+  const done = abandoned
+    ? 'The operator has let go of this tenant; what it has in Google Cloud stays.'
+    : 'Everything of this tenant in Google Cloud is deleted.';
+  const message = `${done} The object itself waits for finalizers that are not the operator’s: ${others.join(', ')}.`;
+  const ended = { ...tenant, status: { ...tenant.status, inventory: [] } };
+  return whole(ended, condition(tenant, 'Ready', 'False', 'Deleting', message, now), now);
+}
+
 function whole(tenant: Tenant, ready: Condition, now: number): TenantStatus {
   // A pause changes nothing about whether a retry would help.
   const replaced = ready.reason === 'Suspended' ? ['Ready'] : ['Ready', 'Stalled'];

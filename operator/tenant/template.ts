@@ -89,6 +89,10 @@ export function secretReferences(template: JsonObject): string[] {
   ].flatMap(reference => text(reference) || []);
 }
 
+/** Whether the template mounts the secret as files: those are read when they are opened, not when an instance starts. */
+export const mountsSecret = (template: JsonObject, secretId: string): boolean =>
+  objects(template.volumes).some(volume => secretIdOf(text(object(volume.secret).secret) ?? '') === secretId);
+
 /** Whether any container or volume of the template reads the secret (by id, whatever project it is written with). */
 export const readsSecret = (template: JsonObject, secretId: string): boolean =>
   secretReferences(template).some(reference => secretIdOf(reference) === secretId);

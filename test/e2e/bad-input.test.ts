@@ -95,7 +95,7 @@ describe('a secret', () => {
     await world.apply('empty', keyed('empty-key'));
 
     const message = await refused('empty', 'DependencyNotFound');
-    expect(message).toContain('Key openai: secret empty-key has no enabled version yet');
+    expect(message).toContain('Key openai: secret empty-key has no version yet');
     expect(message).toContain('gcloud secrets versions add empty-key');
 
     await world.addVersion('empty-key');
@@ -105,6 +105,7 @@ describe('a secret', () => {
   test.each([
     ['pinned', { version: 1 }],
     ['latest', { rollout: 'OnRestart' }],
+    ['only', {}],
   ])('whose %s version is disabled: enabled, it is used', async (name, over) => {
     await world.secret(`${name}-key`);
     const version = `projects/${PROJECT}/secrets/${name}-key/versions/1`;
@@ -112,7 +113,8 @@ describe('a secret', () => {
     await world.apply(name, spec({ keys: [key({ secretRef: { external: `${name}-key` }, ...over })] }));
 
     const message = await refused(name, 'DependencyNotReady');
-    expect(message).toContain(`version 1 of ${name}-key is disabled`);
+    expect(message).toMatch(/version 1 of \S+-key is disabled|the newest one, 1, is disabled/);
+    expect(message).not.toContain('versions add');
     expect(message).toContain(`gcloud secrets versions enable 1 --secret=${name}-key`);
 
     await world.must(`${SECRETS}.EnableSecretVersion`, { name: version });

@@ -40,6 +40,10 @@ async function running(annotations?: Record<string, string>): Promise<void> {
   world.forget();
 }
 
+/** Sets the finalizers of the tenant. */
+const keptBy = async (finalizers: string[]) =>
+  must(world.kube.patch(AI_TENANTS, 'default', 'tenant-a', { metadata: { finalizers } }));
+
 async function left(): Promise<Record<'service' | 'account' | 'grant', boolean>> {
   return {
     service: (await world.service('tenant-a')) !== undefined,
@@ -321,6 +325,43 @@ describe('a deletion finds', () => {
 
     expect(await world.service('tenant-a')).toMatchObject({ labels });
     expect(await left()).toEqual({ service: true, account: false, grant: false });
+  });
+
+  test('a service whose owner labels somebody took off: left running, and an event says so with the command', async () => {
+    await running();
+    const service = { name: SERVICE, labels: { team: 'blue' } };
+    await world.must(`${RUN}.UpdateService`, { service, updateMask: 'labels' });
+
+    await world.remove('tenant-a');
+    await world.gone('tenant-a');
+
+    expect(await left()).toEqual({ service: true, account: false, grant: false });
+    const told = (await world.events('tenant-a')).filter(event => event.startsWith('Warning LeftBehind: '));
+    expect(told).toHaveLength(1);
+    expect(told[0]).toContain('has lost this tenant');
+    expect(told[0]).toContain(
+      `gcloud run services delete ai-platform-tenant-a --region=${REGION} --project=${PROJECT}`,
+    );
+  });
+
+  test('an object that others’ finalizers keep: the last status says that all is done, and whom it waits for', async () => {
+    await running();
+    await keptBy(['ai-platform.dev/finalizer', 'example.com/audit']);
+
+    await world.remove('tenant-a');
+    const isReleased = async () => (await world.tenant('tenant-a'))?.metadata.finalizers?.length === 1 || undefined;
+    await until(isReleased, () => 'the finalizer to go');
+
+    expect(await left()).toEqual(NOTHING);
+    const tenant = await world.tenant('tenant-a');
+    const ready = tenant?.status?.conditions?.find(({ type }) => type === 'Ready');
+    expect(ready).toMatchObject({ status: 'False', reason: 'Deleting' });
+    expect(ready?.message).toBe(
+      'Everything of this tenant in Google Cloud is deleted. The object itself waits for finalizers that are not the operator’s: example.com/audit.',
+    );
+    expect(tenant?.status?.inventory ?? []).toEqual([]);
+    await keptBy([]);
+    await world.gone('tenant-a');
   });
 
   test('an account with another owner’s mark: skipped, and so is its grant', async () => {

@@ -3,7 +3,7 @@ import { badName } from '../../operator/gcp/names.ts';
 import { object } from '../../operator/gcp/parse.ts';
 import { parsePolicy } from '../../operator/gcp/policy.ts';
 import { parseService } from '../../operator/gcp/runService.ts';
-import { newestEnabled, parseSecret, parseVersion } from '../../operator/gcp/secretAccess.ts';
+import { newestIn, parseSecret, parseVersion } from '../../operator/gcp/secretAccess.ts';
 import { parseAccount } from '../../operator/gcp/serviceAccount.ts';
 import type { JsonObject, KubeObject } from '../../operator/ports.ts';
 import {
@@ -113,7 +113,7 @@ export function observed(answers: Answers, { account, keys, formerGrants, servic
       secret: read(answers.secret, parseSecret, badName('secret', secret)),
       policy: policy(secret),
       ...(want !== 'none' && {
-        version: read(answers.version, want === 'newestEnabled' ? page => newestEnabled(page) : parseVersion),
+        version: read(answers.version, want === 'newestEnabled' ? page => newestIn('ENABLED', page) : parseVersion),
       }),
     })),
     formerGrants: formerGrants.map(secret => ({ secret, policy: policy(secret) })),

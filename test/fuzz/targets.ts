@@ -6,7 +6,7 @@ import { badName, partsOf, type Shape, sameButProject } from '../../operator/gcp
 import { isObject, json, stringMap } from '../../operator/gcp/parse.ts';
 import { parsePolicy, policyForWriting } from '../../operator/gcp/policy.ts';
 import { parseService } from '../../operator/gcp/runService.ts';
-import { newestEnabled, parseSecret, parseVersion } from '../../operator/gcp/secretAccess.ts';
+import { newestIn, parseSecret, parseVersion } from '../../operator/gcp/secretAccess.ts';
 import { parseAccount } from '../../operator/gcp/serviceAccount.ts';
 import { statusOf } from '../../operator/gcp/status.ts';
 import type { JsonObject, KubeObject } from '../../operator/ports.ts';
@@ -180,7 +180,7 @@ export const targets: Target[] = [
       const policy = parsePolicy(answer);
       if (policy)
         must(JSON.stringify(policyForWriting(policy)).length > 0 && policy.etag !== '', 'a policy has its etag');
-      for (const version of [parseVersion(answer), newestEnabled(answer)])
+      for (const version of [parseVersion(answer), newestIn('ENABLED', answer)])
         must(!version || version.version > 0, 'a version is a number');
       parseAccount(answer);
       const secret = parseSecret(answer);

@@ -146,6 +146,12 @@ describe.each<Face>(['in process', 'over REST'])('%s', face => {
         value: { version: 1, state: 'ENABLED' },
       });
       expect(await reads.secretVersion(SECRET, '3')).toEqual({ state: 'absent' });
+      await given('DisableSecretVersion', { name: `${SECRET}/versions/1` });
+      expect(await reads.secretVersion(SECRET, 'newestEnabled')).toEqual({
+        state: 'present',
+        value: { version: 2, state: 'DISABLED' },
+      });
+      await given('EnableSecretVersion', { name: `${SECRET}/versions/1` });
     });
 
     test('is granted by a read-modify-write that keeps a condition and loses against a newer etag', async () => {

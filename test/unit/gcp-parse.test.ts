@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { isObject } from '../../operator/gcp/parse.ts';
 import { parsePolicy, policyForWriting } from '../../operator/gcp/policy.ts';
 import { parseService } from '../../operator/gcp/runService.ts';
-import { newestEnabled, parseSecret, parseVersion } from '../../operator/gcp/secretAccess.ts';
+import { newestIn, parseSecret, parseVersion } from '../../operator/gcp/secretAccess.ts';
 import { parseAccount } from '../../operator/gcp/serviceAccount.ts';
 import { statusOf } from '../../operator/gcp/status.ts';
 import type { Json, JsonObject } from '../../operator/ports.ts';
@@ -127,7 +127,7 @@ test('labels that are called like what every object has are labels', () => {
 
 test('the newest enabled version counts by number, whatever the order, filter or state of the rest', () => {
   const version = (number: string, state: Json) => ({ name: `projects/1/secrets/s/versions/${number}`, state });
-  const first = newestEnabled({
+  const first = newestIn('ENABLED', {
     versions: [version('2', 'ENABLED'), version('10', 'ENABLED'), version('9', 'ENABLED')],
   });
   expect(first).toEqual({ version: 10, state: 'ENABLED' });
@@ -138,9 +138,9 @@ test('the newest enabled version counts by number, whatever the order, filter or
     version('x', 'ENABLED'),
     null,
   ];
-  expect(newestEnabled({ versions: rest }, first)).toEqual(first);
-  expect(newestEnabled({ versions: rest })).toBeUndefined();
-  expect(newestEnabled({ versions: 'x' })).toBeUndefined();
+  expect(newestIn('ENABLED', { versions: rest }, first)).toEqual(first);
+  expect(newestIn('ENABLED', { versions: rest })).toBeUndefined();
+  expect(newestIn('ENABLED', { versions: 'x' })).toBeUndefined();
   expect(parseVersion(version('14', 'NEW'))?.state).toBe('UNKNOWN');
 });
 

@@ -331,7 +331,7 @@ describe('the version of a key', () => {
       absent,
       undefined,
       'DependencyNotFound',
-      'Key openai: secret s has no enabled version yet: gcloud secrets versions add s --project=p --data-file=-',
+      'Key openai: secret s has no version yet. Add one: gcloud secrets versions add s --project=p --data-file=-',
     ],
     [
       'a number that is not there',
@@ -347,8 +347,8 @@ describe('the version of a key', () => {
       found(2),
       '3',
       'DependencyNotReady',
-      'Key openai: version 3 of s was live and is no longer enabled; the newest enabled one, 2, is older and is not brought ' +
-        'back by itself. Enable 3 or add a new version (gcloud secrets versions add s --project=p --data-file=-), or go back on purpose with version: 2 in the spec.',
+      'Key openai: version 3 of s was live and is no longer enabled; the newest one left, 2, is older, and the operator does ' +
+        'not go back by itself. Enable 3 or add a new version (gcloud secrets versions add s --project=p --data-file=-), or go back on purpose with version: 2 in the spec.',
     ],
     [
       'a disabled number',
@@ -356,7 +356,7 @@ describe('the version of a key', () => {
       found(2, 'DISABLED'),
       undefined,
       'DependencyNotReady',
-      'Key openai: version 2 of s is disabled: enable it (gcloud secrets versions enable 2 --secret=s --project=p) or name another one.',
+      'Key openai: version 2 of s is disabled. Enable it: gcloud secrets versions enable 2 --secret=s --project=p',
     ],
     [
       'a destroyed latest, with OnRestart',
@@ -364,7 +364,32 @@ describe('the version of a key', () => {
       found(5, 'DESTROYED'),
       undefined,
       'DependencyNotReady',
-      'Key openai: version 5 of s is destroyed: enable it (gcloud secrets versions enable 5 --secret=s --project=p) or name another one.',
+      'Key openai: version 5 of s is destroyed for good. Add a new one: gcloud secrets versions add s --project=p --data-file=-',
+    ],
+    [
+      'a destroyed number',
+      { version: '5' },
+      found(5, 'DESTROYED'),
+      undefined,
+      'DependencyNotReady',
+      'Key openai: version 5 of s is destroyed for good. Name another version in the spec, or latest',
+    ],
+    [
+      'only a disabled one',
+      {},
+      found(4, 'DISABLED'),
+      '4',
+      'DependencyNotReady',
+      'Key openai: secret s has no enabled version; the newest one, 4, is disabled. Enable it: gcloud secrets versions enable 4 --secret=s --project=p',
+    ],
+    [
+      'only an older disabled one than was live',
+      {},
+      found(2, 'DISABLED'),
+      '3',
+      'DependencyNotReady',
+      'Key openai: version 3 of s was live and is no longer enabled; the newest one left, 2, is older, and the operator does ' +
+        'not go back by itself. Enable 3 or add a new version (gcloud secrets versions add s --project=p --data-file=-), or go back on purpose with version: 2 in the spec.',
     ],
     [
       'an answer that never came',

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { Observed } from '../../operator/tenant/types.ts';
 import {
   absent,
   accountA,
@@ -166,14 +167,16 @@ describe('a key holds back the template, and names what is missing, when', () =>
       'its secret names another namespace',
       { secret: present({ name: SECRET, labels: { 'ai-tenant-namespace': 'other' } }) },
       'SecretNotAllowed',
-      'Key openai: secret openai-key does not let namespace team use it: it names namespace "other", and it can name one only. ' +
+      'Key openai: the running service uses it and has no grant any more: its instances keep the key until they end, ' +
+        'new instances cannot start. The reason: secret openai-key does not let namespace team use it: it names namespace "other", and it can name one only. ' +
         "Use a secret of this namespace's own, or ask whoever owns openai-key in project tenants-1.",
     ],
     [
       'its secret names nobody',
       { secret: present({ name: SECRET, labels: {} }) },
       'SecretNotAllowed',
-      'Key openai: secret openai-key does not let namespace team use it. Whoever owns the secret allows it with: ' +
+      'Key openai: the running service uses it and has no grant any more: its instances keep the key until they end, ' +
+        'new instances cannot start. The reason: secret openai-key does not let namespace team use it. Whoever owns the secret allows it with: ' +
         'gcloud secrets update openai-key --project=tenants-1 --update-labels=ai-tenant-namespace=team',
     ],
     [
@@ -198,7 +201,7 @@ describe('a key holds back the template, and names what is missing, when', () =>
       'it has no version',
       { version: absent },
       'DependencyNotFound',
-      'Key openai: secret openai-key has no enabled version yet: gcloud secrets versions add openai-key --project=tenants-1 --data-file=-',
+      'Key openai: secret openai-key has no version yet. Add one: gcloud secrets versions add openai-key --project=tenants-1 --data-file=-',
     ],
   ];
 
@@ -216,6 +219,21 @@ describe('a key holds back the template, and names what is missing, when', () =>
     const plan = planFor({ generation: 2, spec: { keys: [standby] }, cloud: { keys: [key] } });
     expect(plan.blockers.map(blocker => blocker.reason)).toEqual([reason]);
     expect(stepIds(plan).includes(UPDATE)).toBe(reason !== 'SecretNotAllowed');
+  });
+
+  test('consent is missing: what that means is told only of a service that uses the key, and of files that are mounted', () => {
+    const keys = [keyA({ secret: present({ name: SECRET, labels: {} }) })];
+    const said = (services: Observed['services']) => planFor({ cloud: { keys, services } }).blockers[0]?.message;
+    expect(said([seen(absent)])).toMatch(/^Key openai: secret openai-key does not let namespace team use it/);
+    const unused = templateA({}, { env: [] });
+    expect(said([seen(present(serviceA({ template: unused })))])).not.toContain('running service');
+    const volumes = [{ name: 'v', secret: { secret: 'openai-key', items: [{ path: 'key', version: '3' }] } }];
+    const mounted = templateA({ volumes }, { env: [] });
+    expect(said([seen(present(serviceA({ template: mounted })))])).toContain(
+      'new instances cannot start, and a file that is mounted from it cannot be read from now on. The reason: ',
+    );
+    const theirs = serviceA({ labels: { 'ai-tenant-owner-cluster': 'c2' } });
+    expect(said([seen(present(theirs))])).not.toContain('running service');
   });
 
   test('it was not looked at', () => {
