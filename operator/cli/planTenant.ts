@@ -77,10 +77,14 @@ export async function planTenant(
     project,
     projectFrom: scene.project?.from,
     steps: steps.map(step => ({ action: step.verb, target: step.target, changes: changesOf(step) })),
-    blocked: blockers.map(({ reason, message }) => ({ reason, message: message.replace(' (trying again)', '') })),
+    blocked: blockers.map(({ reason, message }) => ({ reason, message: withoutRetries(message) })),
     notes: [...new Set([...planned.notes, ...notesOf(tenant, around)])],
   };
 }
+
+/** A command does not try again. */
+const withoutRetries = (message: string): string =>
+  message.replaceAll(/ The operator tries again(?: by itself)?\./g, '');
 
 interface Planned extends Pick<Plan, 'steps' | 'notes'> {
   blockers: { reason: string; message: string }[];

@@ -33,7 +33,7 @@ export function resolveVersion(
         `secret ${secret} has no version ${key.version}: name another one, or latest.`,
       );
     }
-    return blocked('DependencyNotFound', `secret ${secret} has no version yet. Add one: ${addVersion}`);
+    return blocked('DependencyNotFound', `secret ${secret} has no usable version. Add one: ${addVersion}`);
   }
   const { version, state } = read.value;
   const highest = Number(live?.version ?? 0);

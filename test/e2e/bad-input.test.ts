@@ -95,7 +95,7 @@ describe('a secret', () => {
     await world.apply('empty', keyed('empty-key'));
 
     const message = await refused('empty', 'DependencyNotFound');
-    expect(message).toContain('Key openai: secret empty-key has no version yet');
+    expect(message).toContain('Key openai: secret empty-key has no usable version');
     expect(message).toContain('gcloud secrets versions add empty-key');
 
     await world.addVersion('empty-key');

@@ -187,7 +187,8 @@ export function judgeTenant(
       wanted.push({ name: key.env, secret: resource, version: 'latest' });
     } else {
       const newest = Math.max(0, ...enabled);
-      if (newest === 0) hold('DependencyNotFound');
+      const isDisabled = secret.versions.some(({ state }) => state === 'DISABLED');
+      if (newest === 0) hold(isDisabled ? 'DependencyNotReady' : 'DependencyNotFound');
       else if (newest < floor) hold('DependencyNotReady');
       wanted.push({ name: key.env, secret: resource, version: String(newest) });
     }

@@ -331,7 +331,7 @@ describe('the version of a key', () => {
       absent,
       undefined,
       'DependencyNotFound',
-      'Key openai: secret s has no version yet. Add one: gcloud secrets versions add s --project=p --data-file=-',
+      'Key openai: secret s has no usable version. Add one: gcloud secrets versions add s --project=p --data-file=-',
     ],
     [
       'a number that is not there',
@@ -400,7 +400,7 @@ describe('the version of a key', () => {
       'Cannot read the versions of secret s of key openai: lost. The operator tries again.',
     ],
   ])('%s is said with what to do about it', (_what, changes, read, before, reason, message) => {
-    const unread = message.endsWith('(trying again)') ? { unread: true } : {};
+    const unread = message.endsWith('The operator tries again.') ? { unread: true } : {};
     const blocker = { aspect: 'SecretAccess', reason, message, ...unread };
     expect(resolve(changes, read, before)).toEqual({ ok: false, blocker });
   });

@@ -201,13 +201,13 @@ describe('a key holds back the template, and names what is missing, when', () =>
       'it has no version',
       { version: absent },
       'DependencyNotFound',
-      'Key openai: secret openai-key has no version yet. Add one: gcloud secrets versions add openai-key --project=tenants-1 --data-file=-',
+      'Key openai: secret openai-key has no usable version. Add one: gcloud secrets versions add openai-key --project=tenants-1 --data-file=-',
     ],
   ];
 
   test.each(holds)('%s', (_what, changes, reason, message) => {
     const plan = planFor({ ...edited, cloud: { keys: [keyA(changes)] } });
-    const unread = message.endsWith('(trying again)') ? { unread: true } : {};
+    const unread = message.endsWith('The operator tries again.') ? { unread: true } : {};
     expect(plan.blockers).toEqual([{ aspect: 'SecretAccess', reason, message, ...unread }]);
     expect(stepIds(plan)).not.toContain(UPDATE);
     expect(plan.inventory).toContainEqual(entry(ENTRIES.variable));
