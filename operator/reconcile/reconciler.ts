@@ -575,7 +575,7 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     if (first) return first;
     if (project === undefined) return noProject(tenant);
     const rest = await observe(reads, { ...all, services: [] }, { actAs });
-    const notes = leftBehind(tenant, { ...rest, services }, settings);
+    const notes = leftBehind(tenant, { ...rest, services: observed.services }, settings);
     return { ...planAccountDeletion(tenant, rest, settings, runtime.now()), notes };
   }
 

@@ -430,8 +430,8 @@ describe('what would be there after the steps', () => {
         template: { timeout: '300s' },
         reconciling: false,
         etag: '"e1"',
-        generation: '1',
-        observedGeneration: '1',
+        generation: '5',
+        observedGeneration: '5',
       },
     });
     expect(services[1]).toEqual(other);
