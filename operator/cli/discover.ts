@@ -42,6 +42,8 @@ export interface FoundTenant {
 
 export interface Discovery {
   tenants: FoundTenant[];
+  /** Services of other names, which are nobody's tenants: `NAME in REGION`. */
+  others: string[];
   /** Regions that this project has no access to, with Cloud Run's words. */
   skipped: { region: string; message: string }[];
 }
@@ -64,8 +66,13 @@ export async function discover(
     skipped.push({ region, message: listed.message });
     return [];
   });
-  const services = perRegion.flat().filter(({ name }) => part(name, 'services').startsWith(PREFIX));
-  if (services.length === 0) return { tenants: [], skipped };
+  const isTenants = ({ name }: ObservedService) => part(name, 'services').startsWith(PREFIX);
+  const services = perRegion.flat().filter(isTenants);
+  const others = perRegion
+    .flat()
+    .filter(service => !isTenants(service))
+    .map(({ name, region }) => `${part(name, 'services')} in ${region}`);
+  if (services.length === 0) return { tenants: [], others, skipped };
 
   const listed = await list(patient, rpc.listSecrets, `projects/${project}`, 'secrets', 1000);
   if (!listed.ok) throw new Error(`secrets of project ${project}: ${listed.message}`);
@@ -111,7 +118,7 @@ export async function discover(
       externalOf,
     };
   });
-  return { tenants: tenants.sort((a, b) => (a.service.name < b.service.name ? -1 : 1)), skipped };
+  return { tenants: tenants.sort((a, b) => (a.service.name < b.service.name ? -1 : 1)), others, skipped };
 }
 
 /** What Cloud Run answers for a location that does not exist or that the project may not use. */

@@ -11,6 +11,7 @@ import { escaped, logLine } from '../tenant/printable.ts';
 import { discover, type FoundTenant } from './discover.ts';
 import { type ImportedTenant, importTenant } from './importedTenant.ts';
 import { tenantSchema } from './manifests.ts';
+import { flagsLostToNpm } from './npmFlags.ts';
 
 /** `npm run import`: tenants made by hand → AiTenant manifests. Reads only. Exit codes: 0 done, 1 error. */
 
@@ -25,7 +26,8 @@ manifest for each, and the commands by which their owners let the operator take 
       --cluster-id ID   the operator's, if consent is to be checked for one cluster
   -o, --output yaml     the only format
 
-What a manifest can't express stands above it, and on standard error. Next steps:
+The project: --project, else GOOGLE_CLOUD_PROJECT. What a manifest can't express, and which services are left out, stands above it
+and on standard error. Exit code: 0 done, 1 error: wrong flags, or something that could not be read. Next steps:
   sed -n 's/^#\\$ //p' tenants.yaml | sh -ex      consent, after reading it
   npm run plan -- -f tenants.yaml                nothing but owner marks is to change
   kubectl apply -f tenants.yaml`;
@@ -112,7 +114,9 @@ function tenantDocument({ service }: FoundTenant, imported: ImportedTenant, refu
     ...notes.map(note => `NOTE ${note}`),
     ...refused.map(cause => `REFUSED ${cause}`),
   ];
-  const lines = [...head.map(line => ` ${oneLine(line)}`), ...consent.map(command => `$ ${oneLine(command)}`)];
+  // Nothing is handed over to a tenant that can't be applied.
+  const commands = refused.length === 0 ? consent.map(command => `$ ${oneLine(command)}`) : [];
+  const lines = [...head.map(line => ` ${oneLine(line)}`), ...commands];
   const text = escaped(document.toString({ lineWidth: 0 }));
   // What the API server would refuse is there to be corrected, not to be applied.
   const body = refused.length === 0 ? text : text.replace(/^(?=.)/gm, '# ');
@@ -135,7 +139,20 @@ const comment = (lines: string[]): string => lines.map(line => (line === '' ? ''
 /** Nothing that was typed into Google Cloud ends a comment. */
 const oneLine = (text: string): string => logLine(text);
 
-async function main(argv: string[]): Promise<void> {
+const SHOWN = 20;
+
+/** A tenant's service has its name from the tenant, and no service can be renamed. */
+function leftOut(others: string[]): string {
+  const more = others.length > SHOWN ? ` and ${others.length - SHOWN} more` : '';
+  return (
+    `Left out, because only a service called ai-platform-NAME can be a tenant's: ${others.slice(0, SHOWN).join(', ')}${more}. ` +
+    'To make one a tenant, write an AiTenant with its image and keys: the operator makes a service beside it.'
+  );
+}
+
+async function main(argv: string[], env: NodeJS.ProcessEnv): Promise<void> {
+  const lost = flagsLostToNpm(env, ['project', 'region', 'namespace', 'cluster-id'], argv);
+  if (lost !== undefined) throw new UsageError(`${lost} Write: npm run -s import -- --project my-project`);
   const { values } = parseArgs({
     args: argv,
     options: {
@@ -148,15 +165,16 @@ async function main(argv: string[]): Promise<void> {
     },
   });
   if (values.help) return console.log(USAGE);
-  const { project, namespace, region } = values;
+  const { project = env.GOOGLE_CLOUD_PROJECT, namespace, region } = values;
   if (project === undefined || !isProjectId(project)) {
     throw new UsageError('name the project by its id: npm run import -- --project my-project');
   }
   if (values.output !== 'yaml') throw new UsageError('-o takes yaml.');
-  const google = createGcpClient({ runtime, endpoints: endpointsFrom(process.env) });
+  const google = createGcpClient({ runtime, endpoints: endpointsFrom(env) });
   try {
-    const { tenants, skipped } = await discover(google.call, project, region, runtime);
+    const { tenants, others, skipped } = await discover(google.call, project, region, runtime);
     for (const { region: name, message } of skipped) console.error(logLine(`Not looked through: ${name}: ${message}`));
+    if (others.length > 0) console.error(logLine(leftOut(others)));
     if (tenants.length === 0) {
       console.error(`No Cloud Run service called ai-platform-* in project ${project}.`);
       return;
@@ -172,7 +190,7 @@ async function main(argv: string[]): Promise<void> {
 
 if (import.meta.main) {
   try {
-    await main(process.argv.slice(2));
+    await main(process.argv.slice(2), process.env);
   } catch (error) {
     console.error(logLine(`import: ${error instanceof Error ? error.message : String(error)}`));
     if (error instanceof UsageError) console.error('See npm run import -- --help.');

@@ -3,7 +3,15 @@ import type { Json, JsonObject } from '../ports.ts';
 import { accountConflict, askForSecret, commandIn, serviceConflict } from '../tenant/consent.ts';
 import { part } from '../tenant/names.ts';
 import { ADOPT, type ClaimRules, claimAccount, claimService, secretConsent } from '../tenant/ownership.ts';
-import { accountMember, hasMember, membersOf, PUBLIC_MEMBERS, RUN_INVOKER, SECRET_ACCESSOR } from '../tenant/policy.ts';
+import {
+  accountMember,
+  hasMember,
+  membersOf,
+  PUBLIC_MEMBERS,
+  RUN_INVOKER,
+  SECRET_ACCESSOR,
+  sameMember,
+} from '../tenant/policy.ts';
 import { sameQuantity } from '../tenant/quantity.ts';
 import { readTenant } from '../tenant/resource.ts';
 import { applyTraffic, scalingInForce, secretReferences, servingContainer, shownTraffic } from '../tenant/template.ts';
@@ -86,10 +94,17 @@ function importKeys(found: FoundTenant, rules: ClaimRules, notes: string[]): { k
       found.secrets.find(secret => secret.external === external),
     );
   };
+  const limited = limitedGrants(found, member);
+  for (const [external, titles] of limited) {
+    notes.push(
+      `${found.email} may read secret ${external} only under a condition (${titles.join(', ')}), which a key of an AiTenant can't have: it is not among the keys, ` +
+        'and its grant and variables stay as they are. To make it a key, put a grant without a condition there first.',
+    );
+  }
   for (const variable of objects(servingContainer(template).env)) {
     const { secret, version } = secretKeyRef(variable);
     const env = text(variable.name);
-    if (secret === '' || !NAMEABLE.test(env)) continue;
+    if (secret === '' || !NAMEABLE.test(env) || limited.has(found.externalOf(secret))) continue;
     const pinned = pinnedVersion(version, env, notes);
     add(found.externalOf(secret), env.replace(/_?(API_)?KEY$/i, '') || env, { env, ...pinned });
   }
@@ -98,11 +113,7 @@ function importKeys(found: FoundTenant, rules: ClaimRules, notes: string[]): { k
     const id = secret.external.split('/').at(-1) ?? '';
     add(secret.external, id.startsWith(`${found.name}-`) ? id.slice(found.name.length + 1) : id, {});
   }
-  for (const reference of new Set(secretReferences(template).map(found.externalOf))) {
-    if (!wanted.has(reference)) {
-      notes.push(`Secret ${reference} is read by a volume or sidecar without a grant of its own: that stays as it is.`);
-    }
-  }
+  notes.push(...otherReaders(found, keys, limited));
   const consent: string[] = [];
   for (const [external, secret] of wanted) {
     const id = external.split('/').at(-1) ?? '';
@@ -121,6 +132,40 @@ function importKeys(found: FoundTenant, rules: ClaimRules, notes: string[]): { k
     consent.push(...asked(askForSecret({ project, id, labels }, rules), notes));
   }
   return { keys, consent };
+}
+
+/** Secrets that the account may read under a condition only, with the conditions' titles. */
+function limitedGrants({ secrets }: FoundTenant, member: string): Map<string, string[]> {
+  const limited = new Map<string, string[]>();
+  for (const { external, policy } of secrets) {
+    if (!policy || hasMember(policy, SECRET_ACCESSOR, member)) continue;
+    const titles = policy.bindings.flatMap(({ role, members, condition }) =>
+      role === SECRET_ACCESSOR && members.some(other => sameMember(other, member)) && condition !== undefined
+        ? text(condition.title) || text(condition.expression)
+        : [],
+    );
+    if (titles.length > 0) limited.set(external, titles);
+  }
+  return limited;
+}
+
+/** Secrets that a volume or another container reads: no key of a manifest says so. */
+function otherReaders(found: FoundTenant, keys: JsonObject[], limited: Map<string, string[]>): string[] {
+  const { template } = found.service;
+  const main = servingContainer(template);
+  const containers = objects(template.containers).filter(container => container !== main);
+  const references = new Set(secretReferences({ ...template, containers }).map(found.externalOf));
+  return [...references].flatMap(reference => {
+    if (limited.has(reference)) return [];
+    const key = keys.find(({ secretRef }) => isObject(secretRef) && secretRef.external === reference);
+    if (!key)
+      return [`Secret ${reference} is read by a volume or sidecar without a grant of its own: that stays as it is.`];
+    const how =
+      key.env === undefined
+        ? `key ${key.name} has no env, so that its grant stays`
+        : `key ${key.name} names the variable only`;
+    return [`Secret ${reference} is read by a volume or sidecar, which stays as it is: ${how}. It is in use.`];
+  });
 }
 
 /** Cloud Run takes a number, `latest` or an alias of the secret; which number an alias means is not in the template. */

@@ -53,6 +53,10 @@ beforeAll(async () => {
     },
   });
 
+  await rest(world, 'POST', `/v2/projects/${PROJECT}/locations/asia-northeast1/services?serviceId=web-shop`, {
+    template: { containers: [{ image: IMAGE }] },
+  });
+
   imported = await command('importCommand', '--project', PROJECT);
 }, 120_000);
 afterAll(async () => {
@@ -141,6 +145,23 @@ describe('npm run import', () => {
     expect(warningsOf('keyless')).toEqual([expect.stringContaining('spec.keys')]);
     expect(specOf('taken')).toBeUndefined();
     expect(warningsOf('taken')).toEqual([expect.stringContaining('has an owner already (c/n/taken)')]);
+  });
+
+  test('services of other names are mentioned', () => {
+    expect(imported.err).toContain("can be a tenant's: web-shop in asia-northeast1.");
+  });
+
+  test('a forgotten -- gets a hint; the project may come from GOOGLE_CLOUD_PROJECT', async () => {
+    process.env.npm_lifecycle_event = 'import';
+    process.env.npm_config_project = 'true';
+    const hinted = await command('importCommand', PROJECT).finally(() => {
+      delete process.env.npm_config_project;
+      delete process.env.npm_lifecycle_event;
+    });
+    expect(hinted).toMatchObject({ code: 1, out: '', err: expect.stringContaining('npm took --project for itself') });
+    process.env.GOOGLE_CLOUD_PROJECT = PROJECT;
+    const ambient = await command('importCommand').finally(() => delete process.env.GOOGLE_CLOUD_PROJECT);
+    expect(ambient.out).toBe(imported.out);
   });
 
   test('a region may be named; one that does not exist is an error, not an empty answer', async () => {

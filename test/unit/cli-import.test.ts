@@ -153,7 +153,41 @@ describe('what a manifest cannot say', () => {
       { name: 'mounted', secretRef: { external: 'mounted' } },
     ]);
     expect(warnings.join()).toContain('Secret by-role is read by a volume or sidecar without a grant of its own');
+    for (const name of ['side', 'mounted']) {
+      expect(warnings.join()).toContain(
+        `Secret ${name} is read by a volume or sidecar, which stays as it is: key ${name} has no env, so that its grant stays. It is in use.`,
+      );
+    }
     expect(warnings.join()).toContain('1 more container(s)');
+  });
+
+  test('a grant under a condition does not become one without: the key is left out, and the note says why', () => {
+    const condition = { title: 'until June', expression: 'request.time < timestamp("2030-06-01T00:00:00Z")' };
+    const limited: Policy = {
+      bindings: [
+        { role: 'roles/secretmanager.secretAccessor', members: [`serviceAccount:${EMAIL.toUpperCase()}`], condition },
+      ],
+    };
+    const both = { bindings: [...limited.bindings, ...accessor(`serviceAccount:${EMAIL}`).bindings] };
+    const second = { name: 'SECOND_KEY', valueSource: { secretKeyRef: { secret: 'second', version: '1' } } };
+    const { spec, warnings } = render(
+      found({
+        container: { env: [...env, second] },
+        secrets: [secret('key'), secret('second', limited), secret('standby', limited)],
+      }),
+    );
+    expect(spec?.keys).toEqual(KEYS);
+    for (const name of ['second', 'standby']) {
+      expect(
+        warnings.filter(line => line.includes(`may read secret ${name} only under a condition (until June)`)),
+      ).toHaveLength(1);
+    }
+    expect(warnings.join()).not.toContain('the operator adds one');
+    expect(render(found({ secrets: [secret('key', both)] })).spec?.keys).toEqual(KEYS);
+    // Without a key there is no AiTenant, and no consent to give.
+    const alone = render(found({ secrets: [secret('key', limited)] }));
+    expect(alone.spec).toBeUndefined();
+    expect(alone.yaml).not.toMatch(/^#\$/m);
   });
 
   test('what the API would refuse is printed as a comment, with the CRD’s own message', () => {
@@ -165,6 +199,7 @@ describe('what a manifest cannot say', () => {
     expect(spec).toBeUndefined();
     expect(yaml).toContain('# REFUSED spec.scaling.minInstances: ');
     expect(yaml).toMatch(/^# kind: AiTenant$/m);
+    expect(yaml, 'nobody is asked to consent to a tenant that is refused').not.toMatch(/^#\$/m);
     expect(warnings.join()).toContain('minInstances 20 is more than maxInstances 10');
   });
 });
