@@ -25,7 +25,10 @@ export function createdService(service: JsonObject): Change[] {
   return [
     {
       field: 'access',
-      to: (invokerIamDisabled as Json) === true ? 'Public (anyone may call it)' : 'only callers that IAM lets in',
+      to:
+        (invokerIamDisabled as Json) === true
+          ? 'Public (anyone may call it)'
+          : 'Authenticated (only callers that IAM lets in)',
     },
     ...scalar('image', image),
     ...scalar('scaling.minInstances', min),

@@ -35,12 +35,11 @@ export async function withCluster<T>(use: (kube: KubeApi) => Promise<T>): Promis
 }
 
 /**
- * The tenants of the files as they would be once the files are applied: spec and annotations of the file over what is in the
- * cluster, with the status that is there. Without files all tenants, of one namespace or all, as they are.
+ * The tenants of the files as they would be once the files are applied, with the status that is in the cluster. Without files all tenants, of one namespace or all, as they are.
  */
 export async function readLive(kube: KubeApi, files: Manifests | undefined, namespace?: string): Promise<Live> {
   const tenants = files
-    ? await Promise.all(files.tenants.map(({ object }) => applied(kube, object)))
+    ? await Promise.all(files.tenants.map(tenant => applied(kube, tenant)))
     : must(await kube.list(AI_TENANTS, { namespace }), 'AiTenants').items;
   const homes = [...new Set(tenants.map(({ metadata }) => metadata.namespace ?? ''))];
   const namespaces = new Map(files?.namespaces);
@@ -64,17 +63,53 @@ export async function readLive(kube: KubeApi, files: Manifests | undefined, name
   };
 }
 
-async function applied(kube: KubeApi, object: KubeObject): Promise<KubeObject> {
+const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
+
+/** The tenant of a file once it is applied; its status is the cluster's. */
+async function applied(kube: KubeApi, { object, written }: Manifests['tenants'][number]): Promise<KubeObject> {
   const { name, namespace } = object.metadata;
   const found = optional(await kube.get(AI_TENANTS, namespace, name), `AiTenant ${namespace}/${name}`);
-  if (!found) return { ...object, status: undefined };
-  const { metadata } = over(found, object);
-  return { ...found, spec: object.spec, metadata };
+  return found
+    ? { ...merged(found, written), metadata: over(found, written).metadata }
+    : { ...object, status: undefined };
 }
 
-/** `live`, with the annotations of the file laid over its own. */
+/**
+ * As `kubectl apply` merges a file: what was applied before and is not in it any more goes, what others have set stays. Where
+ * nothing was applied by kubectl the file's spec is all of it. Source: kubectl, pkg/cmd/apply/patcher.go.
+ */
+function merged(live: KubeObject, file: KubeObject): KubeObject {
+  const before = lastApplied(live);
+  return { ...live, spec: before ? (threeWay(live.spec, file.spec, before.spec) as KubeObject['spec']) : file.spec };
+}
+
+function lastApplied({ metadata }: KubeObject): Partial<KubeObject> | undefined {
+  try {
+    return JSON.parse(metadata.annotations?.[LAST_APPLIED] ?? '') as Partial<KubeObject>;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Objects field by field, everything else as a whole. */
+function threeWay(live: unknown, file: unknown, before: unknown): unknown {
+  if (!isObject(live) || !isObject(file)) return file;
+  const gone = Object.keys(isObject(before) ? before : {}).filter(key => !(key in file));
+  const kept = Object.entries(live).filter(([key]) => !gone.includes(key));
+  const set = Object.entries(file).map(([key, value]) => {
+    return [key, threeWay(live[key], value, isObject(before) ? before[key] : undefined)];
+  });
+  return { ...Object.fromEntries(kept), ...Object.fromEntries(set) };
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** `live`, with the annotations of the file merged into its own. */
 function over(live: KubeObject, file: KubeObject | undefined): KubeObject {
-  const annotations = { ...live.metadata.annotations, ...file?.metadata.annotations };
+  const before = file && lastApplied(live)?.metadata?.annotations;
+  const written = file?.metadata?.annotations ?? {};
+  const annotations = threeWay(live.metadata.annotations ?? {}, written, before) as Record<string, string>;
   return { ...live, metadata: { ...live.metadata, annotations } };
 }
 

@@ -10,7 +10,8 @@ import { AI_TENANTS, SECRET_MANAGER_SECRETS } from '../tenantResource.ts';
 
 /** What a set of manifest files holds for the operator: AiTenants, Namespaces, SecretManagerSecrets; others are skipped. */
 export interface Manifests {
-  tenants: { object: KubeObject; where: string }[];
+  /** `object` has the CRD's defaults, `written` what the file says. */
+  tenants: { object: KubeObject; written: KubeObject; where: string }[];
   namespaces: Map<string, KubeObject>;
   /** By `namespace/name`. */
   connectorSecrets: Map<string, KubeObject>;
@@ -157,6 +158,7 @@ function readTenantItem(
   const tenant = defaulted as unknown as KubeObject;
   out.tenants.push({
     object: { ...tenant, metadata: { ...(metadata as unknown as KubeObject['metadata']), namespace } },
+    written: value as unknown as KubeObject,
     where: at('metadata').text,
   });
 }

@@ -22,7 +22,8 @@ Shows what the operator would change in Google Cloud for these manifests. Change
   -f, --filename PATH   a file, a folder, or - for standard input; may be repeated
   -o, --output FORMAT   text (default) or json
       --live            read status, Namespaces and cluster id from the cluster of the current kubeconfig; without -f all
-                        AiTenants of the cluster, or of --namespace NAME
+                        AiTenants of the cluster, or of --namespace. A file counts as kubectl apply would merge it
+  -n, --namespace NAME  of manifests that name none (default); with --live and without -f, whose AiTenants
       --cluster-id ID   whose marks count as its own; without it and --live, marks of the same namespace and name do
   Also the operator's flags: --project, --projects, --default-image, --claim-policy, --region-move-grace.
   The project: that of the Namespace (its annotation, in the files or with --live), else --project, else AITENANT_PROJECT, else
@@ -39,6 +40,7 @@ const OWN = {
   filename: { type: 'string', short: 'f', multiple: true },
   output: { type: 'string', short: 'o' },
   live: { type: 'boolean' },
+  namespace: { type: 'string', short: 'n' },
 } as const;
 
 interface Arguments {

@@ -48,6 +48,7 @@ export const asJson = (results: TenantResult[]): string =>
   escaped(JSON.stringify({ schemaVersion: SCHEMA_VERSION, counts: countsOf(results), tenants: results }, null, 2));
 
 export function asText(results: TenantResult[]): string {
+  if (results.length === 0) return 'There is no AiTenant here.';
   const lines = results.flatMap(tenantLines);
   const { tenants, add, change, remove, blocked, unread } = countsOf(results);
   lines.push('');
@@ -66,7 +67,7 @@ export function asText(results: TenantResult[]): string {
 }
 
 function tenantLines({ namespace, name, project, projectFrom, state, steps, blocked, notes }: TenantResult): string[] {
-  const from = projectFrom === undefined ? '' : ` (${projectFrom})`;
+  const from = projectFrom === undefined ? '' : ` (from ${projectFrom})`;
   const lines = [styleText('bold', logLine(`${namespace}/${name}${project ? ` in project ${project}${from}` : ''}`))];
   for (const { action, target, changes } of steps) {
     const { sign, color } = SIGNS[action];

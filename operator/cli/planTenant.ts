@@ -55,7 +55,8 @@ export interface Surroundings extends Pick<Manifests, 'namespaces' | 'connectorS
 
 /** As many rounds of "and then?" as any tenant can need. */
 const ROUNDS = 12;
-const UNKNOWN_CLUSTER = 'this-cluster';
+/** Shown in place of the cluster's id where nothing says what it is. */
+const UNKNOWN_CLUSTER = 'CLUSTER-ID';
 
 /** What the operator would do for one tenant, step after step until nothing is left to do. Reads only. */
 export async function planTenant(
@@ -272,8 +273,8 @@ const projectUnknown = (namespace: string): string =>
 
 function stateOf({ deletionTimestamp, spec }: Tenant, { steps, blockers }: Planned): State {
   if (blockers.some(({ message }) => message.startsWith('Cannot read'))) return 'unread';
-  if (deletionTimestamp !== undefined) return 'deleting';
   if (spec.suspend) return 'suspended';
+  if (deletionTimestamp !== undefined) return 'deleting';
   if (blockers.length > 0) return 'blocked';
   return steps.length > 0 ? 'changes' : 'unchanged';
 }
@@ -313,8 +314,8 @@ function notesOf(tenant: Tenant, { live, crdDeleted }: Surroundings): string[] {
   }
   if (!live && status.inventory.length === 0) {
     notes.push(
-      'The manifest has no status, so this does not show what is removed because it has left the spec: grants, callers, variables, ' +
-        `a former region's service. Add --live, or plan what this prints: kubectl get aitenant ${name} -n ${namespace} -o yaml`,
+      "The manifest has no status, so what has left the spec is not shown: grants, callers, variables, a former region's service. " +
+        `Add --live, or plan what this prints: kubectl get aitenant ${name} -n ${namespace} -o yaml`,
     );
   }
   return notes;

@@ -114,7 +114,7 @@ describe('npm run plan', () => {
       expect(out).toContain(`      ${line}\n`);
     }
     expect(out).not.toContain('sk-typed-by-hand');
-    expect(authenticated.out).toContain('access: only callers that IAM lets in');
+    expect(authenticated.out).toContain('access: Authenticated (only callers that IAM lets in)');
     expect(authenticated.out).toContain('roles/run.invoker: user:a@example.com');
   });
 
@@ -159,11 +159,48 @@ describe('npm run plan', () => {
     const all = await plan('--live', '--project', PROJECT);
 
     expect(blind.out).not.toContain('Revoke');
-    expect(blind.out.match(/· The manifest has no status, so this does not show/g)).toHaveLength(2);
+    expect(blind.out.match(/· The manifest has no status, so what has left the spec is not shown/g)).toHaveLength(2);
     expect(seeing.out).toContain('- Revoke secret backup');
     expect(seeing.out).not.toContain('has no status');
     expect(all).toMatchObject({ code: 0, out: expect.stringContaining('default/tenant-a') });
     expect(all.out).not.toContain('tenant-b');
+    const empty = await plan('--live', '-n', 'nowhere', '--project', PROJECT);
+    expect(empty).toMatchObject({ code: 0, out: 'There is no AiTenant here.\n' });
+  });
+
+  test('--live merges a file as kubectl apply does', async () => {
+    await world.secret('tenant-a-openai-key');
+    extraEnv = { KUBECONFIG: join(folder, 'kubeconfig') };
+    writeKubeconfig(extraEnv.KUBECONFIG ?? '', world.kubeUrl);
+    const first = {
+      ...manifest('tenant-a', { timeoutSeconds: 60 }),
+      metadata: { name: 'tenant-a', namespace: 'default' },
+    };
+    const annotations = {
+      'kubectl.kubernetes.io/last-applied-configuration': JSON.stringify(first),
+      'ai-platform.dev/reconcile-interval-in-seconds': '600',
+    };
+    await world.apply('tenant-a', first.spec, { annotations });
+    const { metadata } = (await world.tenant('tenant-a')) ?? {};
+    await world.ready('tenant-a');
+    await world.edit('tenant-a', { scaling: { maxInstances: 4 } });
+    await world.ready('tenant-a');
+    const files = ['--live', '--project', PROJECT, '--cluster-id', 'cluster-1', '-o', 'json', '-f'];
+
+    // The time-out was applied and is gone from the file: the default. The maximum is the file's, the minimum nobody's.
+    const { out } = await plan(...files, file('a.yaml', manifest('tenant-a')));
+    // Somebody else has paused it, and the file does not say otherwise.
+    await world.edit('tenant-a', { suspend: true });
+    const paused = await plan(...files, file('a.yaml', manifest('tenant-a')));
+
+    expect(metadata?.annotations).toMatchObject(annotations);
+    const [tenant] = (JSON.parse(out) as { tenants: { steps: { changes: { field: string; to: string }[] }[] }[] })
+      .tenants;
+    expect(tenant?.steps.flatMap(({ changes }) => changes.map(({ field, to }) => [field, to]))).toEqual([
+      ['scaling.maxInstances', '10'],
+      ['timeoutSeconds', '300s'],
+    ]);
+    expect(JSON.parse(paused.out)).toMatchObject({ tenants: [{ state: 'suspended', steps: [] }] });
   });
 
   test('--live without a cluster is an error in one line', async () => {
@@ -187,9 +224,9 @@ describe('npm run plan', () => {
 
     expect(none.out).toContain('No Google Cloud project is known for namespace default. Add --project=PROJECT');
     expect(none.out).not.toContain('operator');
-    expect(ambient.out).toContain(`default/tenant-a in project ${PROJECT} (GOOGLE_CLOUD_PROJECT)`);
+    expect(ambient.out).toContain(`default/tenant-a in project ${PROJECT} (from GOOGLE_CLOUD_PROJECT)`);
     expect(ambient.out).toContain('Plan: 3 to add');
-    expect(named.out).toContain('default/tenant-a in project other-project (--project)');
+    expect(named.out).toContain('default/tenant-a in project other-project (from --project)');
     expect(number).toMatchObject({ code: 1, err: expect.stringContaining('GOOGLE_CLOUD_PROJECT=123456 is not') });
   });
 
