@@ -1,7 +1,7 @@
 import type { ReadonlyStore } from '../kube/store.ts';
 import { addFinalizer, patchStatus, removeFinalizer, sameJson, type WriteOutcome } from '../kube/writes.ts';
 import type { KubeApi, KubeObject } from '../ports.ts';
-import { FINALIZER, statusJson, statusOf } from '../tenant/resource.ts';
+import { FINALIZER, keepingUnknown, readTenant, statusJson, statusOf } from '../tenant/resource.ts';
 import type { TenantStatus } from '../tenant/types.ts';
 import { AI_TENANTS } from '../tenantResource.ts';
 import type { ReconcileLog } from './types.ts';
@@ -83,10 +83,11 @@ export function createOwnWrites(
         get object() {
           return latest;
         },
-        writeStatus: async status =>
-          sameJson(statusOf(latest), statusJson(status))
-            ? 'ok'
-            : settle(await patchStatus(kube, AI_TENANTS, latest, statusJson(status))),
+        writeStatus: async status => {
+          const wanted = statusJson(keepingUnknown(readTenant(latest).status, status));
+          if (sameJson(statusOf(latest), wanted)) return 'ok';
+          return settle(await patchStatus(kube, AI_TENANTS, latest, wanted));
+        },
         addFinalizer: async () => settle(await addFinalizer(kube, AI_TENANTS, latest, FINALIZER)),
         removeFinalizer: async () => {
           const outcome = await removeFinalizer(kube, AI_TENANTS, latest, FINALIZER);

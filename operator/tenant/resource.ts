@@ -1,4 +1,5 @@
 import type { JsonObject, KubeObject } from '../ports.ts';
+import { entryKey } from './inventory.ts';
 import { quoted } from './printable.ts';
 import type {
   Condition,
@@ -241,6 +242,32 @@ export function statusJson({ notUnderstood, ...status }: TenantStatus): JsonObje
     inventory: [...status.inventory, ...notUnderstood.inventory],
   };
   return JSON.parse(JSON.stringify(whole)) as JsonObject;
+}
+
+const ENTRY_FIELDS: Record<keyof InventoryEntry, true> = {
+  type: true,
+  name: true,
+  member: true,
+  variable: true,
+  uniqueId: true,
+  time: true,
+  retireAt: true,
+  deletedAt: true,
+};
+
+/**
+ * The status with the fields of a newer version on its inventory entries. A plan makes the entries of what it creates again
+ * anew, so what such an entry had besides is taken from `before`, the status that stands.
+ */
+export function keepingUnknown(before: TenantStatus, status: TenantStatus): TenantStatus {
+  const former = new Map(before.inventory.map(entry => [entryKey(entry), entry]));
+  const inventory = status.inventory.map(entry => {
+    const others = Object.entries(former.get(entryKey(entry)) ?? {}).filter(
+      ([field]) => !Object.hasOwn(ENTRY_FIELDS, field) && !Object.hasOwn(entry, field),
+    );
+    return others.length === 0 ? entry : { ...entry, ...Object.fromEntries(others) };
+  });
+  return { ...status, inventory };
 }
 
 /** The stored status as this version would write it: compared with another one, the order of its lists does not count. */

@@ -5,6 +5,7 @@ import type { GcpCore } from '../../sandbox/gcp/core.ts';
 import { ACCESSOR, canonicalSecret, emailOf, type Facts, INVOKER, PROJECTS, serviceNameOf } from './cloudFacts.ts';
 import type { CallInfo } from './faults.ts';
 import type { Action } from './script.ts';
+import { asNewerWrites, asOlderWrites } from './versions.ts';
 
 /** Everybody but the operator. What they do takes effect at once; whether it was possible is no concern of theirs. */
 
@@ -35,6 +36,8 @@ export async function act(stage: Stage, action: Action): Promise<string> {
     case 'kubectl':
     case 'gitops':
       return kubectl(stage, action);
+    case 'version':
+      return otherVersion(stage, action);
     case 'admin':
       return admin(stage, action);
     case 'secrets':
@@ -96,6 +99,24 @@ async function kubectl(stage: Stage, action: Extract<Action, { who: 'kubectl' | 
     case 'delete':
       return told(await api.delete(AI_TENANTS, namespace, name));
   }
+}
+
+/** It writes its status only where one stands: what it makes in Google Cloud is what this version makes. */
+async function otherVersion(stage: Stage, action: Extract<Action, { who: 'version' }>): Promise<string> {
+  const api = stage.kube[action.cluster];
+  const { namespace, name } = action;
+  const found = await api?.get(AI_TENANTS, namespace, name);
+  if (!api || !found?.ok) return 'no such tenant';
+  const { metadata } = found.value;
+  const status = found.value.status as JsonObject | undefined;
+  if (status === undefined) return 'no status';
+  const next = action.do === 'older' ? asOlderWrites(status) : asNewerWrites(status, action.do === 'newerJob');
+  const gone = Object.keys(status).filter(key => !(key in next));
+  const patch = {
+    metadata: { resourceVersion: metadata.resourceVersion ?? '' },
+    status: { ...Object.fromEntries(gone.map(key => [key, null])), ...next },
+  };
+  return told(await api.patch(AI_TENANTS, namespace, name, patch, { subresource: 'status' }));
 }
 
 async function admin(stage: Stage, action: Extract<Action, { who: 'admin' }>): Promise<string> {

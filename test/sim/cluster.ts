@@ -15,6 +15,7 @@ import { type GcpEffect, resourceOf } from './ports.ts';
 import { createReplica, type Replica } from './replica.ts';
 import type { Script } from './script.ts';
 import { type Count, RATE_LIMITED } from './tally.ts';
+import { lostOfNewer } from './versions.ts';
 
 /** A Kubernetes cluster with its operators; every write of theirs is judged as it takes effect. */
 export interface Cluster {
@@ -159,8 +160,11 @@ export async function createCluster(options: ClusterOptions): Promise<Cluster> {
     },
     async patch(resource, namespace, name, patch, how) {
       keepsSecrets(`a patch of ${resource.plural}`, patch);
+      const isTenant = resource.plural === AI_TENANTS.plural;
+      const before = isTenant ? await core.api.get(AI_TENANTS, namespace, name) : undefined;
       const result = await core.api.patch(resource, namespace, name, patch, how);
-      if (resource.plural === AI_TENANTS.plural) {
+      if (isTenant) {
+        if (before?.ok && result.ok) for (const text of lostOfNewer(before.value, result.value)) breakRule(text);
         const what = how?.subresource
           ? summary(patch)
           : `finalizers ${JSON.stringify((patch.metadata as JsonObject).finalizers)}`;

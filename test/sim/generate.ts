@@ -73,6 +73,7 @@ export function generate(seed: number): Script {
   if (random.chance(0.15)) steps.push(...restrictedAndMoved(random, random.pick(tenants), spanMs));
   if (random.chance(0.1)) faults.push(...lostWhileWriting(random, at(), replicas[0] ?? 1));
   if (random.chance(0.1)) steps.push(...statusLost(random, random.pick(tenants), spanMs));
+  if (random.chance(0.15)) steps.push(...otherVersions(random, tenants, spanMs));
   return {
     seed,
     replicas,
@@ -135,6 +136,17 @@ function statusLost(random: Random, tenant: TenantRef, spanMs: number): Step[] {
   if (random.chance(0.5)) steps.push({ at: later(), ...adopt, ...tenant });
   if (random.chance(0.6)) steps.push({ at: later(), who: 'kubectl', do: 'delete', ...tenant });
   return steps;
+}
+
+/** Operators of a newer and of an older version take over in turns, in any order; a newer one may leave something of its own. */
+function otherVersions(random: Random, tenants: TenantRef[], spanMs: number): Step[] {
+  const until = random.int(spanMs / 2, spanMs - 1);
+  return Array.from({ length: random.int(1, 5) }, () => ({
+    at: random.int(spanMs / 8, until),
+    who: 'version' as const,
+    do: random.pick(['newer', 'newer', 'newerJob', 'older'] as const),
+    ...random.pick(tenants),
+  }));
 }
 
 function chosenTenants(random: Random, second: boolean): TenantRef[] {

@@ -19,6 +19,7 @@ import {
   type Variable,
   variablesOf,
 } from './cloudFacts.ts';
+import { holdsNewerEntry } from './versions.ts';
 
 /**
  * What Google Cloud and a tenant's status must look like once everybody has left them alone, worked out from the spec and
@@ -92,6 +93,7 @@ export function judgeTenant(
       say(`is still there although the CRD is being deleted: ${ready?.reason}`);
     else if (spec.suspend) expectReason(ready, ['Suspended'], say);
     else if (!['delete', 'abandon', undefined].includes(policyOf(tenant))) expectReason(ready, ['DeleteFailed'], say);
+    else if (holdsNewerEntry(tenant)) expectReason(ready, ['DeleteFailed'], say);
     else say(`is still being deleted: ${ready?.reason}: ${ready?.message}`);
     return done();
   }
@@ -381,7 +383,9 @@ function inventory(
   granted: Set<string>,
   say: (text: string) => void,
 ): void {
-  const found = (status.inventory ?? []).map(({ type, name, member, variable }) =>
+  const own = ['ServiceAccount', 'SecretAccess', 'Service', 'Invoker', 'Variable'];
+  const entries = (status.inventory ?? []).filter(({ type }) => own.includes(type));
+  const found = entries.map(({ type, name, member, variable }) =>
     [type, name, member ?? variable].filter(Boolean).join(' '),
   );
   const service = `projects/${project}/locations/${spec.region}/services/ai-platform-${email.split('@')[0]?.slice(3)}`;

@@ -43,6 +43,8 @@ export type Action =
   | ({ who: 'kubectl'; do: 'patch'; spec: JsonObject } & TenantRef)
   /** A restore that brings the object back without its status. */
   | ({ who: 'kubectl'; do: 'loseStatus' } & TenantRef)
+  /** An operator of another version takes over for a moment; `newerJob`: it leaves an inventory entry of its own kind. */
+  | ({ who: 'version'; do: 'newer' | 'newerJob' | 'older' } & TenantRef)
   | ({ who: 'kubectl'; do: 'annotate'; key: string; value: string | null } & TenantRef)
   | { who: 'admin'; do: 'project'; cluster: number; namespace: string; project: string | null }
   | { who: 'admin'; do: 'deleteNamespace' | 'createNamespace'; cluster: number; namespace: string }

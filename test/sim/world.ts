@@ -10,6 +10,7 @@ import { type Cluster, createCluster, type Write } from './cluster.ts';
 import { type CallInfo, createFaults } from './faults.ts';
 import { type Fault, type Script, type Step, shown } from './script.ts';
 import { createTally } from './tally.ts';
+import { newerCrd } from './versions.ts';
 
 /** Everything that a run consists of: clusters with their operators, one Google Cloud, and what was seen to go wrong. */
 export interface World {
@@ -55,7 +56,7 @@ const LONGEST_TIMELINE = 5_000;
 /** What these come to is counted where it happens. */
 const OF_WATCHES = ['stale', 'repeat', 'lag', 'silence'];
 
-const CRD = parse(readFileSync(new URL('../../crds/aitenants.yaml', import.meta.url), 'utf8')) as KubeObject;
+const CRD = newerCrd(parse(readFileSync(new URL('../../crds/aitenants.yaml', import.meta.url), 'utf8')) as KubeObject);
 const IMAGES = new Map<string, ImageScript>([
   ['registry.example/broken:1', 'never'],
   ['registry.example/missing:1', 'missing'],

@@ -9,7 +9,7 @@ import { desiredState } from '../../operator/tenant/desired.ts';
 import { isProjectId, isServiceAccount, serviceAccountEmail } from '../../operator/tenant/names.ts';
 import { plan } from '../../operator/tenant/plan.ts';
 import { deleting, refused, report, suspended } from '../../operator/tenant/report.ts';
-import { LONGEST, readTenant, statusJson, statusOf } from '../../operator/tenant/resource.ts';
+import { keepingUnknown, LONGEST, readTenant, statusJson, statusOf } from '../../operator/tenant/resource.ts';
 import type { TenantStatus } from '../../operator/tenant/types.ts';
 import {
   at,
@@ -105,6 +105,17 @@ describe('what a newer operator wrote', () => {
         expect(statusJson(read)).toEqual(JSON.parse(JSON.stringify(status)));
       }),
     );
+  });
+
+  test('survives on an inventory entry that a plan makes anew', () => {
+    const before = readTenant({ metadata: { name: 'a' }, status: newer }).status;
+    const anew = { ...before, inventory: atRest.map(one => ({ ...one, time: at(0) })) };
+    const { inventory } = keepingUnknown(before, anew);
+    expect(inventory).toEqual(atRest.map(one => ({ ...one, time: at(0), colour: 'red' })));
+    // A known field that the plan has taken off does not come back, nor does an entry.
+    const retired = { ...before, inventory: atRest.map(one => ({ ...one, deletedAt: at(0) })) };
+    expect(keepingUnknown(retired, { ...before, inventory: atRest }).inventory).toEqual(atRest);
+    expect(keepingUnknown(before, { ...before, inventory: [] }).inventory).toEqual([]);
   });
 
   test('holds the deletion, which names it and changes nothing', () => {
