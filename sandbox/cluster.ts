@@ -49,6 +49,7 @@ export async function openCluster(
     }).catch((error: unknown) => {
       throw error instanceof NoBinariesError ? new Failure(error.message) : error;
     });
+    print('kube-apiserver has no controller manager beside it: `kubectl delete --cascade=foreground` does not end.');
     envtest.writeKubeconfig(kubeconfig, envtest.token);
     stop = envtest.stop;
   } else {

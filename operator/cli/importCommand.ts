@@ -100,7 +100,7 @@ function tenantDocument({ service }: FoundTenant, imported: ImportedTenant, refu
   const document = new Document(manifest);
   visit(document, {
     Scalar(key, node) {
-      if (key === 'value' && quotedValue(node.value)) node.type = 'QUOTE_DOUBLE';
+      if ((key === 'value' && quotedValue(node.value)) || needsEscapes(node.value)) node.type = 'QUOTE_DOUBLE';
     },
     Pair(_, { key, value }) {
       if (['secretRef', 'scaling', 'resources'].includes(String(key)) && isMap(value)) value.flow = true;
@@ -126,6 +126,10 @@ function tenantDocument({ service }: FoundTenant, imported: ImportedTenant, refu
 /** A string that is one without quotes, both in YAML 1.1, which kubectl reads, and in YAML 1.2. Everything else is quoted. */
 const PLAIN = /^(?!(?:y|n|yes|no|on|off|true|false|null)$)[a-z][a-z0-9]*(?:[-._/][a-z0-9]+)*$/i;
 const quotedValue = (value: unknown): boolean => typeof value === 'string' && !PLAIN.test(value);
+
+/** Escapes are read back in double quotes only; a block of lines or a plain word would keep them as they stand. */
+const needsEscapes = (value: unknown): boolean =>
+  typeof value === 'string' && (/[\r\n]/.test(value) || escaped(value) !== value);
 
 /** A string as the manifests of `import` have it. */
 export function valueNode(value: string): string {
@@ -193,7 +197,9 @@ if (import.meta.main) {
     await main(process.argv.slice(2), process.env);
   } catch (error) {
     console.error(logLine(`import: ${error instanceof Error ? error.message : String(error)}`));
-    if (error instanceof UsageError) console.error('See npm run import -- --help.');
+    const isUsage =
+      error instanceof UsageError || String((error as { code?: unknown }).code).startsWith('ERR_PARSE_ARGS');
+    if (isUsage) console.error('See npm run import -- --help.');
     process.exitCode = 1;
   }
 }

@@ -9,12 +9,13 @@ export const quoted = (text: string): string => `"${printable(text.length > 100 
 
 /**
  * One line for a log that a CI system reads: printable, and never a command to it. GitHub Actions obeys `::` at a line's start
- * and `##[` anywhere, Azure Pipelines `##vso[`. Sources: "Workflow commands" of GitHub Actions, "Logging commands" of Azure Pipelines.
+ * and `##[` anywhere, Azure Pipelines `##vso[`, TeamCity `##teamcity[`. Sources: "Workflow commands" of GitHub Actions, "Logging
+ * commands" of Azure Pipelines, "Service messages" of TeamCity.
  */
 export const logLine = (text: string): string =>
   printable(text)
     .replace(/^(\s*):(?=:)/, '$1: ')
-    .replace(/##(?=\[|vso\[)/g, '# #');
+    .replace(/##(?=\[|vso\[|teamcity\[)/g, '# #');
 
 /** JSON or YAML in double quotes: what is not printable, and what a CI system obeys, stands in it as an escape. */
 export const escaped = (text: string): string =>
@@ -23,4 +24,4 @@ export const escaped = (text: string): string =>
       /[\p{Bidi_Control}\x7f-\x9f\u2028\u2029\ufeff]/gu,
       c => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
     )
-    .replace(/##(?=\[|vso\[)/g, '#\\u0023');
+    .replace(/##(?=\[|vso\[|teamcity\[)/g, '#\\u0023');

@@ -29,7 +29,7 @@ const AGGREGATED = /^apidiscovery\.k8s\.io$/;
 export function answerAbout(registry: Registry, request: KubeRequest, url: URL): KubeAnswer {
   const path = url.pathname.replace(/(.)\/$/, '$1');
   const [, root = '', ...words] = path.split('/');
-  if (request.method === 'POST') return accessReview(path) ?? missing();
+  if (request.method === 'POST') return review(path) ?? missing();
   if (request.method !== 'GET' && request.method !== 'HEAD') return missing();
   switch (path) {
     case '/version':
@@ -86,21 +86,35 @@ function discovery(registry: Registry, request: KubeRequest, legacy: boolean): K
   return json(legacy ? apiVersions(request.headers?.host ?? '127.0.0.1') : apiGroupList(registry));
 }
 
-/** `kubectl auth can-i`: everybody may do everything here. */
-function accessReview(path: string): KubeAnswer | undefined {
-  if (path !== '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews') return undefined;
-  // kubectl sends protobuf here, which is not read: the answer is the same for all.
-  return json(
-    {
-      kind: 'SelfSubjectAccessReview',
-      apiVersion: 'authorization.k8s.io/v1',
-      metadata: {},
-      spec: {},
-      status: { allowed: true, reason: 'the local API has no access control' },
-    },
-    201,
-  );
+/** `kubectl auth can-i` and `auth whoami`: everybody may do everything here. kubectl sends protobuf, which is not read. */
+function review(path: string): KubeAnswer | undefined {
+  const answer = REVIEWS[path];
+  return answer && json({ ...answer, metadata: {} }, 201);
 }
+
+const REVIEWS: Record<string, object> = {
+  '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews': {
+    kind: 'SelfSubjectAccessReview',
+    apiVersion: 'authorization.k8s.io/v1',
+    spec: {},
+    status: { allowed: true, reason: 'the local API has no access control' },
+  },
+  '/apis/authorization.k8s.io/v1/selfsubjectrulesreviews': {
+    kind: 'SelfSubjectRulesReview',
+    apiVersion: 'authorization.k8s.io/v1',
+    spec: {},
+    status: {
+      resourceRules: [{ verbs: ['*'], apiGroups: ['*'], resources: ['*'] }],
+      nonResourceRules: [{ verbs: ['*'], nonResourceURLs: ['*'] }],
+      incomplete: false,
+    },
+  },
+  '/apis/authentication.k8s.io/v1/selfsubjectreviews': {
+    kind: 'SelfSubjectReview',
+    apiVersion: 'authentication.k8s.io/v1',
+    status: { userInfo: { username: 'system:anonymous', groups: ['system:unauthenticated'] } },
+  },
+};
 
 const json = (body: object, code = 200): KubeAnswer => ({
   code,

@@ -212,6 +212,15 @@ export const builtIns: ResourceDef[] = [
     version: { patchMergeKeys: { secrets: 'name', imagePullSecrets: 'name' } },
   }),
   builtIn({
+    // None can be made; they are served for `kubectl get all` and `kubectl cluster-info`, which ask for them.
+    plural: 'services',
+    kind: 'Service',
+    model: 'V1Service',
+    goPackage: CORE,
+    shortNames: ['svc'],
+    def: { verbs: ['get', 'list', 'watch'], categories: ['all'] },
+  }),
+  builtIn({
     plural: 'events',
     kind: 'Event',
     model: 'CoreV1Event',

@@ -37,7 +37,7 @@ export const forbiddenField = (field: string, why: string): FieldCause => ({
 const nameErrors = { subdomain: subdomainErrors, label: labelNameErrors, segment: pathSegmentErrors };
 
 /** What kube-apiserver refuses about any object's metadata. */
-export function metadataErrors(def: ResourceDef, object: DraftObject): FieldCause[] {
+export function metadataErrors(def: ResourceDef, object: DraftObject, isNew: boolean): FieldCause[] {
   const meta = object.metadata;
   const causes: FieldCause[] = [];
   const rule = nameErrors[def.nameRule];
@@ -45,24 +45,28 @@ export function metadataErrors(def: ResourceDef, object: DraftObject): FieldCaus
     causes.push(...errors.map(error => invalidValue(`metadata.${field}`, value, error)));
 
   // A prefix may end in a dash: only the generated name has to be right.
-  if (meta.generateName) add('generateName', meta.generateName, rule(meta.generateName.replace(/-$/, 'a')));
+  if (isNew && meta.generateName) add('generateName', meta.generateName, rule(meta.generateName.replace(/-$/, 'a')));
   if (!meta.name) causes.push(required('metadata.name', 'name or generateName is required'));
   else add('name', meta.name, rule(meta.name));
   if (!def.namespaced && meta.namespace) causes.push(forbiddenField('metadata.namespace', 'not allowed on this type'));
   causes.push(...mapErrors(meta));
-  (meta.ownerReferences ?? []).forEach((reference, index) => {
-    for (const key of ['apiVersion', 'kind', 'name', 'uid']) {
-      if (!reference[key]) causes.push(required(`metadata.ownerReferences[${index}].${key}`, 'must not be empty'));
-    }
-  });
+  causes.push(...ownerErrors(meta));
   for (const finalizer of meta.finalizers ?? []) add('finalizers', finalizer, qualifiedNameErrors(finalizer));
   return causes;
+}
+
+function ownerErrors({ ownerReferences = [] }: Meta): FieldCause[] {
+  return ownerReferences.flatMap((reference, index) =>
+    ['apiVersion', 'kind', 'name', 'uid']
+      .filter(key => !reference[key])
+      .map(key => required(`metadata.ownerReferences[${index}].${key}`, 'must not be empty')),
+  );
 }
 
 /** What kube-apiserver refuses about a change of metadata. */
 export function metadataUpdateErrors(meta: Meta, old: Meta): FieldCause[] {
   const causes: FieldCause[] = [];
-  causes.push(...mapErrors(meta));
+  causes.push(...mapErrors(meta), ...ownerErrors(meta));
   const added = (meta.finalizers ?? []).filter(finalizer => !old.finalizers?.includes(finalizer)).sort();
   if (old.deletionTimestamp && added.length) {
     const list = added.map(finalizer => JSON.stringify(finalizer)).join(', ');
@@ -122,7 +126,10 @@ export function tidyMeta(meta: Meta): Meta {
     if (!KNOWN_META.has(key) || key === 'selfLink') continue;
     if (value === null || value === undefined || value === '') continue;
     if (typeof value === 'object' && Object.keys(value).length === 0) continue;
-    kept[key] = key === 'finalizers' && Array.isArray(value) ? [...new Set(value)] : value;
+    // Go reads null in a list as the type's zero value.
+    if (key === 'finalizers') kept[key] = [...new Set((value as (string | null)[]).map(one => one ?? ''))];
+    else if (key === 'ownerReferences') kept[key] = (value as (object | null)[]).map(one => one ?? {});
+    else kept[key] = value;
   }
   return kept as unknown as Meta;
 }

@@ -83,11 +83,9 @@ export function writeOptions(
 }
 
 export function deleteOptions(request: KubeRequest, query: URLSearchParams): DeleteOptions {
-  const body = request.body?.length ? decodeBody(request, 'DeleteOptions') : {};
-  const fromBody = (body.dryRun ?? []) as string[];
-  const propagationPolicy = (body.propagationPolicy ?? query.get('propagationPolicy') ?? undefined) as
-    | string
-    | undefined;
+  // With a body, kube-apiserver does not read the query's options (apiserver, handlers/delete.go).
+  const body = request.body?.length ? decodeBody(request, 'DeleteOptions') : fromQuery(query);
+  const propagationPolicy = (body.propagationPolicy ?? undefined) as string | undefined;
   if (propagationPolicy && !['Orphan', 'Background', 'Foreground'].includes(propagationPolicy)) {
     throw invalid({ group: 'meta.k8s.io', kind: 'DeleteOptions' }, '', [
       {
@@ -98,10 +96,14 @@ export function deleteOptions(request: KubeRequest, query: URLSearchParams): Del
     ]);
   }
   return {
-    dryRun: dryRun([...fromBody, ...query.getAll('dryRun')], 'DeleteOptions'),
+    dryRun: dryRun((body.dryRun ?? []) as string[], 'DeleteOptions'),
     preconditions: body.preconditions as DeleteOptions['preconditions'],
     propagationPolicy,
   };
+}
+
+function fromQuery(query: URLSearchParams): Record<string, unknown> {
+  return { dryRun: query.getAll('dryRun'), propagationPolicy: query.get('propagationPolicy') };
 }
 
 export function integer(text: string | null): number | undefined {

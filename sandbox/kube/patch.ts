@@ -1,5 +1,5 @@
-import { applyPatch, type Operation, Pointer } from 'rfc6902';
-import { badRequest, type StatusError, unprocessable, unsupportedMediaType } from './status.ts';
+import { jsonPatch } from './jsonPatch.ts';
+import { badRequest, type StatusError, unsupportedMediaType } from './status.ts';
 
 type Plain = Record<string, unknown>;
 const isPlain = (value: unknown): value is Plain =>
@@ -27,47 +27,22 @@ export function patched(object: Plain, type: string, patch: unknown, mergeKeys: 
   return result as Plain;
 }
 
-function jsonPatch(object: Plain, patch: unknown): Plain {
-  if (!Array.isArray(patch)) {
-    throw badRequest(
-      'error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp',
-    );
-  }
-  const copy = structuredClone(object);
-  // The library that kube-apiserver uses takes the replacing of a field that isn't there for adding it.
-  const operations = patch.map(each =>
-    each?.op === 'replace' && !isInList(object, each.path) ? { ...each, op: 'add' } : each,
-  );
-  let copied = 0;
-  for (const operation of operations as Operation[]) {
-    if (operation?.op === 'copy') {
-      copied += JSON.stringify(Pointer.fromJSON(String(operation.from)).evaluate(copy).value ?? null).length;
-      if (copied > MAX_COPIED) throw unprocessable();
-    }
-    const [error] = applyPatch(copy, [operation]);
-    // One failed operation undoes all: the copy is thrown away.
-    if (error) throw unprocessable();
-  }
-  return copy;
-}
-
-/** Of all `copy` operations of a patch, as in kube-apiserver (JSONPatchMaxCopyBytes); forty that double the object would need a terabyte. */
-const MAX_COPIED = 3 * 1024 * 1024;
-
-/** Whether the last step of a JSON pointer goes into a list, where adding would not be replacing. */
-function isInList(object: Plain, pointer: unknown): boolean {
-  return Array.isArray(Pointer.fromJSON(String(pointer)).evaluate(object).parent);
-}
-
-/** RFC 7396. */
+/** RFC 7396; beyond it, kube-apiserver's library also drops the nulls of objects in lists. */
 export function mergePatch(target: unknown, patch: unknown): unknown {
-  if (!isPlain(patch)) return patch;
+  if (!isPlain(patch)) return withoutNulls(patch);
   const result: Plain = isPlain(target) ? { ...target } : {};
   for (const [key, value] of Object.entries(patch)) {
     if (value === null) delete result[key];
     else result[key] = mergePatch(result[key], value);
   }
   return result;
+}
+
+function withoutNulls(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutNulls);
+  if (!isPlain(value)) return value;
+  const kept = Object.entries(value).filter(([, inner]) => inner !== null);
+  return Object.fromEntries(kept.map(([key, inner]) => [key, withoutNulls(inner)]));
 }
 
 /**

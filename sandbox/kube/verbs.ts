@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Runtime } from '../../operator/ports.ts';
-import type { PlainObject } from '../../schema/types.ts';
+import { invalidValue } from '../../schema/metadata.ts';
+import type { FieldCause, PlainObject } from '../../schema/types.ts';
 import { applyConfig, conflictMessage, shownWriter } from './apply/managers.ts';
 import { asGoValue, typeOf } from './apply/schemas.ts';
 import { type CrdObject, markedForCleanup, newCrdStatus } from './crds.ts';
@@ -51,6 +52,16 @@ export function createVerbs(store: Store, runtime: Runtime) {
     }
   }
 
+  function checkName(name: string, { metadata }: DraftObject) {
+    const named = metadata.name ?? '';
+    if (named === name) return;
+    throw badRequest(
+      named
+        ? `the name of the object (${named}) does not match the name on the URL (${name})`
+        : `the name of the object (${name} based on URL) was undeterminable: name must be provided`,
+    );
+  }
+
   function admitToNamespace({ def, namespace }: Target, name: string) {
     if (!namespace) return;
     const home = store.get('/namespaces', undefined, namespace);
@@ -83,9 +94,6 @@ export function createVerbs(store: Store, runtime: Runtime) {
     const { def, version, namespace } = target;
     checkNamespace(target, draft);
     const meta = draft.metadata;
-    if (meta.resourceVersion && meta.resourceVersion !== '0') {
-      throw failure(500, '', 'resourceVersion should not be set on objects to be created');
-    }
     if (!meta.name && meta.generateName) meta.name = `${meta.generateName.slice(0, 58)}${nameSuffix(runtime)}`;
     admitToNamespace(target, meta.name ?? '');
     draft.metadata = {
@@ -111,13 +119,21 @@ export function createVerbs(store: Store, runtime: Runtime) {
     }
     if (def.kind === 'CustomResourceDefinition') draft = { ...draft, status: newCrdStatus(draft) };
     const object = version.toStored(clean(draft));
-    const wrong = metadataErrors(def, object);
+    const wrong = metadataErrors(def, object, true);
     const causes = [...wrong, ...version.validate(def.custom ? draft : object, undefined, wrong)];
     if (causes.length) throw invalid(def, meta.name ?? '', causes);
     if (def.custom) options.warnings.push(...finalizerWarnings(draft));
+    // The store says so, which a dry run never comes to; one that is no number does not count.
+    if (!options.dryRun && /^\d+$/.test(meta.resourceVersion ?? '') && Number(meta.resourceVersion) !== 0) {
+      throw failure(500, '', 'resourceVersion should not be set on objects to be created');
+    }
     const there = store.get(def.storage, namespace, meta.name);
     if (there) throw alreadyExists(def, meta.name, there.metadata.deletionTimestamp !== undefined);
-    if (options.dryRun) return shown(target, object as StoredObject);
+    if (options.dryRun) {
+      const { resourceVersion } = meta;
+      const answer = { ...object, metadata: { ...object.metadata, ...(resourceVersion && { resourceVersion }) } };
+      return shown(target, answer as StoredObject);
+    }
     return shown(target, store.put(def.storage, object));
   }
 
@@ -130,14 +146,7 @@ export function createVerbs(store: Store, runtime: Runtime) {
     const { def, name = '', namespace, subresource } = target;
     const draft = decode(target, body, options);
     checkNamespace(target, draft);
-    const named = draft.metadata.name ?? '';
-    if (named !== name) {
-      throw badRequest(
-        named
-          ? `the name of the object (${named}) does not match the name on the URL (${name})`
-          : `the name of the object (${name} based on URL) was undeterminable: name must be provided`,
-      );
-    }
+    checkName(name, draft);
     if (!store.get(def.storage, namespace, name)) {
       if (!def.allowCreateOnUpdate || subresource) throw notFound(def, name);
       return {
@@ -153,18 +162,20 @@ export function createVerbs(store: Store, runtime: Runtime) {
     if (!def.patchTypes.includes(type)) throw unsupportedPatch(def.patchTypes);
     const current = shown(target, stored(target));
     const body = patched(current, type, change, version.patchMergeKeys);
+    const json = JSON.stringify(sortedKeys(body));
     const refuse = (message: string) =>
       invalid({ group: '', kind: '' }, '', [
         {
           reason: 'FieldValueInvalid',
-          message: `Invalid value: ${JSON.stringify(JSON.stringify(sortedKeys(body)))}: ${message.replace(/^.*?cannot be handled as a \w+: /, '')}`,
+          message: `Invalid value: ${JSON.stringify(json)}: ${message.replace(/^.*?cannot be handled as a \w+: /, '')}`,
           field: 'patch',
         },
       ]);
+    const noType = typeFault(body, json);
+    if (noType) throw refuse(noType);
+    checkPatchedVersion(target, body);
     const draft = decode(target, body, options, refuse);
-    if (draft.metadata.name !== name) {
-      throw badRequest(`the name of the object (${draft.metadata.name}) does not match the name on the URL (${name})`);
-    }
+    checkName(name, draft);
     // A patch's uid is no precondition: it is a change of what cannot change.
     return replace(target, draft, options, false);
   }
@@ -209,12 +220,12 @@ export function createVerbs(store: Store, runtime: Runtime) {
 
   /** The road of every change: preconditions, what may change at all, validation, and the end of a deletion. */
   function replace(target: Target, draft: DraftObject, options: WriteOptions, unique = true): StoredObject {
-    const { def, version, namespace, name = '', subresource } = target;
+    const { def, version, name = '', subresource } = target;
     checkNamespace(target, draft);
     const old = stored(target);
     const meta = draft.metadata;
     if (unique && meta.uid && meta.uid !== old.metadata.uid) {
-      throw conflict(def, name, uidMismatch(def.storage, namespace, name, meta.uid, old.metadata.uid));
+      throw conflict(def, name, uidMismatch(target, meta.uid, old.metadata, options.dryRun));
     }
     if (!meta.resourceVersion && !def.allowUnconditionalUpdate) {
       throw invalid({ group: def.group, kind: def.plural }, name, [
@@ -224,6 +235,9 @@ export function createVerbs(store: Store, runtime: Runtime) {
           field: 'metadata.resourceVersion',
         },
       ]);
+    }
+    if (meta.resourceVersion && !/^\d+$/.test(meta.resourceVersion)) {
+      throw failure(500, '', `strconv.ParseUint: parsing ${JSON.stringify(meta.resourceVersion)}: invalid syntax`);
     }
     if (meta.resourceVersion && meta.resourceVersion !== old.metadata.resourceVersion) {
       throw conflict(def, name, staleObject);
@@ -254,13 +268,13 @@ export function createVerbs(store: Store, runtime: Runtime) {
       next.metadata = object.metadata;
     }
     const wrong = [
-      ...metadataErrors(def, object),
+      ...metadataErrors(def, object, false),
       ...metadataUpdateErrors(object.metadata, old.metadata),
       // kube-apiserver looks twice and says so twice.
       ...metadataUpdateErrors(object.metadata, old.metadata),
     ];
     const causes = [...wrong, ...version.validate(def.custom ? next : object, def.custom ? oldShown : old, wrong)];
-    if (causes.length) throw invalid(def, name, causes);
+    if (causes.length) throw invalid(def, name, def.custom && subresource === 'status' ? ofStatus(causes) : causes);
     if (def.custom) options.warnings.push(...finalizerWarnings(next, old));
     // An update that changes nothing is not written: the resourceVersion stays.
     if (differsInTimesOnly(object, old)) return oldShown;
@@ -339,6 +353,36 @@ export function createVerbs(store: Store, runtime: Runtime) {
   return { create, update, patch, apply, remove, stored, shown };
 }
 
+/** Of the status subresource of a custom resource kube-apiserver names each field twice, once from the status on. */
+function ofStatus(causes: FieldCause[]): FieldCause[] {
+  return causes.map(cause => ({ ...cause, message: cause.message.replace(/: status\.(?=\S* in body )/, ': ') }));
+}
+
+/** What is said of a patched object without a kind, or with one that is no text. */
+function typeFault({ apiVersion, kind }: PlainObject, json: string): string | undefined {
+  for (const [key, value] of Object.entries({ apiVersion, kind })) {
+    if (value === undefined || value === null || typeof value === 'string') continue;
+    const found = Array.isArray(value) ? 'array' : typeof value === 'boolean' ? 'bool' : typeof value;
+    return `couldn't get version/kind; json parse error: json: cannot unmarshal ${found} into Go struct field .${key} of type string`;
+  }
+  if (!kind) return `Object 'Kind' is missing in '${json}'`;
+  return apiVersion === null ? '.apiVersion accessor error: <nil> is of the type <nil>, expected string' : undefined;
+}
+
+/** A custom resource's patch may not change the version: kube-apiserver says so of the object that comes of it. */
+function checkPatchedVersion({ def, version, name = '' }: Target, body: PlainObject): void {
+  const expected = `${def.group}/${version.name}`;
+  if (def.custom && !body.apiVersion) {
+    const message = "Object 'apiVersion' is missing in 'object has no apiVersion field'";
+    throw failure(500, 'InternalError', `Internal error occurred: ${message}`, { causes: [{ message }] });
+  }
+  if (!def.custom || body.apiVersion === expected) return;
+  const [group = ''] = /^[^/]+(?=\/)/.exec(String(body.apiVersion)) ?? [];
+  throw invalid({ group, kind: String(body.kind) }, name, [
+    invalidValue('apiVersion', body.apiVersion, `must be ${expected}`),
+  ]);
+}
+
 /** A terminating namespace stays until its content is gone, whoever empties its metadata.finalizers. */
 const keptByNamespace = (storage: string, object: DraftObject) =>
   storage === '/namespaces' && !!(object.spec as { finalizers?: string[] } | undefined)?.finalizers?.length;
@@ -346,9 +390,11 @@ const keptByNamespace = (storage: string, object: DraftObject) =>
 /** With a status subresource the status is the old one here, so only what is wanted can differ. */
 const desired = ({ metadata: _, ...rest }: DraftObject) => rest;
 
-function uidMismatch(storage: string, namespace: string | undefined, name: string, wanted: string, actual: string) {
-  const key = `/registry/${storage.replace(/^\//, '')}/${namespace ? `${namespace}/` : ''}${name}`;
-  return `StorageError: invalid object, Code: 4, Key: ${key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: ${wanted}, UID in object meta: ${actual}`;
+/** A dry run is refused by what stands before the store, which knows the object's version and not the store's prefix. */
+function uidMismatch({ def, namespace, name }: Target, wanted: string, old: Meta, dryRun: boolean) {
+  const key = `/${def.storage.replace(/^\//, '')}/${namespace ? `${namespace}/` : ''}${name}`;
+  const where = dryRun ? `${key}, ResourceVersion: ${old.resourceVersion}` : `/registry${key}, ResourceVersion: 0`;
+  return `StorageError: invalid object, Code: 4, Key: ${where}, AdditionalErrorMsg: Precondition failed: UID in precondition: ${wanted}, UID in object meta: ${old.uid}`;
 }
 
 /** Drops keys that hold undefined, so that objects compare and print as they would after a trip over the wire. */

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { commandLine } from '../commandLine.ts';
 import { dashboardSvg, type Panel, type Series } from './dashboard.ts';
 import { terminalSvg } from './terminal.ts';
 
@@ -12,13 +12,7 @@ const HELP = `npm run screens [-- --seconds N]
 Makes docs/screens/*.svg of what really runs: a sandbox, kubectl, plan, and the dashboard's queries on a Prometheus that
 scrapes the operator for N seconds (default 90). Needs kubectl, gcloud and prometheus on the PATH.`;
 
-const { values } = parseArgs({
-  options: { seconds: { type: 'string', default: '90' }, help: { type: 'boolean', default: false } },
-});
-if (values.help) {
-  console.log(HELP);
-  process.exit(0);
-}
+const { values } = commandLine(HELP, { options: { seconds: { type: 'string', default: '90' } } });
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const SCREENS = join(ROOT, 'docs/screens');

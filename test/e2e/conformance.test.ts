@@ -11,6 +11,7 @@ import { applySequence } from './conformance/applySequences.ts';
 import { type Difference, differences } from './conformance/compare.ts';
 import { KNOWN } from './conformance/differences.ts';
 import { asAUser } from './conformance/kubectlScenarios.ts';
+import { malformedRequests } from './conformance/malformedRequests.ts';
 import { SCENARIOS } from './conformance/scenarios.ts';
 import { openSession, type Session, type Target } from './conformance/session.ts';
 
@@ -117,6 +118,33 @@ test('server-side apply: 100 random sequences of several managers', { timeout: 2
   const found = await unlisted('apply', async session => {
     await inNamespace(session, 'applied');
     for (let seed = 1; seed <= 100; seed += 1) await applySequence(session, 'applied', seed);
+  });
+  expect(found).toEqual([]);
+});
+
+test('malformed requests: 300 random ones are answered alike', { timeout: 240_000 }, async () => {
+  const found = await unlisted('malformed', async session => {
+    await inNamespace(session, 'malformed');
+    await malformedRequests(session, 'malformed', 7, 300);
+  });
+  expect(found).toEqual([]);
+});
+
+test('a deletion with a body does not read the options of its query', { timeout: 60_000 }, async () => {
+  const found = await unlisted('deletion', async session => {
+    await inNamespace(session, 'deletions');
+    const path = '/api/v1/namespaces/deletions/configmaps';
+    const options = { apiVersion: 'v1', kind: 'DeleteOptions' };
+    for (const [name, query, body] of [
+      ['a', 'dryRun=All', undefined],
+      ['b', 'dryRun=All', options],
+      ['c', 'propagationPolicy=Foreground', options],
+      ['d', 'dryRun=All', { ...options, dryRun: ['All'] }],
+    ] as const) {
+      await session.call(`make ${name}`, 'POST', path, { body: { metadata: { name } } });
+      await session.call(`delete ${name}`, 'DELETE', `${path}/${name}?${query}`, { body });
+      await session.call(`get ${name}`, 'GET', `${path}/${name}`);
+    }
   });
   expect(found).toEqual([]);
 });

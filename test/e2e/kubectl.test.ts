@@ -191,6 +191,13 @@ describe.each(here)('kubectl $version', ({ path }) => {
     );
   });
 
+  it('looks around: get all, cluster-info, what one may do and who one is', async () => {
+    expect((await kubectl('get all')).err).toBe('No resources found in default namespace.\n');
+    expect((await kubectl('cluster-info')).out).toContain('127.0.0.1');
+    expect((await kubectl('auth can-i create widgets')).out).toBe('yes\n');
+    expect((await kubectl('auth can-i --list')).out).toMatch(/^\*\.\* +\[\] +\[\] +\[\*\]$/m);
+  });
+
   it('changes: patch, annotate, label, edit', async () => {
     await kubectl('patch wd one --type=merge -p {"spec":{"size":5}}');
     await kubectl('patch wd one --type=json -p [{"op":"replace","path":"/spec/colour","value":"blue"}]');

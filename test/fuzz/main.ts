@@ -1,4 +1,4 @@
-import { parseArgs } from 'node:util';
+import { commandLine } from '../../scripts/commandLine.ts';
 import { fuzzBackend } from './backend.ts';
 import { fuzz, randomFrom } from './fuzzer.ts';
 import { fuzzPorts } from './ports.ts';
@@ -7,8 +7,15 @@ import { targets } from './targets.ts';
 const BACKEND = 'requests to the backend';
 const PORTS = 'ports: hostile requests to every HTTP port';
 
-/** `npm run fuzz -- [--seconds N] [--seed S] [NAME…]`: each parser of ours, guided by coverage, the backend and every HTTP port, for so long. */
-const { values, positionals } = parseArgs({
+const HELP = `npm run fuzz -- [--seconds N] [--seed S] [NAME…]
+
+Each parser of ours, guided by coverage, the backend and every HTTP port. Exit code 1 if one fails.
+
+  --seconds N   for so long each (default 30)
+  --seed S      the same inputs again
+  NAME          only what has this word in its name`;
+
+const { values, positionals } = commandLine(HELP, {
   options: { seconds: { type: 'string', default: '30' }, seed: { type: 'string', default: String(Date.now() % 1e9) } },
   allowPositionals: true,
 });

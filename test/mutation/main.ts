@@ -2,13 +2,20 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { PARTS } from './parts.ts';
 
-/**
- * `npm run test:mutation -- [PART…] [--table] [STRYKER'S OPTIONS…]`: mutates the parts (all of them if none is named),
- * then prints what became of every mutant by file and room. Results are kept in `.mutation/`: a mutant is run again only
- * when it or its tests have changed, or with `--force`. `--table` prints what is kept. Exit code 1: a room has less than 90.
- */
+const HELP = `npm run test:mutation -- [PART…] [--table] [STRYKER'S OPTIONS…]
+
+Mutates the parts (all of them if none is named), then prints what became of every mutant by file and room. Results are
+kept in .mutation/: a mutant is run again only when it or its tests have changed. Exit code 1: a room has less than 90.
+
+  --table   prints what is kept, and mutates nothing
+  --force   runs every mutant again`;
+
 const LEAST = 90;
 const args = process.argv.slice(2);
+if (args.includes('--help')) {
+  console.log(HELP);
+  process.exit(0);
+}
 const named = args.filter(arg => arg in PARTS);
 const options = args.filter(arg => !(arg in PARTS) && arg !== '--table');
 

@@ -3,19 +3,23 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, wr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { commandLine } from '../../scripts/commandLine.ts';
 import { DEFENCES, type Defence } from './defences.ts';
 
-/**
- * `npm run test:defences [-- --only WORDS] [--from N] [--to N] [--whole]`: takes each defence of docs/security.md out, in
- * a copy of the tree, and runs the test that the page names for it. `--whole`: first the same tests with nothing taken
- * out, which must pass. Exit code 1 if a test does not notice, or fails anyway.
- */
+const HELP = `npm run test:defences -- [--only WORDS] [--from N] [--to N] [--whole]
+
+Takes each defence of docs/security.md out, in a copy of the tree, and runs the test that the page names for it.
+Exit code 1 if a test does not notice, or fails anyway.
+
+  --only WORDS   only the defences whose name holds these words
+  --from N       from the Nth on (default 1)
+  --to N         up to the Nth (default: the last)
+  --whole        first the same tests with nothing taken out, which must pass`;
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const LEFT_OUT = new Set(['node_modules', '.git', '.sandbox', 'coverage', 'results']);
 
-const { values } = parseArgs({
+const { values } = commandLine(HELP, {
   options: {
     only: { type: 'string', default: '' },
     from: { type: 'string', default: '1' },

@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import { parseArgs } from 'node:util';
+import { commandLine } from '../../scripts/commandLine.ts';
 import { crashPoints, crashTask } from './crashPoints.ts';
 import { generate } from './generate.ts';
 import { type Outcome, runAll, type Task } from './pool.ts';
@@ -33,9 +33,8 @@ const HELP = `npm run test:sim -- [OPTIONS]
 
 A failing run is printed with the command that replays it. Exit code 1 if one fails. docs/reliability.md tells more.`;
 
-const { values: options } = parseArgs({
+const { values: options } = commandLine(HELP, {
   options: {
-    help: { type: 'boolean', default: false },
     seeds: { type: 'string', default: '200' },
     from: { type: 'string', default: '1' },
     seconds: { type: 'string' },
@@ -48,11 +47,6 @@ const { values: options } = parseArgs({
     brief: { type: 'boolean', default: false },
   },
 });
-
-if (options.help) {
-  console.log(HELP);
-  process.exit();
-}
 
 const startedAt = performance.now();
 const workers = Number(options.workers);

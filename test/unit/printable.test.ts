@@ -6,6 +6,7 @@ const NASTY = [
   '::error file=a::b',
   '##[error]',
   '##vso[task.x]',
+  "##teamcity[buildStop comment='x']",
   '\n',
   '\r',
   '\u001b[2J',
@@ -25,7 +26,7 @@ test('a line for a log is one line without control characters, and no command to
       const line = logLine(value);
       expect(line).not.toMatch(/[\p{Cc}\p{Bidi_Control}\u2028\u2029]/u);
       expect(line.trimStart()).not.toMatch(/^::/);
-      expect(line).not.toMatch(/##\[|##vso\[/);
+      expect(line).not.toMatch(/##(?:\[|vso\[|teamcity\[)/);
     }),
   );
 });
@@ -36,7 +37,7 @@ test('escaped JSON has the same value and nothing that a terminal or a CI system
       const json = escaped(JSON.stringify({ value }, null, 2));
       expect(JSON.parse(json)).toEqual({ value });
       expect(json.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Bidi_Control}\u2028\u2029]/u);
-      expect(json).not.toMatch(/##\[|##vso\[/);
+      expect(json).not.toMatch(/##(?:\[|vso\[|teamcity\[)/);
     }),
   );
 });

@@ -319,13 +319,49 @@ describe('deleting', () => {
 
 describe('a JSON patch', () => {
   const doubling = (times: number) => [
-    { op: 'add', path: '/copies', value: {} },
-    ...Array.from({ length: times }, (_, at) => ({ op: 'copy', from: '', path: `/copies/c${at}` })),
+    { op: 'add', path: '/copies', value: { text: 'x'.repeat(1_000) } },
+    ...Array.from({ length: times }, (_, at) => ({ op: 'copy', from: '/copies', path: `/copies/c${at}` })),
   ];
 
   it('that copies more than 3 MiB in all is refused, as kube-apiserver does: each copy doubles what the next one copies', () => {
-    const object = { text: 'x'.repeat(1_000) };
-    expect(patched(object, JSON_PATCH, doubling(8), {}).copies).toHaveProperty('c7');
-    expect(() => patched(object, JSON_PATCH, doubling(14), {})).toThrow();
+    expect(patched({}, JSON_PATCH, doubling(8), {}).copies).toHaveProperty('c7');
+    expect(() => patched({}, JSON_PATCH, doubling(14), {})).toThrow();
+  });
+
+  const object = { list: ['a', 'b'], map: { x: 1 }, none: null };
+  it.each([
+    ['a part before the first slash does not count', { op: 'add', path: 'x/map/y', value: 2 }, { map: { x: 1, y: 2 } }],
+    ['an index may start with a zero', { op: 'replace', path: '/list/01', value: 'c' }, { list: ['a', 'c'] }],
+    ['a negative index counts from the end', { op: 'remove', path: '/list/-1' }, { list: ['a'] }],
+    ['- is the end', { op: 'add', path: '/list/-', value: 'c' }, { list: ['a', 'b', 'c'] }],
+    ['replacing adds', { op: 'replace', path: '/map/y', value: 2 }, { map: { x: 1, y: 2 } }],
+    [
+      'copying what is not there adds null',
+      { op: 'copy', from: '/map/y', path: '/list/0' },
+      { list: [null, 'a', 'b'] },
+    ],
+    ['a test without a value is for null', { op: 'test', path: '/map/y' }, {}],
+    ['a key is a key', { op: 'add', path: '/map/__proto__', value: 1 }, { map: { x: 1, ['__proto__']: 1 } }],
+  ])('%s', (_, operation, change) => {
+    expect(patched(object, JSON_PATCH, [operation], {})).toEqual({ ...object, ...change });
+  });
+
+  it.each([
+    { op: 'add', path: 'map', value: 1 },
+    { op: 'add', path: '', value: {} },
+    { op: 'add', path: '/list/3', value: 1 },
+    { op: 'add', path: '/list/x', value: 1 },
+    { op: 'add', path: '/none/x', value: 1 },
+    { op: 'replace', path: '/list/-', value: 1 },
+    { op: 'replace', path: '', value: 'x' },
+    { op: 'replace', path: '', value: [] },
+    { op: 'remove', path: '/map/y' },
+    { op: 'move', from: '/map/y', path: '/map/z' },
+    { op: 'test', path: '/map/x', value: 2 },
+    { op: 'toString', path: '/map' },
+    { path: '/map' },
+    null,
+  ])('%j is refused', operation => {
+    expect(() => patched(object, JSON_PATCH, [operation], {})).toThrow('the server rejected our request');
   });
 });

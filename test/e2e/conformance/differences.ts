@@ -17,6 +17,10 @@ export const KNOWN: Known[] = [
     reason: 'Only what a user of the operator meets is served: no pods, no deployments, no RBAC.',
   },
   {
+    at: /^discovery › (core resources|aggregated core): .*\.services\.verbs$/,
+    reason: 'Services are served for `kubectl get all` and `cluster-info`, which ask for them, and none can be made.',
+  },
+  {
     at: /^create › other kind: \.body\.(message|details\.causes)$/,
     reason: 'Of an object of another kind, refused for that, kube-apiserver also checks the rules, without defaults.',
   },

@@ -3,7 +3,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { commandLine } from '../../../scripts/commandLine.ts';
 import { MUTANTS, type Mutant, mutated } from './list.ts';
 
 const HELP = `npm run test:mutants -- [--only WORDS] [--part I/N] [--seeds N] [--from S]
@@ -17,11 +17,10 @@ that fails: first seeds, then a crash at every call of the scenarios. Exit code 
   --from S       the first seed (default 1)`;
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
-const PARTS = ['operator', 'sandbox', 'schema', 'crds', 'test/sim', 'package.json'];
+const PARTS = ['operator', 'sandbox', 'schema', 'crds', 'test/sim', 'scripts/commandLine.ts', 'package.json'];
 
-const { values } = parseArgs({
+const { values } = commandLine(HELP, {
   options: {
-    help: { type: 'boolean', default: false },
     only: { type: 'string', default: '' },
     part: { type: 'string', default: '1/1' },
     seeds: { type: 'string', default: '1500' },
@@ -107,5 +106,4 @@ async function main(): Promise<number> {
   }
 }
 
-if (values.help) console.log(HELP);
-else process.exitCode = await main();
+process.exitCode = await main();
