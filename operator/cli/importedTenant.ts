@@ -105,8 +105,11 @@ function importKeys(found: FoundTenant, rules: ClaimRules, notes: string[]): { k
     const { secret, version } = secretKeyRef(variable);
     const env = text(variable.name);
     if (secret === '' || !NAMEABLE.test(env) || limited.has(found.externalOf(secret))) continue;
-    const pinned = pinnedVersion(version, env, notes);
-    add(found.externalOf(secret), env.replace(/_?(API_)?KEY$/i, '') || env, { env, ...pinned });
+    const external = found.externalOf(secret);
+    const read = found.secrets.find(other => other.external === external)?.secret;
+    const aliases = read?.state === 'present' ? read.value.aliases : undefined;
+    const pinned = pinnedVersion(version, aliases ?? {}, env, notes);
+    add(external, env.replace(/_?(API_)?KEY$/i, '') || env, { env, ...pinned });
   }
   for (const secret of found.secrets) {
     if (wanted.has(secret.external) || !readable(secret)) continue;
@@ -168,9 +171,17 @@ function otherReaders(found: FoundTenant, keys: JsonObject[], limited: Map<strin
   });
 }
 
-/** Cloud Run takes a number, `latest` or an alias of the secret; which number an alias means is not in the template. */
-function pinnedVersion(version: string, env: string, notes: string[]): JsonObject {
-  if (/^[1-9]\d{0,17}$/.test(version)) return { version: Number(version) };
+/** Cloud Run takes a number, `latest` or an alias of the secret; an AiTenant takes the number that the alias means now. */
+function pinnedVersion(version: string, aliases: Record<string, string>, env: string, notes: string[]): JsonObject {
+  const isNumber = (text: string) => /^[1-9]\d{0,17}$/.test(text);
+  if (isNumber(version)) return { version: Number(version) };
+  const now = Object.hasOwn(aliases, version) ? (aliases[version] ?? '') : '';
+  if (isNumber(now)) {
+    notes.push(
+      `Variable ${env} reads the version with the alias ${version}, which is ${now} now. The manifest says ${now}, and does not follow the alias when it moves.`,
+    );
+    return { version: Number(now) };
+  }
   if (version !== '' && version !== 'latest') {
     notes.push(
       `Variable ${env} reads the version with the alias ${version}, which a manifest can't name: it becomes latest. Write the number instead (gcloud secrets describe SECRET --format='value(versionAliases)').`,

@@ -7,11 +7,12 @@ type Secret = Message<protos.google.cloud.secretmanager.v1.ISecret>;
 type Version = Message<protos.google.cloud.secretmanager.v1.ISecretVersion>;
 type Versions = Message<protos.google.cloud.secretmanager.v1.IListSecretVersionsResponse>;
 
-/** A google.cloud.secretmanager.v1.Secret: its name as answered (with the project's number) and its labels. */
+/** A google.cloud.secretmanager.v1.Secret: its name as answered (with the project's number) and its labels and aliases. */
 export function parseSecret(answer: Secret): ObservedSecret | undefined {
   const name = filled(answer.name);
   if (!name || !partsOf('secret', name)) return undefined;
-  return { name, labels: stringMap(answer.labels) };
+  const aliases = stringMap(answer.versionAliases);
+  return { name, labels: stringMap(answer.labels), ...(Object.keys(aliases).length > 0 && { aliases }) };
 }
 
 /** A google.cloud.secretmanager.v1.SecretVersion: its number, from its name, and its state. */

@@ -240,6 +240,8 @@ export interface ObservedAccount {
 }
 
 export interface ObservedSecret {
+  /** Names of versions (`versionAliases`), for `import`; absent: none. */
+  aliases?: Record<string, string>;
   /** As Google Cloud answers it: `projects/NUMBER/secrets/S`. */
   name: string;
   labels: Record<string, string>;

@@ -291,9 +291,14 @@ describe('values that look like keys', () => {
   );
 });
 
-test('an alias of a version becomes latest, and is named', () => {
+test('an alias of a version is written as the number that it means now; one that the secret does not have becomes latest', () => {
   const aliased = [{ name: 'OPENAI_API_KEY', valueSource: { secretKeyRef: { secret: 'key', version: 'prod' } } }];
   const { spec, warnings } = render(found({ container: { env: aliased } }));
   expect(spec?.keys).toEqual(KEYS);
   expect(warnings).toEqual([expect.stringMatching(/OPENAI_API_KEY reads the version with the alias prod/)]);
+  const prod = secret('key');
+  if (prod.secret.state === 'present') Object.assign(prod.secret.value, { aliases: { prod: '7' } });
+  const known = render(found({ container: { env: aliased }, secrets: [prod] }));
+  expect(known.spec?.keys).toMatchObject([{ env: 'OPENAI_API_KEY', version: 7 }]);
+  expect(known.warnings.join()).toContain('the alias prod, which is 7 now');
 });

@@ -173,3 +173,14 @@ function* fieldsOf(schema: PlainObject, path: string): Generator<[string, PlainO
   for (const [name, property] of Object.entries(properties ?? {})) yield* fieldsOf(property, `${path}.${name}`);
   if (items) yield* fieldsOf(items, `${path}[]`);
 }
+
+it('every bound of a number or a list in the spec says where it comes from', () => {
+  const lines = readFileSync(new URL('../../crds/aitenants.yaml', import.meta.url), 'utf8').split('\n');
+  const spec = lines.slice(0, lines.indexOf('            status:'));
+  const silent = spec.filter((line, at) => {
+    const isBound = /^\s+(?:maximum|maxItems): \d/.test(line);
+    return isBound && !spec.slice(Math.max(0, at - 10), at).some(before => /^\s+# /.test(before));
+  });
+  expect(spec.length).toBeGreaterThan(100);
+  expect(silent).toEqual([]);
+});

@@ -74,6 +74,11 @@ describe('a service that Cloud Run refuses', () => {
       { template: template({ resources: { limits: { disk: '1Gi' } } }) },
       /'disk' is not supported/,
     ],
+    [
+      'more than 1,000 variables',
+      { template: template({ env: Array.from({ length: 1001 }, (_, i) => ({ name: `V${i}`, value: '' })) }) },
+      /at most 1000 environment variables/,
+    ],
     ['a concurrency above 1,000', { template: template({}, { maxInstanceRequestConcurrency: 1001 }) }, /1001 <= 1000/],
     ['a timeout above an hour', { template: template({}, { timeout: '3601s' }) }, /3601 <= 3600/],
     ['no timeout at all', { template: template({}, { timeout: '0s' }) }, /timeout/],

@@ -7,7 +7,7 @@ const reservedEnv = ['PORT', 'K_SERVICE', 'K_REVISION', 'K_CONFIGURATION'];
 const mi = 2 ** 20;
 const gi = 2 ** 30;
 
-/** Memory that goes with so many CPUs, as the error text names it (https://cloud.google.com/run/docs/configuring/memory-limits). */
+/** Memory that goes with so many CPUs, as the error text names it (https://docs.cloud.google.com/run/docs/configuring/services/cpu, the table of CPU and memory). */
 const memoryFor: [cpu: number, min: [text: string, bytes: number], max: [text: string, bytes: number]][] = [
   [1, ['128Mi', 128 * mi], ['4Gi', 4 * gi]],
   [2, ['128Mi', 128 * mi], ['8Gi', 8 * gi]],
@@ -38,6 +38,8 @@ export function checkContainer(index: string, container: ContainerTemplate, conc
 }
 
 function checkEnv(path: string, env: EnvVar[]): void {
+  // docs.cloud.google.com/run/docs/configuring/services/environment-variables: 1,000 variables a container.
+  if (env.length > 1000) throw invalid(`${path}: expected at most 1000 environment variables, got ${env.length}.`);
   const names = env.map(entry => entry.name ?? '');
   const reserved = names.filter(name => reservedEnv.includes(name));
   if (reserved.length > 0) {
