@@ -1,4 +1,5 @@
 import { fencedCall, fencedWrites } from './fence.ts';
+import { createBulkhead } from './gcp/bulkhead.ts';
 import { type Claim, createQuota, type Limits, type Quota, UNLIMITED } from './gcp/quota.ts';
 import type { EventRecorder } from './kube/events.ts';
 import { createQueue, type Queue, type QueueHooks } from './kube/queue.ts';
@@ -94,7 +95,7 @@ export function createOperator(options: OperatorOptions): Operator {
     ...options,
     quota,
     kube,
-    gcp: quota.call,
+    gcp: createBulkhead(quota.call, runtime),
     tenants,
     namespaces,
     connectorSecrets,

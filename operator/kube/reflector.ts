@@ -15,6 +15,11 @@ const RELIST_MS = { base: 500, max: 30_000 };
 const REFUSALS_BEFORE_RELIST = 5;
 /** A watch that brought nothing for so long is checked against a list of one object, and after so long by a whole list. */
 const SILENCE_MS = { check: 20_000, relist: 60_000 };
+/**
+ * Everything is listed anew and compared by content this seldom (up to a quarter later, so that replicas and kinds do not do
+ * it together). Nothing else shows that etcd was restored once the server has reached our resourceVersion again.
+ */
+const RENEWAL_MS = 6 * 3_600_000;
 const ABSENT_KIND_RETRY_MS = 60_000;
 /** An optional kind that can't be listed (403, 500) is no outage: it may stay like that for as long as the cluster lives. */
 const OPTIONAL_RETRY_MS = { base: 500, max: 60_000 };
@@ -80,8 +85,10 @@ export function startReflector(options: ReflectorOptions): Reflector {
   /** When a list or a new event last showed that the cache is current, and when that was last checked; monotonic. */
   let currentAt = 0;
   let checkedAt = 0;
-  /** The server has gone back in time: a resourceVersion that is in the store may mean something else now. */
+  /** The server may have gone back in time: a resourceVersion that is in the store may mean something else now. */
   let restored = false;
+  /** When everything is listed anew, though nothing is known to be wrong; monotonic. */
+  let renewalAt = Number.POSITIVE_INFINITY;
 
   function problem(message: string, status?: KubeStatus) {
     try {
@@ -143,6 +150,7 @@ export function startReflector(options: ReflectorOptions): Reflector {
     synced = true;
     restored = false;
     currentAt = runtime.monotonic();
+    renewalAt = currentAt + RENEWAL_MS * (1 + runtime.random() / 4);
     firstList.resolve();
   }
 
@@ -201,6 +209,10 @@ export function startReflector(options: ReflectorOptions): Reflector {
     const pause = (ms: number) => sleep(runtime, ms, stopped);
 
     while (!stopped.aborted) {
+      if (runtime.monotonic() >= renewalAt) {
+        restored = true;
+        version = undefined;
+      }
       if (version === undefined) {
         const listed = await list();
         if (stopped.aborted) return;

@@ -288,6 +288,34 @@ describe('a cache that would be wrong without a sign', () => {
     await reflector.stop();
   });
 
+  test('after etcd was restored and has passed our resourceVersion is right within eight hours', async () => {
+    const { kube, runtime, reflector, changes, count } = setUp();
+    await runtime.settle();
+    kube.put(THINGS, thing('kept', 1));
+    kube.put(THINGS, thing('deleted', 1));
+    const restore = kube.backup();
+    kube.put(THINGS, thing('kept', 2));
+    kube.put(THINGS, thing('new', 1));
+    kube.remove(THINGS, 'ns/deleted');
+    await runtime.advance(1_000);
+    restore();
+    // The server is past what we know before the next check, so that no resourceVersion gives it away.
+    kube.put(THINGS, thing('kept', 3));
+    for (let i = 0; i < 50; i++) kube.put({ ...THINGS, plural: 'others' }, thing(`o-${i}`));
+    endsOnTime(kube, runtime);
+    await runtime.advance(3_600_000);
+    expect(reflector.get('ns/new'), 'nothing shows it in the first hour').toBeDefined();
+    changes.length = 0;
+    await runtime.advance(7 * 3_600_000);
+    expect(specs(reflector.list()).sort()).toEqual([
+      ['deleted', 1],
+      ['kept', 3],
+    ]);
+    expect(changes.sort()).toEqual(['+ns/deleted', '-ns/new', '~ns/kept']);
+    expect(count('list')).toBe(2);
+    await reflector.stop();
+  });
+
   test('as all its watches are silent notices an edit within 95 s', async () => {
     for (const ends of ['by time', 'never'] as const) {
       const kube = fakeKube();

@@ -7,6 +7,7 @@ import { CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES } from '../../operator/kube/res
 import { createMetrics } from '../../operator/metrics.ts';
 import { createOperator } from '../../operator/operator.ts';
 import type { GcpCall, GcpCode, GcpResult, JsonObject, KubeApi, KubeObject } from '../../operator/ports.ts';
+import { sleep } from '../../operator/runtime.ts';
 import type { Condition, TenantStatus } from '../../operator/tenant/types.ts';
 import { AI_TENANTS } from '../../operator/tenantResource.ts';
 import { createGcpCore } from '../../sandbox/gcp/core.ts';
@@ -67,6 +68,7 @@ async function world() {
 
   const state: { broken: Broken } = { broken: () => undefined };
   const writes: Write[] = [];
+  const updates: { at: number; request: JsonObject }[] = [];
   const kube: KubeApi = {
     ...core.api,
     async patch(resource, namespace, name, patch, how) {
@@ -79,6 +81,8 @@ async function world() {
   };
   const call: GcpCall = async (method, request, options) => {
     const code = state.broken(method, request);
+    if (code === 'DEADLINE_EXCEEDED') await sleep(clock, 15_000);
+    if (/UpdateService/.test(method)) updates.push({ at: clock.monotonic(), request });
     if (!code) return gcp.call(method, request, options);
     // The words differ from call to call, as Google Cloud's do.
     return { ok: false, status: { code, message: `No, for the time being (${clock.monotonic()}).` } } as GcpResult;
@@ -118,6 +122,7 @@ async function world() {
     clock,
     core,
     writes,
+    updates,
     listed,
     /** The longest time for which an API is said to fail, in seconds: what the page is made of. */
     async failing() {
@@ -280,3 +285,28 @@ describe('an API that fails pages within 5 minutes (more than 120 s, for 1 minut
 
 const refusal = (request: JsonObject, about: RegExp): GcpCode | undefined =>
   about.test(JSON.stringify(request)) ? 'PERMISSION_DENIED' : undefined;
+
+describe('while an API hangs, an edit reaches the other ones within 5 s, however many tenants wait for it', () => {
+  test.each<[string, RegExp, JsonObject]>([
+    ['Secret Manager, a setting', /secretmanager/, { scaling: { minInstances: 1, maxInstances: 9 } }],
+    ['Secret Manager, what closes access', /secretmanager/, { access: 'Authenticated' }],
+    ['IAM, what closes access', /iam\.admin/, { access: 'Authenticated' }],
+  ])(
+    '%s',
+    async (_what, methods, spec) => {
+      const { clock, core, updates, during, close } = await world();
+      const hangs: Broken = method => (methods.test(method) ? 'DEADLINE_EXCEEDED' : undefined);
+      await during(15 * MINUTE, hangs);
+      for (let at = 0; at < 5; at++) {
+        updates.length = 0;
+        const edited = clock.monotonic();
+        await core.api.patch(AI_TENANTS, 'default', `tenant-${at}`, { spec });
+        await during(20_000, hangs);
+        const found = updates.find(({ request }) => JSON.stringify(request).includes(`tenant-${at}"`));
+        expect((found?.at ?? Number.POSITIVE_INFINITY) - edited).toBeLessThanOrEqual(5_000);
+      }
+      await close();
+    },
+    60_000,
+  );
+});
