@@ -236,7 +236,8 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
         !confirmed && (forgets(tenant.status.inventory, plan.inventory) || plan.steps.some(needsGet));
       if (complains || writes || decides) {
         // The two reads that confirm a decision do not wait for a budget: who waited would read all else again.
-        const later = complains || writes ? budget.take(readNeeds(wanted), 'edit', 'edit') : undefined;
+        const rank = plan.steps.some(({ closes }) => closes) ? 'close' : 'edit';
+        const later = complains || writes ? budget.take(readNeeds(wanted), rank, 'edit') : undefined;
         if (later) return later;
         confirmed = decides;
         if (complains || writes) ages = EDIT_AGES;

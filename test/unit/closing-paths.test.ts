@@ -256,6 +256,7 @@ async function world(state: State) {
     actors,
     writes,
     once,
+    later: (ms: number) => clock.advance(ms),
     edit,
     access,
     keys,
@@ -483,4 +484,13 @@ describe('in the same reconcile as the edit', () => {
     );
     expect(races).toBeGreaterThan(20);
   }, 60_000);
+
+  test('what somebody has opened is read again by the budget of what closes, before it is closed', async () => {
+    const w = await world({ isImpersonated: false, former: 'none', isPublic: false, drifted: false, opened: 'all' });
+    await w.later(300_001);
+    w.faults.budget = (_api, _kind, rank) => rank === 'edit';
+    await w.once('resync');
+    expect(await w.isOpen(HOME)).toBe(false);
+    expect(await w.callers(HOME)).not.toContain('allUsers');
+  });
 });
