@@ -6,7 +6,7 @@ import { isObject, objects } from './parse.ts';
 
 /**
  * Budgets of calls to Google Cloud. A reconcile says what it needs before its first call, and is parked while it cannot have
- * that: nothing polls, no worker waits, no call is made. Whoever is parked is woken with the budget in its hands.
+ * that: nothing polls, no worker waits, no call is made. It is woken once the budget is reserved for it.
  */
 
 /** What is asked of an API, as its quotas count it. */
@@ -28,14 +28,7 @@ export const PUBLISHED: Limits = {
   'run.write': 180,
 };
 
-export const UNLIMITED: Limits = {
-  'secretmanager.read': 0,
-  'secretmanager.write': 0,
-  'iam.read': 0,
-  'iam.write': 0,
-  'run.read': 0,
-  'run.write': 0,
-};
+export const UNLIMITED = Object.fromEntries(Object.keys(PUBLISHED).map(budget => [budget, 0])) as Limits;
 
 /**
  * In which order budgets are given: `close` (what closes access or revokes; at most half of a budget), `edit` (edits,
@@ -121,13 +114,13 @@ const MOST_PROJECTS = 1_000;
 
 interface Bucket extends Omit<Budget, 'aMinute' | 'parked' | 'parkedMs'> {
   limit: number;
-  /** The part of the limit that is believed in. */
+  /** The part of the limit that refusals have left to us. */
   trust: number;
   /** What `close` may still use. */
   closing: number;
-  /** Held by claims. */
+  /** Reserved by claims that are not released. */
   claimed: number;
-  /** A tenant is in this project: it is told in the metrics. */
+  /** A tenant is in this project, so the metrics have it. */
   isHome: boolean;
   /** Monotonic milliseconds: when `left` was counted, the last cut of `trust`, and until when nothing is to be asked. */
   at: number;
@@ -136,6 +129,12 @@ interface Bucket extends Omit<Budget, 'aMinute' | 'parked' | 'parkedMs'> {
   waiting: FairQueue<Waiter, Rank>;
   /** When the first of those who wait is considered again. */
   timer?: { at: number; cancel: () => void };
+}
+
+/** The budget that is short, and for how long. */
+interface Shortage {
+  bucket: Bucket;
+  ms: number;
 }
 
 interface Waiter extends Queueable<Rank> {
@@ -160,27 +159,14 @@ export function createQuota(call: GcpCall, runtime: Runtime, limits: Limits): Qu
     const project = idOf.get(name) ?? guessed.get(name) ?? name;
     const key = `${project} ${api} ${kind} ${region}`;
     const known = buckets.get(key);
-    if (known) {
-      buckets.set(key, known);
-      return refilled(known);
-    }
+    if (known) buckets.set(key, known);
+    if (known) return refilled(known);
     const now = runtime.monotonic();
-    const full = limit * BURST;
-    const fresh: Bucket = {
-      ...{
-        api,
-        kind,
-        project,
-        region,
-        limit,
-        trust: 1,
-        left: full,
-        closing: full * CLOSING,
-        claimed: 0,
-        isHome: false,
-      },
-      ...{ at: now, cutAt: now, closedUntil: now, waiting: createFairQueue<Waiter, Rank>(RANKS) },
-    };
+    const left = limit * BURST;
+    const waiting = createFairQueue<Waiter, Rank>(RANKS);
+    const times = { at: now, cutAt: now, closedUntil: now };
+    const counts = { limit, trust: 1, left, closing: left * CLOSING, claimed: 0 };
+    const fresh: Bucket = { api, kind, project, region, ...counts, ...times, isHome: false, waiting };
     buckets.set(key, fresh);
     return fresh;
   }
@@ -200,7 +186,7 @@ export function createQuota(call: GcpCall, runtime: Runtime, limits: Limits): Qu
     return claimed === 0 && !isWaitedFor(bucket) && trust === 1 && left >= full(bucket);
   }
 
-  /** How much of each budget it takes; no more than a full one holds, so that everybody's turn comes. */
+  /** The calls it takes of each bucket; at most what a full one holds, or it would wait for ever. */
   function sharesOf({ needs, project }: Demand): Map<Bucket, number> {
     const shares = new Map<Bucket, number>();
     for (const need of needs) {
@@ -212,13 +198,9 @@ export function createQuota(call: GcpCall, runtime: Runtime, limits: Limits): Qu
     return shares;
   }
 
-  /** The budget that it takes longest to have enough of, if any is short. `mayTake`: it need not leave anything to others. */
-  function shortest(
-    shares: Map<Bucket, number>,
-    rank: Rank,
-    mayTake: boolean,
-  ): { bucket: Bucket; ms: number } | undefined {
-    let worst: { bucket: Bucket; ms: number } | undefined;
+  /** The bucket that takes longest to refill far enough, if any is short. `mayTake`: it leaves nothing to higher ranks. */
+  function shortest(shares: Map<Bucket, number>, rank: Rank, mayTake: boolean): Shortage | undefined {
+    let worst: Shortage | undefined;
     for (const [bucket, calls] of shares) {
       const leave = mayTake ? 0 : LEFT[rank] * full(bucket);
       const short = Math.min(full(bucket), calls + leave) + bucket.claimed - bucket.left;
@@ -228,7 +210,7 @@ export function createQuota(call: GcpCall, runtime: Runtime, limits: Limits): Qu
     return worst;
   }
 
-  /** What closes has used its half: it is ranked with edits. */
+  /** `close` ranks as an edit once it has used its half. */
   function rankOf({ rank }: Demand, shares: Map<Bucket, number>): Rank {
     const within = ([bucket, calls]: [Bucket, number]) => bucket.closing >= Math.min(calls, full(bucket) * CLOSING);
     return rank === 'close' && ![...shares].every(within) ? 'edit' : rank;
@@ -240,12 +222,12 @@ export function createQuota(call: GcpCall, runtime: Runtime, limits: Limits): Qu
       if (demand.rank === 'close') bucket.closing -= calls;
       bucket.waiting.charge(rank, [demand.project, demand.namespace], calls);
     }
-    let held = true;
+    let isClaimed = true;
     return {
       needs: demand.needs,
       release() {
-        if (!held) return;
-        held = false;
+        if (!isClaimed) return;
+        isClaimed = false;
         for (const [bucket, calls] of shares) {
           bucket.claimed -= calls;
           if (isWaitedFor(bucket)) serveIn(bucket, 0);
@@ -272,7 +254,7 @@ export function createQuota(call: GcpCall, runtime: Runtime, limits: Limits): Qu
     bucket.timer = { at, cancel };
   }
 
-  /** Wakes those whose turn it is for as long as there is enough; who lacks another budget more waits there instead. */
+  /** Wakes demands in turn while the bucket has enough. One that another bucket delays longer is queued there instead. */
   function serve(bucket: Bucket): void {
     for (let head = bucket.waiting.peek(); head; head = bucket.waiting.peek()) {
       const { item, priority, isFirst } = head;
@@ -290,10 +272,10 @@ export function createQuota(call: GcpCall, runtime: Runtime, limits: Limits): Qu
       bucket.waiting.take(item, 0);
       if (short) {
         queueAt(short.bucket, item, rankOf(item.demand, shares), Math.max(1, short.ms));
-      } else {
-        parked.delete(item);
-        item.wake(grant(item.demand, priority, shares));
+        continue;
       }
+      parked.delete(item);
+      item.wake(grant(item.demand, priority, shares));
     }
   }
 
@@ -355,8 +337,8 @@ export function createQuota(call: GcpCall, runtime: Runtime, limits: Limits): Qu
       if (idOf.get(number) === undefined) guessed.set(number, project);
     },
     budgets() {
-      const told = buckets.values().filter(({ isHome }) => isHome);
-      return told.map(bucket => {
+      const ofTenants = buckets.values().filter(({ isHome }) => isHome);
+      return ofTenants.map(bucket => {
         const { api, project, region, kind, left, limit, trust } = refilled(bucket);
         const waiters = [...parked].filter(waiter => waiter.bucket === bucket);
         const parkedMs = waiters[0] ? runtime.monotonic() - waiters[0].since : 0;

@@ -354,8 +354,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'share no lists',
     file: 'gcp/sharedList.ts',
-    find: '      if (maxAgeMs > 0) last.readers++;\n',
-    replace: '      if (maxAgeMs >= 0) return alone(key, get);\n',
+    find: '      const known = answerTo(key);\n',
+    replace: '      if (maxAgeMs >= 0) return alone(key, get);\n      const known = answerTo(key);\n',
   },
   {
     name: 'pace no tenant that never comes to rest',
