@@ -1,6 +1,7 @@
 import { fencedCall, fencedWrites } from './fence.ts';
 import { createBulkhead } from './gcp/bulkhead.ts';
 import { type Claim, createQuota, type Limits, type Quota, UNLIMITED } from './gcp/quota.ts';
+import { cachedConnectorSecret, cachedNamespace, cachedTenant } from './kept.ts';
 import type { EventRecorder } from './kube/events.ts';
 import { createQueue, type Queue, type QueueHooks } from './kube/queue.ts';
 import { type Reflector, startReflector } from './kube/reflector.ts';
@@ -51,7 +52,11 @@ export function createOperator(options: OperatorOptions): Operator {
   const quota = createQuota(fencedCall(options.gcp, mayAct), runtime, options.limits ?? UNLIMITED);
   const problem = (kind: string) => (message: string, status?: KubeStatus) =>
     log('warn', `watching ${kind}: ${message}`, status ? { code: status.code, reason: status.reason } : {});
-  const watch = (resource: typeof AI_TENANTS, onChange: Changed, extra: { optional?: boolean } = {}): Reflector =>
+  const watch = (
+    resource: typeof AI_TENANTS,
+    onChange: Changed,
+    extra: { optional?: boolean; transform: (object: KubeObject) => KubeObject },
+  ): Reflector =>
     startReflector({
       api: kube,
       runtime,
@@ -62,24 +67,32 @@ export function createOperator(options: OperatorOptions): Operator {
       ...extra,
     });
 
-  const tenants: Reflector = watch(AI_TENANTS, (key, object, old) => {
-    if (!object) {
-      queue.forget(key);
-      // One more run finds no object and drops what is remembered of it.
-      queue.add(key);
-    } else if (!old) queue.add(key, object.metadata.deletionTimestamp ? 'edit' : since(tenants));
-    else if (isNews(object, old)) queue.add(key, 'edit');
-  });
-  const namespaces: Reflector = watch(NAMESPACES, (name, object, old) => {
-    if (
-      old &&
-      object &&
-      sameAnnotations(NAMESPACE_ANNOTATIONS, object.metadata.annotations, old.metadata.annotations)
-    ) {
-      return;
-    }
-    for (const tenant of tenants.list(name)) queue.add(keyOf(tenant), since(namespaces));
-  });
+  const tenants: Reflector = watch(
+    AI_TENANTS,
+    (key, object, old) => {
+      if (!object) {
+        queue.forget(key);
+        // One more run finds no object and drops what is remembered of it.
+        queue.add(key);
+      } else if (!old) queue.add(key, object.metadata.deletionTimestamp ? 'edit' : since(tenants));
+      else if (isNews(object, old)) queue.add(key, 'edit');
+    },
+    { transform: cachedTenant },
+  );
+  const namespaces: Reflector = watch(
+    NAMESPACES,
+    (name, object, old) => {
+      if (
+        old &&
+        object &&
+        sameAnnotations(NAMESPACE_ANNOTATIONS, object.metadata.annotations, old.metadata.annotations)
+      ) {
+        return;
+      }
+      for (const tenant of tenants.list(name)) queue.add(keyOf(tenant), since(namespaces));
+    },
+    { transform: cachedNamespace },
+  );
   const connectorSecrets: Reflector = watch(
     SECRET_MANAGER_SECRETS,
     key => {
@@ -88,7 +101,7 @@ export function createOperator(options: OperatorOptions): Operator {
       for (const tenant of tenants.list(key.slice(0, slash)))
         if (refersTo(tenant, name)) queue.add(keyOf(tenant), since(connectorSecrets));
     },
-    { optional: true },
+    { optional: true, transform: cachedConnectorSecret },
   );
 
   const reconcile = createReconciler({

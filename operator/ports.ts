@@ -104,6 +104,8 @@ export interface KubeListOptions {
   fieldSelector?: string;
   limit?: number;
   continue?: string;
+  /** A longer answer is given up while it comes, with the reason `PageTooLarge`. */
+  maxBytes?: number;
   resourceVersion?: string;
   signal?: AbortSignal;
 }

@@ -15,6 +15,8 @@ import { apiVersionOf } from './resources.ts';
 
 type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE';
 
+export const PAGE_TOO_LARGE = 'PageTooLarge';
+
 export interface KubeClientOptions {
   config: KubeAccess;
   runtime: Runtime;
@@ -62,6 +64,7 @@ export function createKubeApi(options: KubeClientOptions): KubeApi & { close(): 
     path: string,
     body?: { type: string; json: unknown },
     signal?: AbortSignal,
+    maxBytes?: number,
   ): Promise<KubeResult<T>> {
     const abort = new AbortController();
     const giveUp = () => abort.abort(new Error('cancelled by the caller'));
@@ -72,7 +75,10 @@ export function createKubeApi(options: KubeClientOptions): KubeApi & { close(): 
     );
     try {
       const response = await send(method, path, abort.signal, body);
-      const text = await response.body.text();
+      const text = await textOf(response.body, maxBytes);
+      if (text === undefined) {
+        return failed({ code: 0, reason: PAGE_TOO_LARGE, message: `the answer has more than ${maxBytes} bytes` });
+      }
       if (response.statusCode < 200 || response.statusCode > 299) {
         return failed(statusOf(response.statusCode, text, response.headers['retry-after']));
       }
@@ -86,10 +92,10 @@ export function createKubeApi(options: KubeClientOptions): KubeApi & { close(): 
   }
 
   return {
-    async list(resource, { namespace, signal, ...query }) {
+    async list(resource, { namespace, signal, maxBytes, ...query }) {
       const path = resourcePath(resource, { namespace, query: { ...query } });
       if (!path.ok) return path;
-      const result = await call<KubeList>('GET', path.value, undefined, signal);
+      const result = await call<KubeList>('GET', path.value, undefined, signal, maxBytes);
       // The items of a list leave out what the list itself says.
       if (result.ok) {
         const apiVersion = apiVersionOf(resource);
@@ -154,6 +160,19 @@ function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   if (signal.aborted) onAbort();
   signal.addEventListener('abort', onAbort, { once: true });
   return Promise.race([work, aborted.promise]).finally(() => signal.removeEventListener('abort', onAbort));
+}
+
+/** The whole body; undefined, with the rest unread, if it has more than `maxBytes`. */
+async function textOf(body: Dispatcher.ResponseData['body'], maxBytes = Number.POSITIVE_INFINITY) {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    // Leaving the loop destroys the body, and with it the connection: nothing more is received.
+    if (bytes > maxBytes) return undefined;
+    chunks.push(chunk);
+  }
+  return new TextDecoder().decode(Buffer.concat(chunks));
 }
 
 /** The lines of a watch. The last one of a torn stream can't be parsed and is left out: the next watch gets it again. */

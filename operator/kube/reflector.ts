@@ -1,12 +1,18 @@
 import type { KubeApi, KubeObject, KubeResource, KubeResult, KubeStatus, KubeWatchEvent, Runtime } from '../ports.ts';
 import { sleep } from '../runtime.ts';
 import { backoff } from './backoff.ts';
+import { PAGE_TOO_LARGE } from './client.ts';
 import { keyOf } from './resources.ts';
 import { createStore, type ReadonlyStore } from './store.ts';
 import { watchOnce } from './watchOnce.ts';
 import { sameJson } from './writes.ts';
 
 const PAGE = 500;
+/**
+ * Of a page as it comes over the wire; parsed it takes a few times that. etcd takes objects of up to 1.5 MiB, so a page of 500 could have
+ * 750 MiB. A page that is larger is asked for again with a quarter of the objects, and one object alone is always taken.
+ */
+const PAGE_BYTES = 12 * 2 ** 20;
 /** Short, as an edit must be noticed within 5 s of the API server's return, and a failed attempt costs little. */
 const RETRY_MS = { base: 200, max: 2_500 };
 /** Lists that succeed, of everything, again and again, are what would hurt the API server. */
@@ -123,17 +129,29 @@ export function startReflector(options: ReflectorOptions): Reflector {
     }
   }
 
+  /** The stored copy of an unchanged object, so that a list beside the store does not take the memory twice. */
+  function storedOr(object: KubeObject): KubeObject {
+    const old = store.get(keyOf(object.metadata));
+    return old && isSame(object, old) && sameJson(object, old) ? old : object;
+  }
+
   async function list(): Promise<KubeResult<string>> {
     const found = new Map<string, KubeObject>();
     let next: string | undefined;
+    let limit = PAGE;
     for (;;) {
       // No resourceVersion: a consistent read, so never older than what was seen before.
-      const page = await api.list(resource, { namespace, limit: PAGE, continue: next, signal: stopped });
+      const maxBytes = limit > 1 ? PAGE_BYTES : undefined;
+      const page = await api.list(resource, { namespace, limit, maxBytes, continue: next, signal: stopped });
       counters.lists++;
+      if (!page.ok && page.status.reason === PAGE_TOO_LARGE && limit > 1) {
+        limit = Math.max(1, Math.floor(limit / 4));
+        continue;
+      }
       if (!page.ok) return page;
       for (const item of page.value.items) {
         const object = kept(item);
-        if (object) found.set(keyOf(object.metadata), object);
+        if (object) found.set(keyOf(object.metadata), storedOr(object));
       }
       next = page.value.metadata.continue;
       if (!next) {

@@ -1,3 +1,4 @@
+import { keptTenant } from '../kept.ts';
 import type { ReadonlyStore } from '../kube/store.ts';
 import { addFinalizer, patchStatus, removeFinalizer, sameJson, type WriteOutcome } from '../kube/writes.ts';
 import type { KubeApi, KubeObject } from '../ports.ts';
@@ -54,7 +55,7 @@ export function createOwnWrites(
     if (outcome.kind !== 'updated') return;
     const supersedes = written.get(key)?.supersedes ?? new Set<string>();
     supersedes.add(before.metadata.resourceVersion ?? '');
-    written.set(key, { object: outcome.object, supersedes, at: monotonic() });
+    written.set(key, { object: keptTenant(outcome.object), supersedes, at: monotonic() });
   }
 
   return {

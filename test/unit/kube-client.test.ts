@@ -71,6 +71,51 @@ function json(response: ServerResponse, code: number, body: unknown, headers = {
 
 const status = (code: number, reason: string) => ({ kind: 'Status', code, reason, message: `because ${reason}` });
 
+describe('a list of large objects', () => {
+  // 40 of 1 MiB, of which the caches keep a few hundred bytes each.
+  const large = (i: number) => ({
+    metadata: { namespace: 'ns', name: `t-${i}`, uid: `u-${i}`, managedFields: ['f'.repeat(2 ** 20)] },
+  });
+  const paged = () =>
+    serve(({ url }, response) => {
+      const query = new URL(url ?? '', 'http://x').searchParams;
+      if (query.get('watch')) return response.writeHead(200).flushHeaders();
+      const from = Number(query.get('continue') ?? 0);
+      const to = Math.min(40, from + Number(query.get('limit')));
+      const metadata = { resourceVersion: '7', ...(to < 40 && { continue: String(to) }) };
+      json(response, 200, { metadata, items: Array.from({ length: to - from }, (_, n) => large(from + n)) });
+    });
+
+  test('is given up at maxBytes', async () => {
+    const { api } = await paged();
+    expect(await api.list(THINGS, { limit: 3, maxBytes: 2 ** 20 })).toMatchObject({
+      ok: false,
+      status: { reason: 'PageTooLarge' },
+    });
+    expect((await api.list(THINGS, { limit: 3, maxBytes: 2 ** 22 })).ok).toBe(true);
+  });
+
+  test('is never whole in memory: a page has as few objects as it takes, and none is missing', async () => {
+    const { api, seen } = await paged();
+    const bytes: number[] = [];
+    const counted = {
+      ...api,
+      list: async (...args: Parameters<typeof api.list>) => {
+        const page = await api.list(...args);
+        if (page.ok) bytes.push(JSON.stringify(page.value).length);
+        return page;
+      },
+    };
+    const reflector = startReflector({ api: counted, runtime: realRuntime, resource: THINGS });
+    await reflector.synced;
+    expect([...reflector.keys()]).toEqual(Array.from({ length: 40 }, (_, i) => `ns/t-${i}`));
+    expect(Math.max(...bytes)).toBeLessThan(12 * 2 ** 20);
+    expect(JSON.stringify([...reflector.list()]).length).toBeLessThan(10_000);
+    expect(seen.filter(({ url }) => url?.includes('limit=')).length).toBeLessThan(20);
+    await reflector.stop();
+  });
+});
+
 describe('requests', () => {
   test('go where the API server expects them, as it expects them', async () => {
     const { api, seen } = await serve((_, response) => json(response, 200, { metadata: { name: 'a' } }));

@@ -1,0 +1,139 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { writeKubeconfig } from '../sandbox/kube/index.ts';
+import { freePort, memoryOf } from './support/processes.ts';
+
+/**
+ * `node bench/largest.ts [COUNT] [CHARACTER]`: the operator's own process with COUNT suspended AiTenants, each as large as the CRD and
+ * etcd let it be (1.4 MB: 65,536 characters of env, 200 KB of annotations, the rest managedFields), as a list of the API server brings
+ * them. Prints the resident memory and ends with 1 if the process ends or takes more than the manifest's limit.
+ */
+
+const [COUNT = '1000', CHARACTER = 'x'] = process.argv.slice(2);
+const LIMIT_MIB = 512;
+const BYTES = 1.4e6;
+const BUNDLE = fileURLToPath(new URL('../scripts/bundle.mjs', import.meta.url));
+const [, command = '[]'] =
+  /^CMD (\[.*\])$/m.exec(readFileSync(new URL('../Dockerfile.operator', import.meta.url), 'utf8')) ?? [];
+const flags = (JSON.parse(command) as string[]).filter(word => word.startsWith('--'));
+
+function tenant(i: number): object {
+  const value = CHARACTER.repeat(655);
+  const spec = {
+    region: 'asia-northeast1',
+    keys: [{ name: 'a', secretRef: { external: 'a' } }],
+    env: Array.from({ length: 100 }, (_, n) => ({
+      name: `V${n}`,
+      value: `${i}-${n}-${value}`.slice(0, CHARACTER.length * 655),
+    })),
+    suspend: true,
+  };
+  const annotations = { 'kubectl.kubernetes.io/last-applied-configuration': 'a'.repeat(200_000) };
+  const metadata = {
+    name: `t-${i}`,
+    namespace: 'team',
+    uid: `uid-${i}`,
+    resourceVersion: '5',
+    generation: 1,
+    annotations,
+    finalizers: ['ai-platform.dev/finalizer'],
+  };
+  const rest = Math.max(0, BYTES - Buffer.byteLength(JSON.stringify({ metadata, spec })));
+  return { metadata: { ...metadata, managedFields: [{ manager: 'm', fieldsV1: { f: 'f'.repeat(rest) } }] }, spec };
+}
+
+const server = createServer((request, response) => {
+  const url = new URL(request.url ?? '', 'http://x');
+  const answer = (body: object, code = 200) =>
+    response.writeHead(code, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+  if (url.searchParams.get('watch'))
+    return response.writeHead(200, { 'content-type': 'application/json' }).flushHeaders();
+  if (request.method !== 'GET') return answer({ kind: 'Status', code: 403, reason: 'Forbidden' }, 403);
+  if (url.pathname.endsWith('/namespaces/kube-system')) return answer({ metadata: { name: 'kube-system', uid: 'c' } });
+  if (url.pathname.endsWith('/namespaces')) {
+    return answer({
+      metadata: { resourceVersion: '5' },
+      items: [{ metadata: { name: 'team', uid: 'u', resourceVersion: '4' } }],
+    });
+  }
+  if (!url.pathname.endsWith('/aitenants')) return answer({ kind: 'Status', code: 404 }, 404);
+  const from = Number(url.searchParams.get('continue') ?? 0);
+  const to = Math.min(Number(COUNT), from + Number(url.searchParams.get('limit') ?? COUNT));
+  const next = to < Number(COUNT) ? String(to) : undefined;
+  // As a stream, so that this process does not hold the page either.
+  response.writeHead(200, { 'content-type': 'application/json' });
+  response.write(`{"metadata":{"resourceVersion":"5"${next ? `,"continue":"${next}"` : ''}},"items":[`);
+  const more = (i: number) => {
+    if (response.destroyed) return;
+    if (i === to) {
+      response.end(']}');
+      return;
+    }
+    const text = `${i > from ? ',' : ''}${JSON.stringify(tenant(i))}`;
+    if (response.write(text)) setImmediate(more, i + 1);
+    else response.once('drain', () => more(i + 1));
+  };
+  more(from);
+});
+
+async function main(): Promise<number> {
+  const folder = mkdtempSync(join(tmpdir(), 'aitenant-largest-'));
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+  const bundled = spawnSync(process.execPath, [BUNDLE, `--outdir=${folder}`, 'operator'], { encoding: 'utf8' });
+  if (bundled.status !== 0) throw new Error(bundled.stderr);
+  const kubeconfig = join(folder, 'kubeconfig');
+  await writeKubeconfig(kubeconfig, `http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  const [health, metrics] = [await freePort(), await freePort()];
+  const child = spawn(
+    process.execPath,
+    [
+      ...flags,
+      join(folder, 'operator.mjs'),
+      '--cluster-id=bench',
+      `--health-address=127.0.0.1:${health}`,
+      `--metrics-address=127.0.0.1:${metrics}`,
+    ],
+    {
+      stdio: ['ignore', process.env.SHOW_LOG ? 'inherit' : 'ignore', 'inherit'],
+      env: {
+        PATH: process.env.PATH,
+        KUBECONFIG: kubeconfig,
+        AITENANT_LEADER_ELECT: 'false',
+        GOOGLE_CLOUD_PROJECT: 'bench',
+      },
+    },
+  );
+  try {
+    const deadline = performance.now() + 180_000;
+    while (!(await answers(`http://127.0.0.1:${health}/readyz`))) {
+      if (child.exitCode !== null || child.signalCode)
+        throw new Error(`the operator ended: ${child.exitCode ?? child.signalCode}`);
+      if (performance.now() > deadline) throw new Error('the operator did not become ready');
+      await sleep(100);
+    }
+    await sleep(10_000);
+    if (child.exitCode !== null || child.signalCode) throw new Error('the operator ended after it was ready');
+    const { now, highest } = memoryOf(child.pid ?? 0);
+    console.log(`${COUNT} AiTenants of 1.4 MB: ${now.toFixed(0)} MiB resident, ${highest.toFixed(0)} MiB at most`);
+    return highest < LIMIT_MIB ? 0 : 1;
+  } finally {
+    child.kill('SIGKILL');
+    server.closeAllConnections();
+    server.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function answers(url: string): Promise<boolean> {
+  const answer = await fetch(url).catch(() => undefined);
+  await answer?.body?.cancel();
+  return answer?.ok === true;
+}
+
+process.exitCode = await main();
