@@ -158,7 +158,9 @@ describe('consent taken back under a tenant that runs', () => {
     await world.check(name);
     const { message } = await world.reason(name, 'SecretNotAllowed');
 
-    expect(message).toContain(`Key used: secret ${name}-a does not let namespace default use it`);
+    expect(message).toContain('Key used: the running service uses it and has no grant any more');
+    expect(message).toContain('new instances cannot start');
+    expect(message).toContain(`secret ${name}-a does not let namespace default use it`);
     expect(await members(`${name}-a`, PROJECT)).toEqual([]);
     expect(await members(`${name}-b`, PROJECT)).toEqual([member(name)]);
     expect(world.writes()).toEqual([`SetIamPolicy projects/${NUMBER}/secrets/${name}-a`]);
