@@ -780,6 +780,12 @@ export const DEFENCES: readonly Defence[] = [
     replace: "  entry !== undefined && claimService(found, rules) === 'ours';",
   },
   {
+    shownBy: ['e2e/rebuilt.test.ts', 'the deletion finds the service in the region that nothing names'],
+    file: 'operator/reconcile/reconciler.ts',
+    find: '    const isLost = project !== undefined && statusWasLost(read.account, rules);',
+    replace: "    const isLost = project === '' && statusWasLost(read.account, rules);",
+  },
+  {
     shownBy: ['unit/tenant-deletion.test.ts', 'is held by what cannot be read: %s'],
     file: 'operator/tenant/deletion.ts',
     find: '      if (!entry && isUnknownRegion(service.failure)) continue;',
