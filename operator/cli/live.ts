@@ -5,6 +5,7 @@ import type { KubeApi, KubeObject, KubeResult } from '../ports.ts';
 import { realRuntime as runtime } from '../runtime.ts';
 import { AI_TENANT_CRD, AI_TENANTS, SECRET_MANAGER_SECRETS } from '../tenantResource.ts';
 import type { Manifests } from './manifests.ts';
+import { each } from './patience.ts';
 import type { Surroundings } from './planTenant.ts';
 
 /** `plan --live`: what the operator itself would know, read from the cluster of the current kubeconfig. */
@@ -12,8 +13,6 @@ import type { Surroundings } from './planTenant.ts';
 export interface Live {
   tenants: KubeObject[];
   around: Surroundings;
-  /** The UID of Namespace kube-system, by which the operator marks what is its own. */
-  clusterId: string;
 }
 
 /** The cluster can't be read; the message says which object, and why. */
@@ -39,7 +38,7 @@ export async function withCluster<T>(use: (kube: KubeApi) => Promise<T>): Promis
  */
 export async function readLive(kube: KubeApi, files: Manifests | undefined, namespace?: string): Promise<Live> {
   const tenants = files
-    ? await Promise.all(files.tenants.map(tenant => applied(kube, tenant)))
+    ? await each(files.tenants, tenant => applied(kube, tenant))
     : must(await kube.list(AI_TENANTS, { namespace }), 'AiTenants').items;
   const homes = [...new Set(tenants.map(({ metadata }) => metadata.namespace ?? ''))];
   const namespaces = new Map(files?.namespaces);
@@ -58,8 +57,7 @@ export async function readLive(kube: KubeApi, files: Manifests | undefined, name
   const crdDeleted = crd?.metadata.deletionTimestamp;
   return {
     tenants,
-    around: { namespaces, connectorSecrets, live: true, crdDeleted },
-    clusterId: system.metadata.uid ?? '',
+    around: { namespaces, connectorSecrets, live: true, crdDeleted, clusterId: system.metadata.uid },
   };
 }
 

@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { type Document, isNode, LineCounter, parseAllDocuments } from 'yaml';
 import { type CompiledVersion, compileCrd, type FieldCause, type PlainObject } from '../../schema/index.ts';
 import { invalidValue, mapErrors, metaTypeError } from '../../schema/metadata.ts';
@@ -29,7 +29,9 @@ interface Item {
 export function readManifests(paths: string[], defaultNamespace = 'default'): Manifests {
   const out: Manifests = { tenants: [], namespaces: new Map(), connectorSecrets: new Map(), problems: [] };
   const version = tenantSchema();
-  for (const path of new Set(paths.flatMap(expand))) {
+  // A file that is named twice, or besides its folder, is one file.
+  const files = new Map(paths.flatMap(expand).map(path => [path === '-' ? path : resolve(path), path]));
+  for (const path of files.values()) {
     const lines = new LineCounter();
     let documents: Document[];
     try {

@@ -24,7 +24,8 @@ Shows what the operator would change in Google Cloud for these manifests. Change
       --live            read status, Namespaces and cluster id from the cluster of the current kubeconfig; without -f all
                         AiTenants of the cluster, or of --namespace. A file counts as kubectl apply would merge it
   -n, --namespace NAME  of manifests that name none (default); with --live and without -f, whose AiTenants
-      --cluster-id ID   whose marks count as its own; without it and --live, marks of the same namespace and name do
+      --cluster-id ID   the operator's own, where it has one; without it and --live, any marks of the same namespace and name
+                        count as its own
   Also the operator's flags: --project, --projects, --default-image, --claim-policy, --region-move-grace.
   The project: that of the Namespace (its annotation, in the files or with --live), else --project, else AITENANT_PROJECT, else
   GOOGLE_CLOUD_PROJECT, else that of the status.
@@ -108,7 +109,7 @@ async function planAll(
 ): Promise<TenantResult[]> {
   const tenants = live?.tenants ?? manifests?.tenants.map(({ object }) => object) ?? [];
   const around = live?.around ?? (manifests as Manifests);
-  const settings = { ...options.settings, clusterId: options.clusterId ?? live?.clusterId, projectFrom };
+  const settings = { ...options.settings, clusterId: options.clusterId, projectFrom };
   const google = createGcpClient({ runtime, endpoints: endpointsFrom(env) });
   try {
     const reads = createSharedReads(patiently(google.call, runtime), runtime).at(ONE_LOOK);

@@ -49,6 +49,8 @@ export interface PlanSettings extends Omit<Settings, 'clusterId'> {
 export interface Surroundings extends Pick<Manifests, 'namespaces' | 'connectorSecrets'> {
   /** Read from the cluster: a tenant without an inventory has none there either. */
   live?: boolean;
+  /** The UID of Namespace kube-system, by which an operator without --cluster-id marks what is its own. */
+  clusterId?: string;
   /** When the deletion of the CRD was asked for: tenants that were not deleted before it are abandoned. */
   crdDeleted?: string;
 }
@@ -79,7 +81,7 @@ export async function planTenant(
     projectFrom: scene.project?.from,
     steps: steps.map(step => ({ action: step.verb, target: step.target, changes: changesOf(step) })),
     blocked: blockers.map(({ reason, message }) => ({ reason, message: withoutRetries(message) })),
-    notes: [...new Set([...planned.notes, ...notesOf(tenant, around)])],
+    notes: [...new Set([...planned.notes, ...retryNotes(blockers), ...notesOf(tenant, around)])],
   };
 }
 
@@ -111,17 +113,20 @@ function createScene(tenant: Tenant, around: Surroundings, given: PlanSettings, 
   const project = chosenProject(tenant, annotations, given);
   // Without an inventory full marks of this namespace and name are taken for its own: the status may only be missing.
   const restore = given.restore === true || (!around.live && tenant.status.inventory.length === 0);
+  // An inventory says that the tenant's marks are of this cluster's operator, which may have another id than the cluster.
+  const marked = (observed: Observed) =>
+    around.clusterId === undefined || tenant.status.inventory.length > 0 ? clusterIn(observed, tenant) : undefined;
   return {
     tenant,
     around,
     annotations,
     project,
-    anyCluster: given.clusterId === undefined,
+    anyCluster: given.clusterId === undefined && around.clusterId === undefined,
     settings: observed => ({
       ...given,
       project: project?.id,
       restore,
-      clusterId: given.clusterId ?? clusterIn(observed, tenant),
+      clusterId: given.clusterId ?? marked(observed) ?? around.clusterId ?? UNKNOWN_CLUSTER,
     }),
     observe: (wanted, actAs) => observe(reads, wanted, { actAs }),
     connectorSecret(name, ofProject) {
@@ -239,11 +244,11 @@ function lookAhead(
 }
 
 /** The cluster that the marks in Google Cloud name for this namespace and name. */
-function clusterIn({ account, services }: Observed, { namespace, name }: Tenant): string {
+function clusterIn({ account, services }: Observed, { namespace, name }: Tenant): string | undefined {
   const description = account.state === 'present' ? account.value.description : '';
   const labels = services.map(({ service }) => (service.state === 'present' ? service.value.labels : {}));
   const found = [{}, ...labels].map(each => markedCluster(each, description, { namespace, name }));
-  return found.find(value => value !== undefined) ?? UNKNOWN_CLUSTER;
+  return found.find(value => value !== undefined);
 }
 
 // --------------------------------------------------------------------------------------------------------- project
@@ -288,6 +293,14 @@ const changesOf = (step: Step): Change[] => {
     { field: 'description', to: description },
   ];
 };
+
+/** How often it is tried again depends on what the operator has seen, which a plan has not. */
+const retryNotes = (blockers: Planned['blockers']): string[] =>
+  blockers.some(({ reason }) => reason === 'UpdateFailed')
+    ? [
+        'The operator tries the revision again by itself, after 30 s and then ever more rarely: each time it makes a new one.',
+      ]
+    : [];
 
 /** What people should know of the manifest itself. */
 function notesOf(tenant: Tenant, { live, crdDeleted }: Surroundings): string[] {
