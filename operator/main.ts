@@ -85,6 +85,7 @@ async function main(options: Options): Promise<void> {
     hooks: metrics.queueHooks,
     onReport: (tenant, status) => metrics.onReport(tenant, status, intervalMs(tenant, options.settings)),
     onGone: metrics.onGone,
+    onAbandoned: metrics.onAbandoned,
   });
   const running = operator;
 

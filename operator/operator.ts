@@ -11,7 +11,7 @@ import type { GcpCall, JsonObject, KubeApi, KubeObject, KubeStatus, Runtime } fr
 import { createReconciler } from './reconcile/reconciler.ts';
 import { NAMESPACE_ANNOTATIONS, sameAnnotations, TENANT_ANNOTATIONS } from './tenant/annotations.ts';
 import { FINALIZER } from './tenant/resource.ts';
-import type { Settings, Tenant, TenantStatus } from './tenant/types.ts';
+import type { InventoryEntry, Settings, Tenant, TenantStatus } from './tenant/types.ts';
 import { AI_TENANTS, SECRET_MANAGER_SECRETS } from './tenantResource.ts';
 
 export interface OperatorOptions {
@@ -31,6 +31,7 @@ export interface OperatorOptions {
   hooks?: QueueHooks;
   onReport?: (tenant: Tenant, status: TenantStatus) => void;
   onGone?: (key: string) => void;
+  onAbandoned?: (inventory: readonly InventoryEntry[]) => void;
 }
 
 export interface Operator {

@@ -1,8 +1,10 @@
-import { Gauge, type Registry } from 'prom-client';
+import { Counter, Gauge, type Registry } from 'prom-client';
 import type { Tenant, TenantStatus } from './tenant/types.ts';
 
 /** Series of `aitenant_not_ready`, however many tenants are not Ready: whoever writes tenants must not fill Prometheus. */
 export const MOST_NOT_READY = 1_000;
+
+const ABANDONED = new Set(['Service', 'ServiceAccount', 'SecretAccess']);
 
 interface Known {
   namespace: string;
@@ -72,7 +74,18 @@ export function createTenantMetrics(registry: Registry, now: () => number) {
     },
   });
 
+  const abandoned = new Counter({
+    name: 'aitenant_abandoned_total',
+    help: 'What stayed in Google Cloud when its AiTenant was abandoned, by kind; no quota of the cluster counts it any more.',
+    labelNames: ['kind'],
+    registers,
+  });
+  for (const kind of ABANDONED) abandoned.inc({ kind }, 0);
+
   return {
+    onAbandoned(inventory: readonly { type: string }[]): void {
+      for (const { type } of inventory) if (ABANDONED.has(type)) abandoned.inc({ kind: type });
+    },
     /** A reconcile has ended with this status; `interval`: how often the tenant is checked, in milliseconds. */
     onReport({ namespace, name }: Pick<Tenant, 'namespace' | 'name'>, status: TenantStatus, interval = 0): void {
       const ready = status.conditions.find(({ type }) => type === 'Ready');

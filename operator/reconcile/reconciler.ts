@@ -584,6 +584,7 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
   async function abandonAll(writer: TenantWriter, tenant: Tenant): Promise<Verdict> {
     const verdict = await release(writer, tenant, true);
     if (verdict.kind !== 'done') return verdict;
+    options.onAbandoned?.(tenant.status.inventory.filter(({ deletedAt }) => !deletedAt));
     for (const message of abandonedGrants(tenant)) events.record(writer.object, 'Warning', 'GrantAbandoned', message);
     return verdict;
   }

@@ -3,7 +3,7 @@ import type { EventRecorder } from '../kube/events.ts';
 import type { Reflector } from '../kube/reflector.ts';
 import type { ReadonlyStore } from '../kube/store.ts';
 import type { GcpCall, JsonObject, KubeApi, KubeObject, Runtime } from '../ports.ts';
-import type { Settings, Tenant, TenantStatus } from '../tenant/types.ts';
+import type { InventoryEntry, Settings, Tenant, TenantStatus } from '../tenant/types.ts';
 
 export type ReconcileLog = (level: 'info' | 'warn' | 'error' | 'debug', message: string, fields: JsonObject) => void;
 
@@ -23,6 +23,8 @@ export interface ReconcilerOptions {
   onReport?: (tenant: Tenant, status: TenantStatus) => void;
   /** The tenant is gone, and no reconcile of it runs that could report once more. */
   onGone?: (key: string) => void;
+  /** The cluster has let go of these; they stay in Google Cloud. */
+  onAbandoned?: (inventory: readonly InventoryEntry[]) => void;
 }
 
 /** `NAMESPACE/NAME`, as the queue and the logs name a tenant. */

@@ -162,6 +162,16 @@ describe('the metrics', () => {
     expect(await sampled(metrics, 'aitenant_resync_late_seconds')).toEqual(['aitenant_resync_late_seconds 100']);
   });
 
+  test('count what is abandoned, by kind', async () => {
+    const metrics = empty();
+    metrics.onAbandoned([{ type: 'Service' }, { type: 'Service' }, { type: 'ServiceAccount' }]);
+    expect(await sampled(metrics, 'aitenant_abandoned_total')).toEqual([
+      'aitenant_abandoned_total{kind="Service"} 2',
+      'aitenant_abandoned_total{kind="ServiceAccount"} 1',
+      'aitenant_abandoned_total{kind="SecretAccess"} 0',
+    ]);
+  });
+
   test('exist at 0 from the start, with what runs', async () => {
     const text = await empty().registry.metrics();
     expect(text).toContain('aitenant_gcp_calls_total{api="run",method="GetService",code="UNAVAILABLE"} 0');
