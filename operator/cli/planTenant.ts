@@ -15,7 +15,9 @@ import { type ConnectorSecret, desiredState, inventoryProject, namedProject } fr
 import { afterWaiting, foresee } from '../tenant/foresee.ts';
 import { deletingIdentity } from '../tenant/identity.ts';
 import { SETTLE_MS, settleInventory } from '../tenant/inventory.ts';
-import { markedCluster } from '../tenant/ownership.ts';
+import { everyRegion, mayBeOwn, statusWasLost } from '../tenant/lostStatus.ts';
+import { serviceId } from '../tenant/names.ts';
+import { ADOPT, markedCluster } from '../tenant/ownership.ts';
 import { plan as planFor, type Targets, targets } from '../tenant/plan.ts';
 import { abandonedGrants, consentTargets, grantsOf, planConsent } from '../tenant/planConsent.ts';
 import { readTenant } from '../tenant/resource.ts';
@@ -153,8 +155,10 @@ async function bring(scene: Scene): Promise<Planned> {
     return keepConsent(scene, 'InvalidSpec', unnamed ? projectUnknown(tenant.namespace) : wanted.message);
   }
   const { desired } = wanted;
-  const observed = await scene.observe(targets(desired, tenant.status.inventory), desired.actAs);
-  const settings = scene.settings(observed);
+  const read = await scene.observe(targets(desired, tenant.status.inventory), desired.actAs);
+  const settings = scene.settings(read);
+  const takesBack = settings.restore === true || tenant.annotations[ADOPT] === 'true';
+  const observed = takesBack ? await everywhere(scene, read, desired.project, desired.actAs) : read;
   const owned: Desired = { ...desired, owner: { ...desired.owner, cluster: settings.clusterId } };
   return lookAhead(tenant, observed, scene.now, (current, seen, at) =>
     planFor(current, owned, seen, settings, at, { anyCluster }),
@@ -174,12 +178,13 @@ async function remove(scene: Scene): Promise<Planned> {
   const all = deletionTargets(tenant, project, scene.connectorSecret);
   const actAs = deletingIdentity(tenant, annotations, settings);
   if (withCrd || (policy.ok && policy.policy === 'abandon')) {
-    const observed = await scene.observe({ ...all, keys: [], formerGrants: [] }, actAs);
+    const read = await scene.observe({ ...all, keys: [], formerGrants: [] }, actAs);
+    const observed = await everywhere(scene, read, project, actAs);
     const known = scene.settings(observed);
     const planned = lookAhead(tenant, observed, scene.now, (current, seen) => planAbandon(current, seen, known));
     return { ...planned, project, notes: [...planned.notes, ...letGo(tenant).notes] };
   }
-  const observed = await scene.observe(all, actAs);
+  const observed = await everywhere(scene, await scene.observe(all, actAs), project, actAs);
   const known = scene.settings(observed);
   const planned = lookAhead(
     tenant,
@@ -190,6 +195,16 @@ async function remove(scene: Scene): Promise<Planned> {
       (project === undefined ? noProject(current) : planAccountDeletion(current, seen, known, at)),
   );
   return { ...planned, project };
+}
+
+/** A tenant whose status was lost may have a service in any region: as the operator does, all are searched. */
+async function everywhere(scene: Scene, read: Observed, project = '', actAs?: string): Promise<Observed> {
+  const { namespace, name, status } = scene.tenant;
+  const owner = { cluster: scene.settings(read).clusterId, namespace, name };
+  const rules = { owner, inventory: status.inventory };
+  if (!scene.around.live || project === '' || !statusWasLost(read.account, rules)) return read;
+  const { services } = await scene.observe(everyRegion(project, serviceId(name), read.services), actAs);
+  return { ...read, services: [...read.services, ...mayBeOwn(services, rules)] };
 }
 
 const letGo = (tenant: Tenant): Planned => ({ steps: [], blockers: [], notes: abandonedGrants(tenant) });
