@@ -11,6 +11,7 @@ import type { Facts } from './cloudFacts.ts';
 import type { ArmedFaults, CallInfo } from './faults.ts';
 import { checkGone, checkWrite, type Knowledge } from './invariants.ts';
 import type { Spec } from './oracle.ts';
+import type { Outages } from './outages.ts';
 import { type GcpEffect, resourceOf } from './ports.ts';
 import { createReplica, type Replica } from './replica.ts';
 import type { Script } from './script.ts';
@@ -32,6 +33,8 @@ export interface Cluster {
   /** The API server is gone for so long, and all watches with it. */
   down(forMs: number): void;
   lag(ms: number, forMs: number): void;
+  /** Writes are refused: those of tenants, or all where the server itself fails. */
+  refuse(code: number, forMs: number): void;
   /** Lists are so many writes behind. */
   stale(versions: number, forMs: number): void;
   /** Watches repeat themselves. */
@@ -61,9 +64,8 @@ export interface ClusterOptions {
   crd: KubeObject;
   note(text: string): void;
   breakRule(text: string): void;
-  touched(resource: string, withinMs?: number): boolean;
-  /** What a call is answered with where a lasting fault of Google Cloud meets it. */
-  outage(method: string, request: JsonObject): GcpResult | undefined;
+  touched(resource: string): boolean;
+  outages: Outages;
   excused(tenant: string): boolean;
   /** `CLUSTER/NAMESPACE/NAME` */
   lost(tenant: string): boolean;
@@ -90,7 +92,7 @@ export async function createCluster(options: ClusterOptions): Promise<Cluster> {
     defaultImage: 'gcr.io/cloudrun/hello',
     claimPolicy: 'labelled',
     clusterId: id,
-    regionMoveGraceMs: 60_000,
+    regionMoveGraceMs: script.graceMs ?? 60_000,
     syncIntervalMs: 180_000,
   };
   let stored = new Map<string, KubeObject>();
@@ -101,6 +103,7 @@ export async function createCluster(options: ClusterOptions): Promise<Cluster> {
   let lagging = { until: 0, ms: 0 };
   let behind = { until: 0, versions: 0 };
   let repeatUntil = 0;
+  let refusing = { code: 0, until: 0 };
 
   const knowledge = (isLate: boolean): Knowledge => ({
     facts,
@@ -143,6 +146,14 @@ export async function createCluster(options: ClusterOptions): Promise<Cluster> {
     if (text.includes(SECRET_VALUE) || text.includes(ENCODED_VALUE)) breakRule(`rule 4: ${what} holds a key's value`);
   };
 
+  const refusal = (plural: string): Extract<Awaited<ReturnType<KubeApi['patch']>>, { ok: false }> | undefined => {
+    const { code, until } = refusing;
+    if (clock.monotonic() >= until || (code !== 500 && plural !== AI_TENANTS.plural)) return undefined;
+    count(`write refused by the API server, ${code}`);
+    const reason = { 403: 'Forbidden', 422: 'Invalid' }[code] ?? 'InternalError';
+    return { ok: false, status: { code, reason, message: `injected ${code}` } };
+  };
+
   const kube: KubeApi = {
     ...core.api,
     async list(resource, options) {
@@ -162,7 +173,7 @@ export async function createCluster(options: ClusterOptions): Promise<Cluster> {
       keepsSecrets(`a patch of ${resource.plural}`, patch);
       const isTenant = resource.plural === AI_TENANTS.plural;
       const before = isTenant ? await core.api.get(AI_TENANTS, namespace, name) : undefined;
-      const result = await core.api.patch(resource, namespace, name, patch, how);
+      const result = refusal(resource.plural) ?? (await core.api.patch(resource, namespace, name, patch, how));
       if (isTenant) {
         if (before?.ok && result.ok) for (const text of lostOfNewer(before.value, result.value)) breakRule(text);
         const what = how?.subresource
@@ -175,7 +186,7 @@ export async function createCluster(options: ClusterOptions): Promise<Cluster> {
     },
     async create(resource, namespace, object) {
       keepsSecrets(`a new one of ${resource.plural}`, object);
-      return core.api.create(resource, namespace, object);
+      return refusal(resource.plural) ?? core.api.create(resource, namespace, object);
     },
   };
 
@@ -188,9 +199,11 @@ export async function createCluster(options: ClusterOptions): Promise<Cluster> {
     (number: number): GcpEffect =>
     async (method, request, sentAt) => {
       const caller = { email: `operator@${id}.example` };
-      const outage = options.outage(method, request);
+      const outage = options.outages.refusal(method, request);
       if (outage) return outage;
-      if (!METHODS.get(method)?.write) return limited(await gcp.invoke(method, request, { caller }));
+      if (!METHODS.get(method)?.write) {
+        return options.outages.told(method, request, limited(await gcp.invoke(method, request, { caller })));
+      }
       const isLate = clock.monotonic() - sentAt > LATE_MS || replicas[number]?.isLeader() !== true;
       const check = checkWrite(knowledge(isLate), method, request);
       const result = limited(await gcp.invoke(method, request, { caller }));
@@ -250,6 +263,9 @@ export async function createCluster(options: ClusterOptions): Promise<Cluster> {
       downUntil = clock.monotonic() + forMs;
       core.dropWatches();
     },
+    refuse(code, forMs) {
+      refusing = { code, until: clock.monotonic() + forMs };
+    },
     lag(ms, forMs) {
       lagging = { until: clock.monotonic() + forMs, ms };
     },
@@ -262,6 +278,7 @@ export async function createCluster(options: ClusterOptions): Promise<Cluster> {
     heal() {
       downUntil = 0;
       repeatUntil = 0;
+      refusing = { code: 0, until: 0 };
       behind = { until: 0, versions: 0 };
       lagging = { until: 0, ms: 0 };
       for (const replica of replicas) {

@@ -74,6 +74,9 @@ export function generate(seed: number): Script {
   if (random.chance(0.1)) faults.push(...lostWhileWriting(random, at(), replicas[0] ?? 1));
   if (random.chance(0.1)) steps.push(...statusLost(random, random.pick(tenants), spanMs));
   if (random.chance(0.15)) steps.push(...otherVersions(random, tenants, spanMs));
+  // Drawn apart, so that every other draw of a seed stays what it was.
+  const apart = createRandom(seed ^ 0x1a7e);
+  faults.push(...lastingFaults(apart, spanMs));
   return {
     seed,
     replicas,
@@ -87,10 +90,34 @@ export function generate(seed: number): Script {
     },
     latencyMs: random.pick([20, 200, 2_000]),
     watchLagMs: random.pick([0, 5, 5, 1_000, 10_000]),
+    ...(apart.chance(0.1) && { graceMs: 400_000 }),
     spanMs,
     steps: steps.sort((a, b) => a.at - b.at),
     faults: faults.sort((a, b) => a.at - b.at),
   };
+}
+
+/** Parts of Google Cloud that refuse for minutes, lists that are wrong, an API server that only serves reads. */
+function lastingFaults(random: Random, spanMs: number): Fault[] {
+  const faults: Fault[] = [];
+  const during = () => ({ at: random.int(0, spanMs), forMs: random.int(10_000, 240_000) });
+  if (random.chance(0.12)) {
+    const where = random.pick([
+      ...REGIONS.map(region => `/locations/${region}`),
+      'projects/other-project',
+      'projects/demo-project',
+      ...SECRETS.map(secret => `/secrets/${secret}`),
+      ...NAMES.flatMap(name => [`/services/ai-platform-${name}"`, `/sa-${name}@`]),
+    ]);
+    const code = random.pick(['UNAVAILABLE', 'RESOURCE_EXHAUSTED', 'INTERNAL', 'PERMISSION_DENIED'] as const);
+    const asked = random.pick([undefined, 5_000, 600_000, 7_200_000]);
+    faults.push({ ...during(), fault: 'outage', where, code, ...(asked !== undefined && { retryAfterMs: asked }) });
+  }
+  if (random.chance(0.08))
+    faults.push({ ...during(), fault: 'wrongLists', how: random.pick(['short', 'stale', 'bare'] as const) });
+  if (random.chance(0.08))
+    faults.push({ ...during(), fault: 'readOnly', cluster: 0, code: random.pick([403, 422, 500] as const) });
+  return faults;
 }
 
 /** A GitOps tool puts the same manifest back every so often; at the end it may prune it, and may find it again. */

@@ -37,7 +37,7 @@ export interface Knowledge {
   /** What the tenant's specs have been of late, the newest last. */
   specs(namespace: string, name: string): Spec[];
   /** Somebody else has changed this (a resource's name) so lately that the operator may not have seen it yet. */
-  touched(resource: string, withinMs?: number): boolean;
+  touched(resource: string): boolean;
   /** Such a call may come after its tenant was abandoned. */
   abandoned(name: string): boolean;
   /** The tenant was brought back without its status: a grant that no key of its spec names is on no record. */
@@ -154,7 +154,9 @@ function revocation(know: Knowledge, resource: string, entry: string, reading: R
       : [`rule 2: a grant of ${email}, which is not this cluster's, was revoked on ${resource}`];
   const secret = know.facts.secret(resource);
   const consented = secret && consents(labelsOf(secret), owner);
-  const used = reading.filter(reader => reader.email === email && !know.touched(reader.service));
+  const used = reading.filter(
+    reader => reader.email === email && !know.touched(reader.service) && !isAnothers(know, reader.service, owner),
+  );
   // Under containment what has left the spec is no longer granted, whatever serves (rule 8).
   const contained = know.facts.account(email)?.disabled === true;
   if (used.length > 0 && consented && !contained && !know.isLate && !know.touched(resource)) {
@@ -163,6 +165,12 @@ function revocation(know: Knowledge, resource: string, entry: string, reading: R
     ];
   }
   return [];
+}
+
+/** A service whose full marks are another owner's keeps no grant of this one's. */
+function isAnothers(know: Knowledge, service: string, owner: OwnerMark): boolean {
+  const other = labelledOwner(know.facts.service(service)?.desired.labels);
+  return other !== undefined && Object.values(other).every(part => part !== '') && !sameOwner(other, owner);
 }
 
 /** Services that serve with a revision that reads the secret, and the account that it reads it as. */
@@ -249,9 +257,6 @@ function createService(know: Knowledge, request: JsonObject): Check {
   };
 }
 
-/** What was read for a new service is no older than this. */
-const READ_MS = 40_000;
-
 /**
  * A new service may be reached from no more places than what it replaces: the tenant's other services, where all that have
  * served are restricted, else the one that is on record.
@@ -270,7 +275,7 @@ function moreOpen(know: Knowledge, owner: OwnerMark, made: ServiceState): string
         sameOwner(labelledOwner(other.desired.labels), owner) &&
         known.some(entry => entry.type === 'Service' && entry.name === serviceNameOf(other)),
     );
-  if ([made, ...others].some(service => know.touched(serviceNameOf(service), READ_MS))) return [];
+  if ([made, ...others].some(service => know.touched(serviceNameOf(service)))) return [];
   const { serviceSettings: record } = (tenant?.status ?? {}) as { serviceSettings?: Restriction };
   const recordIsOpen = record?.ingress === 'INGRESS_TRAFFIC_ALL';
   const restricted =

@@ -99,6 +99,13 @@ export function judgeTenant(
   }
   if (spec.suspend) {
     expectReason(ready, ['Suspended'], say);
+    const accounts = status.inventory?.filter(({ type }) => type === 'ServiceAccount') ?? [];
+    for (const { name: account, uniqueId } of accounts) {
+      const email = account.split('/').at(-1) ?? '';
+      const found = facts.account(email);
+      const isOwn = sameOwner(describedOwner(found?.description ?? ''), owner) && found?.uniqueId === uniqueId;
+      if (isOwn && !excused && !where.lost) withoutConsent(facts, owner, email, say);
+    }
     return done();
   }
   const lives = status.inventory
@@ -127,17 +134,7 @@ export function judgeTenant(
     // Contained: nothing is created or changed. What has left the spec or lost consent is no longer granted.
     expectReason(ready, ['Held', 'ManagementConflict'], say);
     if (ready?.status !== 'False') say(`Ready is ${ready?.status} although ${email} is disabled`);
-    const consented = spec.keys.flatMap(key => {
-      const resource = canonicalSecret(key.secretRef.external ?? '', project);
-      const secret = facts.secret(resource);
-      return secret && consents(labelsOf(secret), owner) ? [resource] : [];
-    });
-    for (const secret of facts.secrets()) {
-      if (excused || consented.includes(secret.name)) continue;
-      const lost = !consents(labelsOf(secret), owner);
-      if (lost && facts.members(secret.name, ACCESSOR).includes(memberOf(email)))
-        say(`a grant on ${secret.name} without consent is left over`);
-    }
+    if (!excused) withoutConsent(facts, owner, email, say);
     return done();
   }
 
@@ -213,6 +210,7 @@ export function judgeTenant(
   const elsewhere = mine.filter(
     service => service.location !== spec.region && known('Service', serviceNameOf(service)),
   );
+  if (account && !foreignAccount && !excused && !where.lost) withoutConsent(facts, owner, email, say);
   if (!foreignAccount && !excused && !where.lost)
     leftoverGrants(facts, email, { recorded: identitiesOf(tenant), granted, missing, mine }, say);
 
@@ -270,6 +268,14 @@ function expectReason(
 ): void {
   if (!ready || !expected.includes(ready.reason))
     say(`Ready is ${ready?.reason} (${ready?.message}), not ${expected.join(' or ')}`);
+}
+
+/** A grant goes when its secret's consent does, whatever reads it, serves or is suspended. */
+function withoutConsent(facts: Facts, owner: OwnerMark, email: string, say: (text: string) => void): void {
+  for (const secret of facts.secrets()) {
+    const isGranted = facts.members(secret.name, ACCESSOR).includes(memberOf(email));
+    if (isGranted && !consents(labelsOf(secret), owner)) say(`a grant on ${secret.name} without consent is left over`);
+  }
 }
 
 /**

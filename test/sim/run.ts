@@ -142,6 +142,7 @@ async function judge(world: World): Promise<{ problems: string[]; retried: strin
 }
 
 async function stopAll(world: World): Promise<string[]> {
+  world.over();
   const stopping = Promise.all(world.clusters.flatMap(({ replicas }) => replicas.map(replica => replica.stop())));
   let stopped: Awaited<typeof stopping> | undefined;
   void stopping.then(result => {

@@ -22,6 +22,8 @@ export interface Script {
   latencyMs: number;
   /** How far the watches are behind. */
   watchLagMs: number;
+  /** How long a former region serves on; absent: a minute. */
+  graceMs?: number;
   /** After this nobody edits and nothing fails any more. */
   spanMs: number;
   steps: Step[];
@@ -128,6 +130,12 @@ export type Fault = { at: number } & (
   | { fault: 'regionDown'; region: string; forMs: number }
   /** Lists of services, accounts and secrets lack everything. */
   | { fault: 'emptyLists'; forMs: number }
+  /** Every call that names this (a project, a region, one resource) is refused, maybe with a delay that the server asks for. */
+  | { fault: 'outage'; where: string; code: GcpCode; retryAfterMs?: number; forMs: number }
+  /** Lists lack every other item, are those of the fault's beginning, or have items without labels, description and etag. */
+  | { fault: 'wrongLists'; how: 'short' | 'stale' | 'bare'; forMs: number }
+  /** The API server serves reads and refuses writes: of tenants (a policy) or, with 500, of everything. */
+  | { fault: 'readOnly'; cluster: number; code: 403 | 422 | 500; forMs: number }
 );
 
 /** One line of a step or fault, for people. */

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
-import type { GcpResult, JsonObject, KubeObject } from '../../operator/ports.ts';
+import type { KubeObject } from '../../operator/ports.ts';
 import { createGcpCore, type GcpCore } from '../../sandbox/gcp/core.ts';
 import { type Script as ImageScript, scriptedContainers } from '../../sandbox/gcp/run/scriptedContainers.ts';
 import { act, rivalOf, type Stage } from './actors.ts';
@@ -8,6 +8,9 @@ import { type Clock, createClock, createRandom } from './clock.ts';
 import { cloudFacts, type Facts, PROJECTS } from './cloudFacts.ts';
 import { type Cluster, createCluster, type Write } from './cluster.ts';
 import { type CallInfo, createFaults } from './faults.ts';
+import { createLateness, type Watched } from './lateness.ts';
+import { judgeTenant } from './oracle.ts';
+import { createOutages, isOutage } from './outages.ts';
 import { type Fault, type Script, type Step, shown } from './script.ts';
 import { createTally } from './tally.ts';
 import { newerCrd } from './versions.ts';
@@ -40,6 +43,8 @@ export interface World {
   /** Somebody does something now. */
   perform(step: Step): Promise<void>;
   count(what: string): void;
+  /** From now on nothing is late: the operators are stopped. */
+  over(): void;
 }
 
 export interface Line {
@@ -49,8 +54,8 @@ export interface Line {
 
 export type Call = CallInfo & { at: number };
 
-/** An operator that has looked since then knows of whatever is older, milliseconds. */
-const NEWS_MS = 180_000;
+/** What a write was computed from is no older: before a write nothing is taken from a list that others made, milliseconds. */
+const NEWS_MS = 40_000;
 const LONGEST_TIMELINE = 5_000;
 
 /** What these come to is counted where it happens. */
@@ -86,7 +91,10 @@ export async function createWorld(script: Script): Promise<World> {
   const { struck, count } = createTally();
   const faults = createFaults(
     call => calls.push({ at: clock.monotonic(), ...call }),
-    fault => count(`${fault.fault}${'took' in fault && fault.took ? ', took effect' : ''}`),
+    fault => {
+      lateness.fault(fault);
+      count(`${fault.fault}${'took' in fault && fault.took ? ', took effect' : ''}`);
+    },
   );
   const timeline: Line[] = [];
   const broken: string[] = [];
@@ -102,18 +110,7 @@ export async function createWorld(script: Script): Promise<World> {
     note(`BROKEN: ${text}`);
   };
 
-  const regionsDown = new Map<string, number>();
-  let listsEmptyUntil = 0;
-  function outage(method: string, request: JsonObject): GcpResult | undefined {
-    const now = clock.monotonic();
-    const text = JSON.stringify(request);
-    if ([...regionsDown].some(([region, until]) => now < until && text.includes(`/locations/${region}`))) {
-      return { ok: false, status: { code: 'UNAVAILABLE', message: 'The service is currently unavailable.' } };
-    }
-    const isList = /\.List(Services|ServiceAccounts|Secrets)$/.test(method);
-    return isList && now < listsEmptyUntil ? { ok: true, response: {} } : undefined;
-  }
-
+  const outages = createOutages(clock, count);
   const clusters: Cluster[] = [];
   for (const index of script.replicas.keys()) {
     const cluster = await createCluster({
@@ -128,9 +125,8 @@ export async function createWorld(script: Script): Promise<World> {
       crd: CRD,
       note,
       breakRule,
-      touched: (resource, withinMs = NEWS_MS) =>
-        clock.monotonic() - (touched.get(resource) ?? Number.NEGATIVE_INFINITY) < withinMs,
-      outage,
+      touched: resource => clock.monotonic() - (touched.get(resource) ?? Number.NEGATIVE_INFINITY) < NEWS_MS,
+      outages,
       excused: tenant => excused.has(tenant),
       lost: tenant => lost.has(tenant),
       count,
@@ -140,11 +136,30 @@ export async function createWorld(script: Script): Promise<World> {
       },
       onWrite(write) {
         writes.push(write);
+        lateness.check();
         note(`${write.cluster} ${write.method.split('.').slice(-2).join('.')} ${write.resource} → ${write.code}`);
       },
     });
     clusters.push(cluster);
   }
+
+  const projects = new Map<string, string>();
+  const projectOf = (cluster: string, namespace: string) => projects.get(`${cluster}/${namespace}`) ?? 'demo-project';
+
+  function watched(): Watched[] {
+    return clusters.flatMap(cluster =>
+      cluster.tenants().flatMap(tenant => {
+        const { name, namespace = '', generation = 0 } = tenant.metadata;
+        // Whose marks were taken away or left behind on purpose, and what goes with its CRD.
+        if (excused.has(name)) return [];
+        const key = `${cluster.id}/${namespace}/${name}`;
+        const project = projectOf(cluster.id, namespace);
+        const where = { clusterId: cluster.id, project, excused: false, lost: lost.has(key) };
+        return [{ tenant: key, generation, problems: judgeTenant(facts, where, tenant).problems }];
+      }),
+    );
+  }
+  const lateness = createLateness({ clock, script, watched, onLate: breakRule });
 
   const stage: Stage = {
     gcp,
@@ -156,7 +171,6 @@ export async function createWorld(script: Script): Promise<World> {
     lose: tenant => void lost.add(tenant),
   };
 
-  const projects = new Map<string, string>();
   async function perform(step: Step): Promise<void> {
     const said = await act(stage, step);
     if (step.who === 'admin' && step.do === 'project' && said === 'done') {
@@ -165,6 +179,7 @@ export async function createWorld(script: Script): Promise<World> {
     if (said === 'done') count(`${step.who} ${step.do}`);
     note(`${shown(step).slice(10)} → ${said}`);
     for (const cluster of clusters) await cluster.look();
+    lateness.step(step);
   }
 
   function inflict(fault: Fault): void {
@@ -173,6 +188,7 @@ export async function createWorld(script: Script): Promise<World> {
       faults.arm(fault);
       return;
     }
+    lateness.fault(fault);
     if (fault.fault === 'quota') {
       gcp.quotas.limits = { ...gcp.quotas.limits, [fault.api]: { [fault.kind]: fault.calls } };
       clock.after(fault.forMs, () => {
@@ -185,11 +201,9 @@ export async function createWorld(script: Script): Promise<World> {
       clock.after(fault.forMs, allow);
       return;
     }
-    if (fault.fault === 'regionDown' || fault.fault === 'emptyLists') {
+    if (isOutage(fault)) {
       count(fault.fault);
-      const until = clock.monotonic() + fault.forMs;
-      if (fault.fault === 'regionDown') regionsDown.set(fault.region, until);
-      else listsEmptyUntil = until;
+      outages.begin(fault);
       return;
     }
     const cluster = clusters[fault.cluster];
@@ -200,6 +214,7 @@ export async function createWorld(script: Script): Promise<World> {
     else if (fault.fault === 'cut') replica?.cut(fault.forMs);
     else if (fault.fault === 'skew') replica?.skew(fault.ms);
     else if (fault.fault === 'apiDown') cluster.down(fault.forMs);
+    else if (fault.fault === 'readOnly') cluster.refuse(fault.code, fault.forMs);
     else if (fault.fault === 'lag') cluster.lag(fault.lagMs, fault.forMs);
     else if (fault.fault === 'stale') cluster.stale(fault.versions, fault.forMs);
     else if (fault.fault === 'repeat') cluster.repeat(fault.forMs);
@@ -222,15 +237,16 @@ export async function createWorld(script: Script): Promise<World> {
     struck,
     perform,
     count,
-    projectOf: (cluster, namespace) => projects.get(`${cluster}/${namespace}`) ?? 'demo-project',
+    projectOf,
+    over: lateness.stop,
     begin() {
       for (const step of script.steps) clock.after(step.at, () => void perform(step));
       for (const fault of script.faults) clock.after(fault.at, () => inflict(fault));
     },
     heal() {
+      lateness.disturbed(clock.monotonic());
       faults.clear();
-      regionsDown.clear();
-      listsEmptyUntil = 0;
+      outages.heal();
       gcp.faults.clear();
       gcp.quotas.limits = {};
       for (const cluster of clusters) cluster.heal();
