@@ -11,8 +11,8 @@ import type { World } from './world.ts';
 
 /**
  * How late the operator may be. Once a run has come to rest, one more thing happens, and what the operator writes because
- * of it has to come within the bounds of docs/reliability.md: of an edit 5 s, of everything else one interval. Two more
- * probes show that it is not too eager: somebody who undoes whatever the operator does, and requests without end.
+ * of it has to come within the bounds of docs/reliability.md: of an edit 5 s, of everything else one interval. Three more
+ * probes show that it is not too eager: somebody who undoes whatever the operator does, requests without end, and nothing at all.
  */
 
 const INTERVAL_MS = 180_000;
@@ -21,6 +21,7 @@ const EDIT_MS = 5_000;
 const CALLS_IN_A_ROW = 12;
 /** For so long somebody undoes each write; the operator’s writes until then, 250 ms apart and then twice as long each time. */
 const FIGHT = { forMs: 120_000, writes: 25 };
+const CHECKS = 3;
 const BURST = { forMs: 60_000, everyMs: 100 };
 /** Slower networks than this hide how eager the operator is. */
 const QUICK_MS = 200;
@@ -168,6 +169,8 @@ const PROBES: Record<string, Probe> = {
     return fight(world, rescaled(subject), subject.service);
   },
 
+  thrift: (world, _script, subject) => thrift(world, subject),
+
   burst(world, script, { cluster }) {
     if (script.latencyMs > QUICK_MS) return undefined;
     return burst(world, cluster);
@@ -187,6 +190,14 @@ async function fight(world: World, action: Action, service: string): Promise<str
     await perform(world, action);
   }
   return count() > FIGHT.writes ? [`${count()} writes, each undone at once, and more than ${FIGHT.writes}`] : [];
+}
+
+/** Where nothing happens, lists that are shared tell what a tenant's regular checks have to know of its service. */
+async function thrift(world: World, { service }: Subject): Promise<string[]> {
+  const before = world.calls.length;
+  await world.clock.advance(CHECKS * INTERVAL_MS);
+  const alone = world.calls.slice(before).filter(({ method, target }) => method === 'GetService' && target === service);
+  return alone.length > 1 ? [`it was read alone ${alone.length} times in ${CHECKS} intervals`] : [];
 }
 
 /** Checks of one cluster’s tenants are asked for without end: no call is refused for want of the published quotas. */
