@@ -185,14 +185,14 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'bring an older key version back',
     file: 'tenant/keyVersion.ts',
-    find: "  if (!pinned && key.rollout === 'OnNewVersion' && version < highest) {",
-    replace: "  if (!pinned && key.rollout === 'OnNewVersion' && version < 0) {",
+    find: '  if (newestCounts && version < highest) {',
+    replace: '  if (newestCounts && version < 0) {',
   },
   {
     name: 'use a version that is disabled',
     file: 'tenant/keyVersion.ts',
-    find: "  if (state !== 'ENABLED') {",
-    replace: "  if (state === 'UNKNOWN') {",
+    find: "  if (state !== 'ENABLED' && !",
+    replace: "  if (state === 'UNKNOWN' && !",
   },
   {
     name: 'send the revision’s name back',
