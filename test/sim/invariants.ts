@@ -275,7 +275,7 @@ function moreOpen(know: Knowledge, owner: OwnerMark, made: ServiceState): string
         sameOwner(labelledOwner(other.desired.labels), owner) &&
         known.some(entry => entry.type === 'Service' && entry.name === serviceNameOf(other)),
     );
-  if ([made, ...others].some(service => know.touched(serviceNameOf(service)))) return [];
+  if (others.some(service => know.touched(serviceNameOf(service)))) return [];
   const { serviceSettings: record } = (tenant?.status ?? {}) as { serviceSettings?: Restriction };
   const recordIsOpen = record?.ingress === 'INGRESS_TRAFFIC_ALL';
   const restricted =

@@ -28,6 +28,9 @@ const spec = (over: JsonObject = {}): JsonObject => ({
 
 const apply = (over?: JsonObject): Action => ({ who: 'kubectl', do: 'apply', spec: spec(over), ...TENANT });
 
+/** A full check now, asked for by another value each time. */
+const CHECK = { who: 'kubectl', do: 'annotate', key: 'ai-platform.dev/reconcile-requested-at', ...TENANT } as const;
+
 /** `after`: milliseconds after the first. */
 function scenario(
   name: string,
@@ -207,4 +210,32 @@ export const SCENARIOS: readonly Scenario[] = [
     { who: 'secrets', do: 'consent', secret: 'key-1', namespace: 'default', after: 5_000 },
   ]),
   scenario('CRD deleted', [{ who: 'admin', do: 'deleteCrd', cluster: 0 }]),
+  ...(['restrict', 'developer'] as const).map(what =>
+    scenario(`move what somebody changed by hand: ${what}`, [
+      { who: 'console', do: what, tenant: 'alpha', region: 'asia-northeast1' },
+      { after: 50_000, who: 'kubectl', do: 'patch', spec: { region: 'us-central1' }, ...TENANT },
+    ]),
+  ),
+  scenario('delete by hand what somebody restricted', [
+    { who: 'console', do: 'restrict', tenant: 'alpha', region: 'asia-northeast1' },
+    { after: 1_000, ...CHECK, value: 'restricted' },
+    { after: 50_000, who: 'console', do: 'delete', tenant: 'alpha', region: 'asia-northeast1' },
+    { after: 52_000, ...CHECK, value: 'deleted' },
+  ]),
+  scenario(
+    'move away from a region that does not answer for a while',
+    [
+      { who: 'console', do: 'restrict', tenant: 'alpha', region: 'asia-northeast1' },
+      { after: 50_000, who: 'kubectl', do: 'patch', spec: { region: 'us-central1' }, ...TENANT },
+    ],
+    { faults: [{ at: FROM + 49_000, fault: 'regionDown', region: 'asia-northeast1', forMs: 30_000 }] },
+  ),
+  scenario(
+    'move while lists lack everything',
+    [
+      { after: 120_000, who: 'kubectl', do: 'patch', spec: { region: 'us-central1' }, ...TENANT },
+      { after: 130_000, ...CHECK, value: 'moved' },
+    ],
+    { faults: [{ at: FROM + 125_000, fault: 'emptyLists', forMs: 40_000 }] },
+  ),
 ];

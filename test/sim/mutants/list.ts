@@ -220,12 +220,6 @@ export const MUTANTS: readonly Mutant[] = [
     replace: '',
   },
   {
-    name: 'carry public members over to a service that is not public',
-    file: 'tenant/carryOver.ts',
-    find: '      if (PUBLIC_MEMBERS.includes(member) && !(isPublic && isInvoker)) return [];\n',
-    replace: '',
-  },
-  {
     name: 'make the new service while its predecessor cannot be read',
     file: 'tenant/planService.ts',
     find: "    if (other.seen.service.state === 'failed') return { unread: other.seen };\n",
