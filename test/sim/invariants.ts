@@ -251,20 +251,28 @@ function createService(know: Knowledge, request: JsonObject): Check {
       const older = service
         ? olderVersions(asking(know, owner), service, undefined, service.desired.template ?? {})
         : [];
-      const open = service && !know.isLate ? moreOpen(know, owner, service) : [];
+      const open =
+        service && !know.isLate ? [...moreOpen(know, owner, service), ...notCarried(know, owner, service)] : [];
       return [...inInventory(know, owner, 'Service', name), ...(know.isLate ? [] : older), ...open];
     },
   };
 }
 
-/**
- * A new service may be reached from no more places than what it replaces: the tenant's other services, where all that have
- * served are restricted, else the one that is on record.
- */
-function moreOpen(know: Knowledge, owner: OwnerMark, made: ServiceState): string[] {
-  const tenant = know.tenant(owner.namespace, owner.name);
-  const known = inventoryOf(tenant);
-  const others = know.facts
+/** What others put on the tenant's service goes along to the one that replaces it. */
+function notCarried(know: Knowledge, owner: OwnerMark, made: ServiceState): string[] {
+  const has = (service: ServiceState) =>
+    variablesOf(service, service.desired.template).some(({ name }) => name === 'FOREIGN');
+  const others = predecessors(know, owner, made);
+  if (others.length === 0 || others.some(service => know.touched(serviceNameOf(service)))) return [];
+  return others.every(has) && !has(made)
+    ? [`rule 2: ${serviceNameOf(made)} lacks the variable of somebody else's that it replaces`]
+    : [];
+}
+
+/** The tenant's other services that have served. */
+function predecessors(know: Knowledge, owner: OwnerMark, made: ServiceState): ServiceState[] {
+  const known = inventoryOf(know.tenant(owner.namespace, owner.name));
+  return know.facts
     .services()
     .filter(
       other =>
@@ -275,6 +283,15 @@ function moreOpen(know: Knowledge, owner: OwnerMark, made: ServiceState): string
         sameOwner(labelledOwner(other.desired.labels), owner) &&
         known.some(entry => entry.type === 'Service' && entry.name === serviceNameOf(other)),
     );
+}
+
+/**
+ * A new service may be reached from no more places than what it replaces: the tenant's other services, where all that have
+ * served are restricted, else the one that is on record.
+ */
+function moreOpen(know: Knowledge, owner: OwnerMark, made: ServiceState): string[] {
+  const tenant = know.tenant(owner.namespace, owner.name);
+  const others = predecessors(know, owner, made);
   if (others.some(service => know.touched(serviceNameOf(service)))) return [];
   const { serviceSettings: record } = (tenant?.status ?? {}) as { serviceSettings?: Restriction };
   const recordIsOpen = record?.ingress === 'INGRESS_TRAFFIC_ALL';

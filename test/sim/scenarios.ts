@@ -231,6 +231,14 @@ export const SCENARIOS: readonly Scenario[] = [
     { faults: [{ at: FROM + 49_000, fault: 'regionDown', region: 'asia-northeast1', forMs: 30_000 }] },
   ),
   scenario(
+    'move what somebody put a variable on, away from a region that does not answer for a while',
+    [
+      { who: 'console', do: 'variable', tenant: 'alpha', region: 'asia-northeast1' },
+      { after: 50_000, who: 'kubectl', do: 'patch', spec: { region: 'us-central1' }, ...TENANT },
+    ],
+    { faults: [{ at: FROM + 49_000, fault: 'regionDown', region: 'asia-northeast1', forMs: 30_000 }] },
+  ),
+  scenario(
     'move while lists lack everything',
     [
       { after: 120_000, who: 'kubectl', do: 'patch', spec: { region: 'us-central1' }, ...TENANT },
