@@ -187,6 +187,8 @@ async function fight(world: World, action: Action, service: string): Promise<str
     await world.clock.advance(50);
     if (count() === undone) continue;
     undone = count();
+    // A status that says so for as long as it goes on is right.
+    world.disturb();
     await perform(world, action);
   }
   return count() > FIGHT.writes ? [`${count()} writes, each undone at once, and more than ${FIGHT.writes}`] : [];

@@ -43,6 +43,8 @@ export interface World {
   /** Somebody does something now. */
   perform(step: Step): Promise<void>;
   count(what: string): void;
+  /** Something goes wrong right now: lateness is counted from here on. */
+  disturb(): void;
   /** From now on nothing is late: the operators are stopped. */
   over(): void;
 }
@@ -238,6 +240,7 @@ export async function createWorld(script: Script): Promise<World> {
     perform,
     count,
     projectOf,
+    disturb: () => lateness.disturbed(clock.monotonic()),
     over: lateness.stop,
     begin() {
       for (const step of script.steps) clock.after(step.at, () => void perform(step));
