@@ -67,7 +67,7 @@ export function createLateness({ clock, script, watched, onLate }: LatenessOptio
   let disturbedUntil = 0;
   let stopped = false;
 
-  const slow = () => watchLagMs + CALLS_IN_A_ROW * latencyMs * (1 + Math.ceil(generations.size / WORKERS));
+  const slow = () => 2 * watchLagMs + CALLS_IN_A_ROW * latencyMs * (1 + Math.ceil(generations.size / WORKERS));
   /** New things stay unseen, revisions come up and deletions are waited for. */
   const propagation =
     cloud.createVisibleMs + cloud.policyPropagationMs + cloud.accountPropagationMs + 4 * cloud.deployMs;

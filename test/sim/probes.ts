@@ -104,7 +104,8 @@ async function within(
   act: () => Promise<unknown>,
 ): Promise<string[]> {
   const start = world.clock.monotonic();
-  const most = boundMs + script.watchLagMs + CALLS_IN_A_ROW * script.latencyMs;
+  // Twice: a watch that was silent for long is given up, and what was under way in it is delivered by the next one.
+  const most = boundMs + 2 * script.watchLagMs + CALLS_IN_A_ROW * script.latencyMs;
   const before = world.writes.length;
   await act();
   await world.clock.advance(most);
