@@ -148,6 +148,12 @@ export async function createWorld(script: Script): Promise<World> {
   const projects = new Map<string, string>();
   const projectOf = (cluster: string, namespace: string) => projects.get(`${cluster}/${namespace}`) ?? 'demo-project';
 
+  /** Its status is lost and its Namespace names another project: nothing in the cluster says where it lived. */
+  function excuseStranded(tenant: string): void {
+    const [cluster = '', namespace = '', name = ''] = tenant.split('/');
+    if (projects.has(`${cluster}/${namespace}`)) excused.add(name);
+  }
+
   function watched(): Watched[] {
     return clusters.flatMap(cluster =>
       cluster.tenants().flatMap(tenant => {
@@ -170,13 +176,17 @@ export async function createWorld(script: Script): Promise<World> {
     crd: CRD,
     touch: resource => void touched.set(resource, clock.monotonic()),
     excuse: tenant => void excused.add(tenant),
-    lose: tenant => void lost.add(tenant),
+    lose(tenant) {
+      lost.add(tenant);
+      excuseStranded(tenant);
+    },
   };
 
   async function perform(step: Step): Promise<void> {
     const said = await act(stage, step);
     if (step.who === 'admin' && step.do === 'project' && said === 'done') {
       projects.set(`cluster-${step.cluster + 1}/${step.namespace}`, step.project ?? 'demo-project');
+      for (const tenant of lost) excuseStranded(tenant);
     }
     if (said === 'done') count(`${step.who} ${step.do}`);
     note(`${shown(step).slice(10)} → ${said}`);
