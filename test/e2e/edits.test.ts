@@ -31,6 +31,14 @@ const container = async () => {
   return first;
 };
 const variables = async () => Object.fromEntries((await container()).env.map(({ name, ...rest }) => [name, rest]));
+/** Sets a variable on the service as somebody with gcloud would: the operator has no record of it. */
+async function setByHand(name: string, value: string): Promise<void> {
+  const { template } = await serviceNow();
+  const [first, ...rest] = template.containers;
+  const env = [...(first?.env ?? []).filter(variable => variable.name !== name), { name, value }];
+  const service = { name: SERVICE, template: { ...template, containers: [{ ...first, env }, ...rest] } };
+  await world.must(`${RUN}.UpdateService`, { service: service as JsonObject, updateMask: 'template' });
+}
 const secretVariable = (secret: string, version: string) => ({ valueSource: { secretKeyRef: { secret, version } } });
 const invokers = async () => {
   const { bindings = [] } = await world.must(`${RUN}.GetIamPolicy`, { resource: SERVICE });
@@ -112,11 +120,7 @@ describe('an edit of the container', () => {
   });
 
   test('a variable set by hand survives all of it', async () => {
-    const { template } = await serviceNow();
-    const [first, ...rest] = template.containers;
-    const env = [...(first?.env ?? []), { name: 'BY_HAND', value: 'x' }];
-    const service = { name: SERVICE, template: { ...template, containers: [{ ...first, env }, ...rest] } };
-    await world.must(`${RUN}.UpdateService`, { service: service as JsonObject, updateMask: 'template' });
+    await setByHand('BY_HAND', 'x');
 
     await edited({ env: [{ name: 'MODEL', value: 'a' }] });
     await edited({ env: null });
@@ -281,6 +285,9 @@ describe('an edit of the keys', () => {
 
 describe('an edit of the region', () => {
   test('the new service is ready before the old one goes, and takes its template along', async () => {
+    await setByHand('BY_HAND', 'x');
+    await world.check('tenant-a');
+    await world.ready('tenant-a');
     const before = await container();
     const moved = 'europe-west1';
     const newName = SERVICE.replace(REGION, moved);
