@@ -123,6 +123,9 @@ const rescaled = ({ name, spec }: Subject): Action => {
   return { who: 'console', do: 'scaling', tenant: name, region: spec.region };
 };
 
+/** Another minimum is in force after it; a higher maximum may not be, where the template holds a lower one. */
+const isDrift = ({ spec }: Subject): boolean => (spec.scaling?.minInstances ?? 0) < 2;
+
 const PROBES: Record<string, Probe> = {
   edit: (world, script, subject) =>
     within(world, script, subject, subject.service, EDIT_MS, () =>
@@ -130,8 +133,7 @@ const PROBES: Record<string, Probe> = {
     ),
 
   drift(world, script, subject) {
-    const { minInstances, maxInstances } = subject.spec.scaling ?? {};
-    if (minInstances === 2 && maxInstances === 7) return undefined;
+    if (!isDrift(subject)) return undefined;
     return within(world, script, subject, subject.service, INTERVAL_MS, () => perform(world, rescaled(subject)));
   },
 
@@ -165,8 +167,7 @@ const PROBES: Record<string, Probe> = {
   },
 
   fight(world, script, subject) {
-    const { minInstances, maxInstances } = subject.spec.scaling ?? {};
-    if (script.latencyMs > QUICK_MS || (minInstances === 2 && maxInstances === 7)) return undefined;
+    if (script.latencyMs > QUICK_MS || !isDrift(subject)) return undefined;
     return fight(world, rescaled(subject), subject.service);
   },
 
