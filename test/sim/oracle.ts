@@ -202,8 +202,9 @@ export function judgeTenant(
   const here = ours.find(({ location }) => location === spec.region);
   // What a tenant was given before it was abandoned, and what still has its mark as that could not be taken off, its namesake
   // knows nothing of.
+  // A lost status takes the record of invokers and variables with it; services are searched for by their marks.
   const known = (type: string, name: string, detail?: string) =>
-    !excused ||
+    (!excused && !(where.lost && type !== 'Service')) ||
     status.inventory?.some(
       entry => entry.type === type && entry.name === name && (entry.member ?? entry.variable) === detail,
     );
