@@ -20,7 +20,7 @@ const LIMIT_MIB = 512;
 const BYTES = 1.4e6;
 const BUNDLE = fileURLToPath(new URL('../scripts/bundle.mjs', import.meta.url));
 const [, command = '[]'] =
-  /^CMD (\[.*\])$/m.exec(readFileSync(new URL('../Dockerfile.operator', import.meta.url), 'utf8')) ?? [];
+  /^ENTRYPOINT (\[.*\])$/m.exec(readFileSync(new URL('../Dockerfile.operator', import.meta.url), 'utf8')) ?? [];
 const flags = (JSON.parse(command) as string[]).filter(word => word.startsWith('--'));
 
 function tenant(i: number): object {

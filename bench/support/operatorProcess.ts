@@ -73,7 +73,7 @@ export async function measureProcess(world: World): Promise<OwnProcess> {
 
 /** What the image gives Node.js. */
 function nodeFlags(): string[] {
-  const [, command = '[]'] = /^CMD (\[.*\])$/m.exec(readFileSync(DOCKERFILE, 'utf8')) ?? [];
+  const [, command = '[]'] = /^ENTRYPOINT (\[.*\])$/m.exec(readFileSync(DOCKERFILE, 'utf8')) ?? [];
   const words: string[] = JSON.parse(command);
   return words.filter(word => word.startsWith('--'));
 }

@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { DockerfileParser, type Instruction } from 'dockerfile-ast';
 import { validate } from 'dockerfile-utils';
 import { afterAll, describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
 import { freePort } from '../../bench/support/processes.ts';
 import { startOpenAi } from '../../sandbox/openai/server.ts';
 import { createWorld, spec, until } from './support/world.ts';
@@ -29,6 +30,8 @@ interface Stage {
   workdir: string;
   env: Record<string, string>;
   user: number | undefined;
+  /** What kubelet replaces by a container's `command`, and by its `args`. */
+  entrypoint: string[];
   cmd: string[];
   healthcheck: string[];
 }
@@ -71,7 +74,7 @@ function build(file: string): Stage {
       const [, alias = 'last'] = / AS (\S+)$/.exec(text) ?? [];
       const place = join(folder, file, alias);
       mkdirSync(place, { recursive: true });
-      stage = { root: place, workdir: '/', env: {}, user: undefined, cmd: [], healthcheck: [] };
+      stage = { root: place, workdir: '/', env: {}, user: undefined, entrypoint: [], cmd: [], healthcheck: [] };
       stages.set(alias, stage);
       return;
     }
@@ -123,6 +126,9 @@ function build(file: string): Stage {
         if (text.startsWith('npm ci')) installed = { instructions: done, folder: inside(here, 'node_modules') };
         return;
       }
+      case 'ENTRYPOINT':
+        here.entrypoint = argumentsOf(text);
+        return;
       case 'CMD':
         here.cmd = argumentsOf(text);
         return;
@@ -151,10 +157,21 @@ const textOf = (instruction: Instruction) =>
 
 const filesOf = (place: string) => readdirSync(place, { recursive: true }).map(String).sort();
 
+/** How a container names what runs in it (Kubernetes, "Define a Command and Arguments for a Container"). */
+interface Container {
+  command?: string[];
+  args?: string[];
+}
+
 /** The image as it is started, its file system read-only for the image's user. */
-function start(stage: Stage, env: Record<string, string>): { child: ChildProcess; output: () => string } {
+function start(
+  stage: Stage,
+  env: Record<string, string>,
+  container: Container = {},
+): { child: ChildProcess; output: () => string } {
   spawnSync('chmod', ['-R', 'a-w', stage.root]);
-  const [command = '', ...args] = stage.cmd;
+  const words = container.command ?? stage.entrypoint;
+  const [command = '', ...args] = [...words, ...(container.args ?? (container.command ? [] : stage.cmd))];
   const child = spawn(command, args, processOptions(stage, env));
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
@@ -261,7 +278,11 @@ test('the operator: one file, makes a tenant, is healthy, writes nothing, stops'
     CLOUDSDK_API_ENDPOINT_OVERRIDES_IAM: google.url,
   };
   const before = filesOf(stage.root);
-  const { child, output } = start(stage, env);
+  // As the manifest starts it.
+  const { spec: deployment } = parse(readFileSync(`${root}manifests/base/deployment.yaml`, 'utf8'));
+  const [container] = deployment.template.spec.containers as Container[];
+  expect(container?.args).toContain('--leader-elect');
+  const { child, output } = start(stage, env, container);
   try {
     await world.secret('tenant-a-openai-key');
     await world.apply('tenant-a', spec());
@@ -269,6 +290,7 @@ test('the operator: one file, makes a tenant, is healthy, writes nothing, stops'
       throw new Error(`${error}\n${output()}`);
     });
     expect(await healthOf(stage, env, port)).toBe(0);
+    expect(output()).toMatch(/lead/i);
   } finally {
     expect(await ended(child)).toBe(0);
     await google.close();
