@@ -27,7 +27,7 @@ const creating: Step = {
 describe('the inventory after a create', () => {
   test.each<[FailureKind, boolean]>([
     ['Transient', true],
-    ['Conflict', true],
+    ['Conflict', false],
     ['Invalid', false],
     ['PermissionDenied', false],
     ['QuotaExceeded', false],
@@ -47,6 +47,12 @@ describe('the inventory after a create', () => {
     const earlier = { ...service, time: '2029-12-31T23:00:00Z' };
     const refused = { step: creating, result: 'failed' as const, failure: { kind: 'Invalid' as const, message: '' } };
     expect(settleInventory([earlier], [service], [refused], NOW)).toEqual([earlier]);
+  });
+
+  test('that found an earlier one there keeps the entry of the call that may have made it', () => {
+    const earlier = { ...service, time: '2029-12-31T23:00:00Z' };
+    const there = { step: creating, result: 'failed' as const, failure: { kind: 'Conflict' as const, message: '' } };
+    expect(settleInventory([earlier], [service], [there], NOW)).toEqual([earlier]);
   });
 
   test('that was never made forgets it', () => {
