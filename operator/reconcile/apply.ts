@@ -19,7 +19,7 @@ export interface Applying {
   actAs: string | undefined;
   refusals: RefusalMemory;
   generation: number;
-  /** Whether a grant that was just made has its consent still. */
+  /** Whether a grant that was just made, or may have been, has its consent still. */
   recheck?: (grant: Step) => Promise<Recheck>;
 }
 
@@ -60,11 +60,10 @@ export async function applyRecorded(
     const outcome = await applyStep(step, applying);
     outcomes.push(outcome);
     stop = isConflict(outcome);
-    if (outcome.result !== 'done') continue;
-    const recheck = step.verb === 'Grant' ? await applying.recheck?.(step) : undefined;
+    const recheck = step.verb === 'Grant' && mayStand(outcome) ? await applying.recheck?.(step) : undefined;
     if (recheck?.kind === 'revoke') outcomes.push(await applyStep(recheck.step, applying));
     stop ||= recheck?.kind === 'unread';
-    if (recheck && recheck.kind !== 'stands') continue;
+    if (outcome.result !== 'done' || (recheck && recheck.kind !== 'stands')) continue;
     done.add(step.id);
     if (step.call.kind === 'createAccount') {
       const inventory = identify(recorded.inventory, outcome.response.uniqueId);
@@ -76,6 +75,10 @@ export async function applyRecorded(
 }
 
 const isConflict = (outcome: Outcome): boolean => outcome.result === 'failed' && outcome.failure.kind === 'Conflict';
+
+/** Without an answer a grant may have been made all the same. */
+const mayStand = (outcome: Outcome): boolean =>
+  outcome.result === 'done' || (outcome.result === 'failed' && outcome.failure.kind === 'Transient');
 
 async function applyStep(step: Step, applying: Applying): Promise<Outcome> {
   const { gcp, shared, log, writer, actAs } = applying;

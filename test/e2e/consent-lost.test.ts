@@ -58,6 +58,26 @@ describe('a secret is read again right after the grant', () => {
     for (const reason of ['Granted', 'Revoked']) expect(events.join('\n')).toContain(`Normal ${reason}: `);
   });
 
+  test('also after a grant whose answer was lost', async () => {
+    let lost = false;
+    const losing =
+      (core: GcpCall): GcpCall =>
+      async (method, request, options) => {
+        const isGrant = method === `${SECRETS}.SetIamPolicy` && JSON.stringify(request).includes(MEMBER);
+        if (!isGrant || lost) return core(method, request, options);
+        lost = true;
+        await withdraw();
+        await core(method, request, options);
+        return { ok: false, status: { code: 'DEADLINE_EXCEEDED', message: 'no answer; it may have taken effect' } };
+      };
+    await open({}, losing);
+    world.forget();
+    await world.apply('tenant-a', spec());
+    await world.reason('tenant-a', 'SecretNotAllowed');
+    expect(await world.secretMembers('tenant-a-openai-key')).toEqual([]);
+    expect(world.writes().join('\n')).not.toContain('CreateService ');
+  });
+
   test('and nothing else is done before that read has succeeded; the grant stays meanwhile', async () => {
     let refusals = 0;
     await open({}, around({ reread: () => ++refusals <= 3 }));
