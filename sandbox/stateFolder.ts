@@ -30,7 +30,18 @@ export async function claimStateFolder(state: string): Promise<void> {
 }
 
 /** What a sandbox writes there. */
-const WRITTEN = ['kubeconfig', 'env', 'env.off', 'operator.log', 'logs', 'gcloud', 'envtest'];
+const WRITTEN = [
+  'kubeconfig',
+  'env',
+  'env.off',
+  'operator.log',
+  'logs',
+  'gcloud',
+  'envtest',
+  'volumes',
+  'buckets',
+  'nfs',
+];
 
 /** A link in the place of one of them leads to somebody's file, such as ~/.kube/config: the link goes, the file stays as it is. */
 async function withoutLinks(state: string, entries: string[]): Promise<void> {

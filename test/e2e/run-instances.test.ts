@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline';
 import { json } from 'node:stream/consumers';
 import { fileURLToPath, URL } from 'node:url';
 import { promisify } from 'node:util';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { JsonObject } from '../../operator/ports.ts';
 import { call, isAlive, startWorld, type World } from './run-instances.support.ts';
 
@@ -269,6 +269,35 @@ describe('a volume', () => {
   });
 });
 
+describe('a volume that this machine cannot make', () => {
+  const items = (...paths: string[]) => ({
+    name: 'v',
+    secret: { secret: 'key', items: paths.map(path => ({ path, version: '1' })) },
+  });
+  it.each<[string, JsonObject]>([
+    ['a file below another one', items('a', 'a/b')],
+    ['a name too long', items('a'.repeat(300))],
+    ['a name with a zero byte', items('a\0b')],
+    ['a file server’s path that is too long', { name: 'v', nfs: { server: 'a', path: `/${'a'.repeat(300)}` } }],
+  ])('fails its revision and nothing else: %s', async (_what, volume) => {
+    const world = await start();
+    await withKey(world, true);
+    const told = vi.spyOn(console, 'error').mockReturnValue();
+    onTestFinished(() => told.mockRestore());
+    const container = { volumeMounts: [{ name: 'v', mountPath: '/v' }] };
+    const service = await world.deploy('web', container, { template: { serviceAccount: account, volumes: [volume] } });
+    expect(state(service)).toBe('CONDITION_FAILED');
+    expect(told.mock.calls.join()).toContain("The local Cloud Run can't start it");
+    expect((await call(await world.deploy('other'))).url).toBe('/');
+  });
+
+  it.each(['..', '.', '-a', 'a.', 'a'.repeat(300)])('and the file server %j is refused', async server => {
+    const world = await start();
+    const template = { volumes: [{ name: 'v', nfs: { server, path: '/' } }] };
+    await expect(world.deploy('web', {}, { template })).rejects.toThrow(/a server and an absolute path/);
+  });
+});
+
 describe('instances', () => {
   it('come with the first request and go when idle', async () => {
     const world = await start({ idleMs: 200 });
@@ -470,6 +499,15 @@ describe('a request', () => {
       const bytes = encodeURIComponent(`HTTP/1.1 ${line}\r\nContent-Length: 0\r\n\r\n`);
       expect((await fetch(`${service.uri}/raw?bytes=${bytes}`)).status, line).toBe(503);
     }
+    const session = connectHttp2(service.uri as string);
+    // HTTP/2 in Node.js has no status above 599; HTTP/1 passes it on.
+    for (const line of ['600 x', '999 x', '099 x']) {
+      const bytes = encodeURIComponent(`HTTP/1.1 ${line}\r\nContent-Length: 0\r\n\r\n`);
+      const stream = session.request({ ':path': `/raw?bytes=${bytes}` });
+      expect((await once(stream, 'response'))[0][':status'], line).toBe(503);
+      stream.close();
+    }
+    session.close();
     expect((await call(service)).most, 'their places are free again').toBe(1);
   });
 

@@ -238,8 +238,10 @@ describe('the state folder', () => {
     const folder = await given({ '.aitenant-sandbox': '' });
     const names = ['kubeconfig', 'env', 'operator.log'];
     for (const name of names) await symlink(join(elsewhere, 'config'), join(folder, name));
-    await symlink(elsewhere, join(folder, 'logs'));
+    const folders = ['logs', 'volumes', 'buckets', 'nfs'];
+    for (const name of folders) await symlink(elsewhere, join(folder, name));
     await claimStateFolder(folder);
+    expect(await readdir(folder)).toEqual(['.aitenant-sandbox']);
     for (const name of names) await writeFile(join(folder, name), 'ours');
     await rm(join(folder, 'logs'), { recursive: true, force: true });
     expect(await readFile(join(elsewhere, 'config'), 'utf8')).toBe('mine');

@@ -10,6 +10,8 @@ const hopByHop = [
   'keep-alive',
   'proxy-authenticate',
   'proxy-authorization',
+  // Of old clients; HTTP/2 refuses it (RFC 9113, 8.2.2).
+  'proxy-connection',
   'te',
   'trailer',
   'upgrade',
@@ -108,7 +110,9 @@ export function forwardH2c(
       ':authority': incoming.headers.host ?? '127.0.0.1',
     });
     stream.on('response', answer => {
-      response.writeHead(Number(answer[':status']), withoutHopByHop(answer));
+      const status = Number(answer[':status']);
+      if (!isAnswer(status, incoming)) return end('failed');
+      response.writeHead(status, withoutHopByHop(answer));
       response.flushHeaders();
       pipeline(stream, response, error => end(error ? 'failed' : 'done'));
     });
@@ -147,7 +151,8 @@ export function forward(
     outgoing.on('response', answer => {
       const { statusCode = 0, statusMessage = '' } = answer;
       // What node:http reads but is no answer, or one that it does not write: it counts as none.
-      if (statusCode < 200 || !/^[\t\x20-\x7e\x80-\xff]*$/.test(statusMessage)) return void outgoing.destroy();
+      const isWritable = isAnswer(statusCode, incoming) && /^[\t\x20-\x7e\x80-\xff]*$/.test(statusMessage);
+      if (!isWritable) return void outgoing.destroy();
       answered = true;
       const answerHeaders = withoutHopByHop(answer.headers);
       delete answerHeaders['transfer-encoding'];
@@ -178,6 +183,10 @@ export function forward(
     response.once('close', () => outgoing.destroy());
   });
 }
+
+/** Whether node:http, or node:http2, writes such a status; both throw at any other. */
+const isAnswer = (status: number, { httpVersionMajor }: IncomingMessage): boolean =>
+  status >= 200 && status <= (httpVersionMajor === 1 ? 999 : 599);
 
 function withoutHopByHop(given: IncomingHttpHeaders): IncomingHttpHeaders {
   const headers = { ...given };

@@ -21,7 +21,7 @@ const firstProbeMs = 10;
 const slowestProbeMs = 100;
 
 /** An instance that cannot even be started. */
-export const unstartable = (why: 'imageMissing' | 'env', message: string): Instance => ({
+export const unstartable = (why: (Listening & { ok: false })['why'], message: string): Instance => ({
   listening: Promise.resolve({ ok: false, why, message }),
   exited: Promise.resolve(),
   stop() {},
@@ -55,7 +55,7 @@ export function startTogether(parts: { name: string; dependsOn: string[]; start:
       instance.exited.then(stop);
       return instance.listening;
     };
-    const result = begin();
+    const result = begin().catch((error): Listening => ({ ok: false, why: 'notListening', message: String(error) }));
     waiting.set(part.name, result);
     return result;
   };

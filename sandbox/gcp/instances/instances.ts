@@ -2,6 +2,7 @@ import { appendFileSync, closeSync, mkdirSync, openSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Runtime } from '../../../operator/ports.ts';
+import { logLine } from '../../../operator/tenant/printable.ts';
 import type { ContainerSpec, Containers, SidecarSpec } from '../run/containers.ts';
 import type { Run, Urls } from '../run/run.ts';
 import { openAddresses } from './addresses.ts';
@@ -49,10 +50,21 @@ export async function startInstances(options: InstancesOptions): Promise<Instanc
     return join(options.stateDir, 'logs', project, region, id, `${revision}.log`);
   };
 
+  /** What a template can bring about (paths that exclude each other, a name too long, a full disk) ends one instance, not the sandbox. */
   function launch(spec: ContainerSpec): Instance {
     const log = logFile(spec.service, spec.revision);
-    mkdirSync(dirname(log), { recursive: true });
     const note = (line: string) => appendFileSync(log, `${line}\n`);
+    try {
+      mkdirSync(dirname(log), { recursive: true });
+      return launchProcesses(spec, log, note);
+    } catch (error) {
+      const message = `The local Cloud Run can't start it: ${error instanceof Error ? error.message : error}`;
+      console.error(logLine(`${spec.revision}: ${message}`));
+      return unstartable('notListening', message);
+    }
+  }
+
+  function launchProcesses(spec: ContainerSpec, log: string, note: (line: string) => void): Instance {
     const wanted = [...spec.sidecars, { ...spec, name: '' }];
     const found = wanted.map(one => localImage(images, one.image));
     const missing = wanted[found.indexOf(undefined)];
@@ -104,7 +116,7 @@ export async function startInstances(options: InstancesOptions): Promise<Instanc
       },
     }));
     const instance = startTogether(parts);
-    instance.exited.then(volumes.remove);
+    instance.exited.then(volumes.remove).catch((error: unknown) => console.error(error));
     return instance;
   }
 

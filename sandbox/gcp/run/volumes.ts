@@ -29,7 +29,11 @@ function checkVolume(path: string, volume: Volume, isRepeated: boolean): void {
   if (gcs && !/^[a-z0-9][-_.a-z0-9]{1,220}[a-z0-9]$/.test(gcs.bucket ?? '')) {
     throw invalid(`${path}.csi.volume_attributes.bucketName: '${gcs.bucket ?? ''}' is not the name of a bucket.`);
   }
-  if (nfs && (!/^[a-z0-9.:-]+$/i.test(nfs.server ?? '') || !isBelow(nfs.path?.replace(/^\//, '') || 'x'))) {
+  if (
+    nfs &&
+    (!/^[a-z0-9]([a-z0-9.:-]{0,251}[a-z0-9])?$/i.test(nfs.server ?? '') ||
+      !isBelow(nfs.path?.replace(/^\//, '') || 'x'))
+  ) {
     throw invalid(`${path}.nfs: a server and an absolute path are required.`);
   }
   if (!secret) return;
