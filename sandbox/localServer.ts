@@ -44,7 +44,8 @@ export function createLocalServer(
   ): void => {
     const { authority, target } = originForm(request.url ?? '/');
     request.url = target;
-    const refused = refusalOf(request, authority, options);
+    // HTTP/2's authority, beside which a caller may send another `Host`.
+    const refused = refusalOf(request, request.headers[':authority']?.toString() ?? authority, options);
     const handled = async () => {
       if (refused === undefined) return handle(request, response, upgraded);
       request.resume();
@@ -88,11 +89,18 @@ function alsoHttp2(server: Server, respond: (request: IncomingMessage, response:
   server.on('connection', (socket: Socket) => {
     open.add(socket);
     socket.once('close', () => open.delete(socket)).on('error', () => {});
+    // Nobody else watches it before its first byte: one that says nothing, or ends, would stay open for ever.
+    const close = () => socket.destroy();
+    socket.once('end', close).setTimeout(server.headersTimeout, close);
     socket.once('data', chunk => {
+      socket.off('end', close).setTimeout(0, close);
       socket.pause();
       socket.unshift(chunk);
-      if (chunk.toString('latin1', 0, PREFACE.length) === PREFACE) second.emit('connection', socket);
-      else for (const listener of first) listener.call(server, socket);
+      if (chunk.toString('latin1', 0, PREFACE.length) === PREFACE) {
+        // Unlike HTTP/1's server, HTTP/2's expects that a socket closes when its caller ends it.
+        socket.allowHalfOpen = false;
+        second.emit('connection', socket);
+      } else for (const listener of first) listener.call(server, socket);
       process.nextTick(() => socket.resume());
     });
   });

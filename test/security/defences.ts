@@ -539,8 +539,8 @@ export const DEFENCES: readonly Defence[] = [
       'whose answer is no HTTP that can be passed on gets 503, and nobody else notices',
     ],
     file: 'sandbox/gcp/instances/forward.ts',
-    find: '      if (statusCode < 200 || !',
-    replace: '      if (statusCode === -1 && !',
+    find: 'isAnswer(statusCode, incoming) && ',
+    replace: '',
   },
   {
     shownBy: [backend, 'keep their place until the model’s time is over and 5 s more, not for ever'],

@@ -1,4 +1,8 @@
+import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import type { Server } from 'node:http';
+import { connect as connectHttp2 } from 'node:http2';
+import { type AddressInfo, connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -9,6 +13,7 @@ import { startGcpServer } from '../../sandbox/gcp/http.ts';
 import { openAddresses } from '../../sandbox/gcp/instances/addresses.ts';
 import { withoutCodeVariables } from '../../sandbox/gcp/instances/images.ts';
 import { createKubeCore, startKubeServer } from '../../sandbox/kube/index.ts';
+import { createLocalServer } from '../../sandbox/localServer.ts';
 import { startOpenAi } from '../../sandbox/openai/server.ts';
 import { claimStateFolder } from '../../sandbox/stateFolder.ts';
 import { sendAndReset, sendRaw } from '../fuzz/targetForms.ts';
@@ -213,6 +218,60 @@ describe('a local process', () => {
     const { env, left } = withoutCodeVariables(all);
     expect(Object.keys(env)).toEqual(harmless);
     expect(left).toEqual([...dangerous, ...more]);
+  });
+});
+
+describe('a port that takes HTTP/2, too', () => {
+  async function listening(): Promise<Server> {
+    const server = createLocalServer(
+      { pages: 'local', http2: true, refuse: response => response.writeHead(403).end() },
+      (_request, response) => void response.end('ok'),
+    );
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    onTestFinished(() => {
+      server.closeAllConnections();
+      server.close();
+    });
+    return server;
+  }
+  const portOf = (server: Server) => (server.address() as AddressInfo).port;
+  const preface = Buffer.concat([
+    Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'),
+    Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]),
+  ]);
+
+  test.each([
+    ['nothing', Buffer.alloc(0)],
+    ['half a line', Buffer.from('GET / HT')],
+    ['the beginning of HTTP/2', preface],
+  ])('closes a connection whose caller has sent %s and ends it', async (_what, sent) => {
+    const server = await listening();
+    const socket = connect({ port: portOf(server), host: '127.0.0.1', allowHalfOpen: true });
+    const accepted = once(server, 'connection');
+    if (sent.length > 0) socket.write(sent);
+    await accepted;
+    socket.resume().end();
+    await once(socket, 'end');
+  });
+
+  test('closes a connection that says nothing after the time that a head may take', async () => {
+    const server = await listening();
+    server.headersTimeout = 20;
+    const socket = connect(portOf(server), '127.0.0.1').resume();
+    await once(socket, 'end');
+  });
+
+  test.each([
+    { ':authority': 'evil.example', host: 'localhost' },
+    { ':authority': 'localhost', host: 'evil.example' },
+    { ':authority': 'localhost', origin: 'https://evil.example' },
+    { ':authority': 'localhost', 'sec-fetch-site': 'cross-site' },
+  ])('refuses %j as over HTTP/1', async headers => {
+    const server = await listening();
+    const session = connectHttp2(`http://127.0.0.1:${portOf(server)}`);
+    const [answer] = await once(session.request({ ':path': '/', ...headers }), 'response');
+    session.destroy();
+    expect(answer[':status']).toBe(403);
   });
 });
 

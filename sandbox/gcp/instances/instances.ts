@@ -2,7 +2,6 @@ import { appendFileSync, closeSync, mkdirSync, openSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Runtime } from '../../../operator/ports.ts';
-import { logLine } from '../../../operator/tenant/printable.ts';
 import type { ContainerSpec, Containers, SidecarSpec } from '../run/containers.ts';
 import type { Run, Urls } from '../run/run.ts';
 import { openAddresses } from './addresses.ts';
@@ -59,7 +58,7 @@ export async function startInstances(options: InstancesOptions): Promise<Instanc
       return launchProcesses(spec, log, note);
     } catch (error) {
       const message = `The local Cloud Run can't start it: ${error instanceof Error ? error.message : error}`;
-      console.error(logLine(`${spec.revision}: ${message}`));
+      console.error(`${spec.revision}: ${JSON.stringify(message)}`);
       return unstartable('notListening', message);
     }
   }
