@@ -31,6 +31,7 @@ const ELSEWHERE: [begins: string, why: string][] = [
   ['export KUBEBUILDER_ASSETS=', 'npm run test:envtest in .ci/run'],
   ['kubectl apply --server-side --field-manager=aitenant', 'needs Argo CD; argocd-apply.test.ts applies these files'],
   ['kubectl apply -k manifests/monitoring', 'argocd-apply.test.ts, on a real kube-apiserver'],
+  ['kubectl apply -k manifests/policies', 'policies.test.ts applies these files to a real kube-apiserver'],
   ['kubectl delete -k manifests/overlays/gke', 'a Deployment, which the local API has not'],
   ['kubectl scale -n aitenant-system', 'the same'],
   ['kubectl logs -n aitenant-system', 'the same'],
@@ -120,6 +121,10 @@ const READS: Read[] = [
     },
   },
   { page: 'docs/reliability.md', prints: ['0 failed', 'passed'] },
+  {
+    page: 'docs/policies.md',
+    prints: [/^NAMESPACE +NAME +REGION +IMAGE +ACCESS +MAX$/m, /^default +tenant-a +asia-/m],
+  },
   {
     page: 'docs/operations.md',
     blocks: ['kubectl annotate aitenant tenant-a'],
