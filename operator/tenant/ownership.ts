@@ -1,4 +1,4 @@
-import { ownerText } from './names.ts';
+import { ownerText, part, serviceId } from './names.ts';
 import type { InventoryEntry, ObservedAccount, ObservedService, Owner } from './types.ts';
 
 /**
@@ -78,7 +78,10 @@ export function labelledOwner(labels: Record<string, string>): string | undefine
 }
 
 export function claimService({ name, labels }: Pick<ObservedService, 'name' | 'labels'>, rules: ClaimRules): Claim {
-  const known = rules.inventory.some(entry => entry.type === 'Service' && entry.name === name);
+  // A status can be forged by who may write it: it makes nothing the tenant's that does not have the tenant's name.
+  const known =
+    part(name, 'services') === serviceId(rules.owner.name) &&
+    rules.inventory.some(entry => entry.type === 'Service' && entry.name === name);
   const marks = (Object.keys(LABELS) as (keyof typeof LABELS)[]).map(key => ({
     found: labels[LABELS[key]],
     own: rules.owner[key],

@@ -76,8 +76,8 @@ function planKey(
   const asked = key.secret ?? '';
   const id = part(asked, 'secrets');
   const secretProject = isOwnProject(ctx, key, seen) ? project : part(asked, 'projects');
-  const { member, stands } = standingGrant(ctx, account, seen);
-  const consented = seen?.secret.state === 'present' && secretConsent(seen.secret.value.labels, ctx.rules, stands);
+  const { member, stands, isKnown } = standingGrant(ctx, account, seen);
+  const consented = seen?.secret.state === 'present' && secretConsent(seen.secret.value.labels, ctx.rules, isKnown);
   if (secretProject !== project && seen && !consented && !isUnread(seen.secret)) {
     const message = `Key ${key.name}: ${lostUse(ctx, observed, id)}${askForForeignSecret(secretProject, id, ctx.rules)}`;
     return hold({ aspect: 'SecretAccess', reason: 'SecretNotAllowed', message }, true);
@@ -194,14 +194,18 @@ function liveKey(
   return { granted: false, ...recorded, name: key.name, version: String(highest), secret: name };
 }
 
-/** Whether the tenant's account, if it is ours, is a member already. */
+/**
+ * Whether the tenant's account, if it is ours, is a member already; and whether that grant is this tenant's own. One that its
+ * inventory does not know may be of a former Namespace of the same name, unless `--restore` says that the status was lost.
+ */
 function standingGrant(ctx: Context, account: AccountPart, seen: ObservedKey | undefined) {
   const member = accountMember(ctx.desired.account.email);
   const policy = seen?.policy?.state === 'present' ? seen.policy.value : undefined;
-  return {
-    member,
-    stands: policy !== undefined && hasMember(policy, SECRET_ACCESSOR, member) && account.state !== 'pending',
-  };
+  const stands = policy !== undefined && hasMember(policy, SECRET_ACCESSOR, member) && account.state !== 'pending';
+  const name = seen?.secret.state === 'present' ? seen.secret.value.name : undefined;
+  const { inventory, restore } = ctx.rules;
+  const isRecorded = inventory.some(entry => entry.type === 'SecretAccess' && entry.name === name);
+  return { member, stands, isKnown: stands && (isRecorded || restore === true) };
 }
 
 /** Whether the secret is in the tenant's own project, by its id or its number. */
@@ -225,7 +229,7 @@ function planVersion(
   if (
     key.env === undefined ||
     seen?.secret.state !== 'present' ||
-    !secretConsent(seen.secret.value.labels, ctx.rules, standingGrant(ctx, account, seen).stands)
+    !secretConsent(seen.secret.value.labels, ctx.rules, standingGrant(ctx, account, seen).isKnown)
   ) {
     return;
   }

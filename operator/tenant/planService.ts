@@ -229,7 +229,15 @@ function planLeaving(
     return;
   }
   const found = service.value;
-  if (claimOf(ctx, found) !== 'ours') return;
+  const claim = claimOf(ctx, found);
+  // Marks that were taken off may be put back. What another owner has is let go of.
+  if (claim !== 'ours') {
+    if (claim !== 'theirs' && entry) {
+      out.entries.push(...entries);
+      out.notes.push(`The former ${targetOf(found.name)} has lost this tenant's owner marks, so it goes on running.`);
+    }
+    return;
+  }
   if (found.deleteTime !== undefined) {
     out.entries.push(...entries);
     out.recheckAfterMs = Math.min(out.recheckAfterMs ?? DELETING_MS, DELETING_MS);

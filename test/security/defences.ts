@@ -45,6 +45,15 @@ export const DEFENCES: readonly Defence[] = [
     replace: "  return kind === 'Transient' || kind === 'Conflict' || isCreate;",
   },
   {
+    shownBy: [
+      'unit/tenant-plan-access.test.ts',
+      'is not inherited with the grant of a tenant that was there before, whoever asks for adoption',
+    ],
+    file: 'operator/tenant/planAccess.ts',
+    find: 'isKnown: stands && (isRecorded || restore === true)',
+    replace: 'isKnown: stands',
+  },
+  {
     shownBy: [deputy, 'a secret that names the cluster is that cluster’s alone'],
     file: 'operator/tenant/ownership.ts',
     find: "  if (cluster !== undefined && cluster !== rules.owner.cluster && !rules.anyCluster) return 'otherCluster';\n",
@@ -59,7 +68,7 @@ export const DEFENCES: readonly Defence[] = [
   {
     shownBy: [deputy, 'that points at somebody’s secret in another project needs that secret’s consent'],
     file: 'operator/tenant/planAccess.ts',
-    find: "  const consented = seen?.secret.state === 'present' && secretConsent(seen.secret.value.labels, ctx.rules, stands);",
+    find: "  const consented = seen?.secret.state === 'present' && secretConsent(seen.secret.value.labels, ctx.rules, isKnown);",
     replace: "  const consented = seen?.secret.state === 'present';",
   },
   {

@@ -60,6 +60,14 @@ describe('owner labels', () => {
     }
   });
 
+  test('that are not whole make no service of another name the tenant’s, whatever its status says', () => {
+    const victim = 'projects/p/locations/r/services/ai-platform-victim';
+    const forged = { ...rules, inventory: [{ type: 'Service' as const, name: victim, time: '' }] };
+    const labels = { 'ai-tenant-owner-cluster': 'c1' };
+    expect(claimService({ name: victim, labels }, forged)).toBe('partial');
+    expect(byLabels(labels, known)).toBe('ours');
+  });
+
   test('with one that differs are another’s, whatever is on record, consents, asks or restores', () => {
     const value = fc.option(fc.constantFrom('c1', 'team', 'tenant-a', 'x', ''), { nil: undefined });
     fc.assert(

@@ -294,6 +294,27 @@ test('a secret of another project is answered alike whether it is absent, forbid
   expect(answers[0]?.blockers).toMatchObject([{ reason: 'SecretNotAllowed' }]);
 });
 
+describe('a secret that names the UID of a former Namespace of the same name', () => {
+  const labels = { ...consented, 'ai-tenant-namespace-uid': 'u-0' };
+  const keys = [keyA({ secret: present({ name: SECRET, labels }) })];
+  const annotations = { 'ai-platform.dev/adopt': 'true' };
+
+  test('keeps the grant that this tenant has on record, and its use', () => {
+    expect(planFor({ cloud: { keys } })).toMatchObject({ steps: [], blockers: [] });
+  });
+
+  test('is not inherited with the grant of a tenant that was there before, whoever asks for adoption', () => {
+    const plan = planFor({ cloud: { keys }, status: { inventory: [] }, annotations });
+    expect(plan.blockers).toMatchObject([{ reason: 'SecretNotAllowed' }]);
+    expect(stepIds(plan).some(id => id === GRANT)).toBe(false);
+  });
+
+  test('is restored with a cluster whose operator says so', () => {
+    const plan = planFor({ cloud: { keys }, status: { inventory: [] }, settings: { restore: true } });
+    expect(plan).toMatchObject({ steps: [], blockers: [] });
+  });
+});
+
 describe('while the account is not ours to use', () => {
   const blocked = { account: failed('Transient') };
 

@@ -264,6 +264,15 @@ describe('a move', () => {
     expect(plan.inventory.some(({ name }) => name === SERVICE)).toBe(false);
   });
 
+  test('keeps a former service on record whose marks were taken off, and deletes it once they are back', () => {
+    const due = { more: made, former: { retireAt: at(-1) } };
+    const plan = moving([newService(), oldService({ labels: { env: 'prod' } })], due);
+    expect(plan).toMatchObject({ steps: [], blockers: [] });
+    expect(plan.inventory).toContainEqual(entryOf(REGION, { retireAt: at(-1) }));
+    expect(plan.notes).toEqual([expect.stringContaining("has lost this tenant's owner marks")]);
+    expect(stepIds(moving([newService(), oldService()], due))).toEqual([`delete:${SERVICE}`]);
+  });
+
   test('looks again when the first of several services falls due', () => {
     const more = [...made, entryOf('europe-west1', { retireAt: at(3_000) })];
     const services = [newService(), oldService(), seen(present(serviceA({}, 'europe-west1')), 'europe-west1')];

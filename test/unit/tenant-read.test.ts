@@ -365,7 +365,7 @@ describe('the inventory', () => {
   });
 
   test('puts back only what the refused step was to make', () => {
-    const step = { creates: [entryKey(other)], removes: [] } as unknown as Step;
+    const step = { creates: [entryKey(other)], removes: [], call: { kind: 'createService' } } as unknown as Step;
     const refused = { step, result: 'failed' as const, failure: failure('Invalid') };
     expect(settleInventory([], [...atRest, other], [refused], NOW)).toEqual(atRest);
     expect(settleInventory([...atRest, { ...other, time: 'before' }], [...atRest, other], [refused], NOW)).toEqual([

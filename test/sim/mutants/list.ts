@@ -92,8 +92,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'forget a create whose answer was lost',
     file: 'tenant/inventory.ts',
-    find: "const ambiguous = (failure: Failure): boolean => failure.kind === 'Transient' || failure.kind === 'Conflict';",
-    replace: "const ambiguous = (failure: Failure): boolean => failure.kind === 'Conflict';",
+    find: "  return kind === 'Transient' || (kind === 'Conflict' && !isCreate);",
+    replace: "  return kind === 'Conflict' && !isCreate;",
   },
   {
     name: 'take a 404 for gone at once',
