@@ -297,7 +297,21 @@ export const refusals: Refusal[] = [
     causes: [
       invalid(
         'spec.env',
-        'the values of env have more than 65536 characters in all; put large values into the image or a file',
+        'the values of env and the invokers have more than 65536 characters in all; put large values into the image or a file',
+      ),
+    ],
+  },
+  {
+    name: 'invokers and variables of more characters in all than are kept of 1,000 tenants',
+    spec: {
+      access: 'Authenticated',
+      invokers: Array.from({ length: 100 }, (_, i) => `user:${String(i).padStart(3, '0')}${'\u{1f600}'.repeat(504)}`),
+      env: [{ name: 'V', value: 'x'.repeat(14_337) }],
+    },
+    causes: [
+      invalid(
+        'spec.env',
+        'the values of env and the invokers have more than 65536 characters in all; put large values into the image or a file',
       ),
     ],
   },
