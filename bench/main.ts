@@ -6,18 +6,19 @@ import { fileURLToPath } from 'node:url';
  * code 0 if all ran, whatever they measured; 2 if the words are not understood.
  */
 
-const BENCHMARKS = ['noop', 'tenants', 'churn', 'fairness', 'backend', 'dependencies'];
+const BENCHMARKS = ['noop', 'tenants', 'churn', 'largest', 'fairness', 'backend', 'dependencies'];
 const USAGE = `Usage: npm run bench [-- [NAME…] [OPTION…]]
 
   noop      how many reconciles a second where nothing is to do (10 s)
   tenants   1, 100 and 1,000 tenants: until Ready, calls, restart, edits, memory (1 min)
   churn     20,000 tenants that come and go: what the operator keeps of them (2 to 5 min)
+  largest   1,000 AiTenants as large as they can be, in the memory that the manifest gives the operator (1 min)
   fairness  what one namespace's 1,000 creations and 10,000 deletions cost another one, in virtual time (10 to 20 min)
   backend   the tenant's web service beside a bare node:http server (1 to 2 min)
   dependencies  what each dependency costs at the start and in memory (1 min)
 
   --full    tenants: 10,000 too, over 10 projects (4 to 10 min more, 2 GiB of memory); backend: longer spans
-  --n=A,B   tenants: these numbers of tenants, such as --n=10,200
+  --n=A,B   tenants, largest: these numbers of tenants, such as --n=10,200 (largest: the first)
   --quick   a first look in half a minute: noop, and tenants with --n=1,100
 
 Prints a table, and writes bench/results/NAME.json and NAME.svg (not with --n or --quick). What the figures mean:

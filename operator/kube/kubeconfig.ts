@@ -2,6 +2,7 @@ import { access, readFile, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { delimiter, dirname, isAbsolute, join, resolve } from 'node:path';
 import type { KubeconfigFile, NamedCluster, NamedUser } from './kubeconfigFile.ts';
+import { proxyFromEnv } from './proxyEnv.ts';
 
 /**
  * Which cluster to talk to and as whom, by kubectl's rules (client-go v0.37.2, tools/clientcmd): the files of $KUBECONFIG in their
@@ -67,7 +68,7 @@ export async function loadKubeConfig(
     const config = accessOf(cluster, merged.users.get(context.user), context.namespace);
     if (!isIdentified(config)) throw noCredentials(context.user, merged, paths);
     await checkFiles(config);
-    return config;
+    return { ...config, proxyUrl: config.proxyUrl ?? checkedProxy(proxyFromEnv(config.server, env)) };
   }
   if (context && context.cluster !== '') {
     throw new KubeconfigError(
@@ -208,9 +209,19 @@ function checkCluster({ name, server, caFile, caData, skipTlsVerify, proxyUrl }:
   if (skipTlsVerify && (caFile !== '' || caData !== '')) {
     wrong('has insecure-skip-tls-verify and a certificate authority: keep one');
   }
-  if (proxyUrl !== '' && !(URL.canParse(proxyUrl) && /^(?:https?|socks5):$/.test(new URL(proxyUrl).protocol))) {
+  if (proxyUrl !== '' && !isProxy(proxyUrl)) {
     wrong(`has the proxy-url ${JSON.stringify(proxyUrl)}; it must be an http, https or socks5 URL`);
   }
+}
+
+const isProxy = (url: string): boolean => URL.canParse(url) && /^(?:https?|socks5):$/.test(new URL(url).protocol);
+
+function checkedProxy(url: string | undefined): string | undefined {
+  if (url === undefined || isProxy(url)) return url;
+  // Its address may hold a password.
+  throw new KubeconfigError(
+    'HTTPS_PROXY is set, but is no http, https or socks5 URL; unset it, or list the cluster in NO_PROXY',
+  );
 }
 
 function checkUser(user: NamedUser): void {

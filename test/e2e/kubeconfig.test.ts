@@ -69,7 +69,8 @@ beforeAll(async () => {
   const tunnel = createServer().on('connect', (request: IncomingMessage, client: Socket) => {
     tunnels++;
     const { hostname, port } = new URL(`http://${request.url}`);
-    const upstream = connect(Number(port), hostname, () => {
+    // Names below .test are known to the proxy only.
+    const upstream = connect(Number(port), hostname.endsWith('.test') ? '127.0.0.1' : hostname, () => {
       client.write('HTTP/1.1 200 OK\r\n\r\n');
       upstream.pipe(client).pipe(upstream);
     });
@@ -343,6 +344,25 @@ describe('the server', () => {
     expect(await one({ cluster: { 'proxy-url': 'ftp://127.0.0.1' } })).toBe('none');
     expect(await one({ cluster: { server: `${server}/?a=b` } })).toEqual(token);
     expect(await one({ cluster: { server: undefined } })).toBe('none');
+  });
+
+  test('a proxy of the environment, but for what NO_PROXY names', async () => {
+    const port = new URL(server).port;
+    const by = (variables: NodeJS.ProcessEnv, host = 'cluster.test') => {
+      const cluster = { server: `https://${host}:${port}`, 'tls-server-name': 'localhost' };
+      return outcome({ KUBECONFIG: write('config', config({ cluster })), ...variables });
+    };
+    const proxied = { authorization: 'Bearer abc', sni: 'localhost', proxied: true };
+    expect(await by({})).toBe('none');
+    expect(await by({ HTTPS_PROXY: proxy })).toEqual(proxied);
+    expect(await by({ https_proxy: proxy.replace('http://', '') })).toEqual(proxied);
+    expect(await by({ HTTP_PROXY: proxy })).toBe('none');
+    expect(await by({ HTTPS_PROXY: proxy, NO_PROXY: 'other.test, .cluster.test,cluster.test:1,10.0.0.0/8' })).toEqual(
+      proxied,
+    );
+    expect(await by({ HTTPS_PROXY: proxy, no_proxy: 'test' })).toBe('none');
+    expect(await by({ HTTPS_PROXY: 'ftp://127.0.0.1:1' })).toBe('none');
+    expect(await by({ HTTPS_PROXY: 'http://127.0.0.1:1' }, '127.0.0.1')).toEqual({ ...proxied, proxied: undefined });
   });
 
   test('an authority of this machine', async () => {
