@@ -17,12 +17,12 @@ const serviceNeed = (kind: Need['kind'], name: string, calls = 1): Need => {
 };
 
 /** One read of everything. What turns out to be in a list that is shared costs less. */
-export function readNeeds({ account, keys, formerGrants, services, invokersOf }: Targets): Need[] {
+export function readNeeds({ account, keys, formerGrants, formerConsent, services, invokersOf }: Targets): Need[] {
   return [
     ...(account ? [accountNeed('read', account.project)] : []),
     // The secret itself, its policy, and the version if one is wanted.
     ...keys.map(({ secret, want }) => secretNeed('read', secret, want === 'none' ? 2 : 3)),
-    ...formerGrants.map(secret => secretNeed('read', secret, 1)),
+    ...formerGrants.map(secret => secretNeed('read', secret, formerConsent ? 2 : 1)),
     ...services.map(name => serviceNeed('read', name, invokersOf.includes(name) ? 2 : 1)),
   ];
 }

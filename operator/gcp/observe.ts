@@ -60,7 +60,13 @@ async function observeSecrets(
   const named = keys.flatMap(({ secret }) => (secret.state === 'present' ? secret.value.name : []));
   const former = targets.formerGrants.filter(secret => !named.includes(secret));
   const formerGrants = await Promise.all(
-    former.map(async secret => ({ secret, policy: await reads.secretPolicy(secret, options) })),
+    former.map(async secret => {
+      const [policy, read] = await Promise.all([
+        reads.secretPolicy(secret, options),
+        targets.formerConsent ? reads.secret(secret, options) : undefined,
+      ]);
+      return { secret, policy, read };
+    }),
   );
   return { keys, formerGrants };
 }

@@ -15,6 +15,8 @@ export interface Targets {
   account?: { project: string; email: string };
   keys: { name: string; secret: string; want: 'newestEnabled' | 'latest' | 'none' | (string & {}) }[];
   formerGrants: string[];
+  /** Whether the former grants' secrets still consent matters: a grant without consent goes, whatever reads it. */
+  formerConsent?: boolean;
   services: string[];
   /** Services whose invokers matter whatever their switch says. */
   invokersOf: string[];
@@ -38,6 +40,7 @@ export function targets(desired: Desired, inventory: InventoryEntry[]): Targets 
       return [{ name, secret, want: env === undefined ? 'none' : version === 'latest' ? latest : version }];
     }),
     formerGrants: named('SecretAccess'),
+    formerConsent: true,
     services,
     invokersOf: checked ? services : named('Invoker'),
     isPublic: desired.spec.access === 'Public',

@@ -270,13 +270,16 @@ function planFormer(
   for (const entry of held) {
     if (wanted.has(entry.name)) continue;
     const key = observed.keys.find(({ secret }) => secret.state === 'present' && secret.value.name === entry.name);
-    const policy = key?.policy ?? observed.formerGrants.find(({ secret }) => secret === entry.name)?.policy;
+    const former = observed.formerGrants.find(({ secret }) => secret === entry.name);
+    const policy = key?.policy ?? former?.policy;
     const unresolved = ctx.desired.keys.some(
       other =>
         !observed.keys.some(({ name, secret }) => name === other.name && secret.state === 'present') &&
         (other.secret === undefined || part(other.secret, 'secrets') === part(entry.name, 'secrets')),
     );
-    const consentLost = key !== undefined;
+    const consentLost =
+      key !== undefined ||
+      (former?.read?.state === 'present' && !secretConsent(former.read.value.labels, ctx.rules, true));
     if (!policy || (unresolved && !consentLost)) {
       out.entries.push(entry);
       continue;

@@ -312,8 +312,11 @@ export interface ObservedKey {
 export interface Observed {
   account: Read<ObservedAccount>;
   keys: ObservedKey[];
-  /** By canonical secret name: the policies of secrets in the inventory that no key of the spec names any more. */
-  formerGrants: { secret: string; policy: Read<Policy> }[];
+  /**
+   * By canonical secret name: secrets in the inventory that no key of the spec names any more. `read`: the secret itself, whose
+   * labels may have lost their consent; absent: it is of no interest (deletion).
+   */
+  formerGrants: { secret: string; policy: Read<Policy>; read?: Read<ObservedSecret> }[];
   /** By region: the wanted one first, then every other that the inventory names. */
   services: { name: string; region: string; service: Read<ObservedService>; invokers?: Read<Policy> }[];
 }

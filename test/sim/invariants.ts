@@ -452,7 +452,7 @@ function deleteAccount(know: Knowledge, name: string): Check {
         !know.lost(namespace, tenantName) || named.includes(secret.split('/').at(-1) ?? '');
       const left = granted.filter(({ name }) => !know.touched(name) && isKnown(name)).map(({ name }) => name);
       if (left.length > 0) broken.push(`rule 5: ${found.email} was deleted before its grants on ${left.join(', ')}`);
-      if (services.some(({ id }) => !know.touched(id)))
+      if (!know.abandoned(tenantName) && services.some(({ id }) => !know.touched(id)))
         broken.push(`rule 5: ${found.email} was deleted before its service`);
       const tenant = know.tenant(owner.namespace, owner.name);
       if (tenant && wasAbandoned(know, tenant))

@@ -478,6 +478,26 @@ describe('a grant that has left the spec', () => {
     expect(plan.inventory).toContainEqual(gone);
   });
 
+  test('goes whatever reads it once its secret has lost its consent, also while a key of the spec has no name yet', () => {
+    const readsOther = templateA({}, { env: [secretVariable('THEIRS', 'other', '1')] });
+    const services = [seen(present(serviceA({ template: readsOther })))];
+    const policy = present(grantTo(MEMBER));
+    const plan = (labels: Record<string, string>, keys = [keyA()]) =>
+      planFor({
+        status: { inventory },
+        cloud: {
+          keys,
+          services,
+          formerGrants: [{ secret: other, policy, read: present({ name: other, labels }) }],
+        },
+      });
+    expect(stepIds(plan(consented))).not.toContain(`revoke:${other}`);
+    for (const keys of [[keyA()], [keyA({ secret: absent, policy: undefined })]]) {
+      expect(stepIds(plan({}, keys))).toContain(`revoke:${other}`);
+      expect(stepIds(plan({ 'ai-tenant-namespace': 'other' }, keys))).toContain(`revoke:${other}`);
+    }
+  });
+
   test('goes also while another owner’s service reads it', () => {
     const template = {
       ...templateA(),
