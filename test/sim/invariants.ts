@@ -487,6 +487,8 @@ const inventoryOf = (tenant: KubeObject | undefined): Entry[] =>
 function inInventory(know: Knowledge, owner: OwnerMark, type: string, name: string): string[] {
   const tenant = know.tenant(owner.namespace, owner.name);
   if (!tenant && know.abandoned(owner.name)) return [];
+  // The entry was written before the call, and somebody took the status away while it was under way.
+  if (know.lost(owner.namespace, owner.name)) return [];
   if (inventoryOf(tenant).some(entry => entry.type === type && entry.name === name)) return [];
   return [`inventory: ${type} ${name} was made without an entry in the status of ${owner.namespace}/${owner.name}`];
 }
