@@ -5,11 +5,45 @@ export interface BodyLimits {
   maxBytes: number;
   /** For the whole body, so that a caller who drips it in holds nothing for long. */
   timeoutMs: number;
+  /** Shared by all bodies that are under way. */
+  room: Room;
+}
+
+/** Bounds the memory of all bodies that are under way. */
+export interface Room {
+  take(body: Body, bytes: number): void;
+  leave(body: Body): void;
+}
+
+interface Body {
+  giveUp(): void;
+}
+
+/** Beyond `maxBytes` the body that began first is given up: whoever sends at once is long done, so this is the slowest sender. */
+export function createRoom(maxBytes: number): Room {
+  const taken = new Map<Body, number>();
+  let total = 0;
+  const leave = (body: Body) => {
+    total -= taken.get(body) ?? 0;
+    taken.delete(body);
+  };
+  return {
+    take(body, bytes) {
+      total += bytes;
+      taken.set(body, (taken.get(body) ?? 0) + bytes);
+      for (const [oldest] of taken) {
+        if (total <= maxBytes) return;
+        leave(oldest);
+        oldest.giveUp();
+      }
+    },
+    leave,
+  };
 }
 
 /**
  * Reads and parses a JSON body (UTF-8, whatever its content type is called). Throws a Problem: 400 `invalid_json`, 408
- * `body_too_slow`, 413 `body_too_large`, 415 `encoding_not_supported`, or `callerGone`.
+ * `body_too_slow`, 413 `body_too_large`, 415 `encoding_not_supported`, 503 `overloaded`, or `callerGone`.
  */
 export async function readJson(req: IncomingMessage, limits: BodyLimits): Promise<unknown> {
   const encoding = req.headers['content-encoding'] ?? 'identity';
@@ -33,13 +67,16 @@ function readBytes(req: IncomingMessage, limits: BodyLimits): Promise<Buffer> {
     let size = 0;
     const settle = (finish: () => void) => {
       clearTimeout(timer);
+      limits.room.leave(body);
       req.off('data', onData).off('end', onEnd).off('close', onClose);
       finish();
     };
     const onData = (chunk: Buffer) => {
       size += chunk.length;
-      if (size <= limits.maxBytes) chunks.push(chunk);
-      else {
+      if (size <= limits.maxBytes) {
+        chunks.push(chunk);
+        limits.room.take(body, chunk.length);
+      } else {
         // What still comes is thrown away, so that the caller gets to read the answer; requestTimeout bounds that.
         settle(() => reject(tooLarge()));
         req.resume();
@@ -51,6 +88,12 @@ function readBytes(req: IncomingMessage, limits: BodyLimits): Promise<Buffer> {
       const seconds = limits.timeoutMs / 1000;
       const text = `The body did not arrive within ${seconds} s.`;
       settle(() => reject(new Problem(408, 'body_too_slow', text, { Connection: 'close' })));
+    };
+    const body: Body = {
+      giveUp() {
+        const text = 'Too many bodies at once, and this one began before all others: try again.';
+        settle(() => reject(new Problem(503, 'overloaded', text, { 'Retry-After': '1', Connection: 'close' })));
+      },
     };
     const timer = setTimeout(onSlow, limits.timeoutMs);
     // A broken connection is told by `close`; without a listener its `error` would end the process.

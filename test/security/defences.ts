@@ -323,8 +323,17 @@ export const DEFENCES: readonly Defence[] = [
   {
     shownBy: [backend, 'a 10 MB body without a length is refused while it comes, and the caller gets to read why'],
     file: 'backend/body.ts',
-    find: '      if (size <= limits.maxBytes) chunks.push(chunk);',
-    replace: '      if (size >= 0) chunks.push(chunk);',
+    find: '      if (size <= limits.maxBytes) {',
+    replace: '      if (size >= 0) {',
+  },
+  {
+    shownBy: [
+      'unit/backend.test.ts',
+      'together with others takes only the room that there is: those that began first are given up',
+    ],
+    file: 'backend/body.ts',
+    find: '        if (total <= maxBytes) return;',
+    replace: '        if (total <= maxBytes || oldest) return;',
   },
   {
     shownBy: ['unit/backend.test.ts', 'gives up on one that drips in, and on the connection'],
@@ -636,9 +645,9 @@ export const DEFENCES: readonly Defence[] = [
   {
     shownBy: [backend, 'of bodies take no place from those who have sent theirs'],
     file: 'backend/chat.ts',
-    find: '    const message = messageOf(await readJson(ctx.req, bodyLimits));\n',
+    find: '    const message = messageOf(await readJson(ctx.req, limits));\n',
     replace:
-      "    ctx.res.once('close', gate.enter());\n    const message = messageOf(await readJson(ctx.req, bodyLimits));\n",
+      "    ctx.res.once('close', gate.enter());\n    const message = messageOf(await readJson(ctx.req, limits));\n",
   },
   {
     shownBy: [

@@ -1,9 +1,10 @@
 import { once } from 'node:events';
-import { createServer, request } from 'node:http';
+import { createServer, type IncomingMessage, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { PassThrough } from 'node:stream';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { readJson } from '../../backend/body.ts';
+import { createRoom, readJson } from '../../backend/body.ts';
 import { readConfig } from '../../backend/config.ts';
 import { callerAddress, callerKey, createGate, createRateLimit } from '../../backend/limits.ts';
 import { createLog, errorFields, scrubber } from '../../backend/log.ts';
@@ -212,7 +213,9 @@ describe('reading a body', () => {
     const asked = once(server, 'request');
     send((server.address() as AddressInfo).port);
     const [req] = await asked;
-    const outcome = await readJson(req, { maxBytes: 20, timeoutMs: 200 }).catch((error: unknown) => error);
+    const outcome = await readJson(req, { maxBytes: 20, timeoutMs: 200, room: createRoom(100) }).catch(
+      (error: unknown) => error,
+    );
     server.closeAllConnections();
     server.close();
     return outcome;
@@ -244,6 +247,29 @@ describe('reading a body', () => {
       req.write('{', () => setTimeout(() => req.destroy(), 20));
     });
     expect(await outcome).toMatchObject({ code: 'caller_gone' });
+  });
+
+  test('together with others takes only the room that there is: those that began first are given up', async () => {
+    const limits = { maxBytes: 20, timeoutMs: 60_000, room: createRoom(60) };
+    const send = (length: number) => {
+      const req = new PassThrough() as unknown as IncomingMessage & PassThrough;
+      req.headers = {};
+      const outcome = readJson(req, limits).catch((error: unknown) => error);
+      req.write(' '.repeat(length));
+      return { req, outcome };
+    };
+    // Those that end or go away give their room back.
+    for (let i = 0; i < 10; i++) {
+      const { req, outcome } = send(19);
+      if (i % 2 === 0) req.end('1');
+      else req.destroy();
+      expect(await outcome).toEqual(i % 2 === 0 ? 1 : expect.objectContaining({ code: 'caller_gone' }));
+    }
+    const [first, second, third, fourth] = [send(15), send(15), send(15), send(18)];
+    const refused = { status: 503, code: 'overloaded', headers: { 'Retry-After': '1', Connection: 'close' } };
+    expect(await first.outcome).toMatchObject(refused);
+    for (const { req } of [second, third, fourth]) req.end('2');
+    expect(await Promise.all([second, third, fourth].map(({ outcome }) => outcome))).toEqual([2, 2, 2]);
   });
 
   test.each([
