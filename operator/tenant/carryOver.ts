@@ -71,6 +71,8 @@ const LONGEST = { enum: 64, audiences: 50, audience: 512, policy: 512 };
  * version of the operator has on record besides stays.
  */
 export function settingsOnRecord(raw: JsonObject, before: ServiceSettings = {}): ServiceSettings | undefined {
+  // Google always says the ingress: an answer without it is not whole, and says nothing of the other settings either.
+  if (text(raw.ingress) === undefined) return Object.keys(before).length > 0 ? before : undefined;
   const {
     ingress: _1,
     iapEnabled: _2,

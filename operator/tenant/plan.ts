@@ -1,6 +1,7 @@
 import { adoptedContent } from './adopted.ts';
-import { type Context, emptyPart, type Part } from './context.ts';
-import { absenceCounts, entryKey } from './inventory.ts';
+import { type Context, emptyPart, isUnknownRegion, type Part } from './context.ts';
+import { absenceCounts, entryKey, iso } from './inventory.ts';
+import { statusWasLost } from './lostStatus.ts';
 import { part, serviceName } from './names.ts';
 import { ADOPT, type ClaimRules, claimService } from './ownership.ts';
 import { type AccessPart, planAccess, recordedIdentities, type SecretUse } from './planAccess.ts';
@@ -159,9 +160,24 @@ function plannedServices(
   held: InventoryEntry[],
 ): ServicesPart {
   if (account.foreign) return { ...emptyPart(), entries: held, notes: [] };
-  const planned = planServices(ctx, access, observed, held);
+  const known = planServices(ctx, access, observed, held);
+  const unread = account.state === 'ours' ? unreadOfLost(ctx, observed, known.entries) : [];
+  const planned = { ...known, entries: [...known.entries, ...unread] };
   if (!account.contained) return planned;
   return { ...planned, ...onlyClosing(planned, held), recheckAfterMs: undefined };
+}
+
+/**
+ * Services of a tenant whose status was lost that could not be read: they may be its own, and once the account is on record
+ * they are not searched again.
+ */
+function unreadOfLost(ctx: Context, { account, services }: Observed, entries: InventoryEntry[]): InventoryEntry[] {
+  if (!statusWasLost(account, ctx.rules)) return [];
+  return services.flatMap(({ name, service }) => {
+    const isUnread = service.state === 'failed' && !isUnknownRegion(service.failure);
+    if (!isUnread || entries.some(entry => entry.type === 'Service' && entry.name === name)) return [];
+    return { type: 'Service' as const, name, time: iso(ctx.now) };
+  });
 }
 
 /** The part without the steps that create, change or delete, and with nothing on record that these would have made. */

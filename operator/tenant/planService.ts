@@ -118,7 +118,7 @@ const retires = (held: InventoryEntry[], { name }: Seen): boolean =>
 function predecessorOf(others: { seen: Seen; service?: ObservedService; retires: boolean }[]): Predecessor {
   const newestFirst = [...others.filter(other => !other.retires), ...others.filter(other => other.retires)];
   for (const other of newestFirst) {
-    if (other.seen.service.state === 'failed') return { unread: other.seen };
+    if (other.seen.service.state === 'failed') return { unread: other.seen, retires: other.retires };
     if (other.service !== undefined && other.service.latestReadyRevision !== '') return other;
   }
   return newestFirst.find(({ service }) => service !== undefined) ?? {};
@@ -146,7 +146,9 @@ function planWanted(
       if (entry && !absenceCounts(entry, ctx.now)) out.entries.push(...entries);
       return false;
     }
-    if (predecessor.unread?.service.state === 'failed') {
+    // One that had replaced its predecessor is made again with what is on record of it.
+    const isAgain = predecessor.retires && entries.some(({ type }) => type === 'Service');
+    if (predecessor.unread?.service.state === 'failed' && !isAgain) {
       // What could not be read is not absent: a service made now would lack what its predecessor has.
       const { name, service: read } = predecessor.unread;
       const what = `${targetOf(name)}, whose settings the new service takes along (the move waits)`;
@@ -217,9 +219,8 @@ function planLeaving(
   const entry = entries.find(({ type }) => type === 'Service');
   const { service } = seen;
   if (service.state === 'failed') {
-    // Leaving a region that does not answer is what moves are for: it keeps nobody from being up to date. Without an entry it
-    // was only searched: it is recorded, because it is not searched again once another service is on record.
-    out.entries.push(...entries, ...(entry ? [] : [{ type: 'Service' as const, name: seen.name, time: iso(ctx.now) }]));
+    // Leaving a region that does not answer is what moves are for: it keeps nobody from being up to date.
+    out.entries.push(...entries);
     out.recheckAfterMs = Math.min(out.recheckAfterMs ?? Number.POSITIVE_INFINITY, ctx.settings.syncIntervalMs);
     out.notes.push(`The former ${targetOf(seen.name)} cannot be read; it is deleted once its region answers again.`);
     return;

@@ -79,6 +79,8 @@ describe('the settings on record', () => {
     });
     expect(settingsFromRecord(before)).toEqual({ ingress: 'OLD', iapEnabled: true });
     expect(settingsOnRecord({})).toBeUndefined();
+    // An answer that is not whole: Google always says the ingress.
+    expect(settingsOnRecord({ description: 'd' }, before)).toBe(before);
   });
 
   test.each([

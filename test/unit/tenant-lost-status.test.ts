@@ -9,8 +9,10 @@ import {
   ENTRIES,
   entry,
   failed,
+  type Given,
   OWNER,
   PROJECT,
+  planFor,
   present,
   SERVICE,
   seen,
@@ -31,6 +33,16 @@ describe('a status was lost', () => {
     // A tenant that never had anything depends on no other region.
     expect(statusWasLost(absent, rules())).toBe(false);
     expect(statusWasLost(failed('Transient', '503'), rules())).toBe(false);
+  });
+
+  test('then the wanted region’s service stays on record too while it cannot be read, once somebody vouches for the marks', () => {
+    const unread = { services: [seen(failed('Transient', '503'))] };
+    const lost = { status: { inventory: [], conditions: [] }, cloud: unread };
+    const recorded = (given: Given) => planFor(given).inventory.some(({ name }) => name === SERVICE);
+    expect(recorded({ ...lost, settings: { restore: true } })).toBe(true);
+    expect(recorded({ ...lost, annotations: { 'ai-platform.dev/adopt': 'true' } })).toBe(true);
+    expect(recorded(lost)).toBe(false);
+    expect(recorded({ ...lost, cloud: { ...unread, account: absent }, settings: { restore: true } })).toBe(false);
   });
 
   test('then every region is read that was not', () => {

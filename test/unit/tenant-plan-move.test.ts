@@ -541,6 +541,24 @@ describe('a service that somebody deleted', () => {
     expect(again({}).ingress).toBeUndefined();
   });
 
+  test('is made again at once although the region that it came from does not answer', () => {
+    const status = { serviceSettings, inventory: [...atRest, entryOf(TO)] };
+    const lost = (former: Partial<InventoryEntry>) =>
+      planFor({
+        spec: { region: TO },
+        status: {
+          ...status,
+          inventory: status.inventory.map(one =>
+            one.name === SERVICE && one.type === 'Service' ? { ...one, ...former } : one,
+          ),
+        },
+        cloud: { services: [seen(absent, TO), seen(failed('Transient', '503'))] },
+      });
+    expect(stepOf(lost({ retireAt: at(1_000) }), `service:${NEW}`).call).toMatchObject({ service: serviceSettings });
+    // What has not been replaced yet may be what the tenant serves with.
+    expect(stepIds(lost({}))).toEqual([]);
+  });
+
   test('is never more open than it was, whatever the region that it came from says', () => {
     const raw = { ingress: 'INGRESS_TRAFFIC_ALL', description: 'old' };
     const plan = moving([seen(absent, TO), oldService({ raw })], {
