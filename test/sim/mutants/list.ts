@@ -222,7 +222,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'make the new service while its predecessor cannot be read',
     file: 'tenant/planService.ts',
-    find: "    if (other.seen.service.state === 'failed') return { unread: other.seen };\n",
+    find: "    if (other.seen.service.state === 'failed') return { unread: other.seen, retires: other.retires };\n",
     replace: '',
   },
   {
