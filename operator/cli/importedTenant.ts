@@ -44,6 +44,9 @@ const SECRETIVE = /KEY|TOKEN|SECRET|PASSW|CREDENTIAL|PRIVATE/i;
  */
 const KEY_VALUE =
   /\b(?:[sr]k[-_]\w|AIza\w|ya29\.|GOCSPX-|gh[pousr]_|github_pat_|glpat-|xox[abeprs]-|A[KS]IA[A-Z0-9]{12}|npm_\w{20}|hf_\w{20}|SG\.\w|eyJ[\w-]+\.eyJ)|-----BEGIN|:\/\/[^/\s?#]*:[^/\s?#]*@|[?&;](?:sig|signature|password|pwd|token|key|secret)=|"private_key"|\bBearer\s+\S|\bPassword=/i;
+/** Of what form a vendor's keys are is not known here, but most are long and mix cases and digits, or are 32 hexadecimal digits. */
+const RANDOM_VALUE =
+  /(?<![\w+=-])(?=[\w+=-]{0,80}\d)(?=[\w+=-]{0,80}[a-z])(?=[\w+=-]{0,80}[A-Z])[\w+=-]{20,}|(?<![0-9a-z])[0-9a-f]{32}(?![0-9a-z])|\bdapi[0-9a-f]{32}/;
 
 /**
  * The shortest manifest that leaves everything as it is. The image is not in it, so that whoever deploys it goes on doing
@@ -221,7 +224,7 @@ function plainVariables(found: FoundTenant, notes: string[]): JsonObject[] {
     }
     if (secretKeyRef(variable).secret !== '') return [];
     const value = text(variable.value);
-    if (!SECRETIVE.test(name) && !KEY_VALUE.test(value)) return [{ name, value }];
+    if (!SECRETIVE.test(name) && !KEY_VALUE.test(value) && !RANDOM_VALUE.test(value)) return [{ name, value }];
     const id = `${found.name}-${name.toLowerCase().replace(/[^a-z0-9]+/g, '-')}`;
     notes.push(
       `Variable ${name} looks like a key in plain text: it stays on the service and is not copied here. Put it into Secret Manager (printf %s "$VALUE" | gcloud secrets create ${id} --project=${found.project} --replication-policy=automatic --data-file=-) and name that secret in spec.keys with env: ${name}.`,

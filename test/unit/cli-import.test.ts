@@ -1,5 +1,6 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { parseAllDocuments } from 'yaml';
+import { parse, parseAllDocuments } from 'yaml';
 import type { FoundTenant } from '../../operator/cli/discover.ts';
 import { renderImport } from '../../operator/cli/importCommand.ts';
 import { parseService } from '../../operator/gcp/runService.ts';
@@ -269,6 +270,12 @@ describe('values that look like keys', () => {
     ['-----BEGIN RSA KEY-----'],
     ['{"type":"service_account","private_key":"x"}'],
     ['Server=db;Password=hunter2'],
+    // Of vendors whose form is not listed.
+    ['hooks.example/services/T0/B0/aZ3bY4cX5dW6eV7fU8gT9hS0'],
+    ['gsk_1aB2cD3eF4gH5iJ6kL7mN8'],
+    ['AccountKey=Zm9vYmFyMTIzNDU2Nzg5MEFCQ0Q=='],
+    ['0123456789abcdef0123456789abcdef'],
+    ['dapi0123456789abcdef0123456789abcdef'],
   ])('%s is left out and named, with how to make a secret of it', value => {
     const plain = { name: 'LOG_LEVEL', value: 'debug' };
     const { spec, yaml, warnings } = render(found({ container: { env: [...env, plain, { name: 'BACKEND', value }] } }));
@@ -282,12 +289,60 @@ describe('values that look like keys', () => {
     ]);
   });
 
-  test.each(['https://api.example.com/v1', 'gpt-4o', 'asia-northeast1', 'key', 'task-force', 'user@example.com'])(
-    '%s is none',
-    value => {
-      const { spec } = render(found({ container: { env: [...env, { name: 'BACKEND', value }] } }));
-      expect(spec?.env).toEqual([{ name: 'BACKEND', value }]);
-    },
+  test.each([
+    'https://api.example.com/v1',
+    'gpt-4o',
+    'asia-northeast1',
+    'key',
+    'task-force',
+    'user@example.com',
+    'projects/my-project-123456/locations/asia-northeast1/services/ai-platform-tenant-a',
+    'asia-northeast1-docker.pkg.dev/p/r/app@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef',
+    '3f2504e0-4f89-11d3-9a0c-0305e82c3301',
+    'https://MyAccount2.example.com/Some/Path/Of/Mixed/Case',
+    'A sentence of More than 20 characters',
+  ])('%s is none', value => {
+    const { spec } = render(found({ container: { env: [...env, { name: 'BACKEND', value }] } }));
+    expect(spec?.env).toEqual([{ name: 'BACKEND', value }]);
+  });
+});
+
+test('a value reads back as it was, in YAML 1.1 and 1.2, and says nothing to a terminal or a CI system', () => {
+  const pieces = [
+    '##[error]',
+    '##vso[task.x]',
+    '##teamcity[x]',
+    '::error::x',
+    '\n',
+    '\r',
+    ' ',
+    '\u001b[2J',
+    '\u202e',
+    '\u2028',
+    '"',
+    '\\',
+  ];
+  const text = fc.array(fc.oneof(fc.constantFrom(...pieces), fc.string())).map(parts => parts.join(''));
+  fc.assert(
+    fc.property(text, value => {
+      const member = `user:${value.replaceAll(' ', '')}`;
+      const { yaml, spec } = render(
+        found({
+          container: { env: [...env, { name: 'PLAIN', value }] },
+          service: { invokerIamDisabled: false },
+          invokers: { bindings: [{ role: 'roles/run.invoker', members: [member] }] },
+        }),
+      );
+      const manifests = yaml.slice(yaml.indexOf('---\n') + 4);
+      // What the CRD refuses is a comment; a value that may be a key is left out.
+      for (const version of spec ? (['1.1', '1.2'] as const) : []) {
+        const read = parse(manifests, { version }).spec;
+        expect(read.invokers).toEqual([member]);
+        if (spec?.env) expect(read.env).toEqual([{ name: 'PLAIN', value }]);
+      }
+      expect(yaml.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Bidi_Control}\u2028\u2029]/u);
+      expect(yaml).not.toMatch(/##(?:\[|vso\[|teamcity\[)|^\s*::/m);
+    }),
   );
 });
 
