@@ -1,9 +1,9 @@
 import type { SharedReads } from '../gcp/lists.ts';
 import { observe } from '../gcp/observe.ts';
 import type { Reads } from '../gcp/reads.ts';
-import { type ClaimRules, secretConsent } from '../tenant/ownership.ts';
+import { type ClaimRules, lostConsent, secretConsent } from '../tenant/ownership.ts';
 import { revokeStep } from '../tenant/planAccess.ts';
-import { consentTargets, grantsOf, lostConsent, planConsent, standingRules } from '../tenant/planConsent.ts';
+import { consentTargets, grantsOf, planConsent, standingRules } from '../tenant/planConsent.ts';
 import type { Desired, InventoryEntry, Settings, Step, Tenant } from '../tenant/types.ts';
 
 /** Consent at the moments at which a plan does not know it: right after a grant, and while the spec is not followed. */

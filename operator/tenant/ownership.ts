@@ -1,5 +1,5 @@
 import { ownerText, part, serviceId } from './names.ts';
-import type { InventoryEntry, ObservedAccount, ObservedService, Owner } from './types.ts';
+import type { InventoryEntry, ObservedAccount, ObservedSecret, ObservedService, Owner, Read } from './types.ts';
 
 /**
  * Whose something in Google Cloud is (rules 2 and 3 of the contract). An owner's marks beat consent. What a tenant may
@@ -191,6 +191,10 @@ export function secretConsent(labels: Record<string, string>, rules: ClaimRules,
   const consent = consentOf(labelledConsent(labels), rules);
   return consent === 'given' || (standing && consent === 'otherUid');
 }
+
+/** Whether a grant's secret was read and does not name the tenant's namespace any more. */
+export const lostConsent = (secret: Read<ObservedSecret>, rules: ClaimRules): boolean =>
+  secret.state === 'present' && !secretConsent(secret.value.labels, rules, true);
 
 function claimByFullMarks(known: boolean, rules: ClaimRules): Claim {
   return known || rules.restore || rules.adopt || rules.policy === 'any' ? 'ours' : 'unknown';

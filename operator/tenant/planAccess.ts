@@ -3,7 +3,7 @@ import { type Context, emptyPart, type Part, readBlocker, step } from './context
 import { absenceCounts, iso } from './inventory.ts';
 import { resolveVersion } from './keyVersion.ts';
 import { part, secretName } from './names.ts';
-import { claimService, secretConsent } from './ownership.ts';
+import { claimService, lostConsent, secretConsent } from './ownership.ts';
 import type { AccountPart } from './planAccount.ts';
 import { accountMember, deletedMember, editPolicy, hasMember, SECRET_ACCESSOR } from './policy.ts';
 import { mountsSecret, pinnedVersions, readsSecret, type WantedVariable } from './template.ts';
@@ -277,9 +277,7 @@ function planFormer(
         !observed.keys.some(({ name, secret }) => name === other.name && secret.state === 'present') &&
         (other.secret === undefined || part(other.secret, 'secrets') === part(entry.name, 'secrets')),
     );
-    const consentLost =
-      key !== undefined ||
-      (former?.read?.state === 'present' && !secretConsent(former.read.value.labels, ctx.rules, true));
+    const consentLost = key !== undefined || (former?.read !== undefined && lostConsent(former.read, ctx.rules));
     if (!policy || (unresolved && !consentLost)) {
       out.entries.push(entry);
       continue;

@@ -1,10 +1,10 @@
 import { inventoryProject } from './desired.ts';
 import { part } from './names.ts';
-import { type ClaimRules, claimAccount, secretConsent } from './ownership.ts';
+import { type ClaimRules, claimAccount, lostConsent } from './ownership.ts';
 import type { Targets } from './plan.ts';
 import { revokeStep } from './planAccess.ts';
 import { SECRET_ACCESSOR } from './policy.ts';
-import type { Desired, InventoryEntry, Observed, ObservedSecret, Read, Settings, Step, Tenant } from './types.ts';
+import type { Desired, InventoryEntry, Observed, Settings, Step, Tenant } from './types.ts';
 
 /**
  * Consent that was taken back is obeyed also while the spec is not followed: suspended, refused, a deletion that waits, an
@@ -18,10 +18,6 @@ export function standingRules(tenant: Tenant, settings: Settings): ClaimRules {
   const owner = { cluster: settings.clusterId, namespace: tenant.namespace, name: tenant.name };
   return { owner, policy: settings.claimPolicy, inventory: tenant.status.inventory, restore: settings.restore };
 }
-
-/** Whether a grant's secret was read and does not name the tenant's namespace any more. */
-export const lostConsent = (secret: Read<ObservedSecret>, rules: ClaimRules): boolean =>
-  secret.state === 'present' && !secretConsent(secret.value.labels, rules, true);
 
 /** What to read before these grants are removed. */
 export function consentTargets(tenant: Tenant, grants: InventoryEntry[]): Targets {

@@ -95,7 +95,10 @@ export function mustBeSound({ steps, statuses }: Gone): void {
 export type Answers = Record<'account' | 'secret' | 'policy' | 'version' | 'service' | 'servicePolicy', unknown>;
 
 /** What is observed where every read is answered by these. As in operator/gcp, only without the waiting. */
-export function observed(answers: Answers, { account, keys, formerGrants, services }: Targets): Observed {
+export function observed(
+  answers: Answers,
+  { account, keys, formerGrants, formerConsent, services }: Targets,
+): Observed {
   const odd = { state: 'failed' as const, failure: { kind: 'Transient' as const, message: 'odd' } };
   const read = <T>(answer: unknown, parse: (answer: JsonObject) => T | undefined, bad?: Failure): Read<T> => {
     if (bad) return { state: 'failed', failure: bad };
@@ -116,7 +119,11 @@ export function observed(answers: Answers, { account, keys, formerGrants, servic
         version: read(answers.version, want === 'newestEnabled' ? page => newestIn('ENABLED', page) : parseVersion),
       }),
     })),
-    formerGrants: formerGrants.map(secret => ({ secret, policy: policy(secret) })),
+    formerGrants: formerGrants.map(secret => ({
+      secret,
+      policy: policy(secret),
+      ...(formerConsent && { read: read(answers.secret, parseSecret, badName('secret', secret)) }),
+    })),
     services: services.map(name => ({
       name,
       region: name.split('/')[3] ?? '',

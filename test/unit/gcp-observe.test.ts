@@ -110,6 +110,10 @@ describe('observing a tenant', () => {
     const { reads } = world();
     const { formerGrants } = await observe(reads, targets({ formerGrants: [SECRET, former] }));
     expect(formerGrants).toEqual([{ secret: former, policy: present(grantTo(MEMBER)) }]);
+    const consent = await observe(world().reads, targets({ formerGrants: [former], formerConsent: true }));
+    expect(consent.formerGrants).toEqual([
+      { secret: former, policy: present(grantTo(MEMBER)), read: present({ name: SECRET, labels: {} }) },
+    ]);
     const lost = world({ secret: () => failed('Transient') });
     expect((await observe(lost.reads, targets({ formerGrants: [SECRET] }))).formerGrants).toHaveLength(1);
   });
