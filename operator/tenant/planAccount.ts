@@ -40,7 +40,11 @@ export function planAccount(ctx: Context, read: Read<ObservedAccount>, held: Inv
   if (read.state === 'failed') {
     const fresh = held.some(entry => age(entry, ctx.now) < VISIBLE_MS);
     if (read.failure.kind === 'Propagating' && fresh) return { ...waitUntilVisible(held, account.email) };
-    return blocked({ blockers: [readBlocker('ServiceAccount', target, read.failure)] });
+    const unread = readBlocker('ServiceAccount', target, read.failure);
+    if (!wasHeld(ctx)) return blocked({ blockers: [unread] });
+    // Containment ends with an answer that says so.
+    const blockers = [containment(account.email, project), ...(unread.unread ? [] : [unread])];
+    return { ...blocked({ blockers }), contained: true };
   }
 
   if (read.state === 'absent') {
@@ -78,7 +82,7 @@ export function planAccount(ctx: Context, read: Read<ObservedAccount>, held: Inv
   const claim = claimAccount(found, ctx.rules);
   const refused = accountConflict(found, claim, project, ctx.rules);
   if (refused !== undefined) return { ...conflict(refused), foreign: claim === 'theirs' };
-  const contained: AccountPart = { ...blocked({ blockers: [containment(found, project)] }), contained: true };
+  const contained: AccountPart = { ...blocked({ blockers: [containment(found.email, project)] }), contained: true };
   if (claim === 'consented') {
     const description = markDescription(found.description, owner);
     if (description === undefined) {
@@ -111,14 +115,18 @@ function ours(ctx: Context, found: ObservedAccount, held: InventoryEntry[]): Acc
   };
 }
 
-function containment(found: ObservedAccount, project: string): Blocker {
+/** Whether the account was disabled when it was read last. */
+const wasHeld = ({ status }: Context): boolean =>
+  status.conditions.some(({ type, reason }) => type === 'ServiceAccountReady' && reason === 'Held');
+
+function containment(email: string, project: string): Blocker {
   return {
     aspect: 'ServiceAccount',
     reason: 'Held',
     message:
-      `Service account ${found.email} is disabled, which counts as containment: nothing of this tenant is created, enabled or changed ` +
+      `Service account ${email} is disabled, which counts as containment: nothing of this tenant is created, enabled or changed ` +
       'until it is enabled again; grants that have left the spec or lost consent are still removed, and access is still closed. ' +
-      `To end it: gcloud iam service-accounts enable ${found.email} --project=${project}`,
+      `To end it: gcloud iam service-accounts enable ${email} --project=${project}`,
   };
 }
 

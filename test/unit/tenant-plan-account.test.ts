@@ -267,6 +267,34 @@ describe('a service account that exists already', () => {
     expect(plan.steps.every(({ closes }) => closes)).toBe(true);
   });
 
+  test.each(['Transient', 'PermissionDenied', 'QuotaExceeded'] as const)(
+    'and that somebody disabled stays held while it cannot be read (%s): nothing opens, and what closes goes on',
+    kind => {
+      const held = {
+        status: 'False',
+        reason: 'Held',
+        message: '',
+        lastTransitionTime: LONG_AGO,
+        observedGeneration: 1,
+      };
+      const conditions = ['Ready', 'ServiceAccountReady'].map(type => ({ ...held, type }));
+      const planOf = (access: string, isOpen: boolean) =>
+        planFor({
+          generation: 2,
+          spec: { access, scaling: { minInstances: 3 } },
+          status: { conditions },
+          cloud: {
+            account: failed(kind, 'said no'),
+            services: [seen(present(serviceA({ invokerIamDisabled: isOpen })), undefined, present(invokedBy()))],
+          },
+        });
+      const opening = planOf('Public', false);
+      expect(opening.steps).toEqual([]);
+      expect(opening.blockers[0]).toMatchObject({ aspect: 'ServiceAccount', reason: 'Held' });
+      expect(stepIds(planOf('Authenticated', true))).toEqual([`close:${SERVICE}`]);
+    },
+  );
+
   test('with consent and disabled is not adopted', () => {
     const description = 'ai-tenant-namespace=team';
     const plan = planFor({ annotations, cloud: account({ description, disabled: true }) });
