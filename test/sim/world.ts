@@ -5,7 +5,7 @@ import { createGcpCore, type GcpCore } from '../../sandbox/gcp/core.ts';
 import { type Script as ImageScript, scriptedContainers } from '../../sandbox/gcp/run/scriptedContainers.ts';
 import { act, rivalOf, type Stage } from './actors.ts';
 import { type Clock, createClock, createRandom } from './clock.ts';
-import { cloudFacts, type Facts, PROJECTS } from './cloudFacts.ts';
+import { cloudFacts, describedOwner, type Facts, labelledOwner, type OwnerMark, PROJECTS } from './cloudFacts.ts';
 import { type Cluster, createCluster, type Write } from './cluster.ts';
 import { type CallInfo, createFaults } from './faults.ts';
 import { createLateness, type Watched } from './lateness.ts';
@@ -154,6 +154,25 @@ export async function createWorld(script: Script): Promise<World> {
     if (projects.has(`${cluster}/${namespace}`)) excused.add(name);
   }
 
+  /**
+   * Its status is lost while Google Cloud does not yet answer everywhere that its account or service exists: the entry that
+   * said until when "not found" may be wrong was the only record of that.
+   */
+  function excuseUnsettled(tenant: string): void {
+    const [cluster = '', namespace = '', name = ''] = tenant.split('/');
+    const isIts = (owner: OwnerMark | undefined) =>
+      owner?.cluster === cluster && owner.namespace === namespace && owner.name === name;
+    const made = [
+      ...facts
+        .accounts()
+        .flatMap(one => (isIts(describedOwner(one.description)) ? clock.monotonic() - one.createdAt : [])),
+      ...facts
+        .services()
+        .flatMap(one => (isIts(labelledOwner(one.desired.labels)) ? clock.now() - Date.parse(one.createTime) : [])),
+    ];
+    if (made.some(age => age < script.cloud.createVisibleMs)) excused.add(name);
+  }
+
   function watched(): Watched[] {
     return clusters.flatMap(cluster =>
       cluster.tenants().flatMap(tenant => {
@@ -179,6 +198,7 @@ export async function createWorld(script: Script): Promise<World> {
     lose(tenant) {
       lost.add(tenant);
       excuseStranded(tenant);
+      excuseUnsettled(tenant);
     },
   };
 
