@@ -61,11 +61,13 @@ export function createLocalServer(
   // For as long as it lives: node:http takes its own listeners off what it hands over (CONNECT, `Upgrade`), and a caller that cuts such
   // a connection would end the process.
   server.on('connection', (socket: Socket) => socket.on('error', () => {}));
-  server.on('upgrade', (request: IncomingMessage, client: Socket, head: Buffer) => {
+  server.on('upgrade', (request: IncomingMessage, client: Duplex, head: Buffer) => {
+    // Not the connection itself in Node.js 26, but a stream on it that tells of the connection's end on its own.
+    client.on('error', () => {});
     // For what is answered in the handshake's place.
     const response = new ServerResponse(request);
     response.shouldKeepAlive = false;
-    response.assignSocket(client);
+    response.assignSocket(client as Socket);
     response.once('finish', () => client.end());
     respond(request, response, { client, head });
   });

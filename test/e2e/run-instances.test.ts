@@ -58,6 +58,7 @@ async function withKey(world: World, granted: boolean) {
   if (granted) await setMembers([`serviceAccount:${account}`]);
   const env = [
     { name: 'PLAIN', value: 'plain' },
+    { name: '__proto__', value: 'own' },
     { name: 'KEY', valueSource: { secretKeyRef: { secret: 'key', version: 'latest' } } },
   ];
   return { env, setKey, setMembers };
@@ -79,6 +80,7 @@ describe('an instance', () => {
       KEY: 'first',
       FROM_IMAGE: 'yes',
     });
+    expect(Object.getOwnPropertyDescriptor(answer.env, '__proto__')?.value).toBe('own');
     expect(answer.env.SANDBOX_ONLY).toBeUndefined();
     expect(Number(answer.env.PORT)).toBeGreaterThan(0);
     await setKey('second');

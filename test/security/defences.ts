@@ -641,6 +641,21 @@ export const DEFENCES: readonly Defence[] = [
     find: 'isSymbolicLink()',
     replace: 'isFIFO()',
   },
+  {
+    shownBy: [
+      'unit/sandbox-browser.test.ts',
+      'a WebSocket whose connection breaks, with and without a body, ends nothing else',
+    ],
+    file: 'sandbox/localServer.ts',
+    find: "    client.on('error', () => {});\n",
+    replace: '',
+  },
+  {
+    shownBy: ['unit/sandbox-browser.test.ts', 'refuses %j as over HTTP/1'],
+    file: 'sandbox/localServer.ts',
+    find: "request.headers[':authority']?.toString() ?? authority",
+    replace: 'authority',
+  },
   // ------------------------------------------------------------------------------------------- the backend's callers
   {
     shownBy: [backend, 'of bodies take no place from those who have sent theirs'],

@@ -159,6 +159,26 @@ test('a caller that cuts its connection, at any moment and of any kind, ends no 
   expect(thrown).toEqual([]);
 });
 
+test('a WebSocket whose connection breaks, with and without a body, ends nothing else', async () => {
+  const thrown: unknown[] = [];
+  const note = (error: unknown) => thrown.push(error);
+  process.on('uncaughtException', note);
+  onTestFinished(() => void process.off('uncaughtException', note));
+  const server = createLocalServer(
+    { pages: 'local', webSockets: true, refuse: response => response.writeHead(403).end() },
+    (_request, _response, upgraded) => void upgraded?.client.destroy(new Error('broken')),
+  );
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  onTestFinished(() => void server.close());
+  for (const more of ['', 'Content-Length: 9\r\n', 'Transfer-Encoding: chunked\r\n']) {
+    const socket = connect((server.address() as AddressInfo).port, '127.0.0.1').resume();
+    socket.on('error', () => {});
+    socket.write(`GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n${more}\r\n`);
+    await once(socket, 'close');
+  }
+  expect(thrown).toEqual([]);
+});
+
 test('pages of other local ports may call services, not the APIs', async () => {
   for (const door of doors) {
     const status = await statusOf(door, [own(door), 'Origin: http://localhost:3000', 'Sec-Fetch-Site: cross-site']);

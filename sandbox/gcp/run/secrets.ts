@@ -18,7 +18,8 @@ export function readEnv(
   // A disabled account gets no tokens, so no instance starts as it (IAM documentation, "Disable service accounts").
   const problems: string[] = cloud.account(account)?.disabled ? [`Service account ${account} is disabled.`] : [];
   for (const [c, container] of (template.containers ?? []).entries()) {
-    const env: Record<string, string> = {};
+    // Without a prototype: a variable, or a file, may be called __proto__.
+    const env: Record<string, string> = Object.create(null);
     all.push(env);
     for (const [i, { name = '', value = '', valueSource }] of (container.env ?? []).entries()) {
       const reference = valueSource?.secretKeyRef;
@@ -39,7 +40,7 @@ export function readEnv(
   for (const [v, { name = '', secret: source }] of (template.volumes ?? []).entries()) {
     if (!source) continue;
     const { secret = '' } = source;
-    const content: Record<string, Buffer> = {};
+    const content: Record<string, Buffer> = Object.create(null);
     files[name] = content;
     // Without items: one file of the secret's name, its latest version (run v2, vendor_settings.proto, SecretVolumeSource).
     const items = source.items?.length ? source.items : [{ path: secret.split('/').pop() ?? '', version: 'latest' }];
