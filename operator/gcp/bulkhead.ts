@@ -16,12 +16,15 @@ const MOST = 1_000;
  */
 export function createBulkhead(call: GcpCall, runtime: Runtime): GcpCall {
   /** Places that hang, with the read that tries again there, if one runs. */
-  const hanging = createRecent<{ attempt?: Promise<GcpResult> }>(runtime, { most: MOST });
+  const hanging = createRecent<{ first: string; attempt?: Promise<GcpResult> }>(runtime, { most: MOST });
 
   async function made(place: string, ...args: Parameters<GcpCall>): Promise<GcpResult> {
     const result = await call(...args);
-    if (!result.ok && result.status.code === 'DEADLINE_EXCEEDED') hanging.set(place, {});
-    else hanging.delete(place);
+    if (!result.ok && result.status.code === 'DEADLINE_EXCEEDED') {
+      hanging.set(place, { first: hanging.get(place)?.first ?? result.status.message });
+    } else {
+      hanging.delete(place);
+    }
     return result;
   }
 
@@ -40,15 +43,16 @@ export function createBulkhead(call: GcpCall, runtime: Runtime): GcpCall {
     if (!known) return made(place, method, request, options);
     if (known.attempt) {
       await patiently(known.attempt);
-      return hanging.get(place) ? noAnswer(need) : made(place, method, request, options);
+      return hanging.get(place) ? noAnswer(need, known.first) : made(place, method, request, options);
     }
     known.attempt = made(place, method, request, options);
-    return (await patiently(known.attempt)) ?? noAnswer(need);
+    return (await patiently(known.attempt)) ?? noAnswer(need, known.first);
   };
 }
 
-function noAnswer({ api, project, region }: Need): GcpResult {
+/** `first`: what ended the first read that was given up. */
+function noAnswer({ api, project, region }: Need, first: string): GcpResult {
   const where = `project ${project}${region === '' ? '' : `, region ${region}`}`;
-  const message = `${api} does not answer in ${where}. The operator tries one read at a time until it does.`;
+  const message = `${api} does not answer in ${where} (${first}). The operator tries one read at a time until it does.`;
   return { ok: false, status: { code: 'UNAVAILABLE', message } };
 }
