@@ -433,6 +433,23 @@ describe('a request', () => {
     expect(refusal).toMatch(/^HTTP\/1\.1 403 /);
   });
 
+  it.each(['Content-Length: 4', 'Transfer-Encoding: chunked'])(
+    'keeps the frame of its body, also where Connection names it away (%s)',
+    async frame => {
+      const world = await start();
+      const port = Number(new URL((await world.deploy('web')).uri as string).port);
+      const socket = connect(port, '127.0.0.1').setEncoding('latin1');
+      const [name = ''] = frame.split(':');
+      const lines = ['GET / HTTP/1.1', 'Host: localhost', `Connection: close, ${name}, host`, frame];
+      const body = name === 'Content-Length' ? 'four' : '4\r\nfour\r\n0\r\n\r\n';
+      socket.write(`${lines.join('\r\n')}\r\n\r\n${body}`);
+      let answer = '';
+      for await (const text of socket) answer += text;
+      expect(answer).toContain(`"${frame.toLowerCase().replace(': ', '":"')}"`);
+      expect(answer).toContain('"host":"localhost"');
+    },
+  );
+
   it('comes with what Cloud Run’s front end adds; of the caller’s own words only its trace is believed', async () => {
     const world = await start();
     const service = await world.deploy('web');

@@ -18,6 +18,9 @@ const hopByHop = [
   'expect',
 ];
 
+/** `Connection` can't name these away: without its length a body would be read as the next request. */
+const ofTheMessage = ['host', 'content-length', 'transfer-encoding'];
+
 /** A connection to an instance; undefined: nobody listens there (any more). A new one each: none can be stale. */
 export function connectTo(port: number, signal: AbortSignal): Promise<Socket | undefined> {
   return new Promise(resolve => {
@@ -191,7 +194,8 @@ const isAnswer = (status: number, { httpVersionMajor }: IncomingMessage): boolea
 function withoutHopByHop(given: IncomingHttpHeaders): IncomingHttpHeaders {
   const headers = { ...given };
   const named = String(given.connection ?? '').split(',');
-  for (const name of [...hopByHop, ...named]) delete headers[name.trim().toLowerCase()];
+  for (const name of [...hopByHop, ...named.map(one => one.trim().toLowerCase())])
+    if (!ofTheMessage.includes(name)) delete headers[name];
   // HTTP/2's pseudo-fields.
   for (const name of Object.keys(headers)) if (name.startsWith(':')) delete headers[name];
   return headers;
