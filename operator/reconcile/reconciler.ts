@@ -84,6 +84,7 @@ interface Closed {
 export function createReconciler(options: ReconcilerOptions): Reconcile {
   const { kube, gcp, runtime, settings, events, log } = options;
   const reads = createReads(gcp);
+  const alone = { account: reads.account, service: reads.service, secret: reads.secret };
   const shared = createSharedReads(gcp, runtime, settings.syncIntervalMs);
   const withAges = createServiceAges(runtime);
   const ownWrites = createOwnWrites(kube, options.tenants, log, () => runtime.monotonic());
@@ -191,7 +192,7 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
   /**
    * Reads, plans, writes and reports. Where a cached answer would lead to a write, a complaint or to forgetting an inventory
    * entry, the same is done once more with the present state: no later read would bring a forgotten entry back. Something is
-   * created, deleted or forgotten only on answers about that one service and account (a GET), never on a list.
+   * created, deleted, granted, revoked or forgotten only on answers about that one resource (a GET), never on a list.
    */
   async function converge(
     writer: TenantWriter,
@@ -212,7 +213,7 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     for (let confirmed = false; ; ) {
       const cached: boolean = ages !== EDIT_AGES && !confirmed;
       const lists = shared.at(ages, cached ? regular : undefined);
-      const current = confirmed ? { ...lists, account: reads.account, service: reads.service } : lists;
+      const current = confirmed ? { ...lists, ...alone } : lists;
       const wanted = targets(desired, tenant.status.inventory);
       const asked = { actAs: desired.actAs, tenant: key };
       const read = await observe(current, wanted, asked);
@@ -602,9 +603,9 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
   }
 }
 
-/** A list that lacks something, or has it still, is no proof. */
+/** A list that lacks something, or has it still, is no proof; nor is one that shows a consent that was taken back. */
 const needsGet = ({ call }: Step): boolean =>
-  call.kind === 'createAccount' || call.kind === 'createService' || call.kind === 'deleteService';
+  ['createAccount', 'createService', 'deleteService', 'setSecretPolicy'].includes(call.kind);
 
 /** What must stand before anything is made: the finalizer, then the inventory. */
 async function putOnRecord(writer: TenantWriter, record: TenantStatus): Promise<Written> {

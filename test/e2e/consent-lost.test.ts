@@ -96,6 +96,48 @@ describe('a secret is read again right after the grant', () => {
   });
 });
 
+describe('a list of secrets that is not true decides nothing', () => {
+  /** ListSecrets answers with these labels on every secret, whatever they have. */
+  const listing =
+    (labels: () => JsonObject | undefined) =>
+    (core: GcpCall): GcpCall =>
+    async (method, request, options) => {
+      const result = await core(method, request, options);
+      const shown = labels();
+      if (method !== `${SECRETS}.ListSecrets` || !result.ok || !shown) return result;
+      const secrets = ((result.response.secrets ?? []) as JsonObject[]).map(secret => ({ ...secret, labels: shown }));
+      return { ok: true, response: { ...result.response, secrets } };
+    };
+
+  test('one that shows a consent that was taken back leads to no grant', async () => {
+    await open(
+      {},
+      listing(() => ({ 'ai-tenant-namespace': 'default' })),
+    );
+    await withdraw();
+    world.forget();
+    await world.apply('tenant-a', spec());
+    await world.reason('tenant-a', 'SecretNotAllowed');
+    expect(world.writes().join('\n')).not.toContain('SetIamPolicy');
+  });
+
+  test('one that lacks the labels takes no grant away', async () => {
+    let shown: JsonObject | undefined;
+    await open(
+      {},
+      listing(() => shown),
+    );
+    await world.apply('tenant-a', spec());
+    await world.ready('tenant-a');
+    shown = {};
+    world.forget();
+    await world.check('tenant-a');
+    await world.check('tenant-a');
+    expect(world.writes()).toEqual([]);
+    expect(await world.secretMembers('tenant-a-openai-key')).toEqual([MEMBER]);
+  });
+});
+
 describe('a grant whose secret has lost its consent goes, although the tenant', () => {
   const bystanders: [string, () => Promise<unknown>][] = [
     [

@@ -228,7 +228,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'believe a list that lacks a service',
     file: 'reconcile/reconciler.ts',
-    find: 'confirmed ? { ...lists, account: reads.account, service: reads.service } : lists;',
+    find: 'confirmed ? { ...lists, ...alone } : lists;',
     replace: 'lists;',
   },
   {
