@@ -10,15 +10,18 @@ import { isObject } from './parse.ts';
  */
 export function failureOf(method: string, status: GcpStatus): Failure {
   const { message, retryAfterMs } = status;
-  const delay = retryAfterMs === undefined ? {} : { retryAfterMs: Math.min(retryAfterMs, LONGEST_DELAY_MS) };
+  const more = {
+    ...(status.code === 'ALREADY_EXISTS' && { exists: true }),
+    ...(retryAfterMs !== undefined && { retryAfterMs: Math.min(retryAfterMs, LONGEST_DELAY_MS) }),
+  };
   const row = rowOf(method, status);
-  if (!row) return { kind: CODES[status.code], message, ...delay };
+  if (!row) return { kind: CODES[status.code], message, ...more };
   return {
     kind: row.kind,
     message,
     ...(row.reason && { reason: row.reason }),
     advice: filledIn(row.advice, knownOf(method, status, row)),
-    ...delay,
+    ...more,
   };
 }
 

@@ -1,4 +1,4 @@
-import type { Failure, InventoryEntry, Outcome, Step } from './types.ts';
+import type { Failure, InventoryEntry, Outcome } from './types.ts';
 
 /**
  * The inventory: everything in Google Cloud that is or may be ours, so that what has left the spec, or was made by a call
@@ -37,10 +37,7 @@ export function absenceCounts(entry: InventoryEntry, now: number): boolean {
  * The answer leaves open whether the call took effect. A create that is refused because something is there already made
  * nothing: what is there was made by an earlier call, which is on record, or by somebody else.
  */
-function ambiguous({ call }: Step, { kind }: Failure): boolean {
-  const isCreate = call.kind === 'createAccount' || call.kind === 'createService';
-  return kind === 'Transient' || (kind === 'Conflict' && !isCreate);
-}
+const ambiguous = ({ kind, exists }: Failure): boolean => kind === 'Transient' || (kind === 'Conflict' && !exists);
 
 /**
  * The inventory after the calls: a create that was refused outright puts its entries back to what they were before, a
@@ -61,7 +58,7 @@ export function settleInventory(
         entry.type === 'Service' && entry.name === call.name ? { ...entry, deletedAt: iso(now) } : entry,
       );
     }
-    if (outcome.result === 'failed' && ambiguous(step, outcome.failure)) return inventory;
+    if (outcome.result === 'failed' && ambiguous(outcome.failure)) return inventory;
     return inventory.flatMap(entry => {
       if (!step.creates.includes(entryKey(entry))) return [entry];
       return before.find(other => entryKey(other) === entryKey(entry)) ?? [];

@@ -226,6 +226,8 @@ export interface Failure {
   /** What a person can do about it, empty: nothing; absent: the usual advice of the kind. */
   advice?: string;
   retryAfterMs?: number;
+  /** With `Conflict`: a create was refused because something of that name is there. */
+  exists?: boolean;
 }
 
 export type Read<T> = { state: 'present'; value: T } | { state: 'absent' } | { state: 'failed'; failure: Failure };

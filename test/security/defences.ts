@@ -35,14 +35,14 @@ export const DEFENCES: readonly Defence[] = [
   {
     shownBy: ['e2e/planted.test.ts', 'a service that somebody else made a moment before gets no key'],
     file: 'operator/tenant/inventory.ts',
-    find: "  return kind === 'Transient' || (kind === 'Conflict' && !isCreate);",
-    replace: "  return kind === 'Transient' || kind === 'Conflict' || isCreate;",
+    find: "kind === 'Transient' || (kind === 'Conflict' && !exists);",
+    replace: "kind === 'Transient' || kind === 'Conflict' || exists === true;",
   },
   {
     shownBy: ['e2e/planted.test.ts', 'an account that somebody else made a moment before gets no grant'],
     file: 'operator/tenant/inventory.ts',
-    find: "  return kind === 'Transient' || (kind === 'Conflict' && !isCreate);",
-    replace: "  return kind === 'Transient' || kind === 'Conflict' || isCreate;",
+    find: "kind === 'Transient' || (kind === 'Conflict' && !exists);",
+    replace: "kind === 'Transient' || kind === 'Conflict' || exists === true;",
   },
   {
     shownBy: [

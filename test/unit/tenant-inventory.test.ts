@@ -27,7 +27,7 @@ const creating: Step = {
 describe('the inventory after a create', () => {
   test.each<[FailureKind, boolean]>([
     ['Transient', true],
-    ['Conflict', false],
+    ['Conflict', true],
     ['Invalid', false],
     ['PermissionDenied', false],
     ['QuotaExceeded', false],
@@ -51,8 +51,13 @@ describe('the inventory after a create', () => {
 
   test('that found an earlier one there keeps the entry of the call that may have made it', () => {
     const earlier = { ...service, time: '2029-12-31T23:00:00Z' };
-    const there = { step: creating, result: 'failed' as const, failure: { kind: 'Conflict' as const, message: '' } };
+    const there = {
+      step: creating,
+      result: 'failed' as const,
+      failure: { kind: 'Conflict' as const, message: '', exists: true },
+    };
     expect(settleInventory([earlier], [service], [there], NOW)).toEqual([earlier]);
+    expect(settleInventory([], [service], [there], NOW)).toEqual([]);
   });
 
   test('that was never made forgets it', () => {

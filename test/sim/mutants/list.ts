@@ -92,8 +92,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'forget a create whose answer was lost',
     file: 'tenant/inventory.ts',
-    find: "  return kind === 'Transient' || (kind === 'Conflict' && !isCreate);",
-    replace: "  return kind === 'Conflict' && !isCreate;",
+    find: "kind === 'Transient' || (kind === 'Conflict' && !exists);",
+    replace: "kind === 'Conflict' && !exists;",
   },
   {
     name: 'take a 404 for gone at once',
