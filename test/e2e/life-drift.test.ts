@@ -92,6 +92,8 @@ describe('drift', () => {
           async () => ((await world.tenant('tenant-a'))?.status?.image === 'gcr.io/acme/app:3' ? true : undefined),
           () => 'the image to be seen',
         );
+        // What goes while its revision is still coming up is not drift.
+        await world.ready('tenant-a');
         await world.must(`${RUN}.DeleteService`, { name });
       },
       // Not the default image: the last one seen.
