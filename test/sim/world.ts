@@ -155,6 +155,19 @@ export async function createWorld(script: Script): Promise<World> {
   }
 
   /**
+   * Its status is lost, and no account carries its mark, as somebody deleted the account or took the mark off: nothing asks any more
+   * for the search of every region (`lostStatus.ts`).
+   */
+  function excuseUnmarked(tenant: string): void {
+    const [cluster = '', namespace = '', name = ''] = tenant.split('/');
+    const isIts = ({ description }: { description: string }) => {
+      const owner = describedOwner(description);
+      return owner?.cluster === cluster && owner.namespace === namespace && owner.name === name;
+    };
+    if (!facts.accounts().some(isIts)) excused.add(name);
+  }
+
+  /**
    * Its status is lost while Google Cloud does not yet answer everywhere that its account or service exists: the entry that
    * said until when "not found" may be wrong was the only record of that.
    */
@@ -199,6 +212,7 @@ export async function createWorld(script: Script): Promise<World> {
       lost.add(tenant);
       excuseStranded(tenant);
       excuseUnsettled(tenant);
+      excuseUnmarked(tenant);
     },
   };
 
@@ -208,6 +222,7 @@ export async function createWorld(script: Script): Promise<World> {
       projects.set(`cluster-${step.cluster + 1}/${step.namespace}`, step.project ?? 'demo-project');
       for (const tenant of lost) excuseStranded(tenant);
     }
+    if (step.do === 'deleteAccount' || step.do === 'unmarkAccount') for (const tenant of lost) excuseUnmarked(tenant);
     if (said === 'done') count(`${step.who} ${step.do}`);
     note(`${shown(step).slice(10)} → ${said}`);
     for (const cluster of clusters) await cluster.look();
