@@ -64,6 +64,8 @@ export function createLateness({ clock, script, watched, onLate }: LatenessOptio
   const since = new Map<string, { at: number; edited: boolean; told: boolean }>();
   const generations = new Map<string, number>();
   const hasFaults = script.faults.length > 0;
+  /** Cloud Run refuses any update of a service whose account is gone (actAs), closing too, until that has been made anew and is known. */
+  const losesAccounts = script.steps.some(({ do: what }) => what === 'deleteAccount');
   let disturbedUntil = 0;
   let stopped = false;
 
@@ -74,7 +76,7 @@ export function createLateness({ clock, script, watched, onLate }: LatenessOptio
 
   function bound(text: string, edited: boolean): number {
     const faults = hasFaults ? INTERVAL_MS + SERVER_ASKED_MS + TAKE_OVER_MS : 0;
-    if (edited && !hasFaults && CLOSING.test(text)) return EDIT_MS + slow();
+    if (edited && !hasFaults && !losesAccounts && CLOSING.test(text)) return EDIT_MS + slow();
     const grace = / has moved|: Ready is /.test(text) ? (script.graceMs ?? 60_000) : 0;
     const lost = hasFaults ? LOST_ACCOUNT_MS : 0;
     return INTERVAL_MS + slow() + propagation + grace + lost + faults;

@@ -46,8 +46,8 @@ export interface Replica {
   /** The API server cannot be reached from here until then. */
   cut(forMs: number): void;
   skew(ms: number): void;
-  /** Gracefully, and for good. Answers which process that was, and its timers that are left: none should be. */
-  stop(): Promise<{ identity: string; timers: number }>;
+  /** Gracefully, and for good. Answers which process that was, and how many of its timers are left at any time after. */
+  stop(): Promise<{ identity: string; timers: () => number }>;
   isLeader(): boolean;
 }
 
@@ -93,7 +93,7 @@ export function createReplica(options: ReplicaOptions): Replica {
       stopped = true;
       const last = process;
       await last?.stop();
-      return { identity: `${id}.${incarnation}`, timers: last?.runtime.pending() ?? 0 };
+      return { identity: `${id}.${incarnation}`, timers: () => last?.runtime.pending() ?? 0 };
     },
     isLeader: () => process?.isLeader() ?? false,
   };
