@@ -147,7 +147,7 @@ describe('npm run plan', () => {
     await world.apply('tenant-a', spec({ keys }));
     await world.ready('tenant-a');
     extraEnv = { KUBECONFIG: join(folder, 'kubeconfig') };
-    writeKubeconfig(extraEnv.KUBECONFIG ?? '', world.kubeUrl);
+    world.cluster.adminKubeconfig(extraEnv.KUBECONFIG ?? '');
     const bare = file('a.yaml', manifest('tenant-a'), manifest('tenant-b'));
 
     const blind = await plan('-f', bare, '--project', PROJECT);
@@ -167,7 +167,7 @@ describe('npm run plan', () => {
   test('--live merges a file as kubectl apply does', async () => {
     await world.secret('tenant-a-openai-key');
     extraEnv = { KUBECONFIG: join(folder, 'kubeconfig') };
-    writeKubeconfig(extraEnv.KUBECONFIG ?? '', world.kubeUrl);
+    world.cluster.adminKubeconfig(extraEnv.KUBECONFIG ?? '');
     const first = {
       ...manifest('tenant-a', { timeoutSeconds: 60 }),
       metadata: { name: 'tenant-a', namespace: 'default' },
