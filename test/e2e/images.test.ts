@@ -8,6 +8,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { freePort } from '../../bench/support/processes.ts';
 import { startOpenAi } from '../../sandbox/openai/server.ts';
+import { OPERATOR_NAMESPACE } from './support/access.ts';
 import { createWorld, spec, until } from './support/world.ts';
 
 /**
@@ -270,6 +271,8 @@ test('the operator: one file, makes a tenant, is healthy, writes nothing, stops'
   const port = await freePort();
   const env = {
     KUBECONFIG: kubeconfig,
+    // The manifest's fieldRef, for the lease.
+    POD_NAMESPACE: OPERATOR_NAMESPACE,
     AITENANT_PROJECT: 'demo-project',
     AITENANT_METRICS_ADDRESS: '0',
     AITENANT_HEALTH_ADDRESS: `127.0.0.1:${port}`,
