@@ -77,7 +77,9 @@ export function createLateness({ clock, script, watched, onLate }: LatenessOptio
   function bound(text: string, edited: boolean): number {
     const faults = hasFaults ? INTERVAL_MS + SERVER_ASKED_MS + TAKE_OVER_MS : 0;
     if (edited && !hasFaults && !losesAccounts && CLOSING.test(text)) return EDIT_MS + slow();
-    const grace = / has moved|: Ready is /.test(text) ? (script.graceMs ?? 60_000) : 0;
+    const grace = / has moved|: Ready is |: the inventory still has Service /.test(text)
+      ? (script.graceMs ?? 60_000)
+      : 0;
     const lost = hasFaults ? LOST_ACCOUNT_MS : 0;
     return INTERVAL_MS + slow() + propagation + grace + lost + faults;
   }

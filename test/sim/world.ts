@@ -154,17 +154,17 @@ export async function createWorld(script: Script): Promise<World> {
     if (projects.has(`${cluster}/${namespace}`)) excused.add(name);
   }
 
+  const TAMPERS: string[] = ['unmark', 'delete', 'deleteAccount', 'disableAccount', 'unmarkAccount'];
+  /** Whose account or service somebody has deleted, disabled or unmarked. */
+  const tampered = new Set<string>();
+
   /**
-   * Its status is lost, and no account carries its mark, as somebody deleted the account or took the mark off: nothing asks any more
-   * for the search of every region (`lostStatus.ts`).
+   * Its status is lost, and its marks are not whole or its account is contained: nothing asks any more for the search of every region
+   * (`lostStatus.ts`), and what carries only some marks is nobody's.
    */
-  function excuseUnmarked(tenant: string): void {
-    const [cluster = '', namespace = '', name = ''] = tenant.split('/');
-    const isIts = ({ description }: { description: string }) => {
-      const owner = describedOwner(description);
-      return owner?.cluster === cluster && owner.namespace === namespace && owner.name === name;
-    };
-    if (!facts.accounts().some(isIts)) excused.add(name);
+  function excuseTampered(tenant: string): void {
+    const [, , name = ''] = tenant.split('/');
+    if (tampered.has(name)) excused.add(name);
   }
 
   /**
@@ -212,7 +212,7 @@ export async function createWorld(script: Script): Promise<World> {
       lost.add(tenant);
       excuseStranded(tenant);
       excuseUnsettled(tenant);
-      excuseUnmarked(tenant);
+      excuseTampered(tenant);
     },
   };
 
@@ -222,7 +222,10 @@ export async function createWorld(script: Script): Promise<World> {
       projects.set(`cluster-${step.cluster + 1}/${step.namespace}`, step.project ?? 'demo-project');
       for (const tenant of lost) excuseStranded(tenant);
     }
-    if (step.do === 'deleteAccount' || step.do === 'unmarkAccount') for (const tenant of lost) excuseUnmarked(tenant);
+    if (step.who === 'console' && TAMPERS.includes(step.do)) {
+      tampered.add(step.tenant);
+      for (const tenant of lost) excuseTampered(tenant);
+    }
     if (said === 'done') count(`${step.who} ${step.do}`);
     note(`${shown(step).slice(10)} → ${said}`);
     for (const cluster of clusters) await cluster.look();
