@@ -12,6 +12,16 @@ account=aitenant-operator@$project.iam.gserviceaccount.com
 pool=${WORKLOAD_POOL:-$project.svc.id.goog}
 role_file=$(dirname "$0")/role.yaml
 
+# Before anything is made: the names of repositories, whole.
+for repository in ${IMAGE_REPOSITORIES:-}; do
+  case $repository in
+    */*/*/* | /* | */ | *//*) ;;
+    */*/*) continue ;;
+  esac
+  echo "setup.sh: IMAGE_REPOSITORIES has '$repository': write PROJECT/LOCATION/REPOSITORY, such as $project/asia-northeast1/tenants." >&2
+  exit 2
+done
+
 if ! gcloud iam service-accounts describe "$account" --project="$project" >/dev/null 2>&1; then
   gcloud iam service-accounts create aitenant-operator --project="$project" --display-name="AiTenant operator"
 fi

@@ -76,6 +76,9 @@ export function renderImport(found: FoundTenant[], options: ImportOptions): { ya
   return { yaml: documents.join('---\n'), warnings };
 }
 
+/** A string in double quotes stays on its line: what it holds must never begin one, where a CI system would obey it. */
+const ON_ONE_LINE = { lineWidth: 0, doubleQuotedMinMultiLineLength: Number.POSITIVE_INFINITY };
+
 function namespaceDocument(project: string, namespace: string): string {
   const document = new Document({
     apiVersion: 'v1',
@@ -117,7 +120,7 @@ function tenantDocument({ service }: FoundTenant, imported: ImportedTenant, refu
   // Nothing is handed over to a tenant that can't be applied.
   const commands = refused.length === 0 ? consent.map(command => `$ ${oneLine(command)}`) : [];
   const lines = [...head.map(line => ` ${oneLine(line)}`), ...commands];
-  const text = escaped(document.toString({ lineWidth: 0 }));
+  const text = escaped(document.toString(ON_ONE_LINE));
   // What the API server would refuse is there to be corrected, not to be applied.
   const body = refused.length === 0 ? text : text.replace(/^(?=.)/gm, '# ');
   return `${lines.map(line => `#${line}\n`).join('')}${body}`;
@@ -135,7 +138,7 @@ const needsEscapes = (value: unknown): boolean =>
 export function valueNode(value: string): string {
   const node = new Scalar(value);
   if (quotedValue(value)) node.type = 'QUOTE_DOUBLE';
-  return escaped(new Document(node).toString({ lineWidth: 0 })).trimEnd();
+  return escaped(new Document(node).toString(ON_ONE_LINE)).trimEnd();
 }
 
 const comment = (lines: string[]): string => lines.map(line => (line === '' ? '' : ` ${line}`)).join('\n');

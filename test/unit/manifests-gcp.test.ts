@@ -106,6 +106,25 @@ describe('setup.sh', () => {
     expect(run(['ops'], false).writes.filter(reading)).toEqual([]);
   });
 
+  test.each([
+    'tenants',
+    'images/tenants',
+    'a/b/c/d',
+    '/b/c',
+    'a//c',
+    'a/b/',
+    'asia-northeast1-docker.pkg.dev/images/tenants/app',
+  ])(
+    'with a repository that is no PROJECT/LOCATION/REPOSITORY (%s) makes nothing and says what to write',
+    repository => {
+      const { status, stderr, writes } = run(['ops'], false, {
+        IMAGE_REPOSITORIES: `images/us-central1/good ${repository}`,
+      });
+      expect([status, writes]).toEqual([2, ['']]);
+      expect(stderr).toContain(`'${repository}': write PROJECT/LOCATION/REPOSITORY`);
+    },
+  );
+
   test('run again, creates nothing and brings the role up to date', () => {
     const { status, writes } = run(['ops'], true, { WORKLOAD_POOL: 'other.svc.id.goog' });
     expect(status).toBe(0);
