@@ -56,7 +56,7 @@ describe('calls of Google Cloud', () => {
     });
   });
 
-  test('at most 8 too where its creation takes a minute and a half, and 2 more if the regular check comes meanwhile', async () => {
+  test('at most 9 too where its creation takes a minute and a half, and 2 more if the regular check comes meanwhile', async () => {
     world = await createWorld({ creationMs: 90_000 });
     await world.prepare(1);
     operator = await world.start();
@@ -68,7 +68,7 @@ describe('calls of Google Cloud', () => {
       await settled();
     }
     // The tenant's place in the interval may come while it waits: a regular check reads policy and versions once more.
-    expect(world.traffic.others).toBeLessThanOrEqual(10);
+    expect(world.traffic.others).toBeLessThanOrEqual(11);
   });
 
   test('1,000 tenants: at most 2.1 each in an interval in which nothing changes, and 0.05 after a restart', async () => {
