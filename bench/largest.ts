@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { writeKubeconfig } from '../sandbox/kube/index.ts';
+import { nodeFlags } from './support/operatorProcess.ts';
 import { freePort, memoryOf } from './support/processes.ts';
 import { type Figure, publish } from './support/report.ts';
 
@@ -23,9 +24,6 @@ const LIMIT_MIB = 512;
 let character = 'x';
 const BYTES = 1.4e6;
 const BUNDLE = fileURLToPath(new URL('../scripts/bundle.mjs', import.meta.url));
-const [, command = '[]'] =
-  /^ENTRYPOINT (\[.*\])$/m.exec(readFileSync(new URL('../Dockerfile.operator', import.meta.url), 'utf8')) ?? [];
-const flags = (JSON.parse(command) as string[]).filter(word => word.startsWith('--'));
 
 function tenant(i: number): object {
   const value = character.repeat(655);
@@ -97,7 +95,7 @@ async function measure(): Promise<number> {
   const child = spawn(
     process.execPath,
     [
-      ...flags,
+      ...nodeFlags(),
       join(folder, 'operator.mjs'),
       '--cluster-id=bench',
       `--health-address=127.0.0.1:${health}`,

@@ -72,7 +72,7 @@ export async function measureProcess(world: World): Promise<OwnProcess> {
 }
 
 /** What the image gives Node.js. */
-function nodeFlags(): string[] {
+export function nodeFlags(): string[] {
   const [, command = '[]'] = /^ENTRYPOINT (\[.*\])$/m.exec(readFileSync(DOCKERFILE, 'utf8')) ?? [];
   const words: string[] = JSON.parse(command);
   return words.filter(word => word.startsWith('--'));

@@ -336,7 +336,6 @@ export function revokeStep(
     secret: entry.name,
     policy: edited,
   });
-  revoke.closes = true;
   revoke.changes = [{ field: SECRET_ACCESSOR, from: accountMember(email), to: undefined }];
   revoke.closes = true;
   if (!hasMember(edited, SECRET_ACCESSOR, accountMember(email))) revoke.removes = [`SecretAccess ${entry.name} `];

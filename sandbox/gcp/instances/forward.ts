@@ -55,6 +55,12 @@ function frontEndHeaders({ headers, socket }: IncomingMessage): IncomingHttpHead
   };
 }
 
+/** The headers that an instance gets: the caller's own, and those of the front end in the place of what it says of them. */
+const passedOn = (incoming: IncomingMessage): IncomingHttpHeaders => ({
+  ...withoutHopByHop(incoming.headers),
+  ...frontEndHeaders(incoming),
+});
+
 /**
  * Passes a WebSocket's handshake on over `socket`, and then bytes both ways. Resolves when one side has closed, or the answer to the
  * handshake was another one.
@@ -66,7 +72,7 @@ export function forwardUpgrade(
   socket: Socket,
   signal: AbortSignal,
 ): Promise<void> {
-  const headers = { ...withoutHopByHop(incoming.headers), ...frontEndHeaders(incoming) };
+  const headers = passedOn(incoming);
   const lines = Object.entries({ ...headers, connection: 'Upgrade', upgrade: 'websocket' }).flatMap(([name, value]) =>
     (Array.isArray(value) ? value : [value]).map(one => `${name}: ${one}\r\n`),
   );
@@ -95,7 +101,7 @@ export function forwardH2c(
   signal: AbortSignal,
 ): Promise<'done' | 'failed' | 'tooLarge'> {
   return new Promise(resolve => {
-    const headers = { ...withoutHopByHop(incoming.headers), ...frontEndHeaders(incoming) };
+    const headers = passedOn(incoming);
     // Of HTTP/1 only (RFC 9113, 8.2.2), but `te: trailers`, without which gRPC servers refuse.
     for (const name of ['host', 'transfer-encoding', 'http2-settings']) delete headers[name];
     if (incoming.headers.te === 'trailers') headers.te = 'trailers';
@@ -141,7 +147,7 @@ export function forward(
   signal: AbortSignal,
 ): Promise<'done' | 'failed' | 'tooLarge'> {
   return new Promise(resolve => {
-    const headers = { ...withoutHopByHop(incoming.headers), ...frontEndHeaders(incoming) };
+    const headers = passedOn(incoming);
     const outgoing = httpRequest({
       createConnection: () => socket,
       method: incoming.method,

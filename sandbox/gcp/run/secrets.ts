@@ -75,3 +75,7 @@ function problem(access: Exclude<SecretAccess, { ok: true }>, account: string): 
       return `Secret Version [${access.name}] is in ${access.why.toUpperCase()} state.`;
   }
 }
+
+/** Whether a template may name a secret so: its id in the service's project, or with another project. */
+export const isSecretReference = (name = ''): boolean =>
+  /^(projects\/[^/]+\/secrets\/)?[A-Za-z0-9_-]{1,255}$/.test(name);

@@ -1,5 +1,6 @@
 import { invalid } from '../errors.ts';
 import { quantity } from './quantity.ts';
+import { isSecretReference } from './secrets.ts';
 import type { ContainerTemplate, EnvVar } from './types.ts';
 
 const reservedEnv = ['PORT', 'K_SERVICE', 'K_REVISION', 'K_CONFIGURATION'];
@@ -57,7 +58,7 @@ function checkEnv(path: string, env: EnvVar[]): void {
     }
     const reference = entry.valueSource?.secretKeyRef;
     if (!entry.valueSource) continue;
-    if (!/^(projects\/[^/]+\/secrets\/)?[A-Za-z0-9_-]{1,255}$/.test(reference?.secret ?? '')) {
+    if (!isSecretReference(reference?.secret)) {
       throw invalid(
         `${path}[${i}].value_from.secret_key_ref.name: '${reference?.secret ?? ''}' is not a valid secret name.`,
       );

@@ -1,4 +1,5 @@
 import { invalid } from '../errors.ts';
+import { isSecretReference } from './secrets.ts';
 import type { ContainerTemplate, Template, Volume } from './types.ts';
 
 /** Directories of the container's own that nothing may be mounted over (Cloud Run, "Configure secrets", "Disallowed paths"). */
@@ -37,7 +38,7 @@ function checkVolume(path: string, volume: Volume, isRepeated: boolean): void {
     throw invalid(`${path}.nfs: a server and an absolute path are required.`);
   }
   if (!secret) return;
-  if (!/^(projects\/[^/]+\/secrets\/)?[A-Za-z0-9_-]{1,255}$/.test(secret.secret ?? '')) {
+  if (!isSecretReference(secret.secret)) {
     throw invalid(`${path}.secret.secret_name: '${secret.secret ?? ''}' is not a valid secret name.`);
   }
   for (const [at, { path: file = '', version = '' }] of (secret.items ?? []).entries()) {
