@@ -1,9 +1,8 @@
 import { createQuota, UNLIMITED } from '../operator/gcp/quota.ts';
-import { NAMESPACES } from '../operator/kube/resources.ts';
 import { createStore } from '../operator/kube/store.ts';
-import type { GcpCall, GcpResult } from '../operator/ports.ts';
 import { createReconciler } from '../operator/reconcile/reconciler.ts';
-import { AI_TENANTS } from '../operator/tenantResource.ts';
+import type { GcpCall, GcpResult } from '../ports/gcp.ts';
+import { AI_TENANTS, NAMESPACES } from '../ports/kubeResources.ts';
 import { type Figure, publish } from './support/report.ts';
 import { createWorld, tenantKey, until } from './support/world.ts';
 

@@ -1,5 +1,5 @@
 import type { Operator } from '../operator/operator.ts';
-import { AI_TENANTS } from '../operator/tenantResource.ts';
+import { AI_TENANTS } from '../ports/kubeResources.ts';
 import { measureProcess } from './support/operatorProcess.ts';
 import { type Figure, heapMiB, publish, quantile, shown } from './support/report.ts';
 import { createWorld, INTERVAL_MS, tenantKey, tenantName, until, type World } from './support/world.ts';

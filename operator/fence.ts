@@ -1,4 +1,5 @@
-import type { GcpCall, KubeApi } from './ports.ts';
+import type { GcpCall } from '../ports/gcp.ts';
+import type { KubeApi } from '../ports/kube.ts';
 
 /**
  * Asks before each call whether this process may still act, so that none starts once the lease is lost: not between the

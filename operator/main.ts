@@ -2,8 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { collectDefaultMetrics, type Registry } from 'prom-client';
 import packageJson from '../package.json' with { type: 'json' };
-import { catchBugs, type OnBug } from './bugs.ts';
-import { createCallLog } from './callLog.ts';
+import type { KubeApi } from '../ports/kube.ts';
+import { NAMESPACES } from '../ports/kubeResources.ts';
+import { realRuntime as runtime, sleep } from '../ports/runtime.ts';
 import { createGcpClient } from './gcp/client.ts';
 import { endpointsFrom } from './gcp/endpoints.ts';
 import { instrument } from './gcp/instrument.ts';
@@ -12,15 +13,14 @@ import { createEventRecorder, type EventRecorder } from './kube/events.ts';
 import { instrumentKube } from './kube/instrument.ts';
 import { loadKubeConfig } from './kube/kubeconfig.ts';
 import { type LeaderElection, startLeaderElection } from './kube/leases.ts';
-import { NAMESPACES } from './kube/resources.ts';
-import { createLog, type Log } from './log.ts';
-import { createMetrics } from './metrics.ts';
 import { createOperator, type Operator } from './operator.ts';
-import { type Options, readOptions, UsageError, usage } from './options.ts';
-import type { KubeApi } from './ports.ts';
+import { catchBugs, type OnBug } from './process/bugs.ts';
+import { createCallLog } from './process/callLog.ts';
+import { serve } from './process/http.ts';
+import { createLog, type Log } from './process/log.ts';
+import { createMetrics } from './process/metrics.ts';
+import { type Options, readOptions, UsageError, usage } from './process/options.ts';
 import { intervalMs } from './reconcile/pacing.ts';
-import { realRuntime as runtime, sleep } from './runtime.ts';
-import { serve } from './servers.ts';
 
 /** Flags and wiring, nothing else. Exit codes: 0 asked to stop, 1 failed, 2 wrong flags. */
 

@@ -1,18 +1,20 @@
+import type { GcpCall } from '../ports/gcp.ts';
+import type { JsonObject } from '../ports/json.ts';
+import type { KubeApi, KubeObject, KubeStatus } from '../ports/kube.ts';
+import { AI_TENANTS, keyOf, NAMESPACES, SECRET_MANAGER_SECRETS } from '../ports/kubeResources.ts';
+import type { Runtime } from '../ports/runtime.ts';
 import { fencedCall, fencedWrites } from './fence.ts';
 import { createBulkhead } from './gcp/bulkhead.ts';
 import { type Claim, createQuota, type Limits, type Quota, UNLIMITED } from './gcp/quota.ts';
-import { cachedConnectorSecret, cachedNamespace, cachedTenant } from './kept.ts';
 import type { EventRecorder } from './kube/events.ts';
 import { createQueue, type Queue, type QueueHooks } from './kube/queue.ts';
 import { type Reflector, startReflector } from './kube/reflector.ts';
-import { NAMESPACES } from './kube/resources.ts';
-import type { Log } from './log.ts';
-import type { GcpCall, JsonObject, KubeApi, KubeObject, KubeStatus, Runtime } from './ports.ts';
+import type { Log } from './process/log.ts';
+import { cachedConnectorSecret, cachedNamespace, cachedTenant } from './reconcile/kept.ts';
 import { createReconciler } from './reconcile/reconciler.ts';
 import { NAMESPACE_ANNOTATIONS, sameAnnotations, TENANT_ANNOTATIONS } from './tenant/annotations.ts';
 import { FINALIZER } from './tenant/resource.ts';
 import type { InventoryEntry, Settings, Tenant, TenantStatus } from './tenant/types.ts';
-import { AI_TENANTS, SECRET_MANAGER_SECRETS } from './tenantResource.ts';
 
 export interface OperatorOptions {
   kube: KubeApi;
@@ -90,7 +92,7 @@ export function createOperator(options: OperatorOptions): Operator {
       ) {
         return;
       }
-      for (const tenant of tenants.list(name)) queue.add(keyOf(tenant), since(namespaces));
+      for (const tenant of tenants.list(name)) queue.add(keyOf(tenant.metadata), since(namespaces));
     },
     { transform: cachedNamespace },
   );
@@ -100,7 +102,7 @@ export function createOperator(options: OperatorOptions): Operator {
       const slash = key.indexOf('/');
       const name = key.slice(slash + 1);
       for (const tenant of tenants.list(key.slice(0, slash)))
-        if (refersTo(tenant, name)) queue.add(keyOf(tenant), since(connectorSecrets));
+        if (refersTo(tenant, name)) queue.add(keyOf(tenant.metadata), since(connectorSecrets));
     },
     { optional: true, transform: cachedConnectorSecret },
   );
@@ -160,8 +162,6 @@ function homeOf(object: KubeObject | undefined): string {
   const { region } = (object?.spec ?? {}) as { region?: string };
   return `${projectId ?? object?.metadata.namespace ?? ''}/${region ?? ''}`;
 }
-
-const keyOf = (object: KubeObject): string => `${object.metadata.namespace}/${object.metadata.name}`;
 
 /** Our own writes, of the status and the finalizer, come back through the watch: only what somebody else did is news. */
 function isNews(object: KubeObject, old: KubeObject): boolean {

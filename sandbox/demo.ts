@@ -1,8 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { parse } from 'yaml';
-import type { KubeObject } from '../operator/ports.ts';
-import type { TenantStatus } from '../operator/tenant/types.ts';
-import { AI_TENANTS } from '../operator/tenantResource.ts';
+import type { KubeObject } from '../ports/kube.ts';
+import { AI_TENANTS } from '../ports/kubeResources.ts';
 import { must } from './cluster.ts';
 import { Failure, poll, type Step } from './progress.ts';
 import { readBack } from './readBack.ts';
@@ -69,13 +68,20 @@ async function apply({ kube }: World, tenant: KubeObject): Promise<void> {
   );
 }
 
-async function untilReady({ kube }: World, name: string): Promise<TenantStatus> {
+/** What the demonstration reads of an AiTenant's status. */
+interface ShownStatus {
+  url?: string;
+  latestReadyRevision?: string;
+  conditions?: { type: string; status: string; reason: string; message: string; observedGeneration?: number }[];
+}
+
+async function untilReady({ kube }: World, name: string): Promise<ShownStatus> {
   let last = 'the operator has not written a status';
   return poll(
     async () => {
       const { metadata, status } = (await must(`read aitenant/${name}`, kube.get(AI_TENANTS, NAMESPACE, name))) as {
         metadata: KubeObject['metadata'];
-        status?: TenantStatus;
+        status?: ShownStatus;
       };
       const ready = status?.conditions?.find(({ type }) => type === 'Ready');
       if (ready) last = `${ready.reason}: ${ready.message}`;

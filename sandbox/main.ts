@@ -1,4 +1,4 @@
-import { AI_TENANTS } from '../operator/tenantResource.ts';
+import { AI_TENANTS } from '../ports/kubeResources.ts';
 import { demonstrate, takeAway } from './demo.ts';
 import { nextSteps } from './nextSteps.ts';
 import { tail } from './operatorProcess.ts';

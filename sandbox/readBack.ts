@@ -1,4 +1,4 @@
-import type { JsonObject } from '../operator/ports.ts';
+import type { JsonObject } from '../ports/json.ts';
 import { rest } from './rest.ts';
 import { PROJECT } from './world.ts';
 

@@ -1,4 +1,4 @@
-import type { JsonObject } from '../operator/ports.ts';
+import type { JsonObject } from '../ports/json.ts';
 import { Failure } from './progress.ts';
 
 /** Calls the local Google Cloud as anybody with curl would. Throws `Failure` with what it answered. */

@@ -1,4 +1,4 @@
-import type { Runtime } from '../../operator/ports.ts';
+import type { Runtime } from '../../ports/runtime.ts';
 
 /** Real time that can be moved on: an interval of ten minutes need not be sat out. */
 export interface Timeline extends Runtime {

@@ -1,4 +1,4 @@
-import type { Json, JsonObject } from '../ports.ts';
+import type { Json, JsonObject } from '../../ports/json.ts';
 import { scalingInForce, servingContainer, shownVariable } from '../tenant/template.ts';
 import type { Change } from '../tenant/types.ts';
 

@@ -1,10 +1,12 @@
+import type { GcpCall } from '../../ports/gcp.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import type { Runtime } from '../../ports/runtime.ts';
 import { failureOf } from '../gcp/errors.ts';
 import { rpc } from '../gcp/methods.ts';
 import { filled, objects } from '../gcp/parse.ts';
 import { createReads } from '../gcp/reads.ts';
 import { parseService } from '../gcp/runService.ts';
 import { parseSecret } from '../gcp/secretAccess.ts';
-import type { GcpCall, JsonObject, Runtime } from '../ports.ts';
 import { explained } from '../tenant/context.ts';
 import { part, secretName, serviceAccountEmail, serviceAccountId } from '../tenant/names.ts';
 import { REGIONS } from '../tenant/regions.ts';

@@ -1,5 +1,7 @@
 import { createInterface } from 'node:readline/promises';
 import { parseArgs, styleText } from 'node:util';
+import type { JsonObject } from '../../ports/json.ts';
+import { realRuntime as runtime, sleep } from '../../ports/runtime.ts';
 import { type Credentials, createCredentials } from '../gcp/credentials.ts';
 import { type Endpoint, endpointOf } from '../gcp/endpoints.ts';
 import type { HttpRule } from '../gcp/methods.ts';
@@ -7,9 +9,7 @@ import { isAccount } from '../gcp/names.ts';
 import { isObject, json, text } from '../gcp/parse.ts';
 import { answerOf, httpRequestOf } from '../gcp/rest.ts';
 import { CallError, createTransport, type Send } from '../gcp/transport.ts';
-import { UsageError } from '../options.ts';
-import type { JsonObject } from '../ports.ts';
-import { realRuntime as runtime, sleep } from '../runtime.ts';
+import { UsageError } from '../process/options.ts';
 import { isProjectId } from '../tenant/names.ts';
 import { logLine } from '../tenant/printable.ts';
 

@@ -1,10 +1,10 @@
 import { parseArgs } from 'node:util';
 import { Document, isMap, Scalar, visit } from 'yaml';
+import { realRuntime as runtime } from '../../ports/runtime.ts';
 import type { PlainObject } from '../../schema/index.ts';
 import { createGcpClient } from '../gcp/client.ts';
 import { endpointsFrom } from '../gcp/endpoints.ts';
-import { UsageError } from '../options.ts';
-import { realRuntime as runtime } from '../runtime.ts';
+import { UsageError } from '../process/options.ts';
 import { isProjectId, part } from '../tenant/names.ts';
 import { labelledOwner } from '../tenant/ownership.ts';
 import { escaped, logLine } from '../tenant/printable.ts';

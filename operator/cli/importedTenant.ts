@@ -1,5 +1,6 @@
+import type { Json, JsonObject } from '../../ports/json.ts';
+import { AI_TENANTS } from '../../ports/kubeResources.ts';
 import { isObject, objects, text } from '../gcp/parse.ts';
-import type { Json, JsonObject } from '../ports.ts';
 import { accountConflict, askForSecret, commandIn, serviceConflict } from '../tenant/consent.ts';
 import { part } from '../tenant/names.ts';
 import { ADOPT, type ClaimRules, claimAccount, claimService, secretConsent } from '../tenant/ownership.ts';
@@ -15,7 +16,6 @@ import {
 import { sameQuantity } from '../tenant/quantity.ts';
 import { readTenant } from '../tenant/resource.ts';
 import { applyTraffic, scalingInForce, secretReferences, servingContainer, shownTraffic } from '../tenant/template.ts';
-import { AI_TENANTS } from '../tenantResource.ts';
 import type { FoundSecret, FoundTenant } from './discover.ts';
 
 /** A tenant made by hand, as an AiTenant: the manifest, what it can't say, and what its owners have to allow. */

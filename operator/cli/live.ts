@@ -1,9 +1,14 @@
+import type { KubeApi, KubeObject, KubeResult } from '../../ports/kube.ts';
+import {
+  AI_TENANT_CRD,
+  AI_TENANTS,
+  CUSTOM_RESOURCE_DEFINITIONS,
+  NAMESPACES,
+  SECRET_MANAGER_SECRETS,
+} from '../../ports/kubeResources.ts';
+import { realRuntime as runtime } from '../../ports/runtime.ts';
 import { createKubeApi } from '../kube/client.ts';
 import { loadKubeConfig } from '../kube/kubeconfig.ts';
-import { CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES } from '../kube/resources.ts';
-import type { KubeApi, KubeObject, KubeResult } from '../ports.ts';
-import { realRuntime as runtime } from '../runtime.ts';
-import { AI_TENANT_CRD, AI_TENANTS, SECRET_MANAGER_SECRETS } from '../tenantResource.ts';
 import type { Manifests } from './manifests.ts';
 import { each } from './patience.ts';
 import type { Surroundings } from './planTenant.ts';

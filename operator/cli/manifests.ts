@@ -1,12 +1,12 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type Document, isNode, LineCounter, parseAllDocuments } from 'yaml';
+import type { KubeObject } from '../../ports/kube.ts';
+import { AI_TENANTS, SECRET_MANAGER_SECRETS } from '../../ports/kubeResources.ts';
 import { type CompiledVersion, compileCrd, type FieldCause, type PlainObject } from '../../schema/index.ts';
 import { invalidValue, mapErrors, metaTypeError } from '../../schema/metadata.ts';
 import { labelNameErrors, subdomainErrors } from '../../schema/names.ts';
 import { contentOf, parseFile } from '../kube/kubectlYaml.ts';
-import type { KubeObject } from '../ports.ts';
-import { AI_TENANTS, SECRET_MANAGER_SECRETS } from '../tenantResource.ts';
 
 /** What a set of manifest files holds for the operator: AiTenants, Namespaces, SecretManagerSecrets; others are skipped. */
 export interface Manifests {

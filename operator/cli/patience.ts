@@ -1,6 +1,7 @@
+import type { GcpCall, GcpStatus } from '../../ports/gcp.ts';
+import type { Runtime } from '../../ports/runtime.ts';
+import { sleep } from '../../ports/runtime.ts';
 import { failureOf } from '../gcp/errors.ts';
-import type { GcpCall, GcpStatus, Runtime } from '../ports.ts';
-import { sleep } from '../runtime.ts';
 
 /** How a command reads a whole fleet: a few at a time, and without hurry where Google Cloud asks for that. */
 

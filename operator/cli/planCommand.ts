@@ -1,8 +1,8 @@
+import { realRuntime as runtime } from '../../ports/runtime.ts';
 import { createGcpClient } from '../gcp/client.ts';
 import { endpointsFrom } from '../gcp/endpoints.ts';
 import { createSharedReads } from '../gcp/lists.ts';
-import { type Options, optionsOf, parseFlags, UsageError } from '../options.ts';
-import { realRuntime as runtime } from '../runtime.ts';
+import { type Options, optionsOf, parseFlags, UsageError } from '../process/options.ts';
 import { isProjectId } from '../tenant/names.ts';
 import { logLine } from '../tenant/printable.ts';
 import { type Live, readLive, withCluster } from './live.ts';

@@ -1,7 +1,7 @@
-import { readConnectorSecret } from '../connectorSecret.ts';
+import type { KubeObject } from '../../ports/kube.ts';
 import { observe } from '../gcp/observe.ts';
 import type { Reads } from '../gcp/reads.ts';
-import type { KubeObject } from '../ports.ts';
+import { readConnectorSecret } from '../reconcile/connectorSecret.ts';
 import {
   deletionPolicy,
   deletionProject,

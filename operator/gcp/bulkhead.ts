@@ -1,6 +1,7 @@
-import type { GcpCall, GcpResult, Runtime } from '../ports.ts';
-import { createRecent } from '../recent.ts';
-import { sleep } from '../runtime.ts';
+import type { GcpCall, GcpResult } from '../../ports/gcp.ts';
+import type { Runtime } from '../../ports/runtime.ts';
+import { sleep } from '../../ports/runtime.ts';
+import { createRecent } from '../collections/recent.ts';
 import { type Need, needOf } from './quota.ts';
 
 /** How long a reconcile waits for a read where the last one was given up without an answer. */

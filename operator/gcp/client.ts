@@ -1,4 +1,6 @@
-import type { GcpCall, GcpResult, GcpStatus, JsonObject, Runtime } from '../ports.ts';
+import type { GcpCall, GcpResult, GcpStatus } from '../../ports/gcp.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import type { Runtime } from '../../ports/runtime.ts';
 import { type Credentials, createCredentials } from './credentials.ts';
 import { type Endpoints, endpointsFrom } from './endpoints.ts';
 import { METHODS } from './methods.ts';

@@ -1,7 +1,7 @@
 import { type AuthClient, GoogleAuth, Impersonated, PassThroughClient } from 'google-auth-library';
-import type { GcpStatus } from '../ports.ts';
-import { createRecent } from '../recent.ts';
-import { realRuntime } from '../runtime.ts';
+import type { GcpStatus } from '../../ports/gcp.ts';
+import { realRuntime } from '../../ports/runtime.ts';
+import { createRecent } from '../collections/recent.ts';
 import { isObject, text } from './parse.ts';
 import { bounded } from './status.ts';
 

@@ -1,4 +1,5 @@
-import type { GcpCall, GcpCallOptions, JsonObject } from '../ports.ts';
+import type { GcpCall, GcpCallOptions } from '../../ports/gcp.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import { type PolicyAddition, withAdditions } from '../tenant/policy.ts';
 import type { Call, Failure, Policy } from '../tenant/types.ts';
 import { failureOf } from './errors.ts';

@@ -1,4 +1,6 @@
-import type { GcpCall, GcpCode, JsonObject, Runtime } from '../ports.ts';
+import type { GcpCall, GcpCode } from '../../ports/gcp.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import type { Runtime } from '../../ports/runtime.ts';
 import { type Api, METHODS } from './methods.ts';
 import { isObject } from './parse.ts';
 

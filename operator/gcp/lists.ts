@@ -1,5 +1,7 @@
-import type { GcpCall, GcpCallOptions, JsonObject, Runtime } from '../ports.ts';
-import { createRecent } from '../recent.ts';
+import type { GcpCall, GcpCallOptions } from '../../ports/gcp.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import type { Runtime } from '../../ports/runtime.ts';
+import { createRecent } from '../collections/recent.ts';
 import type { Call, ObservedAccount, ObservedSecret, ObservedService, Read } from '../tenant/types.ts';
 import type { Executed } from './execute.ts';
 import { rpc } from './methods.ts';

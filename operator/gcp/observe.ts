@@ -1,4 +1,4 @@
-import type { GcpCallOptions } from '../ports.ts';
+import type { GcpCallOptions } from '../../ports/gcp.ts';
 import { part, secretName } from '../tenant/names.ts';
 import type { Targets } from '../tenant/plan.ts';
 import { secretReferences } from '../tenant/template.ts';

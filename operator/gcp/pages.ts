@@ -1,4 +1,5 @@
-import type { GcpCall, GcpCode, JsonObject } from '../ports.ts';
+import type { GcpCall, GcpCode } from '../../ports/gcp.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import { failureOf } from './errors.ts';
 import { filled, objects, texts } from './parse.ts';
 import type { Listed } from './sharedList.ts';

@@ -1,4 +1,4 @@
-import type { Json, JsonObject } from '../ports.ts';
+import type { Json, JsonObject } from '../../ports/json.ts';
 
 /** How answers of Google Cloud are read: nothing is taken for what it should be, and nothing throws. */
 

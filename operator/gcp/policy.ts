@@ -1,4 +1,4 @@
-import type { JsonObject } from '../ports.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import type { Binding, Policy } from '../tenant/types.ts';
 import { filled, isObject } from './parse.ts';
 

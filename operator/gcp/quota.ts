@@ -1,6 +1,8 @@
-import { createFairQueue, type FairQueue, type Queueable } from '../fairQueue.ts';
-import type { GcpCall, GcpStatus, JsonObject, Runtime } from '../ports.ts';
-import { createRecent, type Recent } from '../recent.ts';
+import type { GcpCall, GcpStatus } from '../../ports/gcp.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import type { Runtime } from '../../ports/runtime.ts';
+import { createFairQueue, type FairQueue, type Queueable } from '../collections/fairQueue.ts';
+import { createRecent, type Recent } from '../collections/recent.ts';
 import { type Api, METHODS } from './methods.ts';
 import { isObject, objects } from './parse.ts';
 

@@ -1,4 +1,5 @@
-import type { GcpCall, GcpCallOptions, JsonObject } from '../ports.ts';
+import type { GcpCall, GcpCallOptions } from '../../ports/gcp.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import type {
   Failure,
   ObservedAccount,

@@ -1,4 +1,4 @@
-import type { Json, JsonObject } from '../ports.ts';
+import type { Json, JsonObject } from '../../ports/json.ts';
 import type { HttpRule } from './methods.ts';
 import { isObject, json } from './parse.ts';
 import { CallError, type HttpRequest } from './transport.ts';

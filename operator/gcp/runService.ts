@@ -1,5 +1,5 @@
 import type { protos } from '@google-cloud/run';
-import type { JsonObject } from '../ports.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import type { ObservedService } from '../tenant/types.ts';
 import { partsOf } from './names.ts';
 import { filled, flag, int64, isObject, type Message, object, objects, stringMap, text, texts } from './parse.ts';

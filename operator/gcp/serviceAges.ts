@@ -1,5 +1,5 @@
-import type { Runtime } from '../ports.ts';
-import { createRecent } from '../recent.ts';
+import type { Runtime } from '../../ports/runtime.ts';
+import { createRecent } from '../collections/recent.ts';
 import type { Observed, ObservedService } from '../tenant/types.ts';
 
 /** More services than fail at once anywhere; beyond it the longest known are forgotten, and their waits begin anew. */

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Runtime } from '../ports.ts';
+import type { Runtime } from '../../ports/runtime.ts';
 import type { Failure, Read } from '../tenant/types.ts';
 
 /** A list of everything of one kind in one place, as one round of pages. */

@@ -1,4 +1,5 @@
-import type { GcpCode, GcpStatus, Json } from '../ports.ts';
+import type { GcpCode, GcpStatus } from '../../ports/gcp.ts';
+import type { Json } from '../../ports/json.ts';
 import { isObject, json, text } from './parse.ts';
 
 const CODES: ReadonlySet<unknown> = new Set<GcpCode>([

@@ -1,7 +1,7 @@
 import http from 'node:http';
 import https from 'node:https';
 import type { AuthClient } from 'google-auth-library';
-import type { GcpStatus } from '../ports.ts';
+import type { GcpStatus } from '../../ports/gcp.ts';
 import { anonymous, type Credentials, credentialsStatus } from './credentials.ts';
 import type { Endpoint } from './endpoints.ts';
 import { bounded, statusOf } from './status.ts';

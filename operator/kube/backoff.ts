@@ -1,4 +1,4 @@
-import type { Runtime } from '../ports.ts';
+import type { Runtime } from '../../ports/runtime.ts';
 
 /** Milliseconds: the first wait and the longest. */
 export interface BackoffLimits {

@@ -1,17 +1,10 @@
 import { type Dispatcher, request as httpRequest } from 'undici';
-import type {
-  JsonObject,
-  KubeApi,
-  KubeList,
-  KubeResource,
-  KubeResult,
-  KubeStatus,
-  KubeWatchEvent,
-  Runtime,
-} from '../ports.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import type { KubeApi, KubeList, KubeResource, KubeResult, KubeStatus, KubeWatchEvent } from '../../ports/kube.ts';
+import { apiVersionOf } from '../../ports/kubeResources.ts';
+import type { Runtime } from '../../ports/runtime.ts';
 import { type Authorized, createConnection } from './connection.ts';
 import type { KubeAccess } from './kubeconfig.ts';
-import { apiVersionOf } from './resources.ts';
 
 type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE';
 

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { getCACertificates } from 'node:tls';
 import { Agent, type Dispatcher, ProxyAgent } from 'undici';
-import type { Runtime } from '../ports.ts';
+import type { Runtime } from '../../ports/runtime.ts';
 import { type Credential, createCredentialSource } from './execPlugin.ts';
 import type { KubeAccess, Pem } from './kubeconfig.ts';
 

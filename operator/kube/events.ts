@@ -1,7 +1,8 @@
-import type { KubeApi, KubeMeta, KubeObject, KubeStatus, Runtime } from '../ports.ts';
-import { sleep } from '../runtime.ts';
+import type { KubeApi, KubeMeta, KubeObject, KubeStatus } from '../../ports/kube.ts';
+import { EVENTS, keyOf } from '../../ports/kubeResources.ts';
+import type { Runtime } from '../../ports/runtime.ts';
+import { sleep } from '../../ports/runtime.ts';
 import { backoff } from './backoff.ts';
-import { EVENTS, keyOf } from './resources.ts';
 
 /** An object's first 25 events pass, then one each 5 minutes (client-go's spam filter). */
 const BUDGET = { burst: 25, refillMs: 300_000 };

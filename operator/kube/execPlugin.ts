@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import type { Runtime } from '../ports.ts';
+import type { Runtime } from '../../ports/runtime.ts';
 import type { ExecPlugin } from './kubeconfig.ts';
 
 /**

@@ -1,4 +1,4 @@
-import type { KubeApi, KubeResource, KubeResult } from '../ports.ts';
+import type { KubeApi, KubeResource, KubeResult } from '../../ports/kube.ts';
 
 /** How a request to the API server ended: `code` is the HTTP status of a refusal, 200 of a success, 0 without an answer. */
 export interface RequestEnd {

@@ -1,6 +1,8 @@
-import type { JsonObject, KubeApi, KubeObject, KubeStatus, Runtime } from '../ports.ts';
-import { sleep } from '../runtime.ts';
-import { apiVersionOf, LEASES, microTime } from './resources.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import type { KubeApi, KubeObject, KubeStatus } from '../../ports/kube.ts';
+import { apiVersionOf, LEASES } from '../../ports/kubeResources.ts';
+import type { Runtime } from '../../ports/runtime.ts';
+import { sleep } from '../../ports/runtime.ts';
 
 /** Seconds, named as in client-go. */
 export interface LeaseTimes {
@@ -215,4 +217,9 @@ function specOf(lease: KubeObject): Spec {
     ...(typeof renewTime === 'string' && { renewTime }),
     ...(typeof leaseTransitions === 'number' && { leaseTransitions }),
   };
+}
+
+/** metav1.MicroTime: the API server refuses any other number of decimals than six. */
+function microTime(epochMs: number): string {
+  return new Date(epochMs).toISOString().replace('Z', '000Z');
 }

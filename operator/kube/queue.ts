@@ -1,10 +1,10 @@
-import { createFairQueue, PRIORITIES, type Priority, type Queueable } from '../fairQueue.ts';
-import type { Runtime } from '../ports.ts';
+import { splitKey } from '../../ports/kubeResources.ts';
+import type { Runtime } from '../../ports/runtime.ts';
+import { createFairQueue, PRIORITIES, type Priority, type Queueable } from '../collections/fairQueue.ts';
+import { createTimerHeap, type Timed } from '../collections/timerHeap.ts';
 import { type BackoffLimits, backoff } from './backoff.ts';
-import { splitKey } from './resources.ts';
-import { createTimerHeap, type Timed } from './timerHeap.ts';
 
-export type { Priority } from '../fairQueue.ts';
+export type { Priority } from '../collections/fairQueue.ts';
 
 /**
  * What is to become of a key after a run. `again` counts as success and is requeued after `afterMs` (as a `retry` unless

@@ -1,8 +1,9 @@
-import type { KubeApi, KubeObject, KubeResource, KubeResult, KubeStatus, KubeWatchEvent, Runtime } from '../ports.ts';
-import { sleep } from '../runtime.ts';
+import type { KubeApi, KubeObject, KubeResource, KubeResult, KubeStatus, KubeWatchEvent } from '../../ports/kube.ts';
+import { keyOf } from '../../ports/kubeResources.ts';
+import type { Runtime } from '../../ports/runtime.ts';
+import { sleep } from '../../ports/runtime.ts';
 import { backoff } from './backoff.ts';
 import { PAGE_TOO_LARGE } from './client.ts';
-import { keyOf } from './resources.ts';
 import { createStore, type ReadonlyStore } from './store.ts';
 import { watchOnce } from './watchOnce.ts';
 import { sameJson } from './writes.ts';

@@ -1,5 +1,5 @@
-import type { KubeObject } from '../ports.ts';
-import { keyOf } from './resources.ts';
+import type { KubeObject } from '../../ports/kube.ts';
+import { keyOf } from '../../ports/kubeResources.ts';
 
 /** What a reflector last saw of a kind, by key (`namespace/name` or `name`). Not to be written to by readers. */
 export interface ReadonlyStore {

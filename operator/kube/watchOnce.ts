@@ -1,4 +1,5 @@
-import type { KubeApi, KubeObject, KubeResource, KubeResult, KubeStatus, KubeWatchEvent, Runtime } from '../ports.ts';
+import type { KubeApi, KubeObject, KubeResource, KubeResult, KubeStatus, KubeWatchEvent } from '../../ports/kube.ts';
+import type { Runtime } from '../../ports/runtime.ts';
 
 /**
  * The server is asked to end each watch after 20 to 25 s (at random, so that many don't come back at once), and one that

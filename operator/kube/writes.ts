@@ -1,4 +1,5 @@
-import type { Json, JsonObject, KubeApi, KubeObject, KubeResource, KubeResult, KubeStatus } from '../ports.ts';
+import type { Json, JsonObject } from '../../ports/json.ts';
+import type { KubeApi, KubeObject, KubeResource, KubeResult, KubeStatus } from '../../ports/kube.ts';
 
 /**
  * How a write ended. `conflict`: the object has changed since it was read, so whatever was computed from it is void:

@@ -1,12 +1,13 @@
+import type { GcpCall } from '../../ports/gcp.ts';
+import { keyOf } from '../../ports/kubeResources.ts';
 import { execute, type RefusedMember } from '../gcp/execute.ts';
 import type { SharedReads } from '../gcp/lists.ts';
-import type { GcpCall } from '../ports.ts';
 import type { Call, InventoryEntry, Outcome, Step, TenantStatus } from '../tenant/types.ts';
 import type { Recheck } from './grants.ts';
 import type { TenantWriter, Written } from './ownWrites.ts';
 import type { RefusalMemory } from './refusals.ts';
 import { shownChanges } from './tenantEvents.ts';
-import { keyOf, type ReconcileLog } from './types.ts';
+import type { ReconcileLog } from './types.ts';
 
 /** Carries out the steps of a plan: writes only, one call a step, in the plan's order. */
 
@@ -82,9 +83,9 @@ const mayStand = (outcome: Outcome): boolean =>
 
 async function applyStep(step: Step, applying: Applying): Promise<Outcome> {
   const { gcp, shared, log, writer, actAs } = applying;
-  const result = await execute(gcp, step.call, { actAs, tenant: keyOf(writer.object) });
+  const result = await execute(gcp, step.call, { actAs, tenant: keyOf(writer.object.metadata) });
   shared.wrote(step.call, result, { actAs });
-  const fields = { tenant: keyOf(writer.object), verb: step.verb, target: step.target };
+  const fields = { tenant: keyOf(writer.object.metadata), verb: step.verb, target: step.target };
   if (!result.ok) {
     log('warn', 'a call failed', { ...fields, kind: result.failure.kind, error: result.failure.message });
     return { step, result: 'failed', failure: result.failure };
@@ -103,7 +104,7 @@ function withoutRefused(
   { refusals, log, writer, generation }: Applying,
 ): Step {
   if (!additions) return step;
-  const key = keyOf(writer.object);
+  const key = keyOf(writer.object.metadata);
   refusals.note(key, service, additions.members, refused, generation);
   for (const { addition, failure } of refused) {
     log('warn', 'a member was refused', { tenant: key, target: step.target, ...addition, error: failure.message });

@@ -14,7 +14,7 @@ export interface RunBudget {
   release(): void;
 }
 
-const keyOf = ({ api, kind, project, region }: Need): string => `${project} ${api} ${kind} ${region}`;
+const budgetKey = ({ api, kind, project, region }: Need): string => `${project} ${api} ${kind} ${region}`;
 
 export function createRunBudget(
   quota: Pick<Quota, 'claim' | 'park'>,
@@ -26,11 +26,12 @@ export function createRunBudget(
   const asked: Need[] = [];
   /** What it was woken with and has not used. */
   const prepaid = new Map<string, number>();
-  for (const need of granted?.needs ?? []) prepaid.set(keyOf(need), (prepaid.get(keyOf(need)) ?? 0) + need.calls);
+  for (const need of granted?.needs ?? [])
+    prepaid.set(budgetKey(need), (prepaid.get(budgetKey(need)) ?? 0) + need.calls);
 
   function unpaid(need: Need): Need[] {
-    const paid = Math.min(need.calls, prepaid.get(keyOf(need)) ?? 0);
-    prepaid.set(keyOf(need), (prepaid.get(keyOf(need)) ?? 0) - paid);
+    const paid = Math.min(need.calls, prepaid.get(budgetKey(need)) ?? 0);
+    prepaid.set(budgetKey(need), (prepaid.get(budgetKey(need)) ?? 0) - paid);
     return paid === need.calls ? [] : [{ ...need, calls: need.calls - paid }];
   }
 

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
-import type { Runtime } from '../ports.ts';
-import { createRecent } from '../recent.ts';
+import type { Runtime } from '../../ports/runtime.ts';
+import { createRecent } from '../collections/recent.ts';
 
 /**
  * Since when tenants that were up to date could not be read. Kept in memory and measured on the monotonic clock: a new

@@ -1,10 +1,10 @@
-import { keptTenant } from '../kept.ts';
+import type { KubeApi, KubeObject } from '../../ports/kube.ts';
+import { AI_TENANTS } from '../../ports/kubeResources.ts';
 import type { ReadonlyStore } from '../kube/store.ts';
 import { addFinalizer, patchStatus, removeFinalizer, sameJson, type WriteOutcome } from '../kube/writes.ts';
-import type { KubeApi, KubeObject } from '../ports.ts';
 import { FINALIZER, keepingUnknown, readTenant, statusJson, statusOf } from '../tenant/resource.ts';
 import type { TenantStatus } from '../tenant/types.ts';
-import { AI_TENANTS } from '../tenantResource.ts';
+import { keptTenant } from './kept.ts';
 import type { ReconcileLog } from './types.ts';
 
 /**

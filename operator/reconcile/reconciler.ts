@@ -1,12 +1,12 @@
-import { readConnectorSecret } from '../connectorSecret.ts';
+import type { GcpCallOptions } from '../../ports/gcp.ts';
+import type { KubeObject } from '../../ports/kube.ts';
+import { AI_TENANT_CRD, CUSTOM_RESOURCE_DEFINITIONS, keyOf, NAMESPACES } from '../../ports/kubeResources.ts';
 import { createSharedReads } from '../gcp/lists.ts';
 import { deletionNeeds, expectedWrites, numberOf, readNeeds, waitNeeds, writeNeeds } from '../gcp/needs.ts';
 import { observe } from '../gcp/observe.ts';
 import { createReads, type Reads } from '../gcp/reads.ts';
 import { createServiceAges } from '../gcp/serviceAges.ts';
 import type { Verdict } from '../kube/queue.ts';
-import { CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES } from '../kube/resources.ts';
-import type { GcpCallOptions, KubeObject } from '../ports.ts';
 import {
   abandonable,
   deletionPolicy,
@@ -44,16 +44,16 @@ import {
 import { FINALIZER, readTenant } from '../tenant/resource.ts';
 import { isReconciled } from '../tenant/slot.ts';
 import type { Desired, Observed, Outcome, Plan, Step, Tenant, TenantStatus } from '../tenant/types.ts';
-import { AI_TENANT_CRD } from '../tenantResource.ts';
 import { type Applying, applyClosing, applyRecorded } from './apply.ts';
 import { createRunBudget, mayClose, type RunBudget, rankOf } from './budget.ts';
+import { readConnectorSecret } from './connectorSecret.ts';
 import { lostGrants, type Recheck, recheckGrant } from './grants.ts';
 import { createOutageMemory } from './outages.ts';
 import { createOwnWrites, type TenantWriter, type Written } from './ownWrites.ts';
 import { createPacing, EDIT_AGES, isRequested, NEW_AGES, type Run, requestAnswer } from './pacing.ts';
 import { createRefusalMemory } from './refusals.ts';
 import { recordChanges, recordTransitions, shownChanges } from './tenantEvents.ts';
-import { keyOf, type ReconcilerOptions } from './types.ts';
+import type { ReconcilerOptions } from './types.ts';
 
 /**
  * One way through for one tenant: desired → observed → plan → close → record → apply → report. The only place that joins
@@ -156,15 +156,17 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     expected: Desired | undefined,
     budget: RunBudget,
   ): Promise<Verdict> {
-    const isFirst = pacing.isFirst(keyOf(writer.object));
+    const isFirst = pacing.isFirst(keyOf(writer.object.metadata));
     if (tenant.spec.suspend) return keepConsent(writer, tenant, run, budget, suspended);
     if (expected) {
       if (run.priority === 'resync' && isFirst && isReconciled(tenant, expected) && !isRequested(tenant)) {
-        log('debug', 'first check left out: the status says that all is done', { tenant: keyOf(writer.object) });
+        log('debug', 'first check left out: the status says that all is done', {
+          tenant: keyOf(writer.object.metadata),
+        });
         options.onReport?.(tenant, tenant.status);
         return pacing.verdict(tenant, { kind: 'interval' }, run);
       }
-      if (!pacing.isFullCheck(keyOf(writer.object), tenant, run) && !isRequested(tenant)) {
+      if (!pacing.isFullCheck(keyOf(writer.object.metadata), tenant, run) && !isRequested(tenant)) {
         return betweenChecks(writer, tenant, run, budget);
       }
       const later = budget.take(needsOf(tenant, expected, run), rankOf(run, tenant));
@@ -201,7 +203,7 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     run: Run,
     budget: RunBudget,
   ): Promise<Verdict> {
-    const key = keyOf(writer.object);
+    const key = keyOf(writer.object.metadata);
     const regular = pacing.isRegular(tenant, run) ? () => options.wake(key) : undefined;
     const rules = claimRules(tenant, desired, settings);
     const recheck = async (grant: Step): Promise<Recheck> => {
@@ -393,7 +395,7 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
     const later = budget.take(readNeeds(wanted), rankOf(run, tenant));
     if (later) return { status, later };
     const { actAs } = desired;
-    const refused = refusals.of(keyOf(writer.object));
+    const refused = refusals.of(keyOf(writer.object.metadata));
     // The shared lists show whether anything is to be closed; before anything is, the present state is read.
     for (const ages of [pacing.ages(tenant, run), EDIT_AGES]) {
       const observed = await observe(shared.at(ages), wanted, { actAs });
@@ -474,7 +476,7 @@ export function createReconciler(options: ReconcilerOptions): Reconcile {
   async function goesWithCrd(tenant: Tenant, object: KubeObject): Promise<boolean | undefined> {
     const crd = await kube.get(CUSTOM_RESOURCE_DEFINITIONS, undefined, AI_TENANT_CRD);
     if (!crd.ok) {
-      log('warn', 'cannot read the CRD', { tenant: keyOf(object), error: crd.status.message });
+      log('warn', 'cannot read the CRD', { tenant: keyOf(object.metadata), error: crd.status.message });
       return undefined;
     }
     const crdDeleted = Date.parse(crd.value.metadata.deletionTimestamp ?? '');

@@ -1,8 +1,11 @@
+import type { GcpCall } from '../../ports/gcp.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import type { KubeApi } from '../../ports/kube.ts';
+import type { Runtime } from '../../ports/runtime.ts';
 import type { Quota } from '../gcp/quota.ts';
 import type { EventRecorder } from '../kube/events.ts';
 import type { Reflector } from '../kube/reflector.ts';
 import type { ReadonlyStore } from '../kube/store.ts';
-import type { GcpCall, JsonObject, KubeApi, KubeObject, Runtime } from '../ports.ts';
 import type { InventoryEntry, Settings, Tenant, TenantStatus } from '../tenant/types.ts';
 
 export type ReconcileLog = (level: 'info' | 'warn' | 'error' | 'debug', message: string, fields: JsonObject) => void;
@@ -26,6 +29,3 @@ export interface ReconcilerOptions {
   /** The cluster has let go of these; they stay in Google Cloud. */
   onAbandoned?: (inventory: readonly InventoryEntry[]) => void;
 }
-
-/** `NAMESPACE/NAME`, as the queue and the logs name a tenant. */
-export const keyOf = (object: KubeObject): string => `${object.metadata.namespace}/${object.metadata.name}`;

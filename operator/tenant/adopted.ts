@@ -1,4 +1,4 @@
-import type { JsonObject } from '../ports.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import type { Context } from './context.ts';
 import { part } from './names.ts';
 import { claimService } from './ownership.ts';

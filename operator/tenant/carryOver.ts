@@ -1,4 +1,4 @@
-import type { Json, JsonObject } from '../ports.ts';
+import type { Json, JsonObject } from '../../ports/json.ts';
 import { part } from './names.ts';
 import { type PolicyAddition, PUBLIC_MEMBERS, RUN_INVOKER, sameMember } from './policy.ts';
 import type { InventoryEntry, ObservedService, Policy, ServiceSettings } from './types.ts';

@@ -1,4 +1,4 @@
-import type { GcpCode } from '../ports.ts';
+import type { GcpCode } from '../../ports/gcp.ts';
 import type { Blocker, FailureKind } from './types.ts';
 
 /**

@@ -1,4 +1,4 @@
-import type { JsonObject } from '../ports.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import { serviceName } from './names.ts';
 import type { Observed, ObservedService, Step } from './types.ts';
 

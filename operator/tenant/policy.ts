@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { JsonObject } from '../ports.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import type { Binding, Policy } from './types.ts';
 
 /**

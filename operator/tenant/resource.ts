@@ -1,4 +1,5 @@
-import type { JsonObject, KubeObject } from '../ports.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import type { KubeObject } from '../../ports/kube.ts';
 import { entryKey } from './inventory.ts';
 import { quoted } from './printable.ts';
 import type {

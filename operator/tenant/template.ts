@@ -1,4 +1,4 @@
-import type { Json, JsonObject } from '../ports.ts';
+import type { Json, JsonObject } from '../../ports/json.ts';
 import { part } from './names.ts';
 import { sameQuantity } from './quantity.ts';
 import type { Change, TenantSpec } from './types.ts';

@@ -1,4 +1,4 @@
-import type { JsonObject } from '../ports.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import type { PolicyAddition } from './policy.ts';
 
 /**

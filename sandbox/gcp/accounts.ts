@@ -1,4 +1,4 @@
-import type { Runtime } from '../../operator/ports.ts';
+import type { Runtime } from '../../ports/runtime.ts';
 import type { CloudSettings, Project, ServiceAccountState } from './cloud.ts';
 import { alreadyExists, exhausted, failedPrecondition } from './errors.ts';
 import { freshness, type Sight } from './freshness.ts';

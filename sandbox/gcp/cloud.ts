@@ -1,4 +1,6 @@
-import type { GcpStatus, JsonObject, Runtime } from '../../operator/ports.ts';
+import type { GcpStatus } from '../../ports/gcp.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import type { Runtime } from '../../ports/runtime.ts';
 import { type AccountStore, createAccounts } from './accounts.ts';
 import { GcpError } from './errors.ts';
 import { createOperations, type OperationStore } from './operations.ts';

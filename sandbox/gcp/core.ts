@@ -1,5 +1,7 @@
-import type { GcpCall, GcpResult, GcpStatus, JsonObject, Runtime } from '../../operator/ports.ts';
-import { sleep } from '../../operator/runtime.ts';
+import type { GcpCall, GcpResult, GcpStatus } from '../../ports/gcp.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import type { Runtime } from '../../ports/runtime.ts';
+import { sleep } from '../../ports/runtime.ts';
 import { type Caller, type CloudSettings, createCloud, type Handlers, type LocalCloud, type Project } from './cloud.ts';
 import { createDenyPolicies } from './denyPolicies.ts';
 import { denied, failedPrecondition, GcpError } from './errors.ts';
@@ -48,7 +50,7 @@ export interface Counters {
 }
 
 export interface GcpCore {
-  /** The port of operator/ports.ts. */
+  /** The port of ports/. */
   call: GcpCall;
   /** The same for a face that knows more of the caller. */
   invoke(method: string, request: JsonObject, invocation: Invocation): Promise<GcpResult>;

@@ -1,4 +1,5 @@
-import type { JsonObject, Runtime } from '../../operator/ports.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import type { Runtime } from '../../ports/runtime.ts';
 import type { Caller, Cloud, Handlers, LocalCloud, Project } from './cloud.ts';
 import { aborted, alreadyExists, invalid, notFound } from './errors.ts';
 
@@ -37,7 +38,7 @@ export interface DenyPolicies {
 export function createDenyPolicies(cloud: LocalCloud): DenyPolicies {
   const { runtime } = cloud;
   const stored = new Map<string, Stored>();
-  const keyOf = (project: Project, id: string) => `${project.number}/${id}`;
+  const grantKey = (project: Project, id: string) => `${project.number}/${id}`;
 
   function attachment(name: unknown): { project: Project; id: string } {
     const [, project, id = ''] = ATTACHED.exec(String(name)) ?? [];
@@ -47,7 +48,7 @@ export function createDenyPolicies(cloud: LocalCloud): DenyPolicies {
 
   function find(name: unknown): Stored {
     const { project, id } = attachment(name);
-    const found = stored.get(keyOf(project, id));
+    const found = stored.get(grantKey(project, id));
     if (!found) throw notFound(`Policy ${name} not found.`);
     return found;
   }
@@ -71,7 +72,7 @@ export function createDenyPolicies(cloud: LocalCloud): DenyPolicies {
       updateTime: time,
       rules: given.rules,
     };
-    stored.set(keyOf(project, id), { project, id, rules, policy });
+    stored.set(grantKey(project, id), { project, id, rules, policy });
     return operation(policy);
   }
 
@@ -95,7 +96,7 @@ export function createDenyPolicies(cloud: LocalCloud): DenyPolicies {
       const { project } = attachment(parent);
       const id = String(policyId ?? '');
       if (!/^[a-z][a-z0-9.-]{2,62}$/.test(id)) throw invalid(`Invalid policy id: ${id}`);
-      if (stored.has(keyOf(project, id))) throw alreadyExists(`Policy ${parent}/${id} already exists.`);
+      if (stored.has(grantKey(project, id))) throw alreadyExists(`Policy ${parent}/${id} already exists.`);
       if ([...stored.values()].filter(other => other.project === project).length >= MOST) {
         throw invalid(`At most ${MOST} deny policies a resource.`);
       }
@@ -110,7 +111,7 @@ export function createDenyPolicies(cloud: LocalCloud): DenyPolicies {
     DeletePolicy: ({ name, etag }) => {
       const found = find(name);
       checkEtag(found, etag);
-      stored.delete(keyOf(found.project, found.id));
+      stored.delete(grantKey(found.project, found.id));
       return operation({ ...found.policy, deleteTime: new Date(runtime.now()).toISOString() });
     },
   };

@@ -1,4 +1,5 @@
-import type { GcpCode, GcpStatus, Json } from '../../operator/ports.ts';
+import type { GcpCode, GcpStatus } from '../../ports/gcp.ts';
+import type { Json } from '../../ports/json.ts';
 
 /** An error as a Google API answers it. Handlers throw it; nothing else may be thrown but for bugs. */
 export class GcpError extends Error {

@@ -1,4 +1,5 @@
-import type { GcpStatus, JsonObject } from '../../operator/ports.ts';
+import type { GcpStatus } from '../../ports/gcp.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import type { Caller } from './cloud.ts';
 
 /** A call as faults and the log see it. `resource` is the name it is about: itself, or the parent. */

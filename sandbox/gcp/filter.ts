@@ -1,4 +1,4 @@
-import type { Json, JsonObject } from '../../operator/ports.ts';
+import type { Json, JsonObject } from '../../ports/json.ts';
 import { invalid } from './errors.ts';
 
 /** The items whose resource, as `show` answers it, matches. Throws INVALID_ARGUMENT. */

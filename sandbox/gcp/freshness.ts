@@ -1,4 +1,4 @@
-import type { Runtime } from '../../operator/ports.ts';
+import type { Runtime } from '../../ports/runtime.ts';
 
 export type Sight = 'visible' | 'missing' | 'denied';
 

@@ -1,4 +1,4 @@
-import type { JsonObject } from '../../operator/ports.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import type { Account } from './accounts.ts';
 import type { Handler, Handlers, LocalCloud } from './cloud.ts';
 import { denied, failedPrecondition, invalid, notFound } from './errors.ts';

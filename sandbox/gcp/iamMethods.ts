@@ -1,4 +1,4 @@
-import type { JsonObject } from '../../operator/ports.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import type { Cloud, Handler, Policy } from './cloud.ts';
 
 /**

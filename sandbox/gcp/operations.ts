@@ -1,4 +1,6 @@
-import type { GcpStatus, JsonObject, Runtime } from '../../operator/ports.ts';
+import type { GcpStatus } from '../../ports/gcp.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import type { Runtime } from '../../ports/runtime.ts';
 import type { Cloud, Handlers } from './cloud.ts';
 import { CODES, invalid, notFound } from './errors.ts';
 import { page } from './pages.ts';

@@ -1,4 +1,4 @@
-import type { JsonObject } from '../../operator/ports.ts';
+import type { JsonObject } from '../../ports/json.ts';
 
 /**
  * The permission that each method needs on the resource it names (the APIs' "Access control" pages).

@@ -1,4 +1,5 @@
-import type { JsonObject, Runtime } from '../../operator/ports.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import type { Runtime } from '../../ports/runtime.ts';
 import type { Binding, CloudSettings, Policy } from './cloud.ts';
 import { failedPrecondition, GcpError, invalid } from './errors.ts';
 

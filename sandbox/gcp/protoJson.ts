@@ -1,5 +1,5 @@
 import protobuf from 'protobufjs/light.js';
-import type { Json, JsonObject } from '../../operator/ports.ts';
+import type { Json, JsonObject } from '../../ports/json.ts';
 import { invalid } from './errors.ts';
 import { type FieldShape, shapeOf } from './protoShape.ts';
 import { WELL_KNOWN } from './wellKnown.ts';

@@ -1,4 +1,4 @@
-import type { Runtime } from '../../operator/ports.ts';
+import type { Runtime } from '../../ports/runtime.ts';
 import { GcpError } from './errors.ts';
 
 export type Api = 'run' | 'secretmanager' | 'iam' | 'denypolicies' | 'cloudresourcemanager' | 'serviceusage';

@@ -1,4 +1,4 @@
-import type { Json, JsonObject } from '../../operator/ports.ts';
+import type { Json, JsonObject } from '../../ports/json.ts';
 import type { Handlers, LocalCloud, Project } from './cloud.ts';
 import { filtered } from './filter.ts';
 import { page } from './pages.ts';

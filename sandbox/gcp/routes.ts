@@ -1,4 +1,4 @@
-import type { Json, JsonObject } from '../../operator/ports.ts';
+import type { Json, JsonObject } from '../../ports/json.ts';
 import { invalid } from './errors.ts';
 import { type HttpBinding, type Method, variablesOf } from './protos.ts';
 

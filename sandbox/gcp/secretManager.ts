@@ -1,4 +1,4 @@
-import type { Json, JsonObject } from '../../operator/ports.ts';
+import type { Json, JsonObject } from '../../ports/json.ts';
 import type { Handler, Handlers, LocalCloud } from './cloud.ts';
 import { crc32c } from './crc32c.ts';
 import { alreadyExists, failedPrecondition, invalid, notFound } from './errors.ts';

@@ -1,4 +1,4 @@
-import type { JsonObject } from '../../operator/ports.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import { invalid } from './errors.ts';
 
 /** Secret.labels in the proto: UTF-8 lower-case letters, digits, `_` and `-`; keys start with a letter; values may be empty. */

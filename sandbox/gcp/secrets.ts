@@ -1,4 +1,5 @@
-import type { JsonObject, Runtime } from '../../operator/ports.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import type { Runtime } from '../../ports/runtime.ts';
 import type { CloudSettings, Project, SecretAccess } from './cloud.ts';
 import { freshness, type Sight } from './freshness.ts';
 

@@ -1,4 +1,4 @@
-import type { JsonObject } from '../../operator/ports.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import type { Handlers, LocalCloud, Project } from './cloud.ts';
 import { failedPrecondition, invalid } from './errors.ts';
 import { filtered } from './filter.ts';

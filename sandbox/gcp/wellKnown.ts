@@ -1,4 +1,4 @@
-import type { Json } from '../../operator/ports.ts';
+import type { Json } from '../../ports/json.ts';
 
 const camel = (name: string) => name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
 

@@ -1,4 +1,4 @@
-import type { Runtime } from '../../operator/ports.ts';
+import type { Runtime } from '../../ports/runtime.ts';
 import type { CompileCrd } from '../../schema/types.ts';
 import type { Registry } from './registry.ts';
 import type { Store, StoreEvent } from './store.ts';

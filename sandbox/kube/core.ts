@@ -1,4 +1,5 @@
-import type { KubeApi, Runtime } from '../../operator/ports.ts';
+import type { KubeApi } from '../../ports/kube.ts';
+import type { Runtime } from '../../ports/runtime.ts';
 import { compileCrd } from '../../schema/index.ts';
 import type { CompileCrd } from '../../schema/types.ts';
 import { builtIns } from './builtins.ts';

@@ -1,4 +1,4 @@
-import type { KubeStatus } from '../../operator/ports.ts';
+import type { KubeStatus } from '../../ports/kube.ts';
 import type { OpenWatch } from './reads.ts';
 import { failure, reasonOf, type StatusError } from './status.ts';
 

@@ -1,5 +1,5 @@
 import { parse, stringify } from 'yaml';
-import type { Runtime } from '../../operator/ports.ts';
+import type { Runtime } from '../../ports/runtime.ts';
 import type { PlainObject } from '../../schema/types.ts';
 import { answerAbout, textNotFound } from './about.ts';
 import { duplicateFields } from './duplicates.ts';

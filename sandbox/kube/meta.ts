@@ -1,4 +1,4 @@
-import type { Runtime } from '../../operator/ports.ts';
+import type { Runtime } from '../../ports/runtime.ts';
 import { invalidValue, mapErrors } from '../../schema/metadata.ts';
 import { labelNameErrors, pathSegmentErrors, qualifiedNameErrors, subdomainErrors } from '../../schema/names.ts';
 import type { FieldCause } from '../../schema/types.ts';

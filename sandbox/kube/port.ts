@@ -1,11 +1,4 @@
-import type {
-  KubeApi,
-  KubeListOptions,
-  KubeObject,
-  KubeResource,
-  KubeResult,
-  KubeStatus,
-} from '../../operator/ports.ts';
+import type { KubeApi, KubeListOptions, KubeObject, KubeResource, KubeResult, KubeStatus } from '../../ports/kube.ts';
 import type { PlainObject } from '../../schema/types.ts';
 import type { KubeVerb, RequestInfo } from './faults.ts';
 import { MERGE_PATCH } from './patch.ts';

@@ -1,4 +1,4 @@
-import type { Runtime } from '../../operator/ports.ts';
+import type { Runtime } from '../../ports/runtime.ts';
 import { type FieldTerm, fieldSelector, labelSelector } from './selectors.ts';
 import { badRequest, expired, failure, type Status, type StatusError } from './status.ts';
 import type { Store, StoreEvent } from './store.ts';

@@ -1,5 +1,5 @@
-import type { Runtime } from '../../operator/ports.ts';
-import { sleep } from '../../operator/runtime.ts';
+import type { Runtime } from '../../ports/runtime.ts';
+import { sleep } from '../../ports/runtime.ts';
 import { type FaultRule, type Faults, faultError, type RequestInfo } from './faults.ts';
 import { isStatusError, type StatusError } from './status.ts';
 

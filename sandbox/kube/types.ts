@@ -1,4 +1,4 @@
-import type { KubeMeta, KubeObject } from '../../operator/ports.ts';
+import type { KubeMeta, KubeObject } from '../../ports/kube.ts';
 import type { FieldCause, PlainObject } from '../../schema/types.ts';
 
 /** One entry of `metadata.managedFields`. */

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Runtime } from '../../operator/ports.ts';
+import type { Runtime } from '../../ports/runtime.ts';
 import { invalidValue } from '../../schema/metadata.ts';
 import type { FieldCause, PlainObject } from '../../schema/types.ts';
 import { applyConfig, conflictMessage, shownWriter } from './apply/managers.ts';

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Runtime } from '../../operator/ports.ts';
-import { realRuntime, sleep } from '../../operator/runtime.ts';
+import type { Runtime } from '../../ports/runtime.ts';
+import { realRuntime, sleep } from '../../ports/runtime.ts';
 import { createLocalServer, hasBodyOfAnyPage, readBody } from '../localServer.ts';
 import { answerTo, type ChatRequest, chunkObjects, completionObject, models, readChatRequest } from './chat.ts';
 import { badRequest, type OpenAiError, rateLimited, refusedKey, serverError } from './errors.ts';

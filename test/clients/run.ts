@@ -4,7 +4,7 @@ import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { realRuntime } from '../../operator/runtime.ts';
+import { realRuntime } from '../../ports/runtime.ts';
 import { createGcpCore } from '../../sandbox/gcp/core.ts';
 import { startGcpServer } from '../../sandbox/gcp/http.ts';
 import { builtInImages } from '../../sandbox/gcp/instances/images.ts';

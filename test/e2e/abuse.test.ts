@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { EVENTS } from '../../operator/kube/resources.ts';
-import { realRuntime, sleep } from '../../operator/runtime.ts';
+import { EVENTS } from '../../ports/kubeResources.ts';
+import { realRuntime, sleep } from '../../ports/runtime.ts';
 import { createWorld, must, namespace, spec, type World } from './support/world.ts';
 
 /** One tenant, or one namespace, costs the others nothing worth mentioning, and leaves nothing that grows. */

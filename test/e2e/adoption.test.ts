@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { JsonObject } from '../../operator/ports.ts';
 import type { ConditionType } from '../../operator/tenant/types.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import { IMAGE, makeByHand, obey } from './support/handmade.ts';
 import { createWorld, NUMBER, PROJECT, REGION, spec, until, type World } from './support/world.ts';
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { parse, parseAllDocuments, stringify } from 'yaml';
-import type { KubeObject } from '../../operator/ports.ts';
+import type { KubeObject } from '../../ports/kube.ts';
 import { ask, type Server } from '../../sandbox/envtest/ask.ts';
 import { kubeconfigText } from './support/access.ts';
 import { createWorld, spec, type World } from './support/world.ts';

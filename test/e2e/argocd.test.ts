@@ -1,8 +1,9 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { JsonObject, KubeObject } from '../../operator/ports.ts';
 import type { Condition, TenantStatus } from '../../operator/tenant/types.ts';
-import { AI_TENANTS, SECRET_MANAGER_SECRETS } from '../../operator/tenantResource.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import type { KubeObject } from '../../ports/kube.ts';
+import { AI_TENANTS, SECRET_MANAGER_SECRETS } from '../../ports/kubeResources.ts';
 import { healthOf } from '../unit/support/argocdHealth.ts';
 import { createWorld, IAM, must, namespace, PROJECT, spec, until, type World } from './support/world.ts';
 

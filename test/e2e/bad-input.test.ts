@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { NAMESPACES } from '../../operator/kube/resources.ts';
-import type { JsonObject } from '../../operator/ports.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import { NAMESPACES } from '../../ports/kubeResources.ts';
 import {
   createWorld,
   must,

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { realRuntime as runtime } from '../../operator/runtime.ts';
+import { realRuntime as runtime } from '../../ports/runtime.ts';
 import { type Envtest, startEnvtest } from '../../sandbox/envtest/envtest.ts';
 import { createKubeCore, type KubeServer, startKubeServer, writeKubeconfig } from '../../sandbox/kube/index.ts';
 import { CRD_PATH, widgetCrd } from '../unit/sandbox-kube.support.ts';

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { CUSTOM_RESOURCE_DEFINITIONS } from '../../operator/kube/resources.ts';
-import type { JsonObject, KubeObject } from '../../operator/ports.ts';
-import { AI_TENANTS, SECRET_MANAGER_SECRETS } from '../../operator/tenantResource.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import type { KubeObject } from '../../ports/kube.ts';
+import { AI_TENANTS, CUSTOM_RESOURCE_DEFINITIONS, SECRET_MANAGER_SECRETS } from '../../ports/kubeResources.ts';
 import { obey } from './support/handmade.ts';
 import {
   createWorld,

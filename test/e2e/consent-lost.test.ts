@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import type { GcpCall, JsonObject } from '../../operator/ports.ts';
 import type { Settings } from '../../operator/tenant/types.ts';
+import type { GcpCall } from '../../ports/gcp.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import { createWorld, IAM, NUMBER, PROJECT, SECRETS, spec, until, type World } from './support/world.ts';
 
 /** Consent that was taken back is obeyed at every moment, whatever the tenant's owner has set (rule 3). */

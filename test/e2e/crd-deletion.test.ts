@@ -2,9 +2,8 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { CUSTOM_RESOURCE_DEFINITIONS } from '../../operator/kube/resources.ts';
-import type { KubeObject } from '../../operator/ports.ts';
-import { AI_TENANT_CRD } from '../../operator/tenantResource.ts';
+import type { KubeObject } from '../../ports/kube.ts';
+import { AI_TENANT_CRD, CUSTOM_RESOURCE_DEFINITIONS } from '../../ports/kubeResources.ts';
 import { installCrd } from './support/cluster.ts';
 import { createWorld, must, PROJECT, spec, until, type World } from './support/world.ts';
 

@@ -1,7 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { NAMESPACES } from '../../operator/kube/resources.ts';
-import type { JsonObject } from '../../operator/ports.ts';
-import { AI_TENANTS } from '../../operator/tenantResource.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import { AI_TENANTS, NAMESPACES } from '../../ports/kubeResources.ts';
 import {
   createWorld,
   IAM,

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { JsonObject } from '../../operator/ports.ts';
-import { SECRET_MANAGER_SECRETS } from '../../operator/tenantResource.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import { SECRET_MANAGER_SECRETS } from '../../ports/kubeResources.ts';
 import { createWorld, must, NUMBER, PROJECT, REGION, RUN, spec, until, type World } from './support/world.ts';
 
 const MEMBER = `serviceAccount:sa-tenant-a@${PROJECT}.iam.gserviceaccount.com`;

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { realRuntime } from '../../operator/runtime.ts';
+import { realRuntime } from '../../ports/runtime.ts';
 import { createGcpCore } from '../../sandbox/gcp/core.ts';
 import { envText } from '../../sandbox/gcp/env.ts';
 import { type GcpServer, startGcpServer } from '../../sandbox/gcp/http.ts';

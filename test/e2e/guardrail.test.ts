@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { JsonObject } from '../../operator/ports.ts';
-import { realRuntime } from '../../operator/runtime.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import { realRuntime } from '../../ports/runtime.ts';
 import { createGcpCore, type GcpCore } from '../../sandbox/gcp/core.ts';
 import { type GcpServer, startGcpServer } from '../../sandbox/gcp/http.ts';
 

@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parseAllDocuments } from 'yaml';
-import type { Json, JsonObject, KubeObject } from '../../operator/ports.ts';
-import { AI_TENANTS } from '../../operator/tenantResource.ts';
+import type { Json, JsonObject } from '../../ports/json.ts';
+import type { KubeObject } from '../../ports/kube.ts';
+import { AI_TENANTS } from '../../ports/kubeResources.ts';
 import { IMAGE, makeByHand, obey, rest } from './support/handmade.ts';
 import { createWorld, PROJECT, SECRETS, until, type World } from './support/world.ts';
 

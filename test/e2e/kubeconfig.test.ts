@@ -10,8 +10,8 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { createKubeApi } from '../../operator/kube/client.ts';
 import { KubeconfigError, loadKubeConfig } from '../../operator/kube/kubeconfig.ts';
-import { NAMESPACES } from '../../operator/kube/resources.ts';
-import { realRuntime } from '../../operator/runtime.ts';
+import { NAMESPACES } from '../../ports/kubeResources.ts';
+import { realRuntime } from '../../ports/runtime.ts';
 import { CERTIFICATE, KEY } from '../unit/support/certificate.ts';
 
 /**
@@ -372,8 +372,8 @@ describe('the server', () => {
     const script = `
       const { createKubeApi } = await import('./operator/kube/client.ts');
       const { loadKubeConfig } = await import('./operator/kube/kubeconfig.ts');
-      const { realRuntime } = await import('./operator/runtime.ts');
-      const { NAMESPACES } = await import('./operator/kube/resources.ts');
+      const { realRuntime } = await import('./ports/runtime.ts');
+      const { NAMESPACES } = await import('./ports/kubeResources.ts');
       const kube = createKubeApi({ config: await loadKubeConfig(), runtime: realRuntime, userAgent: 'test' });
       await kube.get(NAMESPACES, undefined, 'x');
       await kube.close();`;

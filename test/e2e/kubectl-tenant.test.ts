@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
-import { realRuntime } from '../../operator/runtime.ts';
+import { realRuntime } from '../../ports/runtime.ts';
 import { openCluster } from './support/cluster.ts';
 import { createWorld, spec, until, type World } from './support/world.ts';
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
-import { realRuntime } from '../../operator/runtime.ts';
+import { realRuntime } from '../../ports/runtime.ts';
 import { createKubeCore, type KubeServer, startKubeServer, writeKubeconfig } from '../../sandbox/kube/index.ts';
 import { MERGE, WIDGET_PATH, widget, widgetCrd } from '../unit/sandbox-kube.support.ts';
 

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { realRuntime, sleep } from '../../operator/runtime.ts';
+import { realRuntime, sleep } from '../../ports/runtime.ts';
 import { builtInImages } from '../../sandbox/gcp/instances/images.ts';
 import { type Instances, startInstances } from '../../sandbox/gcp/instances/instances.ts';
 import { type OpenAi, startOpenAi } from '../../sandbox/openai/server.ts';

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { GcpCall, GcpResult, JsonObject } from '../../operator/ports.ts';
+import type { GcpCall, GcpResult } from '../../ports/gcp.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import { createWorld, IAM, PROJECT, REGION, RUN, spec, until, type World } from './support/world.ts';
 
 /** Callers that Google Cloud refuses: they keep nobody in, nobody out, and are named. */

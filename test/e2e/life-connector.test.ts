@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { JsonObject, KubeObject, KubeResource, KubeResult, KubeStatus } from '../../operator/ports.ts';
-import { realRuntime } from '../../operator/runtime.ts';
-import { SECRET_MANAGER_SECRETS } from '../../operator/tenantResource.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import type { KubeObject, KubeResource, KubeResult, KubeStatus } from '../../ports/kube.ts';
+import { SECRET_MANAGER_SECRETS } from '../../ports/kubeResources.ts';
+import { realRuntime } from '../../ports/runtime.ts';
 import { openCluster } from './support/cluster.ts';
 import { createWorld, namespace, PROJECT, spec, until, type World } from './support/world.ts';
 

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { JsonObject } from '../../operator/ports.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import { createWorld, IAM, PROJECT, RUN, SECRETS, spec, until, type World } from './support/world.ts';
 
 /** What somebody changes behind the operator's back, found by the interval alone: nobody asks for a check here. */

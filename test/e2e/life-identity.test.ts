@@ -1,8 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { NAMESPACES } from '../../operator/kube/resources.ts';
-import type { KubeApi } from '../../operator/ports.ts';
-import { realRuntime } from '../../operator/runtime.ts';
-import { AI_TENANTS } from '../../operator/tenantResource.ts';
+import type { KubeApi } from '../../ports/kube.ts';
+import { AI_TENANTS, NAMESPACES } from '../../ports/kubeResources.ts';
+import { realRuntime } from '../../ports/runtime.ts';
 import { openCluster } from './support/cluster.ts';
 import { createWorld, must, namespace, PROJECT, SECRETS, spec, until, type World } from './support/world.ts';
 

@@ -1,7 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { GcpCall, JsonObject, KubeApi } from '../../operator/ports.ts';
-import { realRuntime } from '../../operator/runtime.ts';
-import { AI_TENANTS } from '../../operator/tenantResource.ts';
+import type { GcpCall } from '../../ports/gcp.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import type { KubeApi } from '../../ports/kube.ts';
+import { AI_TENANTS } from '../../ports/kubeResources.ts';
+import { realRuntime } from '../../ports/runtime.ts';
 import { openCluster } from './support/cluster.ts';
 import { createWorld, RUN, spec, until, type World } from './support/world.ts';
 

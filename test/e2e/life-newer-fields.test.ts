@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import type { JsonObject } from '../../operator/ports.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import { createWorld, PROJECT, RUN, SECRETS, spec, until, type World } from './support/world.ts';
 
 /**

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { NAMESPACES } from '../../operator/kube/resources.ts';
-import type { GcpCall } from '../../operator/ports.ts';
+import type { GcpCall } from '../../ports/gcp.ts';
+import { NAMESPACES } from '../../ports/kubeResources.ts';
 import { resourceNamed } from '../../sandbox/gcp/permissions.ts';
 import { createWorld, must, namespace, PROJECT, SECRETS, spec, until, type World } from './support/world.ts';
 

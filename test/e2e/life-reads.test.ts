@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from 'vitest';
-import type { GcpCall, GcpResult, JsonObject } from '../../operator/ports.ts';
+import type { GcpCall, GcpResult } from '../../ports/gcp.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import { createWorld, REGION, RUN, spec, until, type World } from './support/world.ts';
 
 /** What could not be read is not absent: nothing is created, forgotten or deleted but on an answer about that one resource. */

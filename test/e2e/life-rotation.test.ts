@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { JsonObject } from '../../operator/ports.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import { createWorld, PROJECT, SECRETS, spec, until, type World } from './support/world.ts';
 
 /** When a newer version of a key arrives, and what of it that is off does to a tenant that runs. */

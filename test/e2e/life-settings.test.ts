@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import type { JsonObject } from '../../operator/ports.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import { createWorld, PROJECT, REGION, RUN, spec, until, type World } from './support/world.ts';
 
 /** Settings of a service that the spec does not name: no move and no deletion by hand makes it more open than it was. */

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { JsonObject } from '../../operator/ports.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import { createWorld, NUMBER, PROJECT, REGION, RUN, SECRETS, spec, type World } from './support/world.ts';
 
 const EMAIL = `sa-tenant-a@${PROJECT}.iam.gserviceaccount.com`;

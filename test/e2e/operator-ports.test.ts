@@ -4,7 +4,7 @@ import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { LEASES } from '../../operator/kube/resources.ts';
+import { LEASES } from '../../ports/kubeResources.ts';
 import { sendRaw } from '../fuzz/targetForms.ts';
 import { type Replica, startReplica } from './support/replica.ts';
 import { givenPorts } from './support/sandboxProcess.ts';

@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from 'vitest';
-import type { GcpCall, JsonObject } from '../../operator/ports.ts';
+import type { GcpCall } from '../../ports/gcp.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import { createWorld, IAM, PROJECT, REGION, RUN, spec, type World } from './support/world.ts';
 
 /**

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import type { JsonObject, KubeObject } from '../../operator/ports.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import type { KubeObject } from '../../ports/kube.ts';
 import { type Envtest, startEnvtest } from '../../sandbox/envtest/envtest.ts';
 import { eventually } from './support/access.ts';
 

@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { JsonObject, KubeObject, KubeStatus } from '../../operator/ports.ts';
 import type { Condition, TenantStatus } from '../../operator/tenant/types.ts';
-import { AI_TENANTS } from '../../operator/tenantResource.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import type { KubeObject, KubeStatus } from '../../ports/kube.ts';
+import { AI_TENANTS } from '../../ports/kubeResources.ts';
 import { type Hints, randomSpec } from './support/randomSpecs.ts';
 import { createWorld, must, until, type World } from './support/world.ts';
 

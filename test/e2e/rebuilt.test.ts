@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import type { JsonObject, KubeObject } from '../../operator/ports.ts';
-import { AI_TENANTS } from '../../operator/tenantResource.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import type { KubeObject } from '../../ports/kube.ts';
+import { AI_TENANTS } from '../../ports/kubeResources.ts';
 import { createWorld, must, REGION, spec, until, type World } from './support/world.ts';
 
 /** A cluster that was rebuilt from manifests: the tenants are back without status and finalizer, Google Cloud has everything. */

@@ -9,7 +9,7 @@ import { json } from 'node:stream/consumers';
 import { fileURLToPath, URL } from 'node:url';
 import { promisify } from 'node:util';
 import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
-import type { JsonObject } from '../../operator/ports.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import { call, isAlive, startWorld, type World } from './run-instances.support.ts';
 
 const account = 'sa-web@demo.iam.gserviceaccount.com';

@@ -2,8 +2,8 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createWorld, INTERVAL_MS, tenantKey, tenantName, until, type World } from '../../bench/support/world.ts';
 import { UNLIMITED } from '../../operator/gcp/quota.ts';
 import type { Operator } from '../../operator/operator.ts';
-import type { JsonObject } from '../../operator/ports.ts';
-import { AI_TENANTS } from '../../operator/tenantResource.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import { AI_TENANTS } from '../../ports/kubeResources.ts';
 
 /** What tenants cost in calls of Google Cloud: counts, as `npm run bench -- tenants` prints them. */
 

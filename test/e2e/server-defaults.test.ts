@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from 'vitest';
-import type { JsonObject } from '../../operator/ports.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import { createWorld, spec, type World } from './support/world.ts';
 
 /** Cloud Run works out the template's maximum of instances from the project's quota: 100 as a rule, or 20, or 5. */

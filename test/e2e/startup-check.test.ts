@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { realRuntime } from '../../operator/runtime.ts';
+import { realRuntime } from '../../ports/runtime.ts';
 import { builtInImages } from '../../sandbox/gcp/instances/images.ts';
 import { type Instances, startInstances } from '../../sandbox/gcp/instances/instances.ts';
 import { type OpenAi, startOpenAi } from '../../sandbox/openai/server.ts';

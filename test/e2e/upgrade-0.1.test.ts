@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import type { JsonObject, KubeObject } from '../../operator/ports.ts';
-import { AI_TENANTS } from '../../operator/tenantResource.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import type { KubeObject } from '../../ports/kube.ts';
+import { AI_TENANTS } from '../../ports/kubeResources.ts';
 import { createWorld, IAM, must, PROJECT, RUN, SECRETS, until, type World } from './support/world.ts';
 
 /**

@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { CUSTOM_RESOURCE_DEFINITIONS } from '../../operator/kube/resources.ts';
-import type { JsonObject, KubeObject } from '../../operator/ports.ts';
 import type { TenantStatus } from '../../operator/tenant/types.ts';
-import { AI_TENANT_CRD } from '../../operator/tenantResource.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import type { KubeObject } from '../../ports/kube.ts';
+import { AI_TENANT_CRD, CUSTOM_RESOURCE_DEFINITIONS } from '../../ports/kubeResources.ts';
 import { createWorld, must, spec, until, type World } from './support/world.ts';
 
 /** docs/operations.md, Upgrade: from the first CRD, and objects stored by it, to the present one and a new operator. */

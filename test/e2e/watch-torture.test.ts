@@ -6,10 +6,10 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { createKubeApi } from '../../operator/kube/client.ts';
 import { createEventRecorder } from '../../operator/kube/events.ts';
 import { loadKubeConfig } from '../../operator/kube/kubeconfig.ts';
-import { NAMESPACES } from '../../operator/kube/resources.ts';
 import { createOperator, type Operator } from '../../operator/operator.ts';
-import type { KubeApi } from '../../operator/ports.ts';
-import { realRuntime as runtime } from '../../operator/runtime.ts';
+import type { KubeApi } from '../../ports/kube.ts';
+import { NAMESPACES } from '../../ports/kubeResources.ts';
+import { realRuntime as runtime } from '../../ports/runtime.ts';
 import { type OwnCluster, openOwnCluster } from './support/cluster.ts';
 import { startTcpProxy, type TcpProxy } from './support/tcpProxy.ts';
 import { createWorld, spec, until, type World } from './support/world.ts';

@@ -5,7 +5,6 @@ import { parsePolicy } from '../../operator/gcp/policy.ts';
 import { parseService } from '../../operator/gcp/runService.ts';
 import { newestIn, parseSecret, parseVersion } from '../../operator/gcp/secretAccess.ts';
 import { parseAccount } from '../../operator/gcp/serviceAccount.ts';
-import type { JsonObject, KubeObject } from '../../operator/ports.ts';
 import {
   deletionPolicy,
   deletionProject,
@@ -20,6 +19,8 @@ import { plan, type Targets, targets } from '../../operator/tenant/plan.ts';
 import { deleting, refused, report, suspended } from '../../operator/tenant/report.ts';
 import { readTenant } from '../../operator/tenant/resource.ts';
 import type { Failure, Observed, Policy, Read, Settings, Step, TenantStatus } from '../../operator/tenant/types.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import type { KubeObject } from '../../ports/kube.ts';
 
 /** The pure part of a reconcile from one end to the other, for objects and answers that nobody vouches for. */
 

@@ -9,7 +9,6 @@ import { parseService } from '../../operator/gcp/runService.ts';
 import { newestIn, parseSecret, parseVersion } from '../../operator/gcp/secretAccess.ts';
 import { parseAccount } from '../../operator/gcp/serviceAccount.ts';
 import { statusOf } from '../../operator/gcp/status.ts';
-import type { JsonObject, KubeObject } from '../../operator/ports.ts';
 import { isProjectId, isServiceAccount } from '../../operator/tenant/names.ts';
 import { claimAccount, describedOwner, markDescription, unmarkDescription } from '../../operator/tenant/ownership.ts';
 import { printable, quoted } from '../../operator/tenant/printable.ts';
@@ -21,6 +20,8 @@ import {
   retryCount,
   scalingInForce,
 } from '../../operator/tenant/template.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import type { KubeObject } from '../../ports/kube.ts';
 import type { Target } from './fuzzer.ts';
 import { mustBeSound, mustLeaveOthersAlone, road } from './road.ts';
 import { NOTHING, SCENES } from './scenes.ts';

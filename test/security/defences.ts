@@ -220,7 +220,7 @@ export const DEFENCES: readonly Defence[] = [
       'is served as that account from the first call to the last, with nothing of the operator’s own rights',
     ],
     file: 'operator/reconcile/apply.ts',
-    find: '  const result = await execute(gcp, step.call, { actAs, tenant: keyOf(writer.object) });',
+    find: '  const result = await execute(gcp, step.call, { actAs, tenant: keyOf(writer.object.metadata) });',
     replace: '  const result = await execute(gcp, step.call, {});',
   },
   {
@@ -453,7 +453,7 @@ export const DEFENCES: readonly Defence[] = [
   },
   {
     shownBy: ['unit/kube-queue.test.ts', 'a namespace with one key does not wait behind one with a hundred'],
-    file: 'operator/fairQueue.ts',
+    file: 'operator/collections/fairQueue.ts',
     find: '    return outer.lane(lane[0], change).lane(lane[1], change);',
     replace: "    return outer.lane(lane[0], change).lane('', change);",
   },
@@ -523,7 +523,7 @@ export const DEFENCES: readonly Defence[] = [
   // ---------------------------------------------------------------------------- ports: operator, backend, sandbox
   {
     shownBy: ['e2e/operator-ports.test.ts', 'a request target of any form is answered and leaves the process running'],
-    file: 'operator/servers.ts',
+    file: 'operator/process/http.ts',
     find: "handler(pathOf(request.url ?? '/'))",
     replace: "handler(new URL(request.url ?? '/', 'http://localhost').pathname)",
   },
@@ -532,13 +532,13 @@ export const DEFENCES: readonly Defence[] = [
       'e2e/operator-ports.test.ts',
       'a flood of half-open requests never keeps a probe out, and each of them is cut off',
     ],
-    file: 'operator/servers.ts',
+    file: 'operator/process/http.ts',
     find: '  boundConnections(server);\n',
     replace: '',
   },
   {
     shownBy: ['e2e/operator-ports.test.ts', 'two thousand scrapes in one packet are no more work than one'],
-    file: 'operator/servers.ts',
+    file: 'operator/process/http.ts',
     find: '    if (busy.has(socket)) return void socket.destroy();\n',
     replace: '',
   },
@@ -574,7 +574,7 @@ export const DEFENCES: readonly Defence[] = [
   },
   {
     shownBy: ['e2e/operator-ports.test.ts', 'a rejected promise that nobody handles is logged, counted and survived'],
-    file: 'operator/bugs.ts',
+    file: 'operator/process/bugs.ts',
     find: "  process.on('unhandledRejection', error => onBug('unhandledRejection', error));\n",
     replace: '',
   },
@@ -604,7 +604,7 @@ export const DEFENCES: readonly Defence[] = [
       'e2e/operator-ports.test.ts',
       'on an address of this machine it answers to no other name; on every address to any, as kubelet and Prometheus need',
     ],
-    file: 'operator/servers.ts',
+    file: 'operator/process/http.ts',
     find: "    if (isLocal && !isLocalName(request.headers.host ?? '')) return FORBIDDEN;\n",
     replace: '',
   },

@@ -1,6 +1,7 @@
-import { CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES } from '../../operator/kube/resources.ts';
-import type { GcpResult, JsonObject, KubeApi, KubeObject } from '../../operator/ports.ts';
-import { AI_TENANTS } from '../../operator/tenantResource.ts';
+import type { GcpResult } from '../../ports/gcp.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import type { KubeApi, KubeObject } from '../../ports/kube.ts';
+import { AI_TENANTS, CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES } from '../../ports/kubeResources.ts';
 import type { GcpCore } from '../../sandbox/gcp/core.ts';
 import { ACCESSOR, canonicalSecret, emailOf, type Facts, INVOKER, PROJECTS, serviceNameOf } from './cloudFacts.ts';
 import type { CallInfo } from './faults.ts';

@@ -1,4 +1,4 @@
-import type { Runtime } from '../../operator/ports.ts';
+import type { Runtime } from '../../ports/runtime.ts';
 
 /** Chance from a seed: the same seed gives the same draws. */
 export interface Random {

@@ -1,8 +1,9 @@
 import { METHODS } from '../../operator/gcp/methods.ts';
-import { CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES } from '../../operator/kube/resources.ts';
-import type { GcpResult, JsonObject, KubeApi, KubeListOptions, KubeObject } from '../../operator/ports.ts';
 import type { Settings } from '../../operator/tenant/types.ts';
-import { AI_TENANTS } from '../../operator/tenantResource.ts';
+import type { GcpResult } from '../../ports/gcp.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import type { KubeApi, KubeListOptions, KubeObject } from '../../ports/kube.ts';
+import { AI_TENANTS, CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES } from '../../ports/kubeResources.ts';
 import type { GcpCore } from '../../sandbox/gcp/core.ts';
 import { createKubeCore, type KubeCore } from '../../sandbox/kube/index.ts';
 import { SECRET_VALUE } from './actors.ts';

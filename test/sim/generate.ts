@@ -1,4 +1,5 @@
-import type { GcpCode, JsonObject } from '../../operator/ports.ts';
+import type { GcpCode } from '../../ports/gcp.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import { createRandom, type Random } from './clock.ts';
 import type { Action, Aim, Fault, Script, Step, TenantRef } from './script.ts';
 

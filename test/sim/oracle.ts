@@ -1,4 +1,4 @@
-import type { KubeObject } from '../../operator/ports.ts';
+import type { KubeObject } from '../../ports/kube.ts';
 import type { ServiceState } from '../../sandbox/gcp/run/types.ts';
 import {
   ACCESSOR,

@@ -1,4 +1,5 @@
-import type { GcpResult, JsonObject } from '../../operator/ports.ts';
+import type { GcpResult } from '../../ports/gcp.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import type { Clock } from './clock.ts';
 import type { Fault } from './script.ts';
 import type { Count } from './tally.ts';

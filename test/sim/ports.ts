@@ -1,15 +1,7 @@
 import { METHODS } from '../../operator/gcp/methods.ts';
-import type {
-  GcpCall,
-  GcpResult,
-  GcpStatus,
-  JsonObject,
-  KubeApi,
-  KubeResource,
-  KubeResult,
-  KubeStatus,
-  KubeWatchEvent,
-} from '../../operator/ports.ts';
+import type { GcpCall, GcpResult, GcpStatus } from '../../ports/gcp.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import type { KubeApi, KubeResource, KubeResult, KubeStatus, KubeWatchEvent } from '../../ports/kube.ts';
 import type { Clock, ProcessRuntime, Random } from './clock.ts';
 import type { ArmedFaults, CallInfo } from './faults.ts';
 import type { Count } from './tally.ts';

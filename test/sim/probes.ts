@@ -1,6 +1,7 @@
 import { PUBLISHED } from '../../operator/gcp/quota.ts';
-import type { JsonObject, KubeObject } from '../../operator/ports.ts';
-import { AI_TENANTS } from '../../operator/tenantResource.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import type { KubeObject } from '../../ports/kube.ts';
+import { AI_TENANTS } from '../../ports/kubeResources.ts';
 import type { Limits } from '../../sandbox/gcp/quotas.ts';
 import { secretName } from './actors.ts';
 import { serviceNameOf } from './cloudFacts.ts';

@@ -1,4 +1,4 @@
-import { LEASES } from '../../operator/kube/resources.ts';
+import { LEASES } from '../../ports/kubeResources.ts';
 import { StandsStill } from './clock.ts';
 import { identitiesOf, judgeTenant, leaks } from './oracle.ts';
 import { probe } from './probes.ts';

@@ -1,4 +1,4 @@
-import type { JsonObject } from '../../operator/ports.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import type { Action, Fault, Script, Step, TenantRef } from './script.ts';
 
 /** The roads that every tenant goes, one at a time, with nothing going wrong: crashes are then put at each of their calls. */

@@ -1,4 +1,5 @@
-import type { GcpCode, JsonObject } from '../../operator/ports.ts';
+import type { GcpCode } from '../../ports/gcp.ts';
+import type { JsonObject } from '../../ports/json.ts';
 
 /**
  * What happens in a run, as plain data: who does what when, and what goes wrong when. A script is all there is to know of

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { JsonObject, KubeObject } from '../../operator/ports.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import type { KubeObject } from '../../ports/kube.ts';
 
 /**
  * Operators of other versions that take over for a moment and leave again. A newer one writes fields, conditions and inventory

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
-import type { KubeObject } from '../../operator/ports.ts';
+import type { KubeObject } from '../../ports/kube.ts';
 import { createGcpCore, type GcpCore } from '../../sandbox/gcp/core.ts';
 import { type Script as ImageScript, scriptedContainers } from '../../sandbox/gcp/run/scriptedContainers.ts';
 import { act, rivalOf, type Stage } from './actors.ts';

@@ -1,10 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { createCallLog } from '../../operator/callLog.ts';
 import { type CallEnd, instrument } from '../../operator/gcp/instrument.ts';
 import { rpc } from '../../operator/gcp/methods.ts';
-import { createLog } from '../../operator/log.ts';
-import type { GcpCode, JsonObject } from '../../operator/ports.ts';
+import { createCallLog } from '../../operator/process/callLog.ts';
+import { createLog } from '../../operator/process/log.ts';
+import type { GcpCode } from '../../ports/gcp.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import { fakeRuntime } from './support/fakeRuntime.ts';
 
 function setUp() {

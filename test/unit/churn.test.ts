@@ -3,7 +3,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { ChurnWorld } from '../../bench/support/churn.ts';
-import type { JsonObject } from '../../operator/ports.ts';
+import type { JsonObject } from '../../ports/json.ts';
 
 /**
  * What the operator still holds of tenants that are gone, in virtual time. Every Map and Set that the operator's code (or the

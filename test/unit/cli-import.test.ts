@@ -4,8 +4,8 @@ import { parse, parseAllDocuments } from 'yaml';
 import type { FoundTenant } from '../../operator/cli/discover.ts';
 import { renderImport } from '../../operator/cli/importCommand.ts';
 import { parseService } from '../../operator/gcp/runService.ts';
-import type { JsonObject } from '../../operator/ports.ts';
 import type { Policy } from '../../operator/tenant/types.ts';
+import type { JsonObject } from '../../ports/json.ts';
 
 /** Shapes of a service that no local Cloud Run runs, or that must not be widened by mistake. */
 

@@ -2,13 +2,14 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { SharedReads } from '../../operator/gcp/lists.ts';
 import { rpc } from '../../operator/gcp/methods.ts';
-import type { GcpCall, GcpCode, JsonObject } from '../../operator/ports.ts';
 import { applyClosing, applyRecorded } from '../../operator/reconcile/apply.ts';
 import type { TenantWriter } from '../../operator/reconcile/ownWrites.ts';
 import { createRefusalMemory } from '../../operator/reconcile/refusals.ts';
 import type { TenantPlan } from '../../operator/tenant/plan.ts';
 import { RUN_INVOKER } from '../../operator/tenant/policy.ts';
 import type { ObservedService, Outcome, Policy } from '../../operator/tenant/types.ts';
+import type { GcpCall, GcpCode } from '../../ports/gcp.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import {
   absent,
   atRest,

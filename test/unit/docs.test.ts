@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
-import { readOptions, usage } from '../../operator/options.ts';
+import { readOptions, usage } from '../../operator/process/options.ts';
 import { compileCrd, type PlainObject } from '../../schema/index.ts';
 import { reference } from '../../scripts/reference.ts';
 

@@ -2,8 +2,9 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { createBulkhead } from '../../operator/gcp/bulkhead.ts';
 import { rpc } from '../../operator/gcp/methods.ts';
-import type { GcpCall, GcpResult, JsonObject } from '../../operator/ports.ts';
-import { sleep } from '../../operator/runtime.ts';
+import type { GcpCall, GcpResult } from '../../ports/gcp.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import { sleep } from '../../ports/runtime.ts';
 import { fakeRuntime } from './support/fakeRuntime.ts';
 
 const TIMEOUT = 15_000;

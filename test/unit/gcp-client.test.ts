@@ -10,9 +10,9 @@ import { failureOf } from '../../operator/gcp/errors.ts';
 import { execute } from '../../operator/gcp/execute.ts';
 import { METHODS, rpc } from '../../operator/gcp/methods.ts';
 import { createReads } from '../../operator/gcp/reads.ts';
-import type { JsonObject } from '../../operator/ports.ts';
-import { realRuntime } from '../../operator/runtime.ts';
 import type { Call } from '../../operator/tenant/types.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import { realRuntime } from '../../ports/runtime.ts';
 
 interface Seen {
   method: string;
@@ -592,7 +592,7 @@ test('after a call to each API nothing of the clients but their credentials is i
   const script = `
     import { createRequire } from 'node:module';
     import { createGcpClient } from './operator/gcp/client.ts';
-    import { realRuntime } from './operator/runtime.ts';
+    import { realRuntime } from './ports/runtime.ts';
     const client = createGcpClient({ runtime: realRuntime, timeouts: { readMs: 9000, writeMs: 9000 } });
     const codes = [];
     for (const [method, name] of ${JSON.stringify([

@@ -3,9 +3,10 @@ import { createGcpClient } from '../../operator/gcp/client.ts';
 import { endpointsFrom } from '../../operator/gcp/endpoints.ts';
 import { execute } from '../../operator/gcp/execute.ts';
 import { createReads, type Reads } from '../../operator/gcp/reads.ts';
-import type { GcpCall, JsonObject } from '../../operator/ports.ts';
-import { realRuntime } from '../../operator/runtime.ts';
 import type { Call, Policy } from '../../operator/tenant/types.ts';
+import type { GcpCall } from '../../ports/gcp.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import { realRuntime } from '../../ports/runtime.ts';
 import { createGcpCore, type GcpCore } from '../../sandbox/gcp/core.ts';
 import { startGcpServer } from '../../sandbox/gcp/http.ts';
 

@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { failureOf } from '../../operator/gcp/errors.ts';
 import { METHODS, rpc } from '../../operator/gcp/methods.ts';
-import type { GcpCode, GcpStatus } from '../../operator/ports.ts';
 import type { FailureKind } from '../../operator/tenant/types.ts';
+import type { GcpCode, GcpStatus } from '../../ports/gcp.ts';
 
 const KINDS: [GcpCode, FailureKind][] = [
   ['CANCELLED', 'Transient'],

@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { DENY_RULES } from '../../operator/cli/guardrail.ts';
 import { type HttpRule, METHODS, rpc } from '../../operator/gcp/methods.ts';
 import { httpRequestOf } from '../../operator/gcp/rest.ts';
-import type { JsonObject } from '../../operator/ports.ts';
+import type { JsonObject } from '../../ports/json.ts';
 
 /** The HTTP rules that the operator keeps, held against those that the vendor's packages ship. */
 

@@ -1,7 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { createSharedReads } from '../../operator/gcp/lists.ts';
-import type { GcpCall, JsonObject, Runtime } from '../../operator/ports.ts';
 import type { Call } from '../../operator/tenant/types.ts';
+import type { GcpCall } from '../../ports/gcp.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import type { Runtime } from '../../ports/runtime.ts';
 import { createGcpCore } from '../../sandbox/gcp/core.ts';
 import { scriptedContainers } from '../../sandbox/gcp/run/scriptedContainers.ts';
 

@@ -10,9 +10,10 @@ import { parsePolicy } from '../../operator/gcp/policy.ts';
 import type { Reads } from '../../operator/gcp/reads.ts';
 import { parseService } from '../../operator/gcp/runService.ts';
 import { parseVersion } from '../../operator/gcp/secretAccess.ts';
-import type { GcpCall, GcpCode, GcpResult, JsonObject } from '../../operator/ports.ts';
 import type { Targets } from '../../operator/tenant/plan.ts';
 import type { Call } from '../../operator/tenant/types.ts';
+import type { GcpCall, GcpCode, GcpResult } from '../../ports/gcp.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import { fakeRuntime } from './support/fakeRuntime.ts';
 import {
   absent,

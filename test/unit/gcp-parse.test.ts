@@ -6,7 +6,7 @@ import { parseService } from '../../operator/gcp/runService.ts';
 import { newestIn, parseSecret, parseVersion } from '../../operator/gcp/secretAccess.ts';
 import { parseAccount } from '../../operator/gcp/serviceAccount.ts';
 import { statusOf } from '../../operator/gcp/status.ts';
-import type { Json, JsonObject } from '../../operator/ports.ts';
+import type { Json, JsonObject } from '../../ports/json.ts';
 
 const SERVICE: JsonObject = {
   name: 'projects/p-123/locations/us-central1/services/ai-platform-a',

@@ -6,11 +6,11 @@ import { createGcpClient, type GcpClient } from '../../operator/gcp/client.ts';
 import { execute } from '../../operator/gcp/execute.ts';
 import { observe } from '../../operator/gcp/observe.ts';
 import { createReads } from '../../operator/gcp/reads.ts';
-import type { Json, JsonObject } from '../../operator/ports.ts';
-import { realRuntime } from '../../operator/runtime.ts';
 import { plan, targets } from '../../operator/tenant/plan.ts';
 import { RUN_INVOKER, SECRET_ACCESSOR } from '../../operator/tenant/policy.ts';
 import type { Plan } from '../../operator/tenant/types.ts';
+import type { Json, JsonObject } from '../../ports/json.ts';
+import { realRuntime } from '../../ports/runtime.ts';
 import {
   accountA,
   containerA,

@@ -2,7 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { rpc } from '../../operator/gcp/methods.ts';
 import { type Claim, createQuota, type Need, type PUBLISHED, type Rank, UNLIMITED } from '../../operator/gcp/quota.ts';
-import type { GcpResult, GcpStatus, JsonObject } from '../../operator/ports.ts';
+import type { GcpResult, GcpStatus } from '../../ports/gcp.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import { fakeRuntime } from './support/fakeRuntime.ts';
 
 const SECRET = { name: 'projects/demo-project/secrets/s' };

@@ -2,7 +2,9 @@ import { describe, expect, test } from 'vitest';
 import { instrument } from '../../operator/gcp/instrument.ts';
 import { rpc } from '../../operator/gcp/methods.ts';
 import { createReads } from '../../operator/gcp/reads.ts';
-import type { GcpCall, GcpCallOptions, GcpCode, GcpResult, JsonObject, Runtime } from '../../operator/ports.ts';
+import type { GcpCall, GcpCallOptions, GcpCode, GcpResult } from '../../ports/gcp.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import type { Runtime } from '../../ports/runtime.ts';
 
 interface Made {
   method: string;

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { createSharedList, type Listed } from '../../operator/gcp/sharedList.ts';
-import type { Runtime } from '../../operator/ports.ts';
 import type { Read } from '../../operator/tenant/types.ts';
+import type { Runtime } from '../../ports/runtime.ts';
 
 /** What a list that is shared answers, where calls begin and end in every order. Values are texts. */
 

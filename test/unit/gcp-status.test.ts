@@ -2,8 +2,9 @@ import { describe, expect, test } from 'vitest';
 import { failureOf } from '../../operator/gcp/errors.ts';
 import { METHODS, rpc } from '../../operator/gcp/methods.ts';
 import { statusOf } from '../../operator/gcp/status.ts';
-import type { GcpStatus, Json } from '../../operator/ports.ts';
 import { explained } from '../../operator/tenant/context.ts';
+import type { GcpStatus } from '../../ports/gcp.ts';
+import type { Json } from '../../ports/json.ts';
 
 /** How answers that are no 2xx are read, and what they come to. */
 

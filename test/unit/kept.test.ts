@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { cachedConnectorSecret, cachedNamespace, cachedTenant, keptTenant } from '../../operator/kept.ts';
-import type { KubeObject } from '../../operator/ports.ts';
+import { cachedConnectorSecret, cachedNamespace, cachedTenant, keptTenant } from '../../operator/reconcile/kept.ts';
 import { NAMESPACE_ANNOTATIONS, TENANT_ANNOTATIONS } from '../../operator/tenant/annotations.ts';
+import type { KubeObject } from '../../ports/kube.ts';
 
 /** The caches keep what the operator reads, and of that no more than bounds it; the API server takes objects of 1.5 MiB. */
 

@@ -9,9 +9,11 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { createKubeApi } from '../../operator/kube/client.ts';
 import { accessTo, readKubeConfig } from '../../operator/kube/kubeconfig.ts';
 import { startReflector } from '../../operator/kube/reflector.ts';
-import { LEASES, NAMESPACES } from '../../operator/kube/resources.ts';
-import type { JsonObject, KubeWatchEvent, Runtime } from '../../operator/ports.ts';
-import { realRuntime } from '../../operator/runtime.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import type { KubeWatchEvent } from '../../ports/kube.ts';
+import { LEASES, NAMESPACES } from '../../ports/kubeResources.ts';
+import type { Runtime } from '../../ports/runtime.ts';
+import { realRuntime } from '../../ports/runtime.ts';
 import { CERTIFICATE, KEY } from './support/certificate.ts';
 
 const THINGS = { group: 'test.dev', version: 'v1', plural: 'things', kind: 'Thing', namespaced: true };

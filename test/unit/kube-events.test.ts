@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createEventRecorder } from '../../operator/kube/events.ts';
-import { EVENTS } from '../../operator/kube/resources.ts';
-import type { JsonObject, KubeObject } from '../../operator/ports.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import type { KubeObject } from '../../ports/kube.ts';
+import { EVENTS } from '../../ports/kubeResources.ts';
 import { fakeKube, refused } from './support/fakeKube.ts';
 import { fakeRuntime } from './support/fakeRuntime.ts';
 

@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { startLeaderElection } from '../../operator/kube/leases.ts';
-import { LEASES } from '../../operator/kube/resources.ts';
-import type { JsonObject, KubeApi } from '../../operator/ports.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import type { KubeApi } from '../../ports/kube.ts';
+import { LEASES } from '../../ports/kubeResources.ts';
 import { type FakeKube, fakeKube, refused } from './support/fakeKube.ts';
 import { type FakeRuntime, fakeRuntime } from './support/fakeRuntime.ts';
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { createTimerHeap } from '../../operator/collections/timerHeap.ts';
 import { createQueue, type Priority, type Queue, type QueueOptions, type Verdict } from '../../operator/kube/queue.ts';
-import { createTimerHeap } from '../../operator/kube/timerHeap.ts';
 import { fakeRuntime } from './support/fakeRuntime.ts';
 
 const DONE: Verdict = { kind: 'done' };

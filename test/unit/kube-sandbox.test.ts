@@ -7,9 +7,9 @@ import { createEventRecorder } from '../../operator/kube/events.ts';
 import { loadKubeConfig } from '../../operator/kube/kubeconfig.ts';
 import { startLeaderElection } from '../../operator/kube/leases.ts';
 import { startReflector } from '../../operator/kube/reflector.ts';
-import { EVENTS, LEASES, NAMESPACES } from '../../operator/kube/resources.ts';
 import { addFinalizer, patchStatus, removeFinalizer } from '../../operator/kube/writes.ts';
-import { realRuntime } from '../../operator/runtime.ts';
+import { EVENTS, LEASES, NAMESPACES } from '../../ports/kubeResources.ts';
+import { realRuntime } from '../../ports/runtime.ts';
 import { createKubeCore, startKubeServer, writeKubeconfig } from '../../sandbox/kube/index.ts';
 
 const runtime = realRuntime;

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { addFinalizer, mergeDiff, patchStatus, removeFinalizer, sameJson } from '../../operator/kube/writes.ts';
-import type { JsonObject, KubeObject } from '../../operator/ports.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import type { KubeObject } from '../../ports/kube.ts';
 import { fakeKube, merged, refused } from './support/fakeKube.ts';
 
 const THINGS = { group: 'test.dev', version: 'v1', plural: 'things', kind: 'Thing', namespaced: true };

@@ -7,9 +7,9 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { createKubeApi } from '../../operator/kube/client.ts';
 import { KubeconfigError, loadKubeConfig } from '../../operator/kube/kubeconfig.ts';
-import { NAMESPACES } from '../../operator/kube/resources.ts';
-import type { Runtime } from '../../operator/ports.ts';
-import { realRuntime } from '../../operator/runtime.ts';
+import { NAMESPACES } from '../../ports/kubeResources.ts';
+import type { Runtime } from '../../ports/runtime.ts';
+import { realRuntime } from '../../ports/runtime.ts';
 import { CERTIFICATE, KEY } from './support/certificate.ts';
 
 /** How credentials are renewed, and what is said where there are none. What kubectl takes is in test/e2e/kubeconfig.test.ts. */

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parse, stringify } from 'yaml';
-import { createMetrics } from '../../operator/metrics.ts';
+import { createMetrics } from '../../operator/process/metrics.ts';
 import { readTenant } from '../../operator/tenant/resource.ts';
 import { until } from '../e2e/support/world.ts';
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { createRecent } from '../../operator/recent.ts';
+import { createRecent } from '../../operator/collections/recent.ts';
 
 /** The same by looking at everything each time. */
 function slowRecent(forMs: number, most: number, isKept: (value: number) => boolean) {

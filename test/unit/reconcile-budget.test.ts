@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { createQuota, type Need, UNLIMITED } from '../../operator/gcp/quota.ts';
-import type { JsonObject } from '../../operator/ports.ts';
 import { createRunBudget } from '../../operator/reconcile/budget.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import { fakeRuntime } from './support/fakeRuntime.ts';
 
 const HOME = { project: 'p-1', namespace: 'team' };

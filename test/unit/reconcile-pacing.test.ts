@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createStore } from '../../operator/kube/store.ts';
-import type { KubeApi } from '../../operator/ports.ts';
 import { createOwnWrites } from '../../operator/reconcile/ownWrites.ts';
 import { createPacing } from '../../operator/reconcile/pacing.ts';
+import type { KubeApi } from '../../ports/kube.ts';
 import { fakeRuntime } from './support/fakeRuntime.ts';
 import * as world from './support/tenantWorld.ts';
 

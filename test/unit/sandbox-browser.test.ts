@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { realRuntime } from '../../operator/runtime.ts';
+import { realRuntime } from '../../ports/runtime.ts';
 import { createGcpCore } from '../../sandbox/gcp/core.ts';
 import { startGcpServer } from '../../sandbox/gcp/http.ts';
 import { openAddresses } from '../../sandbox/gcp/instances/addresses.ts';

@@ -6,7 +6,7 @@ import { iam_v1 } from '@googleapis/iam';
 import { PassThroughClient } from 'google-auth-library';
 import * as gax from 'google-gax/fallback';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { JsonObject } from '../../operator/ports.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import { createGcpCore, type GcpCore } from '../../sandbox/gcp/core.ts';
 import { envText } from '../../sandbox/gcp/env.ts';
 import { type GcpServer, startGcpServer } from '../../sandbox/gcp/http.ts';

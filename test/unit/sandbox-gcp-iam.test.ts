@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { JsonObject } from '../../operator/ports.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import { ACCESSOR, ACCOUNT, EMAIL, grant, IAM, SECRET, SECRETS, world } from './sandbox-gcp.support.ts';
 
 const MEMBER = `serviceAccount:${EMAIL}`;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { JsonObject } from '../../operator/ports.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import { crc32c } from '../../sandbox/gcp/crc32c.ts';
 import { EMAIL, grant, SECRET, SECRETS, world } from './sandbox-gcp.support.ts';
 

@@ -1,4 +1,5 @@
-import type { GcpResult, GcpStatus, JsonObject } from '../../operator/ports.ts';
+import type { GcpResult, GcpStatus } from '../../ports/gcp.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import { createGcpCore, type GcpCoreOptions } from '../../sandbox/gcp/core.ts';
 import { fakeRuntime } from './support/fakeRuntime.ts';
 

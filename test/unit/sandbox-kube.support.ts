@@ -1,4 +1,5 @@
-import type { KubeObject, KubeResource, Runtime } from '../../operator/ports.ts';
+import type { KubeObject, KubeResource } from '../../ports/kube.ts';
+import type { Runtime } from '../../ports/runtime.ts';
 import { createKubeCore, type KubeCoreOptions } from '../../sandbox/kube/index.ts';
 
 /** A clock that only `tick` moves, and randomness from a small generator. */

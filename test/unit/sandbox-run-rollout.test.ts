@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { JsonObject } from '../../operator/ports.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import { account, image, name, parent, ready, template, type World, world } from './sandbox-run.support.ts';
 
 const latest = 'TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST';

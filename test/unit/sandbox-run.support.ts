@@ -1,4 +1,5 @@
-import type { GcpResult, GcpStatus, JsonObject } from '../../operator/ports.ts';
+import type { GcpResult, GcpStatus } from '../../ports/gcp.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import type { CloudSettings } from '../../sandbox/gcp/cloud.ts';
 import { createGcpCore } from '../../sandbox/gcp/core.ts';
 import { type Script, scriptedContainers } from '../../sandbox/gcp/run/scriptedContainers.ts';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { JsonObject } from '../../operator/ports.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import { atRest, containerA, planFor, present, seen, serviceA, templateA } from './support/tenantWorld.ts';
 
 /** What an adopted template holds that nobody named is told by name; a value may itself be a key and is never told. */

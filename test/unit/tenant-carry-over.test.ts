@@ -2,11 +2,11 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import type { JsonObject } from '../../operator/ports.ts';
 import { regionalSettings, settingsFromRecord, settingsOnRecord } from '../../operator/tenant/carryOver.ts';
 import { report } from '../../operator/tenant/report.ts';
 import { readTenant } from '../../operator/tenant/resource.ts';
 import type { TenantStatus } from '../../operator/tenant/types.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import { compileCrd } from '../../schema/index.ts';
 import {
   absent,

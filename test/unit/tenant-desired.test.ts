@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { readOptions } from '../../operator/options.ts';
+import { readOptions } from '../../operator/process/options.ts';
 import { type ConnectorSecret, desiredState, inventoryProject } from '../../operator/tenant/desired.ts';
 import { chosenIdentity, deletingIdentity, patternProblem } from '../../operator/tenant/identity.ts';
 import { resolveVersion } from '../../operator/tenant/keyVersion.ts';

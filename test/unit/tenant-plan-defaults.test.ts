@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { JsonObject } from '../../operator/ports.ts';
 import type { ObservedService } from '../../operator/tenant/types.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import { absent, atRest, LATEST, planFor, present, SERVICE, seen, serviceA } from './support/tenantWorld.ts';
 
 /** Rule 7: a reconcile writes nothing once Google Cloud matches, whatever defaults the server fills in. */

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import type { JsonObject } from '../../operator/ports.ts';
 import { ownerLabels } from '../../operator/tenant/ownership.ts';
 import type { InventoryEntry, Observed, ObservedService, Policy, Read } from '../../operator/tenant/types.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import {
   absent,
   at,

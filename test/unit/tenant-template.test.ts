@@ -1,6 +1,5 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { JsonObject } from '../../operator/ports.ts';
 import { quantity, sameQuantity } from '../../operator/tenant/quantity.ts';
 import { readTenant } from '../../operator/tenant/resource.ts';
 import {
@@ -23,6 +22,7 @@ import {
   withoutRetry,
   withRetry,
 } from '../../operator/tenant/template.ts';
+import type { JsonObject } from '../../ports/json.ts';
 
 const wanted: WantedTemplate = {
   serviceAccount: 'sa@p.iam.gserviceaccount.com',

@@ -2,7 +2,6 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import type { KubeObject } from '../../operator/ports.ts';
 import { requestAnswer } from '../../operator/reconcile/pacing.ts';
 import { planDeletion } from '../../operator/tenant/deletion.ts';
 import { desiredState } from '../../operator/tenant/desired.ts';
@@ -11,6 +10,7 @@ import { plan } from '../../operator/tenant/plan.ts';
 import { deleting, refused, report, suspended } from '../../operator/tenant/report.ts';
 import { keepingUnknown, LONGEST, readTenant, statusJson, statusOf } from '../../operator/tenant/resource.ts';
 import type { TenantStatus } from '../../operator/tenant/types.ts';
+import type { KubeObject } from '../../ports/kube.ts';
 import {
   at,
   atRest,

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import type { Runtime } from '../../../operator/ports.ts';
+import type { Runtime } from '../../../ports/runtime.ts';
 import type { Run } from '../run/run.ts';
 import { connectTo, forward, forwardH2c, forwardUpgrade, isTooLarge } from './forward.ts';
 import { refuse } from './pages.ts';

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
-import type { Runtime } from '../../../operator/ports.ts';
+import type { Runtime } from '../../../ports/runtime.ts';
 import { killGroup, type Supervisor } from './supervisor.ts';
 
 export type Listening =

@@ -1,7 +1,7 @@
 import { appendFileSync, closeSync, mkdirSync, openSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import type { Runtime } from '../../../operator/ports.ts';
+import type { Runtime } from '../../../ports/runtime.ts';
 import type { ContainerSpec, Containers, SidecarSpec } from '../run/containers.ts';
 import type { Run, Urls } from '../run/run.ts';
 import { openAddresses } from './addresses.ts';

@@ -1,4 +1,4 @@
-import type { Runtime } from '../../../operator/ports.ts';
+import type { Runtime } from '../../../ports/runtime.ts';
 import type { ContainerSpec, Scale, StartOutcome } from '../run/containers.ts';
 import type { Instance } from './instance.ts';
 

@@ -1,4 +1,4 @@
-import type { JsonObject } from '../../../operator/ports.ts';
+import type { JsonObject } from '../../../ports/json.ts';
 import { invalid } from '../errors.ts';
 
 /** Fields of a Service that a client may set; below those with a list, what may be named one by one. */

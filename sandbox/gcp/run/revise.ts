@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Runtime } from '../../../operator/ports.ts';
+import type { Runtime } from '../../../ports/runtime.ts';
 import { alreadyExists } from '../errors.ts';
 import type { RevisionState, ServiceState, Template } from './types.ts';
 

@@ -1,4 +1,5 @@
-import type { GcpStatus, JsonObject } from '../../../operator/ports.ts';
+import type { GcpStatus } from '../../../ports/gcp.ts';
+import type { JsonObject } from '../../../ports/json.ts';
 import type { Cloud } from '../cloud.ts';
 import {
   failed,

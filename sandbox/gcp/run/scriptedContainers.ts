@@ -1,4 +1,4 @@
-import type { Runtime } from '../../../operator/ports.ts';
+import type { Runtime } from '../../../ports/runtime.ts';
 import type { Container, ContainerSpec, Containers, Scale, StartOutcome } from './containers.ts';
 
 /** What becomes of an image's first instance. */

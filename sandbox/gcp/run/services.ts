@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { JsonObject } from '../../../operator/ports.ts';
+import type { JsonObject } from '../../../ports/json.ts';
 import { type Caller, type Cloud, emailOf, type Handlers } from '../cloud.ts';
 import { alreadyExists, denied, exhausted, failedPrecondition, GcpError } from '../errors.ts';
 import { freshness } from '../freshness.ts';

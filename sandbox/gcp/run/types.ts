@@ -1,4 +1,4 @@
-import type { JsonObject } from '../../../operator/ports.ts';
+import type { JsonObject } from '../../../ports/json.ts';
 import type { Project } from '../cloud.ts';
 import type { Sight } from '../freshness.ts';
 import type { Container } from './containers.ts';

@@ -1,4 +1,4 @@
-import type { JsonObject } from '../../../operator/ports.ts';
+import type { JsonObject } from '../../../ports/json.ts';
 import { unchanging } from '../protoJson.ts';
 import { revisionName, serviceName } from './names.ts';
 import { statuses } from './traffic.ts';

@@ -3,9 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseAllDocuments } from 'yaml';
 import { createKubeApi } from '../../../operator/kube/client.ts';
 import { accessTo, type KubeAccess } from '../../../operator/kube/kubeconfig.ts';
-import { NAMESPACES } from '../../../operator/kube/resources.ts';
-import type { JsonObject, KubeApi, KubeObject, KubeResource, KubeResult } from '../../../operator/ports.ts';
-import { realRuntime as runtime } from '../../../operator/runtime.ts';
+import type { JsonObject } from '../../../ports/json.ts';
+import type { KubeApi, KubeObject, KubeResource, KubeResult } from '../../../ports/kube.ts';
+import { NAMESPACES } from '../../../ports/kubeResources.ts';
+import { realRuntime as runtime } from '../../../ports/runtime.ts';
 import { ask, type Server } from '../../../sandbox/envtest/ask.ts';
 
 /** Where `manifests/base` puts the operator, and so its lease. */

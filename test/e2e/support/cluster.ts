@@ -3,16 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inject } from 'vitest';
 import { createKubeApi } from '../../../operator/kube/client.ts';
-import { CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES } from '../../../operator/kube/resources.ts';
-import type {
-  JsonObject,
-  KubeApi,
-  KubeObject,
-  KubeResource,
-  KubeResult,
-  KubeStatus,
-  Runtime,
-} from '../../../operator/ports.ts';
+import type { JsonObject } from '../../../ports/json.ts';
+import type { KubeApi, KubeObject, KubeResource, KubeResult, KubeStatus } from '../../../ports/kube.ts';
+import { CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES } from '../../../ports/kubeResources.ts';
+import type { Runtime } from '../../../ports/runtime.ts';
 import { startEnvtest } from '../../../sandbox/envtest/envtest.ts';
 import { createKubeCore, startKubeServer } from '../../../sandbox/kube/index.ts';
 import {

@@ -1,4 +1,4 @@
-import type { JsonObject } from '../../../operator/ports.ts';
+import type { JsonObject } from '../../../ports/json.ts';
 import { PROJECT, REGION, until, type World } from './world.ts';
 
 /** One call of the vendor's REST API, as curl would make it. */

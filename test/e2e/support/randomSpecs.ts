@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import fc, { type Arbitrary } from 'fast-check';
 import { parse } from 'yaml';
-import type { Json, JsonObject } from '../../../operator/ports.ts';
+import type { Json, JsonObject } from '../../../ports/json.ts';
 
 /** As much of an OpenAPI v3 schema as the CRD uses. */
 interface Schema {

@@ -1,6 +1,5 @@
-import { CUSTOM_RESOURCE_DEFINITIONS, EVENTS, LEASES, NAMESPACES } from '../../../operator/kube/resources.ts';
-import type { KubeApi, KubeObject, KubeResource } from '../../../operator/ports.ts';
-import { AI_TENANTS } from '../../../operator/tenantResource.ts';
+import type { KubeApi, KubeObject, KubeResource } from '../../../ports/kube.ts';
+import { AI_TENANTS, CUSTOM_RESOURCE_DEFINITIONS, EVENTS, LEASES, NAMESPACES } from '../../../ports/kubeResources.ts';
 import { ask } from '../../../sandbox/envtest/ask.ts';
 import { eventually, must, OPERATOR_NAMESPACE, type SharedServer } from './access.ts';
 

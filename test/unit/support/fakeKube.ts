@@ -1,7 +1,5 @@
-import { keyOf } from '../../../operator/kube/resources.ts';
+import type { Json, JsonObject } from '../../../ports/json.ts';
 import type {
-  Json,
-  JsonObject,
   KubeApi,
   KubeMeta,
   KubeObject,
@@ -9,7 +7,8 @@ import type {
   KubeResult,
   KubeStatus,
   KubeWatchEvent,
-} from '../../../operator/ports.ts';
+} from '../../../ports/kube.ts';
+import { keyOf } from '../../../ports/kubeResources.ts';
 
 export interface FakeRequest {
   verb: 'list' | 'watch' | 'get' | 'create' | 'patch' | 'delete';

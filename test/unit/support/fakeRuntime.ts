@@ -1,4 +1,4 @@
-import type { Runtime } from '../../../operator/ports.ts';
+import type { Runtime } from '../../../ports/runtime.ts';
 
 export interface FakeRuntime extends Runtime {
   /** Lets `ms` of virtual time pass: every timer due fires in order, and what it set going runs before the next one. */

@@ -1,4 +1,3 @@
-import type { JsonObject, KubeObject } from '../../../operator/ports.ts';
 import { type ConnectorSecret, desiredState } from '../../../operator/tenant/desired.ts';
 import { ownerLabels } from '../../../operator/tenant/ownership.ts';
 import { plan, type TenantPlan } from '../../../operator/tenant/plan.ts';
@@ -21,6 +20,8 @@ import type {
   Step,
   Tenant,
 } from '../../../operator/tenant/types.ts';
+import type { JsonObject } from '../../../ports/json.ts';
+import type { KubeObject } from '../../../ports/kube.ts';
 
 /**
  * Tenant `tenant-a` of namespace `team`, at rest: the cluster and Google Cloud as they are when nothing is to be done.

@@ -1,9 +1,9 @@
 import { type ParseArgsConfig, parseArgs } from 'node:util';
-import { type Limits, PUBLISHED } from './gcp/quota.ts';
-import { patternProblem } from './tenant/identity.ts';
-import { isProjectId } from './tenant/names.ts';
-import { quoted } from './tenant/printable.ts';
-import type { Settings } from './tenant/types.ts';
+import { type Limits, PUBLISHED } from '../gcp/quota.ts';
+import { patternProblem } from '../tenant/identity.ts';
+import { isProjectId } from '../tenant/names.ts';
+import { quoted } from '../tenant/printable.ts';
+import type { Settings } from '../tenant/types.ts';
 
 /** The operator's flags. Each can also be set by its environment variable: `--sync-interval` is `AITENANT_SYNC_INTERVAL`. */
 export interface Options {

@@ -1,5 +1,5 @@
-import type { KubeObject } from './ports.ts';
-import type { ConnectorSecret } from './tenant/desired.ts';
+import type { KubeObject } from '../../ports/kube.ts';
+import type { ConnectorSecret } from '../tenant/desired.ts';
 
 const PROJECT_ANNOTATION = 'cnrm.cloud.google.com/project-id';
 

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
-import type { KubeObject } from './ports.ts';
-import { NAMESPACE_ANNOTATIONS, TENANT_ANNOTATIONS } from './tenant/annotations.ts';
+import type { KubeObject } from '../../ports/kube.ts';
+import { NAMESPACE_ANNOTATIONS, TENANT_ANNOTATIONS } from '../tenant/annotations.ts';
 
 /**
  * What the caches keep of each kind: only what the operator reads. The rest is bounded by nothing but the 1.5 MiB that etcd takes: labels,

@@ -1,5 +1,5 @@
+import type { JsonObject } from '../../ports/json.ts';
 import { LOG_LEVELS, type LogLevel } from './options.ts';
-import type { JsonObject } from './ports.ts';
 
 export type Log = (level: LogLevel, message: string, fields?: JsonObject) => void;
 

@@ -1,7 +1,7 @@
-import type { CallEnd } from './gcp/instrument.ts';
-import { OUTAGE_CODES } from './gcp/status.ts';
-import { createRecent } from './recent.ts';
-import { part } from './tenant/names.ts';
+import { createRecent } from '../collections/recent.ts';
+import { part } from '../tenant/names.ts';
+import type { CallEnd } from './instrument.ts';
+import { OUTAGE_CODES } from './status.ts';
 
 /**
  * APIs whose calls in one project are all refused with 403. That is an outage (the operator's role was taken away) only if it

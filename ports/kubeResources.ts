@@ -1,4 +1,24 @@
-import type { KubeMeta, KubeResource } from '../ports.ts';
+import type { KubeMeta, KubeResource } from './kube.ts';
+
+/** Where AiTenants and what they may refer to live in the Kubernetes API. */
+export const AI_TENANTS: KubeResource = {
+  group: 'ai-platform.dev',
+  version: 'v1alpha1',
+  plural: 'aitenants',
+  kind: 'AiTenant',
+  namespaced: true,
+};
+
+export const AI_TENANT_CRD = `${AI_TENANTS.plural}.${AI_TENANTS.group}`;
+
+/** Config Connector's secret: optional, followed where its CRD is installed. */
+export const SECRET_MANAGER_SECRETS: KubeResource = {
+  group: 'secretmanager.cnrm.cloud.google.com',
+  version: 'v1beta1',
+  plural: 'secretmanagersecrets',
+  kind: 'SecretManagerSecret',
+  namespaced: true,
+};
 
 export const NAMESPACES: KubeResource = {
   group: '',
@@ -42,9 +62,4 @@ export function splitKey(key: string): { namespace: string | undefined; name: st
   return slash < 0
     ? { namespace: undefined, name: key }
     : { namespace: key.slice(0, slash), name: key.slice(slash + 1) };
-}
-
-/** metav1.MicroTime: the API server refuses any other number of decimals than six. */
-export function microTime(epochMs: number): string {
-  return new Date(epochMs).toISOString().replace('Z', '000Z');
 }

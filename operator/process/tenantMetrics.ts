@@ -1,5 +1,5 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
-import type { Tenant, TenantStatus } from './tenant/types.ts';
+import type { Tenant, TenantStatus } from '../tenant/types.ts';
 
 /** Series of `aitenant_not_ready`, however many tenants are not Ready: whoever writes tenants must not fill Prometheus. */
 export const MOST_NOT_READY = 1_000;

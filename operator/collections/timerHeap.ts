@@ -1,4 +1,4 @@
-import type { Runtime } from '../ports.ts';
+import type { Runtime } from '../../ports/runtime.ts';
 
 /** Something that may be due at a time; `slot` belongs to the heap (-1: not in it). */
 export interface Timed {

@@ -1,9 +1,9 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
-import type { CallEnd } from './gcp/instrument.ts';
-import { METHODS } from './gcp/methods.ts';
-import { OUTAGE_CODES } from './gcp/status.ts';
-import type { RequestEnd } from './kube/instrument.ts';
-import { createRefusedProjects } from './refusedProjects.ts';
+import type { CallEnd } from '../gcp/instrument.ts';
+import { METHODS } from '../gcp/methods.ts';
+import { createRefusedProjects } from '../gcp/refusedProjects.ts';
+import { OUTAGE_CODES } from '../gcp/status.ts';
+import type { RequestEnd } from '../kube/instrument.ts';
 
 /** An API that nobody has called for so long is not known to fail. */
 const FORGOTTEN_MS = 900_000;

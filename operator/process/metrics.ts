@@ -1,9 +1,9 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import packageJson from '../package.json' with { type: 'json' };
+import packageJson from '../../package.json' with { type: 'json' };
+import type { Quota } from '../gcp/quota.ts';
+import type { Priority, Queue, QueueHooks } from '../kube/queue.ts';
 import type { BugKind } from './bugs.ts';
 import { createCallMetrics } from './callMetrics.ts';
-import type { Quota } from './gcp/quota.ts';
-import type { Priority, Queue, QueueHooks } from './kube/queue.ts';
 import { createTenantMetrics } from './tenantMetrics.ts';
 
 /** Prometheus metrics, with the names that controller-runtime and client-go use where they fit. */

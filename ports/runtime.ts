@@ -1,4 +1,14 @@
-import type { Runtime } from './ports.ts';
+/** Time, randomness and timers; the simulation's comes from a seed. */
+export interface Runtime {
+  /** Wall clock, milliseconds since the epoch. May jump. */
+  now(): number;
+  /** Milliseconds that only grow. */
+  monotonic(): number;
+  /** Uniform in [0, 1). */
+  random(): number;
+  /** Calls `fn` once after `ms`; the returned function cancels it. */
+  after(ms: number, fn: () => void): () => void;
+}
 
 /** The real clock, timers and randomness. */
 export const realRuntime: Runtime = {

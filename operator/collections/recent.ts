@@ -1,4 +1,4 @@
-import type { Runtime } from './ports.ts';
+import type { Runtime } from '../../ports/runtime.ts';
 
 /** A map of what was set lately, so that what this process keeps of tenants and projects that are gone has an end. */
 export interface Recent<T> {

@@ -1,8 +1,8 @@
-import type { CallEnd } from './gcp/instrument.ts';
+import type { Runtime } from '../../ports/runtime.ts';
+import { createRecent } from '../collections/recent.ts';
+import type { CallEnd } from '../gcp/instrument.ts';
+import { part } from '../tenant/names.ts';
 import type { Log } from './log.ts';
-import type { Runtime } from './ports.ts';
-import { createRecent } from './recent.ts';
-import { part } from './tenant/names.ts';
 
 /** Of one API, project and code at most one line so often; and so long without one more, a success ends the series. */
 const QUIET_MS = 60_000;
@@ -29,7 +29,7 @@ export function createCallLog(log: Log, runtime: Pick<Runtime, 'now' | 'monotoni
   function failed(end: CallEnd, project: string): void {
     const { api, code } = end;
     const now = runtime.monotonic();
-    const key = keyOf({ api, project, code });
+    const key = seriesKey({ api, project, code });
     const started = { api, project, code, since: runtime.now(), loggedAt: Number.NEGATIVE_INFINITY, failures: 0 };
     const series: Series = { ...(failing.get(key) ?? started), failedAt: now };
     series.failures++;
@@ -50,7 +50,7 @@ export function createCallLog(log: Log, runtime: Pick<Runtime, 'now' | 'monotoni
     for (const series of failing.values()) {
       if (series.api !== api || series.project !== project) continue;
       if (runtime.monotonic() - series.failedAt < QUIET_MS) continue;
-      failing.delete(keyOf(series));
+      failing.delete(seriesKey(series));
       log('info', 'reads of Google Cloud succeed again', told(series));
     }
   }
@@ -70,7 +70,7 @@ export function createCallLog(log: Log, runtime: Pick<Runtime, 'now' | 'monotoni
   };
 }
 
-const keyOf = ({ api, project, code }: Pick<Series, 'api' | 'project' | 'code'>) => `${api} ${project} ${code}`;
+const seriesKey = ({ api, project, code }: Pick<Series, 'api' | 'project' | 'code'>) => `${api} ${project} ${code}`;
 
 const told = ({ api, project, code, since, failures }: Series) => ({
   api,

@@ -1,0 +1,54 @@
+import type { Json, JsonObject } from './json.ts';
+
+/**
+ * The port to Google Cloud: one raw call. Everything above it runs unchanged against the real services, the wire-level
+ * emulators and the in-process cores of `sandbox/`.
+ */
+
+/** The canonical names of google.rpc.Code. */
+export type GcpCode =
+  | 'CANCELLED'
+  | 'UNKNOWN'
+  | 'INVALID_ARGUMENT'
+  | 'DEADLINE_EXCEEDED'
+  | 'NOT_FOUND'
+  | 'ALREADY_EXISTS'
+  | 'PERMISSION_DENIED'
+  | 'RESOURCE_EXHAUSTED'
+  | 'FAILED_PRECONDITION'
+  | 'ABORTED'
+  | 'OUT_OF_RANGE'
+  | 'UNIMPLEMENTED'
+  | 'INTERNAL'
+  | 'UNAVAILABLE'
+  | 'DATA_LOSS'
+  | 'UNAUTHENTICATED';
+
+/** A google.rpc.Status. A call whose answer was lost is `UNAVAILABLE` or `DEADLINE_EXCEEDED`: it may have taken effect. */
+export interface GcpStatus {
+  code: GcpCode;
+  message: string;
+  details?: Json[];
+  /** From the `Retry-After` header or a google.rpc.RetryInfo, milliseconds. */
+  retryAfterMs?: number;
+}
+
+export type GcpResult = { ok: true; response: JsonObject } | { ok: false; status: GcpStatus };
+
+export interface GcpCallOptions {
+  signal?: AbortSignal;
+  /** The service account to act as (impersonation); the process's own identity if absent. */
+  actAs?: string;
+  /** `NAMESPACE/NAME` of the tenant for whom a call is made, for logs and metrics; absent: for all, or not known. */
+  tenant?: string;
+}
+
+/**
+ * One raw call. `method` is the proto's full name, such as `google.cloud.run.v2.Services.GetService`,
+ * `google.cloud.secretmanager.v1.SecretManagerService.GetSecret` or `google.iam.admin.v1.IAM.GetServiceAccount`.
+ * `request` and `response` are the proto3 JSON of the method's own request and response message (lowerCamelCase,
+ * enums by name, int64 as string, Duration `"300s"`, Timestamp RFC 3339, FieldMask `"a,b"`, bytes base64); fields that
+ * hold their default value may be absent or present. Both pass through as they are: fields and enum values that this version
+ * does not know survive. Never rejects but for bugs.
+ */
+export type GcpCall = (method: string, request: JsonObject, options?: GcpCallOptions) => Promise<GcpResult>;
