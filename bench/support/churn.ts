@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
-import { instrument } from '../../operator/gcp/instrument.ts';
+import { instrument } from '../../operator/gcp/callHooks.ts';
 import { PUBLISHED } from '../../operator/gcp/quota.ts';
 import { createEventRecorder } from '../../operator/kube/events.ts';
 import { createOperator } from '../../operator/operator.ts';

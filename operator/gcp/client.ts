@@ -4,7 +4,7 @@ import type { Runtime } from '../../ports/runtime.ts';
 import { type Credentials, createCredentials } from './credentials.ts';
 import { type Endpoints, endpointsFrom } from './endpoints.ts';
 import { METHODS } from './methods.ts';
-import { isAccount } from './names.ts';
+import { isAccount } from './resourceNames.ts';
 import { answerOf, httpRequestOf } from './rest.ts';
 import { CallError, createTransport } from './transport.ts';
 

@@ -3,9 +3,9 @@ import type { JsonObject } from '../../ports/json.ts';
 import { type PolicyAddition, withAdditions } from '../tenant/policy.ts';
 import type { Call, Failure, Policy } from '../tenant/types.ts';
 import { failureOf } from './errors.ts';
+import { parsePolicy, policyForWriting } from './iamPolicy.ts';
 import { rpc } from './methods.ts';
-import { badId, badName } from './names.ts';
-import { parsePolicy, policyForWriting } from './policy.ts';
+import { badId, badName } from './resourceNames.ts';
 
 export interface Request {
   method: string;

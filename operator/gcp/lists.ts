@@ -3,15 +3,15 @@ import type { JsonObject } from '../../ports/json.ts';
 import type { Runtime } from '../../ports/runtime.ts';
 import { createRecent } from '../collections/recent.ts';
 import type { Call, ObservedAccount, ObservedSecret, ObservedService, Read } from '../tenant/types.ts';
+import { parseAccount } from './account.ts';
 import type { Executed } from './execute.ts';
+import { parsePolicy } from './iamPolicy.ts';
 import { rpc } from './methods.ts';
-import { partsOf } from './names.ts';
 import { listAll } from './pages.ts';
-import { parsePolicy } from './policy.ts';
 import { createReads, type Reads } from './reads.ts';
-import { parseService } from './runService.ts';
-import { parseSecret } from './secretAccess.ts';
-import { parseAccount } from './serviceAccount.ts';
+import { partsOf } from './resourceNames.ts';
+import { parseSecret } from './secret.ts';
+import { parseService } from './service.ts';
 import { createSharedList, type SharedList } from './sharedList.ts';
 
 /** How old an answer may be, milliseconds from when its call began. */

@@ -1,25 +1,12 @@
-import type { GcpCall, GcpCode } from '../../ports/gcp.ts';
+import type { GcpCall } from '../../ports/gcp.ts';
 import type { JsonObject } from '../../ports/json.ts';
 import { failureOf } from './errors.ts';
 import { filled, objects, texts } from './parse.ts';
 import type { Listed } from './sharedList.ts';
+import { passes } from './status.ts';
 
 /** More pages than any list here can have: a server that never ends its list is not followed for ever. */
 const MAX_PAGES = 2_000;
-
-/**
- * Answers of a service that has such a list and can't give it now. Any other says that it will not: for want of rights, or
- * because the address has none, as that of a proxy or of a stand-in for Google Cloud may.
- */
-const PASSING: ReadonlySet<GcpCode> = new Set([
-  'ABORTED',
-  'CANCELLED',
-  'DATA_LOSS',
-  'DEADLINE_EXCEEDED',
-  'INTERNAL',
-  'RESOURCE_EXHAUSTED',
-  'UNAVAILABLE',
-]);
 
 /**
  * All pages of a list method. `field` holds a page's items, `read` gives an item's key and value; an item that it can't
@@ -37,8 +24,7 @@ export async function listAll<T>(
   let pageToken: string | undefined;
   for (let pages = 1; pages <= MAX_PAGES; pages++) {
     const result = await call(method, { ...request, pageToken });
-    if (!result.ok)
-      return { ok: false, failure: failureOf(method, result.status), passes: PASSING.has(result.status.code) };
+    if (!result.ok) return { ok: false, failure: failureOf(method, result.status), passes: passes(result.status.code) };
     for (const item of objects(result.response[field])) {
       const known = read(item);
       if (known) items.set(...known);

@@ -9,14 +9,14 @@ import type {
   Read,
   SecretVersion,
 } from '../tenant/types.ts';
+import { parseAccount } from './account.ts';
 import { failureOf } from './errors.ts';
+import { parsePolicy } from './iamPolicy.ts';
 import { rpc } from './methods.ts';
-import { badName, type Shape, sameButProject } from './names.ts';
 import { filled } from './parse.ts';
-import { parsePolicy } from './policy.ts';
-import { parseService } from './runService.ts';
-import { newestIn, parseSecret, parseVersion } from './secretAccess.ts';
-import { parseAccount } from './serviceAccount.ts';
+import { badName, type Shape, sameButProject } from './resourceNames.ts';
+import { newestIn, parseSecret, parseVersion } from './secret.ts';
+import { parseService } from './service.ts';
 
 /**
  * What the operator sees of Google Cloud. `absent` is only what Google Cloud itself says is not there; everything that

@@ -1,6 +1,6 @@
 import { createRecent } from '../collections/recent.ts';
 import { part } from '../tenant/names.ts';
-import type { CallEnd } from './instrument.ts';
+import type { CallEnd } from './callHooks.ts';
 import { OUTAGE_CODES } from './status.ts';
 
 /**

@@ -1,51 +1,35 @@
-import type { GcpCode, GcpStatus } from '../../ports/gcp.ts';
+import { GCP_CODES, type GcpCode, type GcpStatus } from '../../ports/gcp.ts';
 import type { Json } from '../../ports/json.ts';
 import { isObject, json, text } from './parse.ts';
 
-const CODES: ReadonlySet<unknown> = new Set<GcpCode>([
-  'CANCELLED',
-  'UNKNOWN',
-  'INVALID_ARGUMENT',
-  'DEADLINE_EXCEEDED',
-  'NOT_FOUND',
-  'ALREADY_EXISTS',
-  'PERMISSION_DENIED',
-  'RESOURCE_EXHAUSTED',
-  'FAILED_PRECONDITION',
-  'ABORTED',
-  'OUT_OF_RANGE',
-  'UNIMPLEMENTED',
-  'INTERNAL',
-  'UNAVAILABLE',
-  'DATA_LOSS',
-  'UNAUTHENTICATED',
-]);
+/**
+ * One row for each code. `http`: the HTTP status that stands for the code where an error names none (google/rpc/code.proto).
+ * `outage`: no tenant causes this answer; Google Cloud fails, or refuses the operator's own identity. `passes`: a method that
+ * exists answered and failed for now. Any other code says that the method will not work: for want of a permission, or because
+ * the address lacks it, as that of a proxy or of an emulator may.
+ */
+const CODES: Record<GcpCode, { http?: number; outage?: true; passes?: true }> = {
+  CANCELLED: { http: 499, passes: true },
+  UNKNOWN: { outage: true },
+  INVALID_ARGUMENT: { http: 400 },
+  DEADLINE_EXCEEDED: { http: 504, outage: true, passes: true },
+  NOT_FOUND: { http: 404 },
+  ALREADY_EXISTS: {},
+  PERMISSION_DENIED: { http: 403 },
+  RESOURCE_EXHAUSTED: { http: 429, passes: true },
+  FAILED_PRECONDITION: { http: 412 },
+  ABORTED: { http: 409, passes: true },
+  OUT_OF_RANGE: { http: 416 },
+  UNIMPLEMENTED: { http: 501 },
+  INTERNAL: { http: 500, outage: true, passes: true },
+  UNAVAILABLE: { http: 503, outage: true, passes: true },
+  DATA_LOSS: { passes: true },
+  UNAUTHENTICATED: { http: 401, outage: true },
+};
 
-/** Answers that are no tenant's doing: Google Cloud does not work, or not for the operator's identity. */
-export const OUTAGE_CODES: ReadonlySet<GcpCode | 'OK'> = new Set<GcpCode>([
-  'UNAVAILABLE',
-  'DEADLINE_EXCEEDED',
-  'INTERNAL',
-  'UNKNOWN',
-  'UNAUTHENTICATED',
-]);
+export const OUTAGE_CODES: ReadonlySet<GcpCode | 'OK'> = new Set(GCP_CODES.filter(code => CODES[code].outage));
 
-/** For an error that names no canonical code, by HTTP status (google/rpc/code.proto). */
-const BY_HTTP: ReadonlyMap<number, GcpCode> = new Map([
-  [400, 'INVALID_ARGUMENT'],
-  [401, 'UNAUTHENTICATED'],
-  [403, 'PERMISSION_DENIED'],
-  [404, 'NOT_FOUND'],
-  [409, 'ABORTED'],
-  [412, 'FAILED_PRECONDITION'],
-  [416, 'OUT_OF_RANGE'],
-  [429, 'RESOURCE_EXHAUSTED'],
-  [499, 'CANCELLED'],
-  [500, 'INTERNAL'],
-  [501, 'UNIMPLEMENTED'],
-  [503, 'UNAVAILABLE'],
-  [504, 'DEADLINE_EXCEEDED'],
-]);
+export const passes = (code: GcpCode): boolean => CODES[code].passes === true;
 
 /** Longer ones end up in a status nobody can read. */
 const MAX_MESSAGE = 4096;
@@ -80,11 +64,11 @@ function foreign(http: number, retryAfter: string | null, now: number): GcpStatu
   };
 }
 
-const isCode = (value: unknown): value is GcpCode => CODES.has(value);
+const isCode = (value: unknown): value is GcpCode => GCP_CODES.some(code => code === value);
 
 function byHttp(http: number): GcpCode {
-  if (http >= 400 && http < 500) return BY_HTTP.get(http) ?? 'FAILED_PRECONDITION';
-  return BY_HTTP.get(http) ?? (http >= 500 ? 'INTERNAL' : 'UNKNOWN');
+  const otherwise = http >= 500 ? 'INTERNAL' : http >= 400 ? 'FAILED_PRECONDITION' : 'UNKNOWN';
+  return GCP_CODES.find(code => CODES[code].http === http) ?? otherwise;
 }
 
 /** `Retry-After`: seconds or an HTTP date (RFC 9110, 10.2.3). */

@@ -1,6 +1,6 @@
 import type { Runtime } from '../../ports/runtime.ts';
 import { createRecent } from '../collections/recent.ts';
-import type { CallEnd } from '../gcp/instrument.ts';
+import type { CallEnd } from '../gcp/callHooks.ts';
 import { part } from '../tenant/names.ts';
 import type { Log } from './log.ts';
 

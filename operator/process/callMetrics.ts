@@ -1,5 +1,5 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
-import type { CallEnd } from '../gcp/instrument.ts';
+import type { CallEnd } from '../gcp/callHooks.ts';
 import { METHODS } from '../gcp/methods.ts';
 import { createRefusedProjects } from '../gcp/refusedProjects.ts';
 import { OUTAGE_CODES } from '../gcp/status.ts';

@@ -1,10 +1,10 @@
+import { parseAccount } from '../../operator/gcp/account.ts';
 import { requestOf } from '../../operator/gcp/execute.ts';
-import { badName } from '../../operator/gcp/names.ts';
+import { parsePolicy } from '../../operator/gcp/iamPolicy.ts';
 import { object } from '../../operator/gcp/parse.ts';
-import { parsePolicy } from '../../operator/gcp/policy.ts';
-import { parseService } from '../../operator/gcp/runService.ts';
-import { newestIn, parseSecret, parseVersion } from '../../operator/gcp/secretAccess.ts';
-import { parseAccount } from '../../operator/gcp/serviceAccount.ts';
+import { badName } from '../../operator/gcp/resourceNames.ts';
+import { newestIn, parseSecret, parseVersion } from '../../operator/gcp/secret.ts';
+import { parseService } from '../../operator/gcp/service.ts';
 import {
   deletionPolicy,
   deletionProject,

@@ -128,14 +128,14 @@ export const DEFENCES: readonly Defence[] = [
   },
   {
     shownBy: ['e2e/ownership.test.ts', 'keeps what somebody else writes between our read and our write'],
-    file: 'operator/gcp/policy.ts',
+    file: 'operator/gcp/iamPolicy.ts',
     find: '({ ...policy, version: 3 })',
     replace: '({ ...policy, version: 3, etag: undefined })',
   },
   // ------------------------------------------------------------------------------------- names, projects, identities
   {
     shownBy: [deputy, 'with %s never reaches a URL'],
-    file: 'operator/gcp/names.ts',
+    file: 'operator/gcp/resourceNames.ts',
     find: '  return partsOf(shape, name) ? undefined : refuse(`${quote(name)} is not ${SAYS[shape]}.`);',
     replace: '  return partsOf(shape, name) ? undefined : undefined;',
   },

@@ -1,4 +1,4 @@
-import { instrument } from '../../operator/gcp/instrument.ts';
+import { instrument } from '../../operator/gcp/callHooks.ts';
 import { METHODS } from '../../operator/gcp/methods.ts';
 import { PUBLISHED } from '../../operator/gcp/quota.ts';
 import { createEventRecorder } from '../../operator/kube/events.ts';

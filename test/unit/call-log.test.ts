@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type CallEnd, instrument } from '../../operator/gcp/instrument.ts';
+import { type CallEnd, instrument } from '../../operator/gcp/callHooks.ts';
 import { rpc } from '../../operator/gcp/methods.ts';
 import { createCallLog } from '../../operator/process/callLog.ts';
 import { createLog } from '../../operator/process/log.ts';

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
 import type { FoundTenant } from '../../operator/cli/discover.ts';
 import { renderImport } from '../../operator/cli/importCommand.ts';
-import { parseService } from '../../operator/gcp/runService.ts';
+import { parseService } from '../../operator/gcp/service.ts';
 import type { Policy } from '../../operator/tenant/types.ts';
 import type { JsonObject } from '../../ports/json.ts';
 

@@ -43,7 +43,7 @@ function published(pkg: string, method: string): HttpRule[] {
 const ruleOf = ({ http, body }: HttpRule): HttpRule => ({ http, ...(body && { body }) });
 const PACKAGES: Record<string, string> = { run: 'run', secretmanager: 'secret-manager' };
 
-test.each([...METHODS].filter(([name]) => !/longrunning|iam\.admin/.test(name)))('%s', (name, method) => {
+test.each([...METHODS].filter(([name]) => !name.includes('iam.admin')))('%s', (name, method) => {
   expect(ruleOf(method)).toEqual(published(PACKAGES[method.api] ?? '', name)[0]);
 });
 
@@ -51,12 +51,9 @@ test.each(Object.entries(DENY_RULES).filter(([name]) => name !== 'GetOperation')
   expect(ruleOf(rule)).toEqual(published('iam', `google.iam.v2.Policies.${name}`)[0]);
 });
 
-test('operations: the rules of each service’s configuration, which its generated client carries', () => {
-  const client = (pkg: string, file: string) =>
-    readFileSync(createRequire(import.meta.url).resolve(`@google-cloud/${pkg}/build/src/${file}`), 'utf8');
-  const path = (rule: HttpRule | undefined) => rule?.http.replace('GET ', '');
-  expect(client('run', 'v2/services_client.js')).toContain(path(METHODS.get(rpc.getOperation)));
-  expect(client('iam', 'v2/policies_client.js')).toContain(path(DENY_RULES.GetOperation));
+test('operations of deny policies: the rule of the service’s configuration, which its generated client carries', () => {
+  const client = createRequire(import.meta.url).resolve('@google-cloud/iam/build/src/v2/policies_client.js');
+  expect(readFileSync(client, 'utf8')).toContain(DENY_RULES.GetOperation?.http.replace('GET ', ''));
 });
 
 describe('service accounts: the request is the one that @googleapis/iam makes', () => {

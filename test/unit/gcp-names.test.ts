@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { badId, badName, partsOf, type Shape, sameButProject } from '../../operator/gcp/names.ts';
+import { badId, badName, partsOf, type Shape, sameButProject } from '../../operator/gcp/resourceNames.ts';
 
 test.each<[Shape, string, string[]]>([
   ['project', 'projects/tenants-1', ['tenants-1']],

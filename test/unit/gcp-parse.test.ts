@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { parseAccount } from '../../operator/gcp/account.ts';
+import { parsePolicy, policyForWriting } from '../../operator/gcp/iamPolicy.ts';
 import { isObject } from '../../operator/gcp/parse.ts';
-import { parsePolicy, policyForWriting } from '../../operator/gcp/policy.ts';
-import { parseService } from '../../operator/gcp/runService.ts';
-import { newestIn, parseSecret, parseVersion } from '../../operator/gcp/secretAccess.ts';
-import { parseAccount } from '../../operator/gcp/serviceAccount.ts';
+import { newestIn, parseSecret, parseVersion } from '../../operator/gcp/secret.ts';
+import { parseService } from '../../operator/gcp/service.ts';
 import { statusOf } from '../../operator/gcp/status.ts';
 import type { Json, JsonObject } from '../../ports/json.ts';
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { instrument } from '../../operator/gcp/instrument.ts';
+import { instrument } from '../../operator/gcp/callHooks.ts';
 import { rpc } from '../../operator/gcp/methods.ts';
 import { createReads } from '../../operator/gcp/reads.ts';
 import type { GcpCall, GcpCallOptions, GcpCode, GcpResult } from '../../ports/gcp.ts';

@@ -3,7 +3,7 @@ import { failureOf } from '../../operator/gcp/errors.ts';
 import { METHODS, rpc } from '../../operator/gcp/methods.ts';
 import { statusOf } from '../../operator/gcp/status.ts';
 import { explained } from '../../operator/tenant/context.ts';
-import type { GcpStatus } from '../../ports/gcp.ts';
+import { GCP_CODES, type GcpStatus } from '../../ports/gcp.ts';
 import type { Json } from '../../ports/json.ts';
 
 /** How answers that are no 2xx are read, and what they come to. */
@@ -12,26 +12,7 @@ const google = (error: Record<string, Json>) => JSON.stringify({ error });
 const NOW = Date.UTC(2030, 0, 1);
 const read = (http: number, body: string, retryAfter: string | null = null) => statusOf(http, retryAfter, body, NOW);
 
-const CODES = [
-  'CANCELLED',
-  'UNKNOWN',
-  'INVALID_ARGUMENT',
-  'DEADLINE_EXCEEDED',
-  'NOT_FOUND',
-  'ALREADY_EXISTS',
-  'PERMISSION_DENIED',
-  'RESOURCE_EXHAUSTED',
-  'FAILED_PRECONDITION',
-  'ABORTED',
-  'OUT_OF_RANGE',
-  'UNIMPLEMENTED',
-  'INTERNAL',
-  'UNAVAILABLE',
-  'DATA_LOSS',
-  'UNAUTHENTICATED',
-];
-
-test.each(CODES)('%s is what Google wrote, whatever the HTTP status', code => {
+test.each(GCP_CODES)('%s is what Google wrote, whatever the HTTP status', code => {
   for (const http of [400, 409, 503])
     expect(read(http, google({ status: code, message: 'm' }))).toEqual({ code, message: 'm' });
 });

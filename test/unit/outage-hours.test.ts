@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { instrument } from '../../operator/gcp/instrument.ts';
+import { instrument } from '../../operator/gcp/callHooks.ts';
 import { createEventRecorder } from '../../operator/kube/events.ts';
 import { createOperator } from '../../operator/operator.ts';
 import { createMetrics } from '../../operator/process/metrics.ts';

@@ -16,13 +16,13 @@ export const MUTANTS: readonly Mutant[] = [
   // ------------------------------------------------------------------------------------- policies of somebody's
   {
     name: 'drop the etag when a policy is written',
-    file: 'gcp/policy.ts',
+    file: 'gcp/iamPolicy.ts',
     find: '({ ...policy, version: 3 })',
     replace: '({ ...policy, version: 3, etag: undefined })',
   },
   {
     name: 'forget policy version 3 when writing',
-    file: 'gcp/policy.ts',
+    file: 'gcp/iamPolicy.ts',
     find: '({ ...policy, version: 3 })',
     replace: '({ ...policy, version: 1 })',
   },

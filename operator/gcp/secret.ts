@@ -1,7 +1,7 @@
 import type { protos } from '@google-cloud/secret-manager';
 import type { ObservedSecret, SecretVersion } from '../tenant/types.ts';
-import { partsOf } from './names.ts';
 import { filled, type Message, objects, stringMap, text } from './parse.ts';
+import { partsOf } from './resourceNames.ts';
 
 type Secret = Message<protos.google.cloud.secretmanager.v1.ISecret>;
 type Version = Message<protos.google.cloud.secretmanager.v1.ISecretVersion>;

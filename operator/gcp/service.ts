@@ -1,8 +1,8 @@
 import type { protos } from '@google-cloud/run';
 import type { JsonObject } from '../../ports/json.ts';
 import type { ObservedService } from '../tenant/types.ts';
-import { partsOf } from './names.ts';
 import { filled, flag, int64, isObject, type Message, object, objects, stringMap, text, texts } from './parse.ts';
+import { partsOf } from './resourceNames.ts';
 
 type Service = Message<protos.google.cloud.run.v2.IService>;
 type Condition = Message<protos.google.cloud.run.v2.ICondition>;
