@@ -1,7 +1,7 @@
 import { Problem } from './problem.ts';
 
 /** The key, or what `/chat` answers without a usable one. */
-export type Key = { ok: true; value: string } | { ok: false; problem: Problem };
+type Key = { ok: true; value: string } | { ok: false; problem: Problem };
 
 export interface Config {
   port: number;

@@ -53,7 +53,7 @@ export interface KubeListOptions {
   signal?: AbortSignal;
 }
 
-export interface KubeWatchOptions {
+interface KubeWatchOptions {
   namespace?: string;
   resourceVersion: string;
   /** The server ends the watch after this long. */

@@ -14,7 +14,7 @@ export type Expr = ReturnType<typeof parse>['expr'];
 type Known = { schema: Schema } | { scalar: string } | undefined;
 type Scope = Record<string, Known>;
 
-export interface Finding {
+interface Finding {
   /** Of the expression at fault. */
   id: bigint;
   message: string;

@@ -1,0 +1,128 @@
+import { globSync, readFileSync } from 'node:fs';
+import { basename, dirname, join, normalize } from 'node:path';
+import { parseSync } from 'oxc-parser';
+
+/**
+ * The part of `npm run check` that no linter does: imports between the folders point one way (docs/architecture.md), and no two files of
+ * the operator or of the sandbox have one name. Biome holds the length of functions and circles of imports (biome.json), knip holds that
+ * every export, file and dependency is used (knip.json). Exit code 1 and one line for each problem.
+ */
+
+interface Room {
+  /** The files that a file of this folder may import from outside of it. */
+  files: RegExp;
+  /** Whether it may import packages of npm and modules of Node.js. */
+  packages: boolean;
+}
+
+/** A file must keep to the rule of every folder that it is in. */
+const ROOMS: Record<string, Room> = {
+  ports: { files: /^$/, packages: false },
+  'operator/collections': { files: /^ports\/runtime\.ts$/, packages: false },
+  // tenant/ decides about answers and errors of Google Cloud and the cluster, so it knows their types (docs/decisions/).
+  'operator/tenant': { files: /^(ports\/(json|gcp|kube)\.ts|node:(crypto|util|assert\/strict))$/, packages: false },
+  'operator/kube': { files: /^(ports\/.*|operator\/collections\/.*)$/, packages: true },
+  'operator/gcp': { files: /^(ports\/.*|operator\/(collections|tenant)\/.*)$/, packages: true },
+  'operator/reconcile': { files: /^(ports\/.*|operator\/(collections|tenant|gcp|kube)\/.*)$/, packages: true },
+  operator: { files: /^(ports\/.*|schema\/.*|package\.json)$/, packages: true },
+  backend: { files: /^$/, packages: true },
+  schema: { files: /^$/, packages: true },
+  // `--kube=current` reads a kubeconfig by the same code as the operator (docs/decisions/).
+  sandbox: { files: /^(ports\/.*|schema\/.*|operator\/kube\/(client|kubeconfig)\.ts)$/, packages: true },
+  'sandbox/gcp': { files: /^(ports\/.*|sandbox\/localServer\.ts)$/, packages: true },
+  'sandbox/kube': { files: /^(ports\/.*|sandbox\/localServer\.ts|schema\/.*)$/, packages: true },
+};
+
+/** Clients of Google Cloud and Kubernetes. In the operator only the folders that talk to those import them. */
+const CLIENTS = /^(@google-cloud\/|@googleapis\/|google-|@kubernetes\/|undici$)/;
+const TALKS = /^operator\/(gcp|kube|cli)\//;
+
+/** Folders in which a file's name stands for one thing. */
+const ONE_NAME = ['operator', 'sandbox'];
+/** Names that several files have today. A name that is not needed here is a problem too, so the list can only shrink. */
+export const SAME_NAME: Record<string, string[]> = {
+  // The client of an API and the counting of its calls are the same thing for Google Cloud and for the cluster.
+  operator: ['client.ts', 'instrument.ts', 'names.ts', 'policy.ts', 'types.ts'],
+  // The core, the HTTP server, its routes, faults, errors and the store of each stand-in are the same thing three times.
+  sandbox: [
+    'core.ts',
+    'errors.ts',
+    'faults.ts',
+    'pages.ts',
+    'volumes.ts',
+    'routes.ts',
+    'secrets.ts',
+    'store.ts',
+    'types.ts',
+    'options.ts',
+    'server.ts',
+  ],
+};
+
+/** The files and packages that a module imports, types included. Files are named from the root. */
+function importsOf(file: string, code: string): string[] {
+  const { module } = parseSync(file, code);
+  const from = [
+    ...module.staticImports.map(({ moduleRequest }) => moduleRequest.value),
+    ...module.staticExports.flatMap(({ entries }) => entries.flatMap(entry => entry.moduleRequest?.value ?? [])),
+    ...module.dynamicImports.map(({ moduleRequest: { start, end } }) => code.slice(start + 1, end - 1)),
+  ];
+  return from.map(target => (target.startsWith('.') ? normalize(join(dirname(file), target)) : target));
+}
+
+const isFile = (target: string) =>
+  /^(ports|operator|backend|schema|sandbox|test|bench|scripts)\/|^package\.json$/.test(target);
+
+function importProblems(file: string, code: string): string[] {
+  return importsOf(file, code).flatMap(target => {
+    const broken = Object.entries(ROOMS).filter(
+      ([room, { files, packages }]) =>
+        file.startsWith(`${room}/`) &&
+        !target.startsWith(`${room}/`) &&
+        !files.test(target) &&
+        !(packages && !isFile(target)),
+    );
+    const problems = broken.map(([room]) => `${file} imports ${target}, which ${room}/ must not import`);
+    if (file.startsWith('operator/') && !TALKS.test(file) && CLIENTS.test(target)) {
+      problems.push(`${file} imports ${target}, a client that stays in operator/gcp, operator/kube and operator/cli`);
+    }
+    return problems;
+  });
+}
+
+function nameProblems(folder: string, files: string[], excepted: string[]): string[] {
+  const byName = Map.groupBy(
+    files.filter(file => file.startsWith(`${folder}/`)),
+    file => basename(file),
+  );
+  const shared = [...byName].filter(([, same]) => same.length > 1);
+  return [
+    ...shared
+      .filter(([name]) => !excepted.includes(name))
+      .map(([name, same]) => `${name} is the name of ${same.length} files: ${same.join(', ')}`),
+    ...excepted
+      .filter(name => !shared.some(([taken]) => taken === name))
+      .map(name => `${name} is an exception in scripts/layout.ts that ${folder}/ no longer needs`),
+  ];
+}
+
+/** What is wrong with the layout of these files: their code by their path from the root. */
+export function layoutProblems(files: Map<string, string>, sameName = SAME_NAME): string[] {
+  return [
+    ...[...files].flatMap(([file, code]) => importProblems(file, code)),
+    ...ONE_NAME.flatMap(folder => nameProblems(folder, [...files.keys()], sameName[folder] ?? [])),
+  ];
+}
+
+/** The project's own files. */
+export function sourceFiles(): Map<string, string> {
+  const root = new URL('..', import.meta.url).pathname;
+  const files = globSync('{ports,operator,backend,schema,sandbox}/**/*.ts', { cwd: root }).sort();
+  return new Map(files.map(file => [file, readFileSync(join(root, file), 'utf8')]));
+}
+
+if (import.meta.main) {
+  const problems = layoutProblems(sourceFiles());
+  for (const problem of problems) console.error(problem);
+  if (problems.length > 0) process.exit(1);
+}
