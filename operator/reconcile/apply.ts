@@ -1,13 +1,15 @@
+import assert from 'node:assert';
 import type { GcpCall } from '../../ports/gcp.ts';
 import { keyOf } from '../../ports/kubeResources.ts';
 import { execute, type RefusedMember } from '../gcp/execute.ts';
 import type { SharedReads } from '../gcp/lists.ts';
+import { entryKey } from '../tenant/inventory.ts';
 import type { Call, InventoryEntry, Outcome, Step, TenantStatus } from '../tenant/types.ts';
 import type { Recheck } from './grants.ts';
 import type { TenantWriter, Written } from './ownWrites.ts';
+import type { ReconcileLog } from './reconcilerOptions.ts';
 import type { RefusalMemory } from './refusals.ts';
 import { shownChanges } from './tenantEvents.ts';
-import type { ReconcileLog } from './types.ts';
 
 /** Carries out the steps of a plan: writes only, one call a step, in the plan's order. */
 
@@ -50,6 +52,7 @@ export async function applyRecorded(
   applying: Applying,
 ): Promise<Outcome[] | Exclude<Written, 'ok'>> {
   const outcomes = [...closed];
+  const onRecord = new Set(recorded.inventory.map(entryKey));
   const done = new Set(closed.flatMap(({ step, result }) => (result === 'done' ? [step.id] : [])));
   let stop = closed.some(isConflict);
   for (const step of steps) {
@@ -58,6 +61,10 @@ export async function applyRecorded(
       outcomes.push({ step, result: 'skipped' });
       continue;
     }
+    assert(
+      step.creates.every(entry => onRecord.has(entry)),
+      `${step.id} would create something that is not in the inventory`,
+    );
     const outcome = await applyStep(step, applying);
     outcomes.push(outcome);
     stop = isConflict(outcome);

@@ -1,8 +1,7 @@
 import type { Claim, Demand, Need, Quota, Rank } from '../gcp/quota.ts';
 import type { Priority, Verdict } from '../kube/queue.ts';
 import type { Tenant } from '../tenant/types.ts';
-import type { Run } from './pacing.ts';
-import type { ReconcileLog } from './types.ts';
+import type { ReconcileLog, Run } from './reconcilerOptions.ts';
 
 /** What one reconcile has of the budgets of Google Cloud's APIs. */
 export interface RunBudget {

@@ -38,10 +38,8 @@ export async function recheckGrant(
  * shared lists show which; before anything is removed the present state is read.
  */
 export async function lostGrants(
-  shared: SharedReads,
-  reads: Reads,
+  { shared, reads, settings }: { shared: SharedReads; reads: Reads; settings: Settings },
   tenant: Tenant,
-  settings: Settings,
   actAs: string | undefined,
 ): Promise<Step[]> {
   const rules = standingRules(tenant, settings);

@@ -5,7 +5,7 @@ import { addFinalizer, patchStatus, removeFinalizer, sameJson, type WriteOutcome
 import { FINALIZER, keepingUnknown, readTenant, statusJson, statusOf } from '../tenant/resource.ts';
 import type { TenantStatus } from '../tenant/types.ts';
 import { keptTenant } from './kept.ts';
-import type { ReconcileLog } from './types.ts';
+import type { ReconcileLog } from './reconcilerOptions.ts';
 
 /**
  * The operator's own writes to AiTenants. The watch shows a write some time after the API server has accepted it; until

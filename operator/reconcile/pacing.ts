@@ -1,27 +1,16 @@
 import { hash } from 'node:crypto';
 import type { Ages } from '../gcp/lists.ts';
-import type { Claim } from '../gcp/quota.ts';
-import type { Priority, Verdict } from '../kube/queue.ts';
+import type { Verdict } from '../kube/queue.ts';
 import { grantsOf } from '../tenant/planConsent.ts';
 import type { Again } from '../tenant/report.ts';
 import { untilSlot } from '../tenant/slot.ts';
 import type { Settings, Tenant } from '../tenant/types.ts';
-import type { ReconcilerOptions } from './types.ts';
+import type { ReconcilerOptions, Run } from './reconcilerOptions.ts';
 
 /** When a tenant is reconciled again, and how old an answer a reconcile accepts. */
 
 const RECONCILE_REQUEST = 'ai-platform.dev/reconcile-requested-at';
 const INTERVAL = 'ai-platform.dev/reconcile-interval-in-seconds';
-
-/** What one reconcile is for. */
-export interface Run {
-  priority: Priority;
-  failures: number;
-  /** How many reconciles in a row have changed something without an edit in between. */
-  changes: number;
-  /** The budget that it was parked for. */
-  granted?: Claim;
-}
 
 /** After a change the tenant is reconciled again this soon; each further one in a row beyond a few doubles the wait. */
 const SOON_MS = 250;
@@ -29,25 +18,38 @@ const CALM_STREAK = 6;
 const SLOWEST_MS = 300_000;
 const paceMs = (changes: number): number => Math.min(SLOWEST_MS, SOON_MS * 2 ** Math.max(0, changes - CALM_STREAK));
 
-/** An edit, a request and the step before a write need the present state: no cached answer is accepted. */
-export const EDIT_AGES: Ages = { listed: 0, single: 0 };
 /**
- * A new tenant owns nothing yet, so a list up to 10 s old is safe: if the resource exists after all, the create fails with
- * ALREADY_EXISTS. This saves one list call per second while thousands of tenants are created.
+ * How fresh the answers of Google Cloud must be that a reconcile decides on.
+ *
+ * | | the reconcile | |
+ * |---|---|---|
+ * | `now` | of an edit or a request, and before a write | the present state |
+ * | `new` | of a new tenant | It owns nothing yet, so a list up to 10 s old is safe: if the resource exists after all, the create fails with ALREADY_EXISTS. This saves one list call per second while thousands of tenants are created. |
+ * | `retry` | after a failure | All retrying tenants share one list a second. |
+ * | `waiting` | while an operation is in progress | What a policy or a version says does not matter to it. |
+ * | `rollout` | the same, while nothing has failed | Behind ten thousand new tenants a wait is long. |
+ * | `periodic` | the resync at the tenant's interval | A list may be half an interval old. |
  */
-export const NEW_AGES: Ages = { listed: 10_000, single: 0 };
-/** Retries accept a list up to 1 s old, so all retrying tenants share one call. */
-const RETRY_AGES: Ages = { listed: 1_000, single: 0 };
-/** A tenant that waits for an operation does not depend on what a policy or a version says. */
-const WAIT_AGES: Ages = { listed: 1_000, single: 30_000 };
-/** The same while nothing has failed: behind ten thousand new tenants a wait is long. */
-const CALM_AGES: Ages = { listed: 1_000, single: 180_000 };
+export type Freshness = 'now' | 'new' | 'retry' | 'waiting' | 'rollout' | 'periodic';
+
+const AGES: Record<Freshness, (intervalMs: number) => Ages> = {
+  now: () => ({ listed: 0, single: 0 }),
+  new: () => ({ listed: 10_000, single: 0 }),
+  retry: () => ({ listed: 1_000, single: 0 }),
+  waiting: () => ({ listed: 1_000, single: 30_000 }),
+  rollout: () => ({ listed: 1_000, single: 180_000 }),
+  periodic: intervalMs => ({ listed: intervalMs / 2, single: 0 }),
+};
+
+/** How old an answer may be, in milliseconds. */
+export const agesOf = (freshness: Freshness, tenant: Tenant, settings: Pick<Settings, 'syncIntervalMs'>): Ages =>
+  AGES[freshness](intervalMs(tenant, settings));
 
 export interface Pacing {
   /** True at the first call for this key in the life of the process. */
   isFirst(key: string): boolean;
   forget(key: string): void;
-  ages(tenant: Tenant, run: Run): Ages;
+  freshness(tenant: Tenant, run: Run): Freshness;
   /** The periodic check of a tenant that is checked again within `--sync-interval`. */
   isRegular(tenant: Tenant, run: Run): boolean;
   /**
@@ -114,16 +116,16 @@ export function createPacing({ runtime, settings }: Pick<ReconcilerOptions, 'run
       return (fullCheckAt.get(key) ?? 0) <= runtime.monotonic();
     },
 
-    ages(tenant, run) {
+    freshness(tenant, run) {
       const isNew = tenant.status.conditions.length === 0;
-      if (isRegular(tenant, run)) return { listed: intervalMs(tenant, settings) / 2, single: 0 };
-      if (run.priority === 'resync') return RETRY_AGES;
-      if (run.priority === 'retry' && run.failures > 0) return RETRY_AGES;
+      if (isRegular(tenant, run)) return 'periodic';
+      if (run.priority === 'resync') return 'retry';
+      if (run.priority === 'retry' && run.failures > 0) return 'retry';
       if (run.priority === 'retry') {
         const ready = tenant.status.conditions.find(({ type }) => type === 'Ready');
-        return ready?.reason === 'Updating' ? CALM_AGES : WAIT_AGES;
+        return ready?.reason === 'Updating' ? 'rollout' : 'waiting';
       }
-      return isNew ? NEW_AGES : EDIT_AGES;
+      return isNew ? 'new' : 'now';
     },
 
     verdict(tenant, again, run, pace = 0) {

@@ -73,9 +73,9 @@ export const DEFENCES: readonly Defence[] = [
   },
   {
     shownBy: [deputy, 'of another namespace is not seen'],
-    file: 'operator/reconcile/reconciler.ts',
-    find: 'options.connectorSecrets.get(`${namespace}/${name}`)',
-    replace: 'options.connectorSecrets.get(`team-b/${name}`)',
+    file: 'operator/reconcile/surroundings.ts',
+    find: 'connectorSecrets.get(`${namespace}/${name}`)',
+    replace: 'connectorSecrets.get(`team-b/${name}`)',
   },
   {
     shownBy: [deputy, 'the second one takes nothing over from the first, and its deletion takes nothing away'],
@@ -150,9 +150,9 @@ export const DEFENCES: readonly Defence[] = [
   },
   {
     shownBy: ['unit/closing-paths.test.ts', 'what the spec closes is closed: %s'],
-    file: 'operator/reconcile/reconciler.ts',
-    find: 'const closed = await closeOnly(writer, tenant, home, run, budget);',
-    replace: 'const closed: Closed = { status: tenant.status };',
+    file: 'operator/reconcile/upkeep.ts',
+    find: 'const closed = await closeOnly(parts, its, home);',
+    replace: 'const closed = { status: tenant.status };',
   },
   {
     shownBy: [
@@ -435,9 +435,9 @@ export const DEFENCES: readonly Defence[] = [
   },
   {
     shownBy: ['e2e/crd-deletion.test.ts', 'takes the owner marks off, deletes nothing in Google Cloud, and ends'],
-    file: 'operator/reconcile/reconciler.ts',
-    find: "    const abandon = withCrd || (policy.ok && policy.policy === 'abandon');",
-    replace: "    const abandon = policy.ok && policy.policy === 'abandon';",
+    file: 'operator/reconcile/removal.ts',
+    find: "  const abandon = withCrd || (policy.ok && policy.policy === 'abandon');",
+    replace: "  const abandon = policy.ok && policy.policy === 'abandon';",
   },
   {
     shownBy: ['unit/gcp-quota.test.ts', 'a namespace gets its share, however many tenants or keys another one has'],
@@ -826,9 +826,9 @@ export const DEFENCES: readonly Defence[] = [
   },
   {
     shownBy: ['e2e/rebuilt.test.ts', 'the deletion finds the service in the region that nothing names'],
-    file: 'operator/reconcile/reconciler.ts',
-    find: '    const isLost = project !== undefined && statusWasLost(read.account, rules);',
-    replace: "    const isLost = project === '' && statusWasLost(read.account, rules);",
+    file: 'operator/reconcile/removal.ts',
+    find: '  const isLost = project !== undefined && statusWasLost(read.account, rules);',
+    replace: "  const isLost = project === '' && statusWasLost(read.account, rules);",
   },
   {
     shownBy: ['unit/tenant-deletion.test.ts', 'is held by what cannot be read: %s'],

@@ -86,8 +86,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'make first, record later',
     file: 'reconcile/reconciler.ts',
-    find: "return finalizer === 'ok' ? writer.writeStatus(record) : finalizer;",
-    replace: 'return finalizer;',
+    find: "const written = finalizer === 'ok' ? await its.writer.writeStatus(record) : finalizer;",
+    replace: 'const written = finalizer;',
   },
   {
     name: 'forget a create whose answer was lost',
@@ -128,15 +128,15 @@ export const MUTANTS: readonly Mutant[] = [
   // ----------------------------------------------------------------------------------------------------- deletion
   {
     name: 'remove the finalizer first',
-    file: 'reconcile/reconciler.ts',
-    find: '    if (plan.steps.length + plan.inventory.length + plan.blockers.length === 0) {',
-    replace: '    if (plan.blockers.length === 0) {',
+    file: 'reconcile/removal.ts',
+    find: '      if (inventory.length > 0) return undefined;\n',
+    replace: '',
   },
   {
     name: 'no finalizer at all',
-    file: 'reconcile/reconciler.ts',
-    find: 'const finalizer = await writer.addFinalizer();',
-    replace: "const finalizer = 'ok' as Written;",
+    file: 'reconcile/ownWrites.ts',
+    find: 'addFinalizer: async () => settle(await addFinalizer(kube, AI_TENANTS, latest, FINALIZER)),',
+    replace: "addFinalizer: async () => 'ok' as Written,",
   },
   {
     name: 'delete the account before its grants',
@@ -146,20 +146,20 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'delete grants and account before the service is gone',
-    file: 'reconcile/reconciler.ts',
-    find: '    if (first) return first;\n',
-    replace: '    if (first?.steps.length) return first;\n',
+    file: 'reconcile/removal.ts',
+    find: '  if (first) return first;\n',
+    replace: '  if (first?.steps.length) return first;\n',
   },
   {
     name: 'delete what is to be abandoned',
-    file: 'reconcile/reconciler.ts',
-    find: "    const abandon = withCrd || (policy.ok && policy.policy === 'abandon');",
-    replace: '    const abandon = withCrd;',
+    file: 'reconcile/removal.ts',
+    find: "  const abandon = withCrd || (policy.ok && policy.policy === 'abandon');",
+    replace: '  const abandon = withCrd;',
   },
   {
     name: 'go on while suspended',
-    file: 'reconcile/reconciler.ts',
-    find: '    if (tenant.spec.suspend) return keepConsent(writer, tenant, run, budget, suspended);\n',
+    file: 'reconcile/upkeep.ts',
+    find: '  if (tenant.spec.suspend) return keepConsent(parts, its, suspended);\n',
     replace: '',
   },
   // ------------------------------------------------------------------------------------- nothing working goes down
@@ -227,8 +227,8 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'believe a list that lacks a service',
-    file: 'reconcile/reconciler.ts',
-    find: 'confirmed ? { ...lists, ...alone } : lists;',
+    file: 'reconcile/upkeep.ts',
+    find: 'confirms ? { ...lists, account, service, secret } : lists;',
     replace: 'lists;',
   },
   {

@@ -2,8 +2,9 @@ import type { GcpCall } from '../../ports/gcp.ts';
 import type { JsonObject } from '../../ports/json.ts';
 import type { KubeApi } from '../../ports/kube.ts';
 import type { Runtime } from '../../ports/runtime.ts';
-import type { Quota } from '../gcp/quota.ts';
+import type { Claim, Quota } from '../gcp/quota.ts';
 import type { EventRecorder } from '../kube/events.ts';
+import type { Priority } from '../kube/queue.ts';
 import type { Reflector } from '../kube/reflector.ts';
 import type { ReadonlyStore } from '../kube/store.ts';
 import type { InventoryEntry, Settings, Tenant, TenantStatus } from '../tenant/types.ts';
@@ -20,12 +21,24 @@ export interface ReconcilerOptions {
   connectorSecrets: Pick<Reflector, 'get' | 'isSynced'>;
   events: EventRecorder;
   quota: Pick<Quota, 'claim' | 'park' | 'alias'>;
-  /** Requeues a tenant whose resources differ from what its last check was answered with. */
+  /** Requeues a tenant whose resources differ from the answers that its last resync was decided on. */
   wake: (key: string) => void;
   log: ReconcileLog;
+  /** Called with each status that a reconcile ends with, for the metrics. */
   onReport?: (tenant: Tenant, status: TenantStatus) => void;
-  /** The tenant is gone, and no reconcile of it runs that could report once more. */
+  /** The object is gone, and no reconcile of it is running that could still call `onReport`. */
   onGone?: (key: string) => void;
-  /** The cluster has let go of these; they stay in Google Cloud. */
+  /** The finalizer was removed while these resources stay in Google Cloud. */
   onAbandoned?: (inventory: readonly InventoryEntry[]) => void;
+}
+
+/** Why the queue has started a reconcile, and what it was woken with. */
+export interface Run {
+  priority: Priority;
+  /** Failed reconciles in a row. */
+  failures: number;
+  /** How many reconciles in a row have changed something without an edit in between. */
+  changes: number;
+  /** The budget that the key was parked for. */
+  granted?: Claim;
 }

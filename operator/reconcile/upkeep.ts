@@ -1,0 +1,194 @@
+import assert from 'node:assert';
+import { expectedWrites, readNeeds, waitNeeds } from '../gcp/needs.ts';
+import { observe } from '../gcp/observe.ts';
+import type { Need } from '../gcp/quota.ts';
+import type { Verdict } from '../kube/queue.ts';
+import { forgets } from '../tenant/inventory.ts';
+import { statusWasLost } from '../tenant/lostStatus.ts';
+import { claimRules, plan as planFor, type TenantPlan, targets } from '../tenant/plan.ts';
+import { nothingWasRead, refused, report, suspended } from '../tenant/report.ts';
+import { isReconciled } from '../tenant/slot.ts';
+import type { Desired, Observed, Step, Tenant } from '../tenant/types.ts';
+import { mayClose, rankOf } from './budget.ts';
+import { closeOnly, keepConsent, servicesOf, withoutLostGrants } from './closing.ts';
+import { verified } from './ending.ts';
+import { recheckGrant } from './grants.ts';
+import { withLostServices } from './lostServices.ts';
+import { agesOf, type Freshness, isRequested } from './pacing.ts';
+import type { Run } from './reconcilerOptions.ts';
+import type { Intent, Parts, Reconciliation } from './reconciliation.ts';
+import { desiredOf, namespaceOf } from './surroundings.ts';
+import { shownChanges } from './tenantEvents.ts';
+
+/** What is to be done for a tenant that stays: how its resources get to what its spec says. */
+
+/** Answers with an intent, or with the verdict of a reconcile that ends without one. */
+export async function intendUpkeep(parts: Parts, its: Reconciliation): Promise<Intent | Verdict> {
+  const { key, tenant, run, budget, expected } = its;
+  const { pacing, log, onReport } = parts;
+  const isFirst = pacing.isFirst(key);
+  if (tenant.spec.suspend) return keepConsent(parts, its, suspended);
+  if (expected) {
+    if (run.priority === 'resync' && isFirst && isReconciled(tenant, expected) && !isRequested(tenant)) {
+      log('debug', 'the first resync is skipped: the status says that the tenant is up to date', { tenant: key });
+      onReport?.(tenant, tenant.status);
+      return pacing.verdict(tenant, { kind: 'interval' }, run);
+    }
+    if (!pacing.isFullCheck(key, tenant, run) && !isRequested(tenant)) return checkConsent(parts, its);
+    const later = budget.take(needsOf(tenant, expected, run), rankOf(run, tenant));
+    if (later) {
+      if (mayClose(tenant)) await closeOnly(parts, its, parts.namespaces.get(tenant.namespace), servicesOf);
+      return later;
+    }
+  }
+  const home = await namespaceOf(parts, tenant);
+  const wanted = desiredOf(parts, tenant, home);
+  if (home && wanted.ok) return intend(parts, its, wanted.desired);
+  const closed = await closeOnly(parts, its, home);
+  if (!home || wanted.ok) return { kind: 'retry' };
+  const rest = { ...its, tenant: { ...tenant, status: closed.status } };
+  return keepConsent(parts, rest, (current, now) => refused(current, wanted.message, now), closed);
+}
+
+/** What the reconcile will read, and the writes that are certain before anything is read. */
+function needsOf(tenant: Tenant, desired: Desired, run: Run): Need[] {
+  const wanted = targets(desired, tenant.status.inventory);
+  const waits = run.priority === 'retry' && run.failures === 0;
+  return [...(waits ? waitNeeds(wanted) : readNeeds(wanted)), ...expectedWrites(tenant, desired)];
+}
+
+/** The resync of a tenant whose own interval is longer than `--sync-interval`: only the consent for its grants is read. */
+async function checkConsent(parts: Parts, its: Reconciliation): Promise<Verdict> {
+  const { tenant, run } = its;
+  const { status, later } = await withoutLostGrants(parts, its);
+  // A full reconcile then does what is left, and writes the status.
+  if (status !== tenant.status) return { kind: 'again', afterMs: 0, priority: 'edit' };
+  return later ?? parts.pacing.verdict(tenant, { kind: 'interval' }, run);
+}
+
+/** One reading of Google Cloud and the plan that follows from it. */
+interface Pass {
+  freshness: Freshness;
+  /** The resources that the plan decides on are read one by one (a GET each), not from lists. */
+  confirms: boolean;
+}
+
+/**
+ * Reads and plans, at most three times: first with the answers that are fresh enough for the run, then with the present state, where
+ * a cached answer would lead to a write or to a complaint, then with a GET of each resource that the plan decides on. Something is
+ * created, deleted, granted, revoked or dropped from the inventory only on the last: a list that lacks a resource, or still has it,
+ * is no proof, and no later read would bring back a dropped inventory entry.
+ */
+async function intend(parts: Parts, its: Reconciliation, desired: Desired): Promise<Intent | Verdict> {
+  const { key, tenant, run, budget } = its;
+  const isSure = !parts.uncertain.has(key);
+  let pass: Pass = { freshness: isSure ? parts.pacing.freshness(tenant, run) : 'now', confirms: false };
+  for (;;) {
+    const observed = await observeAll(parts, its, desired, pass);
+    if ('kind' in observed) return observed;
+    const { settings, runtime, refusals, log } = parts;
+    const plan = planFor(tenant, desired, observed, settings, runtime.now(), { refused: refusals.of(key) });
+    log('debug', 'planned', { tenant: key, ...shownPlan(plan) });
+    const next = nextPass(pass, plan, tenant, run);
+    if (!next) return intentOf(parts, its, desired, observed, plan);
+    // The GETs that confirm a decision do not wait for a budget: a tenant that waited would have to read all else again.
+    if (next.freshness !== pass.freshness) {
+      const rank = plan.steps.some(({ closes }) => closes) ? 'close' : 'edit';
+      const later = budget.take(readNeeds(targets(desired, tenant.status.inventory)), rank, 'edit');
+      if (later) return later;
+    }
+    pass = next;
+  }
+}
+
+/** The pass that must follow before the plan may be carried out; undefined: none. */
+export function nextPass(
+  { freshness, confirms }: Pass,
+  { steps, blockers, inventory }: Pick<TenantPlan, 'steps' | 'blockers' | 'inventory'>,
+  { status }: Pick<Tenant, 'status'>,
+  { priority }: Pick<Run, 'priority'>,
+): Pass | undefined {
+  const isCached = freshness !== 'now' && !confirms;
+  const complains = blockers.length > 0 && (priority === 'resync' || freshness === 'new');
+  const writes = steps.length > 0 && priority === 'resync';
+  const decides = !confirms && (forgets(status.inventory, inventory) || steps.some(needsGet));
+  if (isCached && (complains || writes)) return { freshness: 'now', confirms: decides };
+  return decides ? { freshness, confirms: true } : undefined;
+}
+
+const DECIDING: Record<Step['call']['kind'], boolean> = {
+  createAccount: true,
+  updateAccount: false,
+  deleteAccount: false,
+  setSecretPolicy: true,
+  createService: true,
+  updateService: false,
+  deleteService: true,
+  setServicePolicy: false,
+};
+
+const needsGet = ({ call }: Step): boolean => DECIDING[call.kind];
+
+/** How old a policy or version may be that an earlier pass of the same reconcile has read. */
+const SAME_RECONCILE_MS = 1_000;
+
+async function observeAll(
+  parts: Parts,
+  its: Reconciliation,
+  desired: Desired,
+  { freshness, confirms }: Pass,
+): Promise<Observed | Verdict> {
+  const { key, tenant, run, budget } = its;
+  const { shared, pacing, reads, settings, uncertain } = parts;
+  const ages = agesOf(freshness, tenant, settings);
+  const isCached = freshness !== 'now' && !confirms;
+  const onChanged = isCached && pacing.isRegular(tenant, run) ? () => parts.wake(key) : undefined;
+  const lists = shared.at(confirms ? { ...ages, single: SAME_RECONCILE_MS } : ages, onChanged);
+  const { account, service, secret } = reads;
+  const current = confirms ? { ...lists, account, service, secret } : lists;
+  const rules = claimRules(tenant, desired, settings);
+  const asked = { actAs: desired.actAs, tenant: key };
+  const read = await observe(current, targets(desired, tenant.status.inventory), asked);
+  const isLost = statusWasLost(read.account, rules) && (rules.restore || rules.adopt);
+  const take = (needs: Need[]) => budget.take(needs, rankOf(run, tenant));
+  const found = isLost ? await withLostServices(current, read, desired, rules, asked, take) : read;
+  if ('kind' in found) return found;
+  const observed = parts.withAges(found);
+  if (observed.keys.every(({ secret }) => secret.state !== 'failed')) uncertain.delete(key);
+  return observed;
+}
+
+function intentOf(parts: Parts, its: Reconciliation, desired: Desired, observed: Observed, plan: TenantPlan): Intent {
+  const { key, tenant, writer } = its;
+  const { events, outages, shared, runtime, settings, reads, uncertain } = parts;
+  for (const message of plan.adopted) events.record(writer.object, 'Warning', 'AdoptedContent', message);
+  if (!nothingWasRead(observed)) outages.answered(desired.project);
+  const isOwn = outages.isOwn(key, desired.project);
+  if (plan.steps.length > 0) outages.over(key);
+  const rules = claimRules(tenant, desired, settings);
+  return {
+    plan,
+    actAs: desired.actAs,
+    paceMs: shared.paceMs(desired.project, desired.region, { actAs: desired.actAs }),
+    report(outcomes, recorded) {
+      const now = runtime.now();
+      if (!outcomes) {
+        const before = report(tenant, desired, observed, plan, undefined, now, isOwn);
+        return plan.steps.length === 0 ? verified(parts, its, before) : before;
+      }
+      assert(recorded, 'steps were applied without a record');
+      return report(tenant, desired, observed, { ...plan, inventory: recorded.inventory }, outcomes, now);
+    },
+    async recheck(grant) {
+      const answer = await recheckGrant(reads, grant, tenant, desired, rules);
+      if (answer.kind !== 'stands') uncertain.add(key);
+      return answer;
+    },
+  };
+}
+
+const shownPlan = ({ steps, blockers, waiting }: TenantPlan) => ({
+  steps: steps.map(({ verb, target, changes }) => `${verb} ${target}: ${shownChanges(changes)}`),
+  blockers: blockers.map(({ reason, message }) => `${reason}: ${message}`),
+  waiting: waiting.map(({ message }) => message),
+});
