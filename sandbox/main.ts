@@ -1,6 +1,6 @@
 import { AI_TENANTS } from '../ports/kubeResources.ts';
-import { demonstrate, takeAway } from './demo.ts';
-import { nextSteps } from './nextSteps.ts';
+import { demonstrate, takeAway } from './demo/demo.ts';
+import { nextSteps } from './demo/nextSteps.ts';
 import { tail } from './operatorProcess.ts';
 import { type Options, readOptions, UsageError, usage } from './options.ts';
 import { createProgress, Failure } from './progress.ts';

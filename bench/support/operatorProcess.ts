@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { startGcpServer } from '../../sandbox/gcp/http.ts';
+import { startGcpServer } from '../../sandbox/gcp/wire/http.ts';
 import { startKubeServer, writeKubeconfig } from '../../sandbox/kube/index.ts';
 import { freePort, memoryOf } from './processes.ts';
 import type { World } from './world.ts';

@@ -1,11 +1,11 @@
 import type { GcpStatus } from '../../ports/gcp.ts';
 import type { JsonObject } from '../../ports/json.ts';
 import type { Runtime } from '../../ports/runtime.ts';
-import { type AccountStore, createAccounts } from './accounts.ts';
 import { GcpError } from './errors.ts';
+import { type AccountStore, createAccounts } from './iam/accounts.ts';
+import { createPolicies, type PolicyStore } from './iam/policies.ts';
 import { createOperations, type OperationStore } from './operations.ts';
-import { createPolicies, type PolicyStore } from './policies.ts';
-import { accessAs, createSecrets, type SecretStore } from './secrets.ts';
+import { accessAs, createSecrets, type SecretStore } from './secretManager/secrets.ts';
 
 export { GcpError } from './errors.ts';
 

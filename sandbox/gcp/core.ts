@@ -3,20 +3,20 @@ import type { JsonObject } from '../../ports/json.ts';
 import type { Runtime } from '../../ports/runtime.ts';
 import { sleep } from '../../ports/runtime.ts';
 import { type Caller, type CloudSettings, createCloud, type Handlers, type LocalCloud, type Project } from './cloud.ts';
-import { createDenyPolicies } from './denyPolicies.ts';
 import { denied, failedPrecondition, GcpError } from './errors.ts';
 import { createFaults, type Faults } from './faults.ts';
-import { iamHandlers } from './iam.ts';
-import { permissionFor, resourceNamed } from './permissions.ts';
-import { formatMessage, parseMessage } from './protoJson.ts';
-import { type Method, protoRegistry } from './protos.ts';
+import { iamHandlers } from './iam/accountMethods.ts';
+import { createDenyPolicies } from './iam/denyPolicies.ts';
+import { permissionFor, resourceNamed } from './iam/permissions.ts';
+import { resourceManagerHandlers } from './projects/resourceManager.ts';
+import { serviceUsageHandlers } from './projects/serviceUsage.ts';
 import { createQuotas, type Limits, PUBLISHED_LIMITS, type Quotas } from './quotas.ts';
-import { resourceManagerHandlers } from './resourceManager.ts';
 import type { Containers } from './run/containers.ts';
 import { createRun, type Run, type Urls } from './run/run.ts';
 import { scriptedContainers } from './run/scriptedContainers.ts';
-import { secretManagerHandlers } from './secretManager.ts';
-import { serviceUsageHandlers } from './serviceUsage.ts';
+import { secretManagerHandlers } from './secretManager/secretMethods.ts';
+import { formatMessage, parseMessage } from './wire/protoJson.ts';
+import { type Method, protoRegistry } from './wire/protos.ts';
 
 /** How a call came in. */
 export interface Invocation {

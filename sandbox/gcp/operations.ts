@@ -3,7 +3,7 @@ import type { JsonObject } from '../../ports/json.ts';
 import type { Runtime } from '../../ports/runtime.ts';
 import type { Cloud, Handlers } from './cloud.ts';
 import { CODES, invalid, notFound } from './errors.ts';
-import { page } from './pages.ts';
+import { page } from './paging.ts';
 
 /** Finished operations are forgotten after this, milliseconds. */
 const KEPT_MS = 60 * 60 * 1000;

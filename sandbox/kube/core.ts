@@ -2,18 +2,18 @@ import type { KubeApi } from '../../ports/kube.ts';
 import type { Runtime } from '../../ports/runtime.ts';
 import { compileCrd } from '../../schema/index.ts';
 import type { CompileCrd } from '../../schema/types.ts';
-import { builtIns } from './builtins.ts';
-import { crdResource } from './crds.ts';
+import { createLifecycle } from './controllers/lifecycle.ts';
 import { createFaults, type Faults, watchesOf } from './faults.ts';
-import { createHandler } from './handler.ts';
-import { createLifecycle } from './lifecycle.ts';
+import { createHandler } from './http/handler.ts';
+import type { KubeRequest, KubeResponse } from './http/request.ts';
 import { createPort } from './port.ts';
-import { createReads } from './reads.ts';
-import { createRegistry } from './registry.ts';
-import type { KubeRequest, KubeResponse } from './request.ts';
 import { createRunner } from './requestRunner.ts';
+import { builtIns } from './resources/builtins.ts';
+import { crdResource } from './resources/crds.ts';
+import { createRegistry } from './resources/registry.ts';
 import { createStore } from './store.ts';
-import { createVerbs } from './verbs.ts';
+import { createReads } from './verbs/reads.ts';
+import { createVerbs } from './verbs/verbs.ts';
 
 export interface KubeCoreOptions {
   runtime: Runtime;

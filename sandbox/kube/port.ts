@@ -1,13 +1,13 @@
 import type { KubeApi, KubeListOptions, KubeObject, KubeResource, KubeResult, KubeStatus } from '../../ports/kube.ts';
 import type { PlainObject } from '../../schema/types.ts';
 import type { KubeVerb, RequestInfo } from './faults.ts';
-import { MERGE_PATCH } from './patch.ts';
-import type { Reads } from './reads.ts';
-import type { Registry } from './registry.ts';
 import type { Outcome, Runner } from './requestRunner.ts';
+import type { Registry } from './resources/registry.ts';
+import type { StoredObject, Target, WriteOptions } from './resources/resource.ts';
 import { notFound, type Status } from './status.ts';
-import type { StoredObject, Target, WriteOptions } from './types.ts';
-import type { Verbs } from './verbs.ts';
+import { MERGE_PATCH } from './verbs/patch.ts';
+import type { Reads } from './verbs/reads.ts';
+import type { Verbs } from './verbs/verbs.ts';
 
 const LOST: KubeStatus = { code: 0, reason: 'Unknown', message: 'the connection was cut' };
 

@@ -1,4 +1,4 @@
-import type { DraftObject, StoredObject } from './types.ts';
+import type { DraftObject, StoredObject } from './resources/resource.ts';
 
 export interface StoreEvent {
   type: 'ADDED' | 'MODIFIED' | 'DELETED';

@@ -6,9 +6,9 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { realRuntime } from '../../ports/runtime.ts';
 import { createGcpCore } from '../../sandbox/gcp/core.ts';
-import { startGcpServer } from '../../sandbox/gcp/http.ts';
 import { builtInImages } from '../../sandbox/gcp/instances/images.ts';
 import { startInstances } from '../../sandbox/gcp/instances/instances.ts';
+import { startGcpServer } from '../../sandbox/gcp/wire/http.ts';
 
 const USAGE = `Usage: npm run test:clients [-- node python go java]
 

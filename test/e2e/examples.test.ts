@@ -8,7 +8,7 @@ import type { JsonObject } from '../../ports/json.ts';
 import type { KubeObject } from '../../ports/kube.ts';
 import { AI_TENANTS, NAMESPACES, SECRET_MANAGER_SECRETS } from '../../ports/kubeResources.ts';
 import { realRuntime } from '../../ports/runtime.ts';
-import { envText } from '../../sandbox/gcp/env.ts';
+import { envText } from '../../sandbox/gcp/wire/clientEnv.ts';
 import { openCluster } from './support/cluster.ts';
 import { makeByHand, obey } from './support/handmade.ts';
 import { createWorld, IAM, must, PROJECT, SECRETS, type World } from './support/world.ts';

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { realRuntime } from '../../ports/runtime.ts';
 import { createGcpCore } from '../../sandbox/gcp/core.ts';
-import { envText } from '../../sandbox/gcp/env.ts';
-import { type GcpServer, startGcpServer } from '../../sandbox/gcp/http.ts';
+import { envText } from '../../sandbox/gcp/wire/clientEnv.ts';
+import { type GcpServer, startGcpServer } from '../../sandbox/gcp/wire/http.ts';
 
 /** Real gcloud, as a user has it after `source DIR/env`, on the local Google Cloud. */
 

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { JsonObject } from '../../ports/json.ts';
 import { realRuntime } from '../../ports/runtime.ts';
 import { createGcpCore, type GcpCore } from '../../sandbox/gcp/core.ts';
-import { type GcpServer, startGcpServer } from '../../sandbox/gcp/http.ts';
+import { type GcpServer, startGcpServer } from '../../sandbox/gcp/wire/http.ts';
 
 const NUMBER = '123456789012';
 const NAME = `policies/cloudresourcemanager.googleapis.com%2Fprojects%2F${NUMBER}/denypolicies/aitenant-guardrail`;

@@ -263,7 +263,7 @@ test('the operator: one file, makes a tenant, is healthy, writes nothing, stops'
     'operator.mjs.cdx.json',
   ]);
   const world = await createWorld({ noOperator: true });
-  const { startGcpServer } = await import('../../sandbox/gcp/http.ts');
+  const { startGcpServer } = await import('../../sandbox/gcp/wire/http.ts');
   const google = await startGcpServer({ core: world.gcpCore });
   const kubeconfig = join(folder, 'kubeconfig');
   world.cluster.operatorKubeconfig(kubeconfig);

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { GcpCall } from '../../ports/gcp.ts';
 import { NAMESPACES } from '../../ports/kubeResources.ts';
-import { resourceNamed } from '../../sandbox/gcp/permissions.ts';
+import { resourceNamed } from '../../sandbox/gcp/iam/permissions.ts';
 import { createWorld, must, namespace, PROJECT, SECRETS, spec, until, type World } from './support/world.ts';
 
 /** Tenants of one cluster in several projects. */

@@ -619,7 +619,7 @@ export const DEFENCES: readonly Defence[] = [
       'unit/sandbox-browser.test.ts',
       'a body that a browser sends without asking first (no type, text, form) changes nothing',
     ],
-    file: 'sandbox/kube/server.ts',
+    file: 'sandbox/kube/http/server.ts',
     find: '  if (hasBodyOfAnyPage(request)) {',
     replace: '  if (false as boolean) {',
   },

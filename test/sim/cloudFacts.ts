@@ -1,8 +1,8 @@
-import type { Account } from '../../sandbox/gcp/accounts.ts';
 import type { Binding, Policy } from '../../sandbox/gcp/cloud.ts';
 import type { GcpCore } from '../../sandbox/gcp/core.ts';
-import type { RevisionState, ServiceState, Template } from '../../sandbox/gcp/run/types.ts';
-import type { Secret } from '../../sandbox/gcp/secrets.ts';
+import type { Account } from '../../sandbox/gcp/iam/accounts.ts';
+import type { RevisionState, ServiceState, Template } from '../../sandbox/gcp/run/serviceState.ts';
+import type { Secret } from '../../sandbox/gcp/secretManager/secrets.ts';
 
 /**
  * The cloud as it is, read from its state and not through its API: nothing is hidden by propagation, and looking changes

@@ -1,5 +1,5 @@
 import type { KubeObject } from '../../ports/kube.ts';
-import type { ServiceState } from '../../sandbox/gcp/run/types.ts';
+import type { ServiceState } from '../../sandbox/gcp/run/serviceState.ts';
 import {
   ACCESSOR,
   canonicalSecret,

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { ServiceState, Template } from '../../sandbox/gcp/run/types.ts';
+import type { ServiceState, Template } from '../../sandbox/gcp/run/serviceState.ts';
 import { canonicalSecret, type Facts, type OwnerMark, type Variable, variablesOf } from './cloudFacts.ts';
 import { amount, type Spec } from './oracle.ts';
 

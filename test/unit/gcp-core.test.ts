@@ -8,7 +8,7 @@ import type { GcpCall } from '../../ports/gcp.ts';
 import type { JsonObject } from '../../ports/json.ts';
 import { realRuntime } from '../../ports/runtime.ts';
 import { createGcpCore, type GcpCore } from '../../sandbox/gcp/core.ts';
-import { startGcpServer } from '../../sandbox/gcp/http.ts';
+import { startGcpServer } from '../../sandbox/gcp/wire/http.ts';
 
 /**
  * Reads and writes of this room against the local Google Cloud: in process, as the simulation runs them, and through the

@@ -5,7 +5,7 @@ import { delimiter, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { METHODS, rpc } from '../../operator/gcp/methods.ts';
-import { permissionFor } from '../../sandbox/gcp/permissions.ts';
+import { permissionFor } from '../../sandbox/gcp/iam/permissions.ts';
 
 const file = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { permissionFor } from '../../sandbox/gcp/permissions.ts';
-import { protoRegistry } from '../../sandbox/gcp/protos.ts';
+import { permissionFor } from '../../sandbox/gcp/iam/permissions.ts';
+import { protoRegistry } from '../../sandbox/gcp/wire/protos.ts';
 import { ACCOUNT, EMAIL, grant, IAM, SECRET, SECRETS, world } from './sandbox-gcp.support.ts';
 
 const RUN = 'google.cloud.run.v2.Services';

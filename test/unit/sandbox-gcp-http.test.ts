@@ -8,8 +8,8 @@ import * as gax from 'google-gax/fallback';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { JsonObject } from '../../ports/json.ts';
 import { createGcpCore, type GcpCore } from '../../sandbox/gcp/core.ts';
-import { envText } from '../../sandbox/gcp/env.ts';
-import { type GcpServer, startGcpServer } from '../../sandbox/gcp/http.ts';
+import { envText } from '../../sandbox/gcp/wire/clientEnv.ts';
+import { type GcpServer, startGcpServer } from '../../sandbox/gcp/wire/http.ts';
 import { ACCESSOR, EMAIL, PROJECT } from './sandbox-gcp.support.ts';
 import { fakeRuntime } from './support/fakeRuntime.ts';
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { JsonObject } from '../../ports/json.ts';
-import { crc32c } from '../../sandbox/gcp/crc32c.ts';
+import { crc32c } from '../../sandbox/gcp/secretManager/crc32c.ts';
 import { EMAIL, grant, SECRET, SECRETS, world } from './sandbox-gcp.support.ts';
 
 const names = (list: unknown) =>

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { patched } from '../../sandbox/kube/patch.ts';
+import { patched } from '../../sandbox/kube/verbs/patch.ts';
 import { JSON_PATCH, MERGE, STRATEGIC, shop, WIDGET_PATH, widget } from './sandbox-kube.support.ts';
 
 const CONFIGMAPS = '/api/v1/namespaces/default/configmaps';

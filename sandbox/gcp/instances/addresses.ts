@@ -4,8 +4,8 @@ import { createLocalServer } from '../../localServer.ts';
 import { GcpError } from '../errors.ts';
 import { projectHash, type ServiceAddress, serviceName } from '../run/names.ts';
 import type { Urls } from '../run/run.ts';
+import { refuse } from './frontEndAnswers.ts';
 import type { Upgraded } from './ingress.ts';
-import { refuse } from './pages.ts';
 
 /** Listening in advance, so that a service's address is known in the call that creates it. */
 const spareListeners = 32;

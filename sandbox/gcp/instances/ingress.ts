@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream';
 import type { Runtime } from '../../../ports/runtime.ts';
 import type { Run } from '../run/run.ts';
 import { connectTo, forward, forwardH2c, forwardUpgrade, isTooLarge } from './forward.ts';
-import { refuse } from './pages.ts';
+import { refuse } from './frontEndAnswers.ts';
 import type { Pool } from './pool.ts';
 
 /** A revision that runs. */

@@ -1,4 +1,4 @@
-import type { Condition, Failure } from './types.ts';
+import type { Condition, Failure } from './serviceState.ts';
 
 /** The text and reason of a container that does not listen, as captured from the real service. */
 export function notListening(port: number, logUri: string): Failure {

@@ -1,10 +1,10 @@
 import type { Cloud, Handlers } from '../cloud.ts';
 import { failedPrecondition } from '../errors.ts';
-import { page } from '../pages.ts';
+import { page } from '../paging.ts';
 import { parentOf, parseName, revisionName } from './names.ts';
-import { checkEtag, missing, type ServiceStore } from './store.ts';
+import type { RevisionState, ServiceState } from './serviceState.ts';
+import { checkEtag, missing, type ServiceStore } from './serviceStore.ts';
 import { targetOf } from './traffic.ts';
-import type { RevisionState, ServiceState } from './types.ts';
 import { revisionJson, revisionType } from './view.ts';
 
 const api = 'google.cloud.run.v2.Revisions';

@@ -13,10 +13,10 @@ import {
   transitions,
 } from './conditions.ts';
 import type { ContainerSpec, Containers, StartOutcome } from './containers.ts';
+import { ingressOf, readEnv } from './instanceEnv.ts';
 import { parentOf, serviceName } from './names.ts';
-import { ingressOf, readEnv } from './secrets.ts';
+import type { Condition, ContainerTemplate, Failure, RevisionState, ServiceState } from './serviceState.ts';
 import { percentOf, scaleOf, targetOf, trafficFailure } from './traffic.ts';
-import type { Condition, ContainerTemplate, Failure, RevisionState, ServiceState } from './types.ts';
 import { timestamp } from './version.ts';
 import { serviceJson, serviceType } from './view.ts';
 

@@ -3,10 +3,10 @@ import type { Containers } from './containers.ts';
 import { googleUrls, type ServiceAddress, serviceName } from './names.ts';
 import { revisionHandlers } from './revisions.ts';
 import { createRollout } from './rollout.ts';
+import type { RevisionState, ServiceState } from './serviceState.ts';
+import { createStore } from './serviceStore.ts';
 import { serviceHandlers } from './services.ts';
-import { createStore } from './store.ts';
 import { pick } from './traffic.ts';
-import type { RevisionState, ServiceState } from './types.ts';
 
 /** Addresses of services: the real ones' form, or ones that this machine can reach. */
 export interface Urls {

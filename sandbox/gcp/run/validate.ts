@@ -2,9 +2,16 @@ import { isDeepStrictEqual } from 'node:util';
 import { invalid } from '../errors.ts';
 import { noSuchRevision } from './conditions.ts';
 import { byRevision, latest } from './defaults.ts';
-import type { ContainerTemplate, Desired, ServiceScaling, ServiceState, Template, TrafficTarget } from './types.ts';
+import type {
+  ContainerTemplate,
+  Desired,
+  ServiceScaling,
+  ServiceState,
+  Template,
+  TrafficTarget,
+} from './serviceState.ts';
 import { checkContainer } from './validateContainer.ts';
-import { checkVolumes } from './volumes.ts';
+import { checkVolumes } from './validateVolumes.ts';
 
 const reservedDomains = [
   'run.googleapis.com',

@@ -1,7 +1,7 @@
 import { invalid } from '../errors.ts';
+import { isSecretReference } from './instanceEnv.ts';
 import { quantity } from './quantity.ts';
-import { isSecretReference } from './secrets.ts';
-import type { ContainerTemplate, EnvVar } from './types.ts';
+import type { ContainerTemplate, EnvVar } from './serviceState.ts';
 
 const reservedEnv = ['PORT', 'K_SERVICE', 'K_REVISION', 'K_CONFIGURATION'];
 

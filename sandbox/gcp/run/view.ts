@@ -1,8 +1,8 @@
 import type { JsonObject } from '../../../ports/json.ts';
-import { unchanging } from '../protoJson.ts';
+import { unchanging } from '../wire/protoJson.ts';
 import { revisionName, serviceName } from './names.ts';
+import type { RevisionState, ServiceState } from './serviceState.ts';
 import { statuses } from './traffic.ts';
-import type { RevisionState, ServiceState } from './types.ts';
 import { etagOf, timestamp } from './version.ts';
 
 export const serviceType = 'google.cloud.run.v2.Service';

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { PlainObject } from '../../../schema/types.ts';
-import type { ManagedFieldsEntry } from '../types.ts';
+import type { ManagedFieldsEntry } from '../resources/resource.ts';
 import {
   difference,
   emptySet,

@@ -1,7 +1,7 @@
 import { fieldSchema, isObject, readSchema, type Schema } from '../../../schema/model.ts';
 import type { PlainObject } from '../../../schema/types.ts';
-import { fieldTypes } from '../models.ts';
-import type { ResourceVersion } from '../types.ts';
+import { fieldTypes } from '../resources/models.ts';
+import type { ResourceVersion } from '../resources/resource.ts';
 import { DEDUCED, LEAF, type Type } from './typed.ts';
 
 /** How server-side apply reads the types of a CRD's schema, and of the built-in kinds. */

@@ -1,4 +1,4 @@
-import { sortedKeys } from '../../../sandbox/kube/decode.ts';
+import { sortedKeys } from '../../../sandbox/kube/verbs/decode.ts';
 
 /**
  * Replaces what no two servers have in common: uids and resourceVersions by numbers in the order in which they are first

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { startGuarded } from '../../../sandbox/envtest/guarded.ts';
 import type { GcpCore } from '../../../sandbox/gcp/core.ts';
-import { startGcpServer } from '../../../sandbox/gcp/http.ts';
+import { startGcpServer } from '../../../sandbox/gcp/wire/http.ts';
 import { OPERATOR_NAMESPACE } from './access.ts';
 import { PROJECT } from './world.ts';
 

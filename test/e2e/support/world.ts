@@ -14,10 +14,10 @@ import type { Runtime } from '../../../ports/runtime.ts';
 import { realRuntime } from '../../../ports/runtime.ts';
 import type { CloudSettings } from '../../../sandbox/gcp/cloud.ts';
 import { createGcpCore, type GcpCore } from '../../../sandbox/gcp/core.ts';
-import { startGcpServer } from '../../../sandbox/gcp/http.ts';
 import type { Instances } from '../../../sandbox/gcp/instances/instances.ts';
 import type { Containers, StartOutcome } from '../../../sandbox/gcp/run/containers.ts';
 import { createRun, type Run } from '../../../sandbox/gcp/run/run.ts';
+import { startGcpServer } from '../../../sandbox/gcp/wire/http.ts';
 import { type Cluster, installCrd, openCluster } from './cluster.ts';
 
 /**

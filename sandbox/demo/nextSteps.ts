@@ -1,0 +1,37 @@
+import { GOOD_KEY, type World } from '../world.ts';
+import { TENANT } from './demo.ts';
+
+/** What to try, each line as it can be typed; `tenantUrl`: of the demonstration. */
+export function nextSteps(world: World, tenantUrl: string | undefined): string {
+  const key = (secret: string, value: string, command: string) =>
+    `  printf ${GOOD_KEY}${value} | gcloud secrets ${command} ${secret} --data-file=-`;
+  const second = [
+    'A second tenant: three keys, of which one is in use',
+    ...['openai-key', 'openai-key-backup', 'gemini-key'].map(name =>
+      key(`tenant-b-${name}`, 'tenant-b', 'create --labels=ai-tenant-namespace=default'),
+    ),
+    '  kubectl apply -f examples/backup-key.yaml',
+    '  kubectl get aitenants -o wide -w',
+  ];
+  const first = tenantUrl && [
+    'Call the tenant',
+    `  curl -H 'content-type: application/json' -d '{"message":"Hello"}' ${tenantUrl}/chat`,
+    'Look at it, then change it',
+    `  kubectl describe aitenant ${TENANT}`,
+    `  kubectl patch aitenant ${TENANT} --type=merge -p '{"spec":{"scaling":{"maxInstances":3}}}'`,
+    'Give its key a new version: within 10 s a new revision takes over',
+    key(`${TENANT}-openai-key`, 'rotated', 'versions add'),
+  ];
+  return [
+    '',
+    'In another terminal, from this folder:',
+    ...(world.kubeconfig ? [`  export KUBECONFIG=${world.kubeconfig}`] : []),
+    `  source ${world.envFile}`,
+    '  kubectl get aitenants',
+    ...(first ?? []),
+    ...second,
+    `Logs: ${world.operatorLog}, of services below ${world.serviceLogs}/. Metrics: ${world.metricsUrl}`,
+    '',
+    'Ctrl-C stops everything.',
+  ].join('\n');
+}

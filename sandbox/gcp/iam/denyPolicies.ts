@@ -1,0 +1,190 @@
+import type { JsonObject } from '../../../ports/json.ts';
+import type { Runtime } from '../../../ports/runtime.ts';
+import type { Caller, Cloud, Handlers, LocalCloud, Project } from '../cloud.ts';
+import { aborted, alreadyExists, invalid, notFound } from '../errors.ts';
+
+/**
+ * IAM v2: deny policies of projects. Answers name the project by its number, and a change is a long-running operation
+ * (google/iam/v2/policy.proto). What a policy denies is denied here too, conditions aside, which are refused.
+ */
+
+const API = 'google.iam.v2.Policies';
+const ATTACHED = /^policies\/cloudresourcemanager\.googleapis\.com%2Fprojects%2F([^/%]+)\/denypolicies(?:\/([^/]+))?$/i;
+const EVERYBODY = 'principalSet://goog/public:all';
+/** IAM documentation, "Deny policies": at most so many a resource. */
+const MOST = 500;
+
+interface DenyRule {
+  deniedPrincipals?: string[];
+  exceptionPrincipals?: string[];
+  deniedPermissions?: string[];
+  exceptionPermissions?: string[];
+  denialCondition?: JsonObject;
+}
+interface Stored {
+  project: Project;
+  id: string;
+  rules: DenyRule[];
+  /** As it is answered. */
+  policy: JsonObject;
+}
+
+export interface DenyPolicies {
+  handlers: Handlers;
+  /** Whether a policy of the resource's project denies it; `resource` is a name or a service account's e-mail. */
+  denies(permission: string, resource: string, caller: Caller): boolean;
+}
+
+export function createDenyPolicies(cloud: LocalCloud): DenyPolicies {
+  const { runtime } = cloud;
+  const stored = new Map<string, Stored>();
+  const grantKey = (project: Project, id: string) => `${project.number}/${id}`;
+
+  function attachment(name: unknown): { project: Project; id: string } {
+    const [, project, id = ''] = ATTACHED.exec(String(name)) ?? [];
+    if (!project) throw invalid(`Invalid policy name: ${name}`);
+    return { project: cloud.project(project), id };
+  }
+
+  function find(name: unknown): Stored {
+    const { project, id } = attachment(name);
+    const found = stored.get(grantKey(project, id));
+    if (!found) throw notFound(`Policy ${name} not found.`);
+    return found;
+  }
+
+  function checkEtag(found: Stored, etag: unknown): void {
+    if (etag && etag !== found.policy.etag)
+      throw aborted('The policy has been changed. Retry the whole read-modify-write.');
+  }
+
+  function put(project: Project, id: string, given: JsonObject, before?: JsonObject): JsonObject {
+    const rules = rulesOf(given.rules);
+    const time = new Date(runtime.now()).toISOString();
+    const policy: JsonObject = {
+      name: `policies/cloudresourcemanager.googleapis.com%2Fprojects%2F${project.number}/denypolicies/${id}`,
+      uid: before?.uid ?? hex(runtime, 32),
+      kind: 'DenyPolicy',
+      displayName: given.displayName,
+      annotations: given.annotations,
+      etag: Buffer.from(hex(runtime, 12)).toString('base64'),
+      createTime: before?.createTime ?? time,
+      updateTime: time,
+      rules: given.rules,
+    };
+    stored.set(grantKey(project, id), { project, id, rules, policy });
+    return operation(policy);
+  }
+
+  /** Done at once; the real one takes seconds. */
+  function operation(policy: JsonObject): JsonObject {
+    const metadata = { createTime: policy.updateTime };
+    const { name } = cloud.operations.start(String(policy.name), 'google.iam.v2.PolicyOperationMetadata', metadata);
+    const unfinished = cloud.operations.get(name);
+    cloud.operations.finish(name, { responseType: 'google.iam.v2.Policy', response: policy });
+    return unfinished;
+  }
+
+  const handlers: Handlers = {
+    ListPolicies: ({ parent }) => {
+      const { project } = attachment(parent);
+      const here = [...stored.values()].filter(({ project: { number } }) => number === project.number);
+      return { policies: here.map(({ policy: { rules: _, ...metadata } }) => metadata) };
+    },
+    GetPolicy: ({ name }) => structuredClone(find(name).policy),
+    CreatePolicy: ({ parent, policyId, policy }) => {
+      const { project } = attachment(parent);
+      const id = String(policyId ?? '');
+      if (!/^[a-z][a-z0-9.-]{2,62}$/.test(id)) throw invalid(`Invalid policy id: ${id}`);
+      if (stored.has(grantKey(project, id))) throw alreadyExists(`Policy ${parent}/${id} already exists.`);
+      if ([...stored.values()].filter(other => other.project === project).length >= MOST) {
+        throw invalid(`At most ${MOST} deny policies a resource.`);
+      }
+      return put(project, id, policy as JsonObject);
+    },
+    UpdatePolicy: ({ policy }) => {
+      const given = policy as JsonObject;
+      const found = find(given.name);
+      checkEtag(found, given.etag);
+      return put(found.project, found.id, given, found.policy);
+    },
+    DeletePolicy: ({ name, etag }) => {
+      const found = find(name);
+      checkEtag(found, etag);
+      stored.delete(grantKey(found.project, found.id));
+      return operation({ ...found.policy, deleteTime: new Date(runtime.now()).toISOString() });
+    },
+  };
+
+  return {
+    handlers: Object.fromEntries(Object.entries(handlers).map(([name, handler]) => [`${API}.${name}`, handler])),
+    denies(permission, resource, { email }) {
+      // The sandbox's owner may do all.
+      if (email === undefined || stored.size === 0) return false;
+      const number = projectOf(cloud, resource);
+      const [service = '', ...rest] = permission.split('.');
+      const denied = `${service}.googleapis.com/${rest.join('.')}`;
+      return [...stored.values()]
+        .filter(({ project }) => project.number === number)
+        .flatMap(({ rules }) => rules)
+        .some(
+          rule =>
+            rule.deniedPermissions?.includes(denied) &&
+            !rule.exceptionPermissions?.includes(denied) &&
+            rule.deniedPrincipals?.some(principal => includes(principal, email)) &&
+            !rule.exceptionPrincipals?.some(principal => includes(principal, email)),
+        );
+    },
+  };
+}
+
+function rulesOf(given: unknown): DenyRule[] {
+  const rules = (Array.isArray(given) ? given : []).map((rule: JsonObject) => rule.denyRule as DenyRule | undefined);
+  if (rules.length === 0) throw invalid('A deny policy must have a rule.');
+  return rules.map(rule => {
+    if (!rule?.deniedPrincipals?.length || !rule.deniedPermissions?.length) {
+      throw invalid('A deny rule must have denied principals and denied permissions.');
+    }
+    if (rule.denialCondition) throw invalid('Conditions are not supported by the local Google Cloud.');
+    for (const permission of [...rule.deniedPermissions, ...(rule.exceptionPermissions ?? [])]) {
+      if (!/^[a-z]+\.googleapis\.com\/[A-Za-z]+\.[A-Za-z]+$/.test(permission)) {
+        throw invalid(`Permission ${permission} is not supported in deny policies.`);
+      }
+    }
+    for (const principal of rule.exceptionPrincipals ?? []) {
+      if (principal === EVERYBODY) throw invalid(`${EVERYBODY} cannot be an exception.`);
+    }
+    for (const principal of [...rule.deniedPrincipals, ...(rule.exceptionPrincipals ?? [])]) {
+      if (
+        !/^(deleted:)?principal(Set)?:\/\/(goog|iam\.googleapis\.com|cloudresourcemanager\.googleapis\.com)\/\S+$/.test(
+          principal,
+        )
+      ) {
+        throw invalid(`Invalid principal: ${principal}`);
+      }
+    }
+    return rule;
+  });
+}
+
+/** Google's service agents of a project are named after its number (IAM documentation, "Service agents"). */
+function includes(principal: string, email: string): boolean {
+  if (principal === EVERYBODY) return true;
+  const [, number] =
+    /^principalSet:\/\/cloudresourcemanager\.googleapis\.com\/projects\/(\d+)\/type\/ServiceAgent$/.exec(principal) ??
+    [];
+  if (number) return new RegExp(`^service-${number}@[a-z0-9-]+\\.iam\\.gserviceaccount\\.com$`).test(email);
+  return (
+    principal === `principal://iam.googleapis.com/projects/-/serviceAccounts/${email}` ||
+    principal === `principal://goog/subject/${email}`
+  );
+}
+
+function projectOf(cloud: Cloud & Pick<LocalCloud, 'accounts'>, resource: string): string | undefined {
+  const [, project = '-', account] = /^projects\/([^/]+)(?:\/serviceAccounts\/([^/]+))?/.exec(resource) ?? [];
+  const found = project === '-' ? cloud.accounts.find(account ?? resource)?.projectId : project;
+  return found === undefined ? undefined : cloud.project(found).number;
+}
+
+const hex = (runtime: Runtime, length: number): string =>
+  Array.from({ length }, () => Math.floor(runtime.random() * 16).toString(16)).join('');

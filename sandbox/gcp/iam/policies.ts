@@ -1,0 +1,236 @@
+import type { JsonObject } from '../../../ports/json.ts';
+import type { Runtime } from '../../../ports/runtime.ts';
+import type { Binding, CloudSettings, Policy } from '../cloud.ts';
+import { failedPrecondition, GcpError, invalid } from '../errors.ts';
+
+/** The etag of a policy that nobody has set yet, as the real services answer it. */
+const EMPTY_ETAG = 'ACAB';
+const MAX_PRINCIPALS = 1500;
+
+interface Stored {
+  etag: string;
+  bindings: Binding[];
+  auditConfigs: JsonObject[];
+  /** What access checks saw before, oldest first; each from `from` (monotonic ms) on. */
+  inForce: { from: number; bindings: Binding[] }[];
+}
+
+export interface PolicyStore {
+  get(resource: string, requestedVersion: number): Policy;
+  set(resource: string, policy: JsonObject): Policy;
+  has(resource: string, role: string, member: string): boolean;
+  remove(resource: string): void;
+  /** Rewrites a member wherever it stands: an account was deleted or undeleted. Etags stay: nobody has set a policy. */
+  rename(from: string, to: string): void;
+}
+
+/**
+ * IAM policies by resource. `accountExists` tells whether a service account's e-mail may be named as a member now.
+ */
+export function createPolicies(
+  runtime: Runtime,
+  settings: CloudSettings,
+  accountExists: (email: string) => boolean,
+): PolicyStore {
+  const stored = new Map<string, Stored>();
+  const resourcesOf = new Map<string, Set<string>>();
+  let changes = 0;
+
+  function nextEtag(): string {
+    const bytes = Buffer.alloc(8);
+    bytes.writeUInt16BE(0x0706);
+    bytes.writeUIntBE(++changes, 2, 6);
+    return bytes.toString('base64');
+  }
+
+  function remember(resource: string, bindings: Binding[]): void {
+    for (const member of bindings.flatMap(binding => binding.members)) {
+      const resources = resourcesOf.get(member) ?? new Set();
+      resourcesOf.set(member, resources.add(resource));
+    }
+  }
+
+  function answer(policy: Stored | undefined, requestedVersion: number): Policy {
+    if (!policy) return { etag: EMPTY_ETAG };
+    const conditional = policy.bindings.some(binding => binding.condition);
+    const bindings = policy.bindings.map(({ role, members, condition }) => {
+      if (!condition) return { role, members: [...members] };
+      // Without version 3 asked for, the condition is folded into the role's name, as the real service mangles it.
+      if (requestedVersion < 3) return { role: `${role}_withcond_${fingerprint(condition)}`, members: [...members] };
+      return { role, members: [...members], condition: structuredClone(condition) };
+    });
+    return {
+      version: conditional && requestedVersion >= 3 ? 3 : 1,
+      ...(bindings.length > 0 && { bindings }),
+      ...(policy.auditConfigs.length > 0 && { auditConfigs: structuredClone(policy.auditConfigs) }),
+      etag: policy.etag,
+    };
+  }
+
+  return {
+    get(resource, requestedVersion) {
+      if (![0, 1, 3].includes(requestedVersion)) {
+        throw invalid(`Invalid policy version ${requestedVersion}: valid values are 0, 1 and 3.`);
+      }
+      return answer(stored.get(resource), requestedVersion);
+    },
+
+    set(resource, given) {
+      const policy = given as unknown as Partial<Policy>;
+      const before = stored.get(resource);
+      const current = before?.etag ?? EMPTY_ETAG;
+      if (policy.etag && policy.etag !== current) {
+        throw new GcpError({
+          code: 'ABORTED',
+          message:
+            'There were concurrent policy changes. Please retry the whole read-modify-write with exponential backoff. ' +
+            `The request's ETag '${policy.etag}' did not match the current policy's ETag '${current}'.`,
+        });
+      }
+      const version = policy.version ?? 0;
+      if (![0, 1, 3].includes(version))
+        throw invalid(`Invalid policy version ${version}: valid values are 0, 1 and 3.`);
+      const bindings = normalized(policy.bindings ?? []);
+      const conditional = [...bindings, ...(policy.etag ? (before?.bindings ?? []) : [])].some(
+        ({ condition }) => condition,
+      );
+      // google/iam/v1/policy.proto: whatever touches a policy with conditions must say version 3.
+      if (conditional && version < 3) {
+        throw invalid('The policy contains conditional role bindings: policy.version must be 3 to change it.');
+      }
+      for (const binding of bindings) checkBinding(binding, resource, accountExists);
+      checkDomains(bindings, settings.allowedMemberDomains);
+      const principals = new Set(bindings.flatMap(binding => binding.members)).size;
+      if (principals > MAX_PRINCIPALS) {
+        throw invalid(
+          `The number of members in the policy (${principals}) is larger than the maximum allowed size ${MAX_PRINCIPALS}.`,
+        );
+      }
+      const now = runtime.monotonic();
+      const inForce = (before?.inForce ?? []).filter(
+        (_, index, all) => (all[index + 1]?.from ?? Number.POSITIVE_INFINITY) > now,
+      );
+      inForce.push({ from: now + settings.policyPropagationMs, bindings });
+      const next = {
+        etag: nextEtag(),
+        bindings,
+        auditConfigs: structuredClone(policy.auditConfigs ?? before?.auditConfigs ?? []),
+        inForce,
+      };
+      stored.set(resource, next);
+      remember(resource, bindings);
+      return answer(next, 3);
+    },
+
+    has(resource, role, member) {
+      const now = runtime.monotonic();
+      const inForce = stored.get(resource)?.inForce.findLast(entry => entry.from <= now)?.bindings ?? [];
+      // A condition is not evaluated here: a conditional binding grants nothing.
+      return inForce.some(binding => binding.role === role && !binding.condition && binding.members.includes(member));
+    },
+
+    remove(resource) {
+      stored.delete(resource);
+    },
+
+    rename(from, to) {
+      const renamed = (bindings: Binding[]): Binding[] =>
+        bindings.map(binding => ({
+          ...binding,
+          members: binding.members.map(member => (member === from ? to : member)),
+        }));
+      for (const resource of resourcesOf.get(from) ?? []) {
+        const policy = stored.get(resource);
+        if (!policy) continue;
+        policy.bindings = renamed(policy.bindings);
+        policy.inForce = policy.inForce.map(entry => ({ ...entry, bindings: renamed(entry.bindings) }));
+        remember(resource, policy.bindings);
+      }
+      resourcesOf.delete(from);
+    },
+  };
+}
+
+/** Bindings of the same role and condition become one, members are kept once, empty bindings go. */
+function normalized(bindings: Binding[]): Binding[] {
+  const merged = new Map<string, Binding>();
+  for (const { role = '', members = [], condition } of bindings) {
+    if (members.length === 0) continue;
+    const key = `${role} ${condition ? JSON.stringify(condition) : ''}`;
+    const own = merged.get(key) ?? { role, members: [], ...(condition && { condition: structuredClone(condition) }) };
+    own.members = [...new Set([...own.members, ...members])];
+    merged.set(key, own);
+  }
+  return [...merged.values()];
+}
+
+/**
+ * Predefined roles that can be granted on a resource, by the collection that it is in, as QueryGrantableRoles lists them in the main: basic roles, those
+ * of IAM's own administration, and the resource's own (https://cloud.google.com/iam/docs/roles-permissions).
+ */
+const ROLES: Record<string, RegExp> = {
+  secrets: /^(owner|editor|viewer|iam\.security(Admin|Reviewer)|secretmanager\.\w+)$/,
+  services: /^(owner|editor|viewer|iam\.security(Admin|Reviewer)|run\.\w+)$/,
+  serviceAccounts:
+    /^(owner|editor|viewer|iam\.security(Admin|Reviewer)|iam\.(serviceAccount\w+|workloadIdentityUser))$/,
+};
+
+const grantable = (resource: string): RegExp => ROLES[resource.split('/').at(-2) ?? ''] ?? /^/;
+
+const ROLE = /^(roles|projects\/[^/]+\/roles|organizations\/[^/]+\/roles)\/[A-Za-z0-9_.]+$/;
+const EMAIL = /^[^@\s:]+@[^@\s:]+\.[^@\s:]+$/;
+/** Accounts that Google makes and that are in no project's list. */
+const GOOGLES_OWN = /^service-\d+@|@(cloudservices|appspot)\.gserviceaccount\.com$|@cloudbuild\.gserviceaccount\.com$/;
+
+function checkBinding({ role, members }: Binding, resource: string, accountExists: (email: string) => boolean): void {
+  const [, predefined] = /^roles\/(.+)$/.exec(role) ?? [];
+  if (!ROLE.test(role) || role.includes('_withcond_') || (predefined && !grantable(resource).test(predefined)))
+    throw invalid(`Role ${role} is not supported for this resource.`);
+  for (const member of members) {
+    if (member === 'allUsers' || member === 'allAuthenticatedUsers') continue;
+    const [, kind = '', id = ''] = member.match(/^([A-Za-z]+):(.+)$/s) ?? [];
+    switch (kind) {
+      case 'serviceAccount':
+        if (/\.svc\.id\.goog\[[^\]]+\]$/.test(id) || GOOGLES_OWN.test(id)) break;
+        if (!EMAIL.test(id)) throw invalid(`Invalid service account (${id}).`);
+        if (!accountExists(id)) throw invalid(`Service account ${id} does not exist.`);
+        break;
+      case 'user':
+      case 'group':
+        if (!EMAIL.test(id)) throw invalid(`Invalid ${kind} (${id}).`);
+        break;
+      case 'deleted':
+        if (!/^(serviceAccount|user|group):[^?]+\?uid=\d+$/.test(id)) throw invalid(`Invalid member ${member}.`);
+        break;
+      case 'domain':
+      case 'principal':
+      case 'principalSet':
+      case 'projectOwner':
+      case 'projectEditor':
+      case 'projectViewer':
+        break;
+      default:
+        throw invalid(`The member ${member} is of an unknown type. Please set a valid type prefix for the member.`);
+    }
+  }
+}
+
+/** One member that the organization does not allow refuses the whole write. */
+function checkDomains(bindings: Binding[], allowed: string[]): void {
+  const foreign = (member: string) => {
+    const [, domain] = /^(?:(?:user|group):[^@]+@|domain:)(.+)$/.exec(member) ?? [];
+    return /^all(Authenticated)?Users$/.test(member) || (domain !== undefined && !allowed.includes(domain));
+  };
+  if (allowed.length > 0 && bindings.some(({ members }) => members.some(foreign))) {
+    throw failedPrecondition(
+      'One or more users named in the policy do not belong to a permitted customer, perhaps due to an organization policy.',
+    );
+  }
+}
+
+function fingerprint(condition: JsonObject): string {
+  let hash = 5381n;
+  for (const char of JSON.stringify(condition))
+    hash = (hash * 33n + BigInt(char.codePointAt(0) ?? 0)) & 0xffffffffffffffffn;
+  return hash.toString(16).padStart(20, '0');
+}

@@ -1,0 +1,267 @@
+import { parse, stringify } from 'yaml';
+import type { Runtime } from '../../../ports/runtime.ts';
+import type { PlainObject } from '../../../schema/types.ts';
+import type { KubeVerb, RequestInfo } from '../faults.ts';
+import type { Runner } from '../requestRunner.ts';
+import type { Registry } from '../resources/registry.ts';
+import type { StoredObject, Target, WriteOptions } from '../resources/resource.ts';
+import { partialMetadata, table } from '../resources/table.ts';
+import { badRequest, failure, isStatusError, methodNotAllowed, type Status, type StatusError } from '../status.ts';
+import { APPLY_PATCH } from '../verbs/patch.ts';
+import type { Reads, WatchOptions } from '../verbs/reads.ts';
+import type { Verbs } from '../verbs/verbs.ts';
+import { answerAbout, textNotFound } from './about.ts';
+import { duplicateFields } from './duplicateFields.ts';
+import { goJson } from './goJson.ts';
+import { decodeBody, type KubeAnswer, type KubeRequest, type KubeResponse, negotiate, type Wanted } from './request.ts';
+import { deleteOptions, includeObject, integer, listOptions, writeOptions } from './requestOptions.ts';
+import { targetOf, verbOf } from './routes.ts';
+
+const MAX_BODY = 3 * 1024 * 1024;
+
+interface Parts {
+  registry: Registry;
+  verbs: Verbs;
+  reads: Reads;
+  run: Runner;
+  runtime: Runtime;
+}
+
+/** The HTTP protocol of the API over the core, without the socket: one request in, one answer or stream out. */
+export function createHandler({ registry, verbs, reads, run, runtime }: Parts) {
+  return async function handle(request: KubeRequest): Promise<KubeResponse> {
+    try {
+      // Not as relative to a base: `//` would then begin an authority.
+      const url = new URL(`http://kubernetes${request.url}`);
+      const target = targetOf(registry, url.pathname);
+      if (!target) return answerAbout(registry, request, url);
+      return await serve(request, url.searchParams, target);
+    } catch (error) {
+      if (isStatusError(error)) return refusal(error);
+      return refusal(failure(500, 'InternalError', `Internal error occurred: ${error}`));
+    }
+  };
+
+  async function serve(request: KubeRequest, query: URLSearchParams, target: Target): Promise<KubeResponse> {
+    const verb = verbOf(request.method, query, target);
+    if (!verb) {
+      const across = target.def.namespaced && target.namespace === undefined;
+      if (target.def.custom && across) return textNotFound();
+      throw methodNotAllowed();
+    }
+    const wanted = negotiate(request.headers?.accept);
+    const warnings: string[] = [];
+    if ((request.body?.length ?? 0) > MAX_BODY) {
+      throw failure(413, 'RequestEntityTooLarge', `Request entity too large: limit is ${MAX_BODY}`, {});
+    }
+    const info: RequestInfo = {
+      verb,
+      resource: target.subresource ? `${target.def.plural}/${target.subresource}` : target.def.plural,
+      group: target.def.group,
+      namespace: target.namespace,
+      name: target.name,
+    };
+    const outcome = await run(info, () => perform(verb, request, query, target, wanted, warnings));
+    if (outcome.kind === 'lost') return { lost: true };
+    if (outcome.kind === 'refused') return refusal(outcome.error, warnings);
+    const response = outcome.value;
+    if (warnings.length && 'body' in response) response.headers.Warning = warningHeader(warnings);
+    return response;
+  }
+
+  function perform(
+    verb: KubeVerb,
+    request: KubeRequest,
+    query: URLSearchParams,
+    target: Target,
+    wanted: Wanted,
+    warnings: string[],
+  ): KubeResponse & object {
+    const { group, kind, custom } = target.def;
+    const version = target.version.name;
+    const apiVersion = group ? `${group}/${version}` : version;
+    const body = () => decodeBody(request, kind, custom ? undefined : apiVersion);
+    const options = (kind: string): WriteOptions => ({
+      ...writeOptions(query, warnings, kind, request.headers),
+      duplicates: duplicateFields((request.body ?? '').toString()),
+    });
+    const show = (object: StoredObject, code = 200) => answer(code, render(target, query, wanted, object), wanted);
+    switch (verb) {
+      case 'get':
+        return show(verbs.shown(target, verbs.stored(target)));
+      case 'list': {
+        const { metadata, items } = reads.list(target, listOptions(query, false));
+        return answer(200, renderList(target, query, wanted, metadata, items), wanted);
+      }
+      case 'watch':
+        return watch(target, query, wanted);
+      case 'create':
+        return show(verbs.create(target, body(), options('CreateOptions')), 201);
+      case 'update': {
+        const { object, created } = verbs.update(target, body(), options('UpdateOptions'));
+        return show(object, created ? 201 : 200);
+      }
+      case 'patch': {
+        const type = (request.headers?.['content-type'] ?? '').split(';')[0]?.trim() ?? '';
+        if (type === APPLY_PATCH) {
+          const { object, created } = verbs.apply(target, applyBody(request), options('PatchOptions'));
+          return show(object, created ? 201 : 200);
+        }
+        return show(verbs.patch(target, type, patchBody(request), options('PatchOptions')));
+      }
+      case 'delete': {
+        const result = verbs.remove(target, deleteOptions(request, query));
+        return isStatus(result) ? answer(200, { ...result, code: undefined }, wanted) : show(result);
+      }
+      case 'deletecollection': {
+        const options = deleteOptions(request, query);
+        const { metadata, items } = reads.list(target, listOptions(query, false));
+        for (const { metadata: meta } of items) {
+          verbs.remove({ ...target, namespace: meta.namespace, name: meta.name }, options);
+        }
+        return answer(200, renderList(target, query, wanted, metadata, items), wanted);
+      }
+    }
+  }
+
+  function render(target: Target, query: URLSearchParams, wanted: Wanted, object: StoredObject): object {
+    if (wanted.as === 'Table') {
+      const metadata = { resourceVersion: object.metadata.resourceVersion };
+      return tableOf(target, query, wanted, metadata, [object], true);
+    }
+    return wanted.as ? partialMetadata(object, wanted.groupVersion) : object;
+  }
+
+  function tableOf(
+    { version }: Target,
+    query: URLSearchParams,
+    { groupVersion }: Wanted,
+    metadata: object,
+    items: StoredObject[],
+    headers: boolean,
+  ) {
+    // Cells are made from the object as stored; only events are shown in other words than they are kept in.
+    const format = { includeObject: includeObject(query), groupVersion, headers };
+    return table(version, items, metadata, format, runtime.now());
+  }
+
+  function renderList(
+    target: Target,
+    query: URLSearchParams,
+    wanted: Wanted,
+    metadata: object,
+    items: StoredObject[],
+  ): object {
+    const { def } = target;
+    if (wanted.as === 'Table') return tableOf(target, query, wanted, metadata, items, true);
+    if (wanted.as) {
+      const partial = items.map(item => partialMetadata(item, wanted.groupVersion));
+      return { kind: 'PartialObjectMetadataList', apiVersion: wanted.groupVersion, metadata, items: partial };
+    }
+    const apiVersion = groupVersion(target);
+    // Items of built-in lists carry no kind, those of custom resources do.
+    const bare = def.custom ? items : items.map(({ kind: _, apiVersion: __, ...rest }) => rest);
+    const listMeta = def.custom ? { continue: '', ...metadata } : metadata;
+    return { kind: def.listKind, apiVersion, metadata: listMeta, items: bare };
+  }
+
+  function watch(target: Target, query: URLSearchParams, wanted: Wanted): KubeResponse & object {
+    const options: WatchOptions = {
+      ...listOptions(query, true),
+      timeoutSeconds: integer(query.get('timeoutSeconds')),
+      allowWatchBookmarks: query.get('allowWatchBookmarks') === 'true' || query.get('allowWatchBookmarks') === '1',
+      sendInitialEvents: query.has('sendInitialEvents')
+        ? /^(true|1)$/.test(query.get('sendInitialEvents') ?? '')
+        : undefined,
+    };
+    // A refusal has to be told before the stream begins.
+    let lines: ((text: string) => void) | undefined;
+    let over: (() => void) | undefined;
+    let early: string[] = [];
+    let ended = false;
+    let headers = true;
+    const open = reads.watch(target, options, {
+      event(event) {
+        let object: object = event.object;
+        if (event.type !== 'ERROR' && wanted.as) {
+          if (wanted.as === 'Table') {
+            const metadata = { resourceVersion: event.object.metadata.resourceVersion };
+            object = tableOf(target, query, wanted, metadata, [event.object], headers);
+            headers = false;
+          } else object = partialMetadata(event.object, wanted.groupVersion);
+        }
+        const line = `${goJson({ type: event.type, object })}\n`;
+        if (lines) lines(line);
+        else early.push(line);
+      },
+      end() {
+        ended = true;
+        over?.();
+      },
+    });
+    return {
+      code: 200,
+      headers: { 'Content-Type': 'application/json', 'Cache-Control': 'no-cache, private' },
+      start(sink) {
+        lines = text => sink.write(text);
+        over = () => sink.end();
+        for (const line of early) sink.write(line);
+        early = [];
+        if (ended) sink.end();
+        return open.stop;
+      },
+    };
+  }
+}
+
+const groupVersion = ({ def, version }: Target) => (def.group ? `${def.group}/${version.name}` : version.name);
+const isStatus = (value: Status | StoredObject): value is Status => value.kind === 'Status';
+
+/** An object to apply, in YAML or JSON. */
+function applyBody(request: KubeRequest): PlainObject {
+  let value: unknown;
+  try {
+    value = parse((request.body ?? '').toString(), { version: '1.1' });
+  } catch (error) {
+    const why = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
+    throw badRequest(`error decoding YAML: ${why}`);
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    const found = Array.isArray(value) ? 'array' : typeof value;
+    throw badRequest(
+      `error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal ${found} into Go value of type map[string]interface {}`,
+    );
+  }
+  return value as PlainObject;
+}
+
+function patchBody(request: KubeRequest): unknown {
+  try {
+    return JSON.parse((request.body ?? '').toString());
+  } catch {
+    throw badRequest('invalid JSON patch');
+  }
+}
+
+function answer(code: number, body: object, wanted?: Wanted): KubeAnswer {
+  const yaml = wanted?.yaml ?? false;
+  return {
+    code,
+    headers: { 'Content-Type': yaml ? 'application/yaml' : 'application/json', 'Cache-Control': 'no-cache, private' },
+    // As kube-apiserver writes it: keys in order, and whatever YAML 1.1 might take for something else in quotes.
+    body: yaml
+      ? stringify(body, { version: '1.1', sortMapEntries: true, indentSeq: false, lineWidth: 0 })
+      : `${goJson(body)}\n`,
+  };
+}
+
+function refusal(error: StatusError, warnings: string[] = []): KubeAnswer {
+  const response = answer(error.status.code, error.status);
+  const retryAfter = error.status.details?.retryAfterSeconds;
+  if (retryAfter) response.headers['Retry-After'] = String(retryAfter);
+  if (warnings.length) response.headers.Warning = warningHeader(warnings);
+  return response;
+}
+
+const warningHeader = (warnings: string[]) =>
+  [...new Set(warnings)].map(text => `299 - "${text.replace(/["\\]/g, '\\$&')}"`).join(', ');
