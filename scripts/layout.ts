@@ -44,19 +44,7 @@ export const SAME_NAME: Record<string, string[]> = {
   // The client of an API and the counting of its calls are the same thing for Google Cloud and for the cluster.
   operator: ['client.ts', 'instrument.ts', 'names.ts', 'policy.ts', 'types.ts'],
   // The core, the HTTP server, its routes, faults, errors and the store of each stand-in are the same thing three times.
-  sandbox: [
-    'core.ts',
-    'errors.ts',
-    'faults.ts',
-    'pages.ts',
-    'volumes.ts',
-    'routes.ts',
-    'secrets.ts',
-    'store.ts',
-    'types.ts',
-    'options.ts',
-    'server.ts',
-  ],
+  sandbox: ['core.ts', 'errors.ts', 'faults.ts', 'routes.ts', 'server.ts'],
 };
 
 /** The files and packages that a module imports, types included. Files are named from the root. */
