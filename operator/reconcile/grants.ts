@@ -2,7 +2,7 @@ import type { SharedReads } from '../gcp/lists.ts';
 import { observe } from '../gcp/observe.ts';
 import type { Reads } from '../gcp/reads.ts';
 import { type ClaimRules, lostConsent, secretConsent } from '../tenant/ownership.ts';
-import { revokeStep } from '../tenant/planAccess.ts';
+import { revokeStep } from '../tenant/secretAccess.ts';
 import { consentTargets, grantsOf, planConsent, standingRules } from '../tenant/planConsent.ts';
 import type { Desired, InventoryEntry, Settings, Step, Tenant } from '../tenant/types.ts';
 

@@ -1,5 +1,5 @@
 import type { RefusedMember } from '../gcp/execute.ts';
-import { type Refusal, type Refusals, refusalKey } from '../tenant/planInvokers.ts';
+import { type Refusal, type Refusals, refusalKey } from '../tenant/invokers.ts';
 import type { PolicyAddition } from '../tenant/policy.ts';
 
 /**

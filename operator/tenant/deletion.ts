@@ -22,8 +22,8 @@ import {
   withoutOwnerLabels,
 } from './ownership.ts';
 import type { Targets } from './plan.ts';
-import { revokeStep } from './planAccess.ts';
-import { targetOf } from './planService.ts';
+import { revokeStep } from './secretAccess.ts';
+import { targetOf } from './service.ts';
 import { quoted } from './printable.ts';
 import type {
   Aspect,

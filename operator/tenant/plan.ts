@@ -4,10 +4,10 @@ import { absenceCounts, entryKey, iso } from './inventory.ts';
 import { statusWasLost } from './lostStatus.ts';
 import { part, serviceName } from './names.ts';
 import { ADOPT, type ClaimRules, claimService } from './ownership.ts';
-import { type AccessPart, planAccess, recordedIdentities, type SecretUse } from './planAccess.ts';
-import { type AccountPart, planAccount } from './planAccount.ts';
-import type { Refusals } from './planInvokers.ts';
-import { mayRead, planServices, type ServicesPart } from './planService.ts';
+import { type AccessPart, planAccess, recordedIdentities, type SecretUse } from './secretAccess.ts';
+import { type AccountPart, planAccount } from './account.ts';
+import type { Refusals } from './invokers.ts';
+import { mayRead, planServices, type ServicesPart } from './service.ts';
 import { deletedMember } from './policy.ts';
 import type { Desired, InventoryEntry, KeyStatus, Observed, Plan, Policy, Settings, Tenant } from './types.ts';
 

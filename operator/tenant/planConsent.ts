@@ -2,7 +2,7 @@ import { inventoryProject } from './desired.ts';
 import { part } from './names.ts';
 import { type ClaimRules, claimAccount, lostConsent } from './ownership.ts';
 import type { Targets } from './plan.ts';
-import { revokeStep } from './planAccess.ts';
+import { revokeStep } from './secretAccess.ts';
 import { SECRET_ACCESSOR } from './policy.ts';
 import type { Desired, InventoryEntry, Observed, Settings, Step, Tenant } from './types.ts';
 

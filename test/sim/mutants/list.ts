@@ -46,7 +46,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'leave the deleted member when granting anew',
-    file: 'tenant/planAccess.ts',
+    file: 'tenant/secretAccess.ts',
     find: 'add: [member], remove: stale });',
     replace: 'add: [member], remove: [] });',
   },
@@ -71,7 +71,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'replace all labels of a service',
-    file: 'tenant/planService.ts',
+    file: 'tenant/service.ts',
     find: 'fields.labels = { ...found.labels, ...ownerLabels(ctx.desired.owner) };',
     replace: 'fields.labels = ownerLabels(ctx.desired.owner);',
   },
@@ -103,19 +103,19 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'forget former identities of an account',
-    file: 'tenant/planAccount.ts',
+    file: 'tenant/account.ts',
     find: '  return [...held.filter(entry => entry.uniqueId !== undefined && entry.uniqueId !== uniqueId), current];',
     replace: '  return [current];',
   },
   {
     name: 'forget a grant whose policy cannot be read',
-    file: 'tenant/planAccess.ts',
+    file: 'tenant/secretAccess.ts',
     find: "  if (seen.policy?.state !== 'present') {\n    if (entry && !repeated) out.entries.push(entry);",
     replace: "  if (seen.policy?.state !== 'present') {",
   },
   {
     name: 'forget a former grant while the account cannot be read',
-    file: 'tenant/planAccess.ts',
+    file: 'tenant/secretAccess.ts',
     find: '      if (stands || !absenceCounts(entry, ctx.now)) out.entries.push(entry);',
     replace: '      if (!absenceCounts(entry, ctx.now)) out.entries.push(entry);',
   },
@@ -165,20 +165,20 @@ export const MUTANTS: readonly Mutant[] = [
   // ------------------------------------------------------------------------------------- nothing working goes down
   {
     name: 'revoke a key while a revision still serves with it',
-    file: 'tenant/planAccess.ts',
+    file: 'tenant/secretAccess.ts',
     find: "    if (use === 'used') {",
     replace: "    if (use === 'used' && ctx.now < 0) {",
   },
   {
     name: 'delete the old region before the new one serves',
-    file: 'tenant/planService.ts',
+    file: 'tenant/service.ts',
     find: '  for (const other of others) planLeaving(ctx, access, other, held, { arrived, full }, out);',
     replace:
       '  for (const other of others) planLeaving(ctx, access, other, held, { arrived: true, full: false }, out);',
   },
   {
     name: 'never delete the old region',
-    file: 'tenant/planService.ts',
+    file: 'tenant/service.ts',
     find: '  if (!(left > 0)) {',
     replace: '  if (left < -1e15) {',
   },
@@ -209,19 +209,19 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'leave the settings of the former region behind',
-    file: 'tenant/planService.ts',
+    file: 'tenant/service.ts',
     find: '      ...carried,\n',
     replace: '',
   },
   {
     name: 'make a deleted service again without what is on record of it',
-    file: 'tenant/planService.ts',
+    file: 'tenant/service.ts',
     find: '      ...((isAgain || !from) && settingsFromRecord(status.serviceSettings)),\n',
     replace: '',
   },
   {
     name: 'make the new service while its predecessor cannot be read',
-    file: 'tenant/planService.ts',
+    file: 'tenant/service.ts',
     find: "    if (other.seen.service.state === 'failed') return { unread: other.seen, retires: other.retires };\n",
     replace: '',
   },
@@ -233,19 +233,19 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'carry variables that have left the spec to the new region',
-    file: 'tenant/planService.ts',
+    file: 'tenant/service.ts',
     find: 'const ourVariables = inherited.flatMap(({ variable }) => variable ?? []);',
     replace: 'const ourVariables: string[] = [];',
   },
   {
     name: 'leave invokers that have left the spec',
-    file: 'tenant/planInvokers.ts',
+    file: 'tenant/invokers.ts',
     find: '    remove: [...leaving.flatMap(({ member }) => member ?? []), ...gone],',
     replace: '    remove: [],',
   },
   {
     name: 'leave the public on a service that is closed',
-    file: 'tenant/planInvokers.ts',
+    file: 'tenant/invokers.ts',
     find: '    removeEverywhere: isPublic ? [] : PUBLIC_MEMBERS,',
     replace: '    removeEverywhere: [],',
   },
@@ -258,7 +258,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'go on although the account is disabled',
-    file: 'tenant/planAccount.ts',
+    file: 'tenant/account.ts',
     find: '  if (!found.disabled) return ours(ctx, found, held);',
     replace: '  if (found.email) return ours(ctx, found, held);',
   },
@@ -270,7 +270,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'try a failed revision again at once',
-    file: 'tenant/planService.ts',
+    file: 'tenant/service.ts',
     find: '  const left = delay - (found.unreadyForMs ?? 0);',
     replace: '  const left = Math.min(delay, 0) - (found.unreadyForMs ?? 0);',
   },

@@ -1,7 +1,7 @@
 import { type ConnectorSecret, desiredState } from '../../../operator/tenant/desired.ts';
 import { ownerLabels } from '../../../operator/tenant/ownership.ts';
 import { plan, type TenantPlan } from '../../../operator/tenant/plan.ts';
-import type { Refusals } from '../../../operator/tenant/planInvokers.ts';
+import type { Refusals } from '../../../operator/tenant/invokers.ts';
 import { RUN_INVOKER, SECRET_ACCESSOR } from '../../../operator/tenant/policy.ts';
 import { readTenant } from '../../../operator/tenant/resource.ts';
 import type {

@@ -4,7 +4,7 @@ import { absenceCounts, iso } from './inventory.ts';
 import { resolveVersion } from './keyVersion.ts';
 import { part, secretName } from './names.ts';
 import { claimService, lostConsent, secretConsent } from './ownership.ts';
-import type { AccountPart } from './planAccount.ts';
+import type { AccountPart } from './account.ts';
 import { accountMember, deletedMember, editPolicy, hasMember, SECRET_ACCESSOR } from './policy.ts';
 import { mountsSecret, pinnedVersions, readsSecret, type WantedVariable } from './template.ts';
 import type { DesiredKey, InventoryEntry, KeyStatus, Observed, ObservedKey, Policy, Read, Step } from './types.ts';

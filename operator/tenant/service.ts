@@ -13,8 +13,8 @@ import { revisionAdvice } from './errorTable.ts';
 import { absenceCounts, age, entryKey, iso } from './inventory.ts';
 import { part, serviceName } from './names.ts';
 import { claimService, labelledOwner, ownerLabels } from './ownership.ts';
-import type { AccessPart } from './planAccess.ts';
-import { type InvokersPart, planInvokers } from './planInvokers.ts';
+import type { AccessPart } from './secretAccess.ts';
+import { type InvokersPart, planInvokers } from './invokers.ts';
 import type { PolicyAddition } from './policy.ts';
 import {
   applyScaling,
