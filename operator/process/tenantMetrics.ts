@@ -1,10 +1,18 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
-import type { Tenant, TenantStatus } from '../tenant/types.ts';
+import type { InventoryType, Tenant, TenantStatus } from '../tenant/types.ts';
 
 /** Series of `aitenant_not_ready`, however many tenants are not Ready: whoever writes tenants must not fill Prometheus. */
 export const MOST_NOT_READY = 1_000;
 
-const ABANDONED = new Set(['Service', 'ServiceAccount', 'SecretAccess']);
+/** Whether an abandoned entry of each type is counted. Invokers and variables are part of their service. */
+const COUNTED: Record<InventoryType, boolean> = {
+  Service: true,
+  ServiceAccount: true,
+  SecretAccess: true,
+  Invoker: false,
+  Variable: false,
+};
+const ABANDONED = new Set(Object.entries(COUNTED).flatMap(([type, isCounted]) => (isCounted ? type : [])));
 
 interface Known {
   namespace: string;

@@ -79,6 +79,6 @@ function tellAbandoned(
   tenant: Tenant,
   object: Reconciliation['writer']['object'],
 ): void {
-  onAbandoned?.(tenant.status.inventory.filter(({ deletedAt }) => !deletedAt));
+  onAbandoned?.(tenant.status.inventory.filter(entry => entry.type !== 'Service' || !entry.deletedAt));
   for (const message of abandonedGrants(tenant)) events.record(object, 'Warning', 'GrantAbandoned', message);
 }

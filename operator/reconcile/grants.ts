@@ -2,9 +2,9 @@ import type { SharedReads } from '../gcp/lists.ts';
 import { observe } from '../gcp/observe.ts';
 import type { Reads } from '../gcp/reads.ts';
 import { type ClaimRules, lostConsent, secretConsent } from '../tenant/ownership.ts';
-import { revokeStep } from '../tenant/secretAccess.ts';
 import { consentTargets, grantsOf, planConsent, standingRules } from '../tenant/planConsent.ts';
-import type { Desired, InventoryEntry, Settings, Step, Tenant } from '../tenant/types.ts';
+import { revokeStep } from '../tenant/secretAccess.ts';
+import type { Desired, Settings, Step, Tenant } from '../tenant/types.ts';
 
 /** Consent at the moments at which a plan does not know it: right after a grant, and while the spec is not followed. */
 
@@ -28,7 +28,7 @@ export async function recheckGrant(
   if (secretConsent(secret.value.labels, rules, false)) return { kind: 'stands' };
   const policy = await reads.secretPolicy(name, { actAs: desired.actAs });
   if (policy.state !== 'present') return { kind: 'unread' };
-  const entry: InventoryEntry = { type: 'SecretAccess', name, time: '' };
+  const entry = { type: 'SecretAccess' as const, name, time: '' };
   const step = revokeStep({ status: tenant.status, desired }, true, policy.value, entry);
   return step ? { kind: 'revoke', step } : { kind: 'unread' };
 }

@@ -16,6 +16,7 @@ import {
 } from '../tenant/deletion.ts';
 import { inventoryProject } from '../tenant/desired.ts';
 import { deletingIdentity } from '../tenant/identity.ts';
+import { entriesOfType } from '../tenant/inventory.ts';
 import { isUnrecorded, statusWasLost } from '../tenant/lostStatus.ts';
 import { serviceId } from '../tenant/names.ts';
 import { deleting, suspended } from '../tenant/report.ts';
@@ -104,7 +105,7 @@ function needsOf(parts: Parts, tenant: Tenant): Need[] {
   const annotations = parts.namespaces.get(tenant.namespace)?.metadata.annotations ?? {};
   const { keys, ...wanted } = targetsOf(parts, tenant, annotations);
   const formerGrants = [...new Set([...wanted.formerGrants, ...keys.map(({ secret }) => secret)])];
-  const writes = inventory.flatMap(({ type, name, deletedAt }) => (type === 'Service' && !deletedAt ? name : []));
+  const writes = entriesOfType('Service', inventory).flatMap(({ name, deletedAt }) => (deletedAt ? [] : name));
   return deletionNeeds({ ...wanted, keys, formerGrants }, writes);
 }
 

@@ -1,5 +1,6 @@
 import type { KubeObject } from '../../ports/kube.ts';
 import type { EventRecorder } from '../kube/events.ts';
+import { entriesOfType, serviceEntry } from '../tenant/inventory.ts';
 import { printable } from '../tenant/printable.ts';
 import type { Change, Outcome, Step, Tenant, TenantStatus } from '../tenant/types.ts';
 
@@ -33,8 +34,8 @@ export function recordTransitions(
   before: TenantStatus,
   after: TenantStatus,
 ): void {
-  for (const entry of after.inventory) {
-    const known = before.inventory.find(({ type, name }) => type === entry.type && name === entry.name);
+  for (const entry of entriesOfType('Service', after.inventory)) {
+    const known = serviceEntry(before.inventory, entry.name);
     if (entry.retireAt === undefined || known?.retireAt !== undefined) continue;
     const message = `Moved to ${after.region}; ${entry.name} and its URL stay until ${entry.retireAt}`;
     events.record(object, 'Normal', 'Moved', message);

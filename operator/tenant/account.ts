@@ -3,7 +3,7 @@ import { type Context, emptyPart, type Part, readBlocker, step } from './context
 import { absenceCounts, age, entryKey, iso } from './inventory.ts';
 import { ownerText } from './names.ts';
 import { claimAccount, markDescription } from './ownership.ts';
-import type { Blocker, InventoryEntry, ObservedAccount, Read } from './types.ts';
+import type { AccountEntry, Blocker, ObservedAccount, Read } from './types.ts';
 
 export interface AccountPart extends Part {
   /** `ours`: grants may be made and removed. `pending`: it will be, by this plan's steps. */
@@ -22,7 +22,7 @@ export interface AccountPart extends Part {
 const VISIBLE_MS = 60_000;
 
 /** The tenant's service account: made and marked as ours. One that somebody disabled is left disabled. */
-export function planAccount(ctx: Context, read: Read<ObservedAccount>, held: InventoryEntry[]): AccountPart {
+export function planAccount(ctx: Context, read: Read<ObservedAccount>, held: AccountEntry[]): AccountPart {
   const { account, owner, project } = ctx.desired;
   const target = `service account ${account.email}`;
   const blocked = (part: Partial<Part>): AccountPart => ({
@@ -56,7 +56,7 @@ export function planAccount(ctx: Context, read: Read<ObservedAccount>, held: Inv
         `The owner's mark ${ownerText(owner)} is too long for a service account's description: use a shorter --cluster-id.`,
       );
     }
-    const entry: InventoryEntry = { type: 'ServiceAccount', name: account.name, time: iso(ctx.now) };
+    const entry: AccountEntry = { type: 'ServiceAccount', name: account.name, time: iso(ctx.now) };
     const create = step('account', 'ServiceAccount', 'Create', target, {
       kind: 'createAccount',
       project,
@@ -103,7 +103,7 @@ export function planAccount(ctx: Context, read: Read<ObservedAccount>, held: Inv
   return { ...ours(ctx, found, held), blockers: contained.blockers, contained: true };
 }
 
-function ours(ctx: Context, found: ObservedAccount, held: InventoryEntry[]): AccountPart {
+function ours(ctx: Context, found: ObservedAccount, held: AccountEntry[]): AccountPart {
   return {
     ...emptyPart(),
     entries: identified(held, ctx.desired.account.name, found.uniqueId, ctx.now),
@@ -130,7 +130,7 @@ function containment(email: string, project: string): Blocker {
   };
 }
 
-function waitUntilVisible(held: InventoryEntry[], email: string): AccountPart {
+function waitUntilVisible(held: AccountEntry[], email: string): AccountPart {
   const message = `Service account ${email} was made and is not visible yet.`;
   return {
     ...emptyPart(),
@@ -144,10 +144,10 @@ function waitUntilVisible(held: InventoryEntry[], email: string): AccountPart {
 }
 
 /** The entries with the identity that was seen; those of earlier identities stay until nothing names them any more. */
-function identified(held: InventoryEntry[], name: string, uniqueId: string, now: number): InventoryEntry[] {
+function identified(held: AccountEntry[], name: string, uniqueId: string, now: number): AccountEntry[] {
   const known = held.find(entry => entry.uniqueId === uniqueId);
   const unnamed = held.find(entry => entry.uniqueId === undefined);
-  const current: InventoryEntry = {
+  const current: AccountEntry = {
     ...(known ?? unnamed),
     type: 'ServiceAccount',
     name,

@@ -1,7 +1,7 @@
 import type { Json, JsonObject } from '../../ports/json.ts';
 import { part } from './names.ts';
 import { type PolicyAddition, PUBLIC_MEMBERS, RUN_INVOKER, sameMember } from './policy.ts';
-import type { InventoryEntry, ObservedService, Policy, ServiceSettings } from './types.ts';
+import type { InvokerEntry, ObservedService, Policy, ServiceSettings } from './types.ts';
 
 /**
  * What a moved or re-created service takes along: every setting that the spec does not name, so that it is never more open
@@ -145,13 +145,13 @@ export function regionalSettings(template: JsonObject): RegionalSetting[] {
  * What others have in the predecessor's policy. Not ours, whose members the spec names; no deleted members, which cannot be
  * written; and nobody who makes it public unless the spec says so.
  */
-export function carriedBindings(policy: Policy, ours: InventoryEntry[], isPublic: boolean): PolicyAddition[] {
+export function carriedBindings(policy: Policy, ours: InvokerEntry[], isPublic: boolean): PolicyAddition[] {
   return policy.bindings.flatMap(({ role, members, condition }) =>
     members.flatMap((member): PolicyAddition[] => {
       const isInvoker = role === RUN_INVOKER && condition === undefined;
       if (member.startsWith('deleted:')) return [];
       if (PUBLIC_MEMBERS.includes(member) && !(isPublic && isInvoker)) return [];
-      if (isInvoker && ours.some(entry => sameMember(entry.member ?? '', member))) return [];
+      if (isInvoker && ours.some(entry => sameMember(entry.member, member))) return [];
       return [{ role, member, ...(condition && { condition }) }];
     }),
   );

@@ -1,6 +1,6 @@
 import { KINDS } from './errorTable.ts';
-import type { ClaimRules } from './ownership.ts';
 import type { Refusals } from './invokers.ts';
+import type { ClaimRules } from './ownership.ts';
 import type {
   Aspect,
   Blocker,

@@ -1,6 +1,15 @@
 import { failureBlocker, isUnknownRegion, readBlocker, step } from './context.ts';
 import { type ConnectorSecret, inventoryProject, namedProject } from './desired.ts';
-import { absenceCounts, age, entryKey, iso, SETTLE_MS } from './inventory.ts';
+import {
+  absenceCounts,
+  age,
+  entriesKeptBy,
+  entriesOfType,
+  entryKey,
+  iso,
+  SETTLE_MS,
+  serviceEntry,
+} from './inventory.ts';
 import {
   isProjectId,
   isRegion,
@@ -22,9 +31,9 @@ import {
   withoutOwnerLabels,
 } from './ownership.ts';
 import type { Targets } from './plan.ts';
+import { quoted } from './printable.ts';
 import { revokeStep } from './secretAccess.ts';
 import { targetOf } from './service.ts';
-import { quoted } from './printable.ts';
 import type {
   Aspect,
   Blocker,
@@ -34,6 +43,7 @@ import type {
   Observed,
   ObservedService,
   Plan,
+  SecretAccessEntry,
   SecretRef,
   Settings,
   Tenant,
@@ -172,7 +182,7 @@ export function planServiceDeletion(
   const unread: InventoryEntry[] = [];
   for (const { name, service } of observed.services) {
     const entries = status.inventory.filter(entry => entry.name === name);
-    const entry = entries.find(({ type }) => type === 'Service');
+    const entry = serviceEntry(entries, name);
     if (service.state === 'failed') {
       if (!entry && isUnknownRegion(service.failure)) continue;
       if (!entry) unread.push({ type: 'Service', name, time: iso(now) });
@@ -195,7 +205,7 @@ export function planServiceDeletion(
   if (out.inventory.length + out.blockers.length === 0) return undefined;
   // With a service on record the other regions are not searched again, so those that could not be read are recorded too.
   if (out.inventory.length > 0) out.inventory.push(...unread);
-  const others = status.inventory.filter(({ type }) => type === 'SecretAccess' || type === 'ServiceAccount');
+  const others = status.inventory.filter(entry => !entriesKeptBy('Service', [entry]).length);
   return { ...out, inventory: [...out.inventory, ...others] };
 }
 
@@ -259,9 +269,8 @@ export function planAccountDeletion(
 ): Plan {
   const { status } = tenant;
   const out = empty();
-  const held = (type: InventoryEntry['type']) => status.inventory.filter(entry => entry.type === type);
-  const grants = held('SecretAccess');
-  const accounts = held('ServiceAccount');
+  const grants = entriesOfType('SecretAccess', status.inventory);
+  const accounts = entriesOfType('ServiceAccount', status.inventory);
   const { account } = observed;
   const email =
     account.state === 'present'
@@ -312,7 +321,7 @@ export function planAccountDeletion(
 type Revoked = Parameters<typeof revokeStep>[0];
 
 function planRevocation(
-  entry: InventoryEntry,
+  entry: SecretAccessEntry,
   observed: Pick<Observed, 'keys' | 'formerGrants'>,
   revoked: Revoked,
   ours: boolean,
@@ -359,7 +368,7 @@ function planUnrecordedGrants(
     }
     if (name === undefined || policy?.state !== 'present') continue;
     known.add(name);
-    const entry: InventoryEntry = { type: 'SecretAccess', name, time: iso(now) };
+    const entry: SecretAccessEntry = { type: 'SecretAccess', name, time: iso(now) };
     const revoke = revokeStep(revoked, true, policy.value, entry);
     if (!revoke) continue;
     out.inventory.push(entry);
@@ -385,7 +394,7 @@ export function planAbandon(tenant: Tenant, observed: Observed, settings: Settin
   const out = empty();
   const rules = rulesOf(tenant, settings);
   for (const { name, service } of observed.services) {
-    const entry = tenant.status.inventory.find(other => other.type === 'Service' && other.name === name);
+    const entry = serviceEntry(tenant.status.inventory, name);
     if (service.state === 'failed' && !abandonable(service.failure)) {
       out.blockers.push(readBlocker('Service', targetOf(name), service.failure));
     } else if (service.state === 'present' && ownsService(service.value, entry, rules)) {

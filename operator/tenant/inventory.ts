@@ -1,47 +1,97 @@
-import type { Failure, InventoryEntry, Outcome } from './types.ts';
+import assert from 'node:assert/strict';
+import type { Aspect, EntryOf, Failure, InventoryEntry, InventoryType, Outcome, ServiceEntry, Step } from './types.ts';
 
 /**
- * The inventory: everything in Google Cloud that is or may be ours, so that what has left the spec, or was made by a call
- * whose answer never came, is still found. An entry is written before the call and goes only when the thing is surely gone.
+ * The inventory lists everything in Google Cloud that is, or may be, this tenant's. With it the operator finds what has left
+ * the spec, and what a call created whose answer never came.
+ *
+ * 1. The operator writes an entry before the call that creates the resource (`assertRecorded`).
+ * 2. The entry stays until the resource is known to be gone (`absenceCounts`).
+ * 3. An entry of a type that this version does not know stays in `status.notUnderstood`.
  */
 
-/** A create call that is still under way may take effect this long after it; until then a 404 proves nothing. */
+/** A create call that has no answer yet may still take effect for this long. Until then NOT_FOUND proves nothing. */
 export const SETTLE_MS = 120_000;
 
 export const iso = (ms: number): string => new Date(ms).toISOString();
 
-export function entryKey(entry: InventoryEntry): string {
-  const detail = entry.member ?? entry.variable ?? (entry.type === 'ServiceAccount' ? entry.uniqueId : undefined);
-  return [entry.type, entry.name, detail ?? ''].join(' ');
+/** The resource whose plan keeps entries of each type on record and removes them. */
+const KEPT_BY: Record<InventoryType, Aspect> = {
+  ServiceAccount: 'ServiceAccount',
+  SecretAccess: 'SecretAccess',
+  Service: 'Service',
+  Invoker: 'Service',
+  Variable: 'Service',
+};
+
+export const entriesKeptBy = (aspect: Aspect, inventory: InventoryEntry[]): InventoryEntry[] =>
+  inventory.filter(({ type }) => KEPT_BY[type] === aspect);
+
+export const entriesOfType = <T extends InventoryType>(type: T, inventory: InventoryEntry[]): EntryOf<T>[] =>
+  inventory.filter((entry): entry is EntryOf<T> => entry.type === type);
+
+/** The entry of the service with this full name. */
+export const serviceEntry = (inventory: InventoryEntry[], name: string): ServiceEntry | undefined =>
+  inventory.find((entry): entry is ServiceEntry => entry.type === 'Service' && entry.name === name);
+
+/** Two entries with the same key stand for the same resource. */
+export const entryKey = (entry: InventoryEntry): string => [entry.type, entry.name, detailOf(entry)].join(' ');
+
+/** What tells an entry from others of its type and name. An account that was created again is another resource. */
+function detailOf(entry: InventoryEntry): string {
+  switch (entry.type) {
+    case 'ServiceAccount':
+      return entry.uniqueId ?? '';
+    case 'Invoker':
+      return entry.member;
+    case 'Variable':
+      return entry.variable;
+    case 'SecretAccess':
+    case 'Service':
+      return '';
+  }
 }
 
-/** Whether something is no longer on record. */
+/** The account's unique ID that an entry names: of the account itself, or of the account that was granted access. */
+export const identityOf = (entry: InventoryEntry): string | undefined =>
+  'uniqueId' in entry ? entry.uniqueId : undefined;
+
+/** Fails if a step may create something that is not in the inventory: after a crash nobody would find it again. */
+export function assertRecorded(steps: Step[], inventory: InventoryEntry[]): void {
+  const created = steps.flatMap(({ creates }) => creates);
+  if (created.length === 0) return;
+  const recorded = new Set(inventory.map(entryKey));
+  const missing = created.filter(key => !recorded.has(key));
+  assert.deepEqual(missing, [], 'every resource must be recorded in the inventory before the call that creates it');
+}
+
+/** Whether `after` lacks an entry that `before` has. */
 export function forgets(before: InventoryEntry[], after: InventoryEntry[]): boolean {
   if (before.length === after.length && before.every((entry, index) => entry === after[index])) return false;
   const kept = new Set(after.map(entryKey));
   return before.some(entry => !kept.has(entryKey(entry)));
 }
 
-/** Milliseconds since the last create call; an unreadable time counts as long ago. */
+/** Milliseconds since the last create call. A time that cannot be parsed counts as long ago. */
 export function age(entry: InventoryEntry, now: number): number {
   const time = Date.parse(entry.time);
   return Number.isNaN(time) ? Number.POSITIVE_INFINITY : now - time;
 }
 
-/** Whether not finding the thing means that it is gone. */
+/** Whether NOT_FOUND means that the resource is gone. */
 export function absenceCounts(entry: InventoryEntry, now: number): boolean {
-  return entry.deletedAt !== undefined || age(entry, now) >= SETTLE_MS;
+  return (entry.type === 'Service' && entry.deletedAt !== undefined) || age(entry, now) >= SETTLE_MS;
 }
 
 /**
- * The answer leaves open whether the call took effect. A create that is refused because something is there already made
- * nothing: what is there was made by an earlier call, which is on record, or by somebody else.
+ * Whether a failed call may have taken effect. A create that fails with ALREADY_EXISTS created nothing: the resource was
+ * created by an earlier call, which is on record, or by somebody else.
  */
 const ambiguous = ({ kind, exists }: Failure): boolean => kind === 'Transient' || (kind === 'Conflict' && !exists);
 
 /**
- * The inventory after the calls: a create that was refused outright puts its entries back to what they were before, a
- * removal that succeeded takes its entries away (a service's only says when: its deletion is a long-running operation).
+ * The inventory after the calls. A create that was refused puts its entries back to what they were before. A removal that
+ * succeeded takes its entries away; the deletion of a service is a long-running operation, so its entry only gets a time.
  */
 export function settleInventory(
   before: InventoryEntry[],

@@ -1,5 +1,5 @@
 import { advised, type Context, PROPAGATION_MS, readBlocker, step } from './context.ts';
-import { absenceCounts, entryKey, iso } from './inventory.ts';
+import { absenceCounts, entriesOfType, entryKey, iso } from './inventory.ts';
 import {
   editPolicy,
   hasAddition,
@@ -13,7 +13,7 @@ import {
   withAdditions,
 } from './policy.ts';
 import { quoted } from './printable.ts';
-import type { Blocker, InventoryEntry, Observed, ObservedService, Policy, Step } from './types.ts';
+import type { Blocker, InventoryEntry, InvokerEntry, Observed, ObservedService, Policy, Step } from './types.ts';
 
 /**
  * Who may call a service: the switch on the service, and the members of its IAM policy. Taking callers off and adding
@@ -64,7 +64,7 @@ export function planInvokers(
   carried: PolicyAddition[],
 ): InvokersPart {
   const { spec } = ctx.desired;
-  const former = held.filter(({ type }) => type === 'Invoker');
+  const former = entriesOfType('Invoker', held);
   const isPublic = spec.access === 'Public';
   const out: InvokersPart = { entries: [], blockers: [], notes: [], unread: false };
   if (!isPublic && found.invokerIamDisabled) {
@@ -84,7 +84,7 @@ export function planInvokers(
 
   // The API refuses these two; an object that is older than that rule opens nothing all the same.
   const wanted = isPublic ? [] : spec.invokers.filter(member => !PUBLIC_MEMBERS.includes(member));
-  const leaving = former.filter(entry => !wanted.some(member => sameMember(member, entry.member ?? '')));
+  const leaving = former.filter(entry => !wanted.some(member => sameMember(member, entry.member)));
   const needed = !isPublic || !found.invokerIamDisabled || former.length > 0 || carried.length > 0;
   if (!needed) return out;
   if (read?.state !== 'present') {
@@ -103,14 +103,14 @@ export function planInvokers(
 
   const stands = (member: string) => hasMember(policy, RUN_INVOKER, member);
   const creates = new Set(adding?.creates);
-  out.entries = wanted.flatMap((member): InventoryEntry[] => {
-    const entry = former.find(other => sameMember(other.member ?? '', member));
-    const fresh: InventoryEntry = { type: 'Invoker', name: found.name, member, time: iso(ctx.now) };
+  out.entries = wanted.flatMap((member): InvokerEntry[] => {
+    const entry = former.find(other => sameMember(other.member, member));
+    const fresh: InvokerEntry = { type: 'Invoker', name: found.name, member, time: iso(ctx.now) };
     if (creates.has(entryKey(fresh))) return [fresh];
     if (stands(member)) return [entry ?? fresh];
     return entry && !absenceCounts(entry, ctx.now) ? [entry] : [];
   });
-  out.entries.push(...leaving.filter(entry => stands(entry.member ?? '') || !absenceCounts(entry, ctx.now)));
+  out.entries.push(...leaving.filter(entry => stands(entry.member) || !absenceCounts(entry, ctx.now)));
   return out;
 }
 
@@ -118,16 +118,16 @@ const listed = ({ bindings }: Policy): PolicyAddition[] =>
   bindings.flatMap(({ role, members, condition }) => members.map(member => ({ role, member, condition })));
 
 /** Who is to be taken off: whom we gave the role and the spec no longer names; where callers are checked, everybody. */
-function removal(ctx: Context, name: string, policy: Policy, leaving: InventoryEntry[]): Step | undefined {
+function removal(ctx: Context, name: string, policy: Policy, leaving: InvokerEntry[]): Step | undefined {
   const isPublic = ctx.desired.spec.access === 'Public';
   // A member whose account was deleted meanwhile stands under another name, and would come back with the account.
   const gone = membersOf(policy, RUN_INVOKER).filter(member =>
-    leaving.some(entry => isDeletedFormOf(member, entry.member ?? '')),
+    leaving.some(entry => isDeletedFormOf(member, entry.member)),
   );
   const edited = editPolicy(policy, {
     role: RUN_INVOKER,
     add: [],
-    remove: [...leaving.flatMap(({ member }) => member ?? []), ...gone],
+    remove: [...leaving.map(({ member }) => member), ...gone],
     removeEverywhere: isPublic ? [] : PUBLIC_MEMBERS,
   });
   if (!edited) return undefined;

@@ -1,14 +1,14 @@
+import { type AccountPart, planAccount } from './account.ts';
 import { adoptedContent } from './adopted.ts';
 import { type Context, emptyPart, isUnknownRegion, type Part } from './context.ts';
-import { absenceCounts, entryKey, iso } from './inventory.ts';
+import { absenceCounts, assertRecorded, entriesKeptBy, entriesOfType, entryKey, identityOf, iso } from './inventory.ts';
+import type { Refusals } from './invokers.ts';
 import { statusWasLost } from './lostStatus.ts';
 import { part, serviceName } from './names.ts';
 import { ADOPT, type ClaimRules, claimService } from './ownership.ts';
-import { type AccessPart, planAccess, recordedIdentities, type SecretUse } from './secretAccess.ts';
-import { type AccountPart, planAccount } from './account.ts';
-import type { Refusals } from './invokers.ts';
-import { mayRead, planServices, type ServicesPart } from './service.ts';
 import { deletedMember } from './policy.ts';
+import { type AccessPart, planAccess, recordedIdentities, type SecretUse } from './secretAccess.ts';
+import { mayRead, planServices, type ServicesPart } from './service.ts';
 import type { Desired, InventoryEntry, KeyStatus, Observed, Plan, Policy, Settings, Tenant } from './types.ts';
 
 /** What to read in Google Cloud: everything that is wanted, and everything that the inventory says is or may be ours. */
@@ -31,7 +31,7 @@ export function targets(desired: Desired, inventory: InventoryEntry[]): Targets 
     inventory.filter(entry => entry.type === type).map(({ name }) => name);
   const services = [...new Set([wanted, ...named('Service')])];
   // Until the wanted region's service has replaced them, others' bindings are carried over from the former ones.
-  const moving = inventory.some(({ type, name, retireAt }) => type === 'Service' && name !== wanted && !retireAt);
+  const moving = entriesOfType('Service', inventory).some(({ name, retireAt }) => name !== wanted && !retireAt);
   const checked = desired.spec.access === 'Authenticated' || moving;
   return {
     account: { project: desired.project, email: desired.account.email },
@@ -92,11 +92,9 @@ export function plan(
     refused: options.refused ?? new Map(),
     settled: ready?.status === 'True' && ready.observedGeneration === tenant.generation,
   };
-  const held = (types: InventoryEntry['type'][]) => status.inventory.filter(({ type }) => types.includes(type));
-
-  const account = planAccount(ctx, observed.account, held(['ServiceAccount']));
+  const account = planAccount(ctx, observed.account, entriesOfType('ServiceAccount', status.inventory));
   // What another owner's service reads is for that owner's grants. One that is out of sight may serve all the same.
-  const madeJustNow = held(['Service']).filter(entry => !absenceCounts(entry, now));
+  const madeJustNow = entriesOfType('Service', status.inventory).filter(entry => !absenceCounts(entry, now));
   const inUse = (secret: string): SecretUse => {
     const mayServe = observed.services.some(({ name, service }) => {
       if (service.state === 'failed') return false;
@@ -107,8 +105,8 @@ export function plan(
     if (mayServe) return 'used';
     return observed.services.some(({ service }) => service.state === 'failed') ? 'unknown' : 'unused';
   };
-  const grants = held(['SecretAccess']);
-  const ofServices = held(['Service', 'Invoker', 'Variable']);
+  const grants = entriesOfType('SecretAccess', status.inventory);
+  const ofServices = entriesKeptBy('Service', status.inventory);
   const keys = planAccess(ctx, account, observed, grants, inUse);
   const access = account.contained ? { ...keys, ...onlyClosing(keys, grants) } : keys;
   const services = plannedServices(ctx, account, access, observed, ofServices);
@@ -137,6 +135,7 @@ const MOST_ENTRIES = 2_000;
  * put on record and only what removes or closes is done, until earlier entries have gone.
  */
 function withinBounds(status: Tenant['status'], plan: TenantPlan): TenantPlan {
+  assertRecorded(plan.steps, plan.inventory);
   if (plan.inventory.length + status.notUnderstood.inventory.length <= MOST_ENTRIES) return plan;
   const recorded = new Set(status.inventory.map(entryKey));
   const message = 'The inventory is full: nothing new is made until entries of earlier edits have gone.';
@@ -208,5 +207,5 @@ function withoutForgotten(
       bindings.some(({ members }) => members.includes(deletedMember(ctx.desired.account.email, uid))),
     );
   const forgotten = recordedIdentities(ctx).filter(uid => uid !== current && !named(uid));
-  return entries.filter(({ uniqueId }) => uniqueId === undefined || !forgotten.includes(uniqueId));
+  return entries.filter(entry => !forgotten.includes(identityOf(entry) ?? ''));
 }

@@ -1,18 +1,19 @@
 import { inventoryProject } from './desired.ts';
+import { entriesOfType } from './inventory.ts';
 import { part } from './names.ts';
 import { type ClaimRules, claimAccount, lostConsent } from './ownership.ts';
 import type { Targets } from './plan.ts';
-import { revokeStep } from './secretAccess.ts';
 import { SECRET_ACCESSOR } from './policy.ts';
-import type { Desired, InventoryEntry, Observed, Settings, Step, Tenant } from './types.ts';
+import { revokeStep } from './secretAccess.ts';
+import type { Desired, InventoryEntry, Observed, SecretAccessEntry, Settings, Step, Tenant } from './types.ts';
 
 /**
  * Consent that was taken back is obeyed also while the spec is not followed: suspended, refused, a deletion that waits, an
  * interval of 0. Only the inventory and the marks in Google Cloud decide, as in a deletion.
  */
 
-export const grantsOf = ({ status }: Pick<Tenant, 'status'>): InventoryEntry[] =>
-  status.inventory.filter(({ type }) => type === 'SecretAccess');
+export const grantsOf = ({ status }: Pick<Tenant, 'status'>): SecretAccessEntry[] =>
+  entriesOfType('SecretAccess', status.inventory);
 
 export function standingRules(tenant: Tenant, settings: Settings): ClaimRules {
   const owner = { cluster: settings.clusterId, namespace: tenant.namespace, name: tenant.name };

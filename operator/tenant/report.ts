@@ -4,8 +4,8 @@ import { age, iso, settleInventory } from './inventory.ts';
 import { serviceName } from './names.ts';
 import { claimService } from './ownership.ts';
 import type { TenantPlan } from './plan.ts';
-import { isReady } from './service.ts';
 import { printable } from './printable.ts';
+import { isReady } from './service.ts';
 import { fingerprint } from './slot.ts';
 import { imageOf } from './template.ts';
 import type {

@@ -5,6 +5,7 @@ import { quoted } from './printable.ts';
 import type {
   Condition,
   ConditionType,
+  EntryOf,
   InventoryEntry,
   InventoryType,
   KeySpec,
@@ -119,13 +120,6 @@ function readKey(key: Fields, path: string, unknownValues: string[]): KeySpec {
 
 // ---------------------------------------------------------------------------------------------------------- status
 
-const INVENTORY_TYPES: Record<InventoryType, true> = {
-  ServiceAccount: true,
-  SecretAccess: true,
-  Service: true,
-  Invoker: true,
-  Variable: true,
-};
 const CONDITION_TYPES: Record<ConditionType, true> = {
   Ready: true,
   ServiceAccountReady: true,
@@ -213,19 +207,28 @@ function readKeyStatus(item: Fields): KeyStatus[] {
     : [];
 }
 
-/** What an entry of each type must have beside its name. */
-const DETAIL: Partial<Record<InventoryType, 'member' | 'variable'>> = { Invoker: 'member', Variable: 'variable' };
+/** The fields that an entry of each type has besides its type, name and time. */
+type EntryFields = { [T in InventoryType]: Record<Exclude<keyof EntryOf<T>, CommonField>, 'required' | 'optional'> };
+type CommonField = 'type' | 'name' | 'time';
+const ENTRY_FIELDS: EntryFields = {
+  ServiceAccount: { uniqueId: 'optional' },
+  SecretAccess: { uniqueId: 'optional' },
+  Service: { retireAt: 'optional', deletedAt: 'optional' },
+  Invoker: { member: 'required' },
+  Variable: { variable: 'required' },
+};
 
+/** Undefined for an entry that this version does not understand: it is of another type, or a field that it needs is missing. */
 function readEntry(item: Fields): InventoryEntry | undefined {
   const [type, name] = [text(item.type), text(item.name)];
-  if (!name || !type || !Object.hasOwn(INVENTORY_TYPES, type)) return undefined;
-  const detail = DETAIL[type as InventoryType];
-  if (detail !== undefined && text(item[detail]) === undefined) return undefined;
-  const entry: InventoryEntry = { ...item, type: type as InventoryType, name, time: text(item.time) ?? '' };
-  for (const field of ['member', 'variable', 'uniqueId', 'retireAt', 'deletedAt'] as const) {
-    if (text(entry[field]) === undefined) delete entry[field];
+  if (!name || !type || !Object.hasOwn(ENTRY_FIELDS, type)) return undefined;
+  const entry: Fields = { ...item, type, name, time: text(item.time) ?? '' };
+  for (const [field, presence] of Object.entries(ENTRY_FIELDS[type as InventoryType])) {
+    if (text(item[field]) !== undefined) continue;
+    if (presence === 'required') return undefined;
+    delete entry[field];
   }
-  return entry;
+  return entry as unknown as InventoryEntry;
 }
 
 /** The CRD's bounds of what is copied from elsewhere into the status. What is longer is left out, not cut. */
@@ -245,17 +248,6 @@ export function statusJson({ notUnderstood, ...status }: TenantStatus): JsonObje
   return JSON.parse(JSON.stringify(whole)) as JsonObject;
 }
 
-const ENTRY_FIELDS: Record<keyof InventoryEntry, true> = {
-  type: true,
-  name: true,
-  member: true,
-  variable: true,
-  uniqueId: true,
-  time: true,
-  retireAt: true,
-  deletedAt: true,
-};
-
 /**
  * The status with the fields of a newer version on its inventory entries. A plan makes the entries of what it creates again
  * anew, so what such an entry had besides is taken from `before`, the status that stands.
@@ -263,8 +255,9 @@ const ENTRY_FIELDS: Record<keyof InventoryEntry, true> = {
 export function keepingUnknown(before: TenantStatus, status: TenantStatus): TenantStatus {
   const former = new Map(before.inventory.map(entry => [entryKey(entry), entry]));
   const inventory = status.inventory.map(entry => {
+    const known = { type: true, name: true, time: true, ...ENTRY_FIELDS[entry.type] };
     const others = Object.entries(former.get(entryKey(entry)) ?? {}).filter(
-      ([field]) => !Object.hasOwn(ENTRY_FIELDS, field) && !Object.hasOwn(entry, field),
+      ([field]) => !Object.hasOwn(known, field) && !Object.hasOwn(entry, field),
     );
     return others.length === 0 ? entry : { ...entry, ...Object.fromEntries(others) };
   });

@@ -1,13 +1,13 @@
+import type { AccountPart } from './account.ts';
 import { askForForeignSecret, askForSecret } from './consent.ts';
 import { type Context, emptyPart, type Part, readBlocker, step } from './context.ts';
-import { absenceCounts, iso } from './inventory.ts';
+import { absenceCounts, entryKey, identityOf, iso } from './inventory.ts';
 import { resolveVersion } from './keyVersion.ts';
 import { part, secretName } from './names.ts';
 import { claimService, lostConsent, secretConsent } from './ownership.ts';
-import type { AccountPart } from './account.ts';
 import { accountMember, deletedMember, editPolicy, hasMember, SECRET_ACCESSOR } from './policy.ts';
 import { mountsSecret, pinnedVersions, readsSecret, type WantedVariable } from './template.ts';
-import type { DesiredKey, InventoryEntry, KeyStatus, Observed, ObservedKey, Policy, Read, Step } from './types.ts';
+import type { DesiredKey, KeyStatus, Observed, ObservedKey, Policy, Read, SecretAccessEntry, Step } from './types.ts';
 
 /** Whether a revision that serves may still read a secret; `unknown`: a service that may could not be read. */
 export type SecretUse = 'used' | 'unused' | 'unknown';
@@ -29,7 +29,7 @@ export function planAccess(
   ctx: Context,
   account: AccountPart,
   observed: Observed,
-  held: InventoryEntry[],
+  held: SecretAccessEntry[],
   inUse: (secret: string) => SecretUse,
 ): AccessPart {
   const out: AccessPart = {
@@ -59,7 +59,7 @@ function planKey(
   account: AccountPart,
   key: DesiredKey,
   observed: Observed,
-  held: InventoryEntry[],
+  held: SecretAccessEntry[],
   wanted: Set<string>,
   out: AccessPart,
 ): boolean {
@@ -123,6 +123,7 @@ function planKey(
     return stands;
   }
   const target = `secret ${id}`;
+  let granted: Step | undefined;
   if (edited) {
     const grant = step(grantId(secret.name), 'SecretAccess', 'Grant', target, {
       kind: 'setSecretPolicy',
@@ -132,18 +133,20 @@ function planKey(
     grant.needs = account.needs;
     grant.changes = [{ field: SECRET_ACCESSOR, from: undefined, to: member }];
     grant.drift = ctx.settled;
-    grant.creates = [`SecretAccess ${secret.name} `];
+    granted = grant;
     out.steps.push(grant);
     out.needs.push(grant.id);
   }
-  out.entries.push({
+  const record: SecretAccessEntry = {
     ...entry,
     type: 'SecretAccess',
     name: secret.name,
     // The identity that was granted before stays on record until its member is gone from the policy.
     uniqueId: edited ? (entry?.uniqueId ?? account.uniqueId) : account.uniqueId,
     time: edited ? iso(ctx.now) : (entry?.time ?? iso(ctx.now)),
-  });
+  };
+  out.entries.push(record);
+  if (granted) granted.creates = [entryKey(record)];
   return stands;
 }
 
@@ -262,7 +265,7 @@ function planFormer(
   ctx: Context,
   account: AccountPart,
   observed: Observed,
-  held: InventoryEntry[],
+  held: SecretAccessEntry[],
   wanted: Set<string>,
   inUse: (secret: string) => SecretUse,
   out: AccessPart,
@@ -324,7 +327,7 @@ export function revokeStep(
   ctx: Pick<Context, 'status' | 'desired'>,
   accountIsOurs: boolean,
   policy: Policy,
-  entry: InventoryEntry,
+  entry: SecretAccessEntry,
 ): Step | undefined {
   const { email } = ctx.desired.account;
   const members = recordedIdentities(ctx).map(uid => deletedMember(email, uid));
@@ -338,13 +341,13 @@ export function revokeStep(
   });
   revoke.changes = [{ field: SECRET_ACCESSOR, from: accountMember(email), to: undefined }];
   revoke.closes = true;
-  if (!hasMember(edited, SECRET_ACCESSOR, accountMember(email))) revoke.removes = [`SecretAccess ${entry.name} `];
+  if (!hasMember(edited, SECRET_ACCESSOR, accountMember(email))) revoke.removes = [entryKey(entry)];
   return revoke;
 }
 
 /** Every identity that the tenant's account is known to have had. */
 export function recordedIdentities(ctx: Pick<Context, 'status'>): string[] {
-  return [...new Set(ctx.status.inventory.flatMap(({ uniqueId }) => uniqueId ?? []))];
+  return [...new Set(ctx.status.inventory.flatMap(entry => identityOf(entry) ?? []))];
 }
 
 const formerIdentities = (ctx: Context, current: string | undefined): string[] =>

@@ -10,12 +10,12 @@ import {
 import { serviceConflict } from './consent.ts';
 import { advised, type Context, emptyPart, type Part, PROPAGATION_MS, readBlocker, step } from './context.ts';
 import { revisionAdvice } from './errorTable.ts';
-import { absenceCounts, age, entryKey, iso } from './inventory.ts';
+import { absenceCounts, age, entriesOfType, entryKey, iso, serviceEntry } from './inventory.ts';
+import { type InvokersPart, planInvokers } from './invokers.ts';
 import { part, serviceName } from './names.ts';
 import { claimService, labelledOwner, ownerLabels } from './ownership.ts';
-import type { AccessPart } from './secretAccess.ts';
-import { type InvokersPart, planInvokers } from './invokers.ts';
 import type { PolicyAddition } from './policy.ts';
+import type { AccessPart } from './secretAccess.ts';
 import {
   applyScaling,
   applyTemplate,
@@ -31,7 +31,7 @@ import {
   withoutRetry,
   withRetry,
 } from './template.ts';
-import type { Blocker, Change, InventoryEntry, Observed, ObservedService, Step } from './types.ts';
+import type { Blocker, Change, InventoryEntry, Observed, ObservedService, Step, VariableEntry } from './types.ts';
 
 export interface ServicesPart extends Part {
   recheckAfterMs?: number;
@@ -108,8 +108,7 @@ interface Predecessor {
   retires?: boolean;
 }
 
-const retires = (held: InventoryEntry[], { name }: Seen): boolean =>
-  entriesOf(held, name).some(({ retireAt }) => retireAt !== undefined);
+const retires = (held: InventoryEntry[], { name }: Seen): boolean => serviceEntry(held, name)?.retireAt !== undefined;
 
 /**
  * The newest service that has served. The inventory names the newest first, and one that is to be deleted was replaced by
@@ -142,7 +141,7 @@ function planWanted(
   }
   if (service.state === 'absent') {
     if (access.holdTemplate) {
-      const entry = entries.find(({ type }) => type === 'Service');
+      const entry = serviceEntry(entries, seen.name);
       if (entry && !absenceCounts(entry, ctx.now)) out.entries.push(...entries);
       return false;
     }
@@ -196,13 +195,13 @@ function carriedFrom(
     out.blockers.push(readBlocker('Service', what, failure));
     return undefined;
   }
-  const ours = entriesOf(held, seen.name).filter(({ type }) => type === 'Invoker');
+  const ours = entriesOfType('Invoker', entriesOf(held, seen.name));
   return carriedBindings(policy.value, ours, ctx.desired.spec.access === 'Public');
 }
 
 /** The wanted service stays: nothing of an earlier leave-taking holds any more. */
 function staying(entry: InventoryEntry): InventoryEntry {
-  if (entry.retireAt === undefined && entry.deletedAt === undefined) return entry;
+  if (entry.type !== 'Service' || (entry.retireAt === undefined && entry.deletedAt === undefined)) return entry;
   const { retireAt: _retireAt, deletedAt: _deletedAt, ...rest } = entry;
   return rest;
 }
@@ -216,7 +215,7 @@ function planLeaving(
   out: ServicesPart,
 ): void {
   const entries = entriesOf(held, seen.name);
-  const entry = entries.find(({ type }) => type === 'Service');
+  const entry = serviceEntry(entries, seen.name);
   const { service } = seen;
   if (service.state === 'failed') {
     // Leaving a region that does not answer is what moves are for: it keeps nobody from being up to date.
@@ -330,7 +329,7 @@ function newService(
   const from = predecessor.service;
   // What the predecessor's template holds of ours goes by the spec; what it holds of others' moves along.
   const inherited = from ? entriesOf(held, from.name) : [];
-  const ourVariables = inherited.flatMap(({ variable }) => variable ?? []);
+  const ourVariables = variablesOf(inherited);
   const wanted = wantedTemplate(spec, desired.account.email, access.variables, ourVariables);
   const image = spec.image ?? status.image ?? settings.defaultImage;
   const base = from ? withoutGooglesKeys(inheritedTemplate(from.template)) : { containers: [{ image }] };
@@ -339,7 +338,8 @@ function newService(
   const scaled = applyScaling(scaling, laid, spec.scaling.minInstances, spec.scaling.maxInstances);
   const carried = from ? carriedSettings(from.raw) : {};
   const policy = predecessor.seen?.invokers;
-  const bindings = policy?.state === 'present' ? carriedBindings(policy.value, inherited, true) : [];
+  const bindings =
+    policy?.state === 'present' ? carriedBindings(policy.value, entriesOfType('Invoker', inherited), true) : [];
   const byPolicy = from !== undefined && isPublicByPolicy(from, bindings);
   return {
     wanted,
@@ -381,7 +381,7 @@ function planPresent(
   out: ServicesPart,
 ): boolean {
   const { spec } = ctx.desired;
-  const ourVariables = held.flatMap(({ variable }) => variable ?? []);
+  const ourVariables = variablesOf(held);
   const wanted = wantedTemplate(spec, ctx.desired.account.email, access.variables, ourVariables);
   const callers = planInvokers(ctx, seen, found, held, carried);
   const marks = markChanges(ctx, found);
@@ -415,7 +415,7 @@ function planPresent(
 
   // A variable that has left the spec is on record until a revision without it serves.
   const dropped = templateChanges.length === 0 && !access.holdTemplate && isReady(found);
-  const leaving = held.filter(({ variable = '' }) => wanted.dropVariables.includes(variable));
+  const leaving = entriesOfType('Variable', held).filter(({ variable }) => wanted.dropVariables.includes(variable));
   out.entries.push(
     ...heldService(held, found.name, ctx.now),
     ...callers.entries,
@@ -564,6 +564,9 @@ function conflictOf(ctx: Context, found: ObservedService): string | undefined {
 
 // --------------------------------------------------------------------------------------------------------- helpers
 
+const variablesOf = (entries: InventoryEntry[]): string[] =>
+  entriesOfType('Variable', entries).map(({ variable }) => variable);
+
 const entriesOf = (held: InventoryEntry[], name: string): InventoryEntry[] => held.filter(entry => entry.name === name);
 
 function heldService(held: InventoryEntry[], name: string, now: number): InventoryEntry[] {
@@ -575,14 +578,15 @@ function heldService(held: InventoryEntry[], name: string, now: number): Invento
 const CROWDED = 1_000;
 
 /** Edits that rename variables while no revision comes up would otherwise fill the inventory. */
-function isOnRecord(ctx: Context, found: ObservedService, entry: InventoryEntry): boolean {
+function isOnRecord(ctx: Context, found: ObservedService, entry: VariableEntry): boolean {
   if (ctx.status.inventory.length <= CROWDED || !absenceCounts(entry, ctx.now)) return true;
   return JSON.stringify(found.template).includes(JSON.stringify(entry.variable));
 }
 
-function variableEntries(name: string, wanted: WantedTemplate, held: InventoryEntry[], now: number): InventoryEntry[] {
+function variableEntries(name: string, wanted: WantedTemplate, held: InventoryEntry[], now: number): VariableEntry[] {
+  const recorded = entriesOfType('Variable', held);
   return wanted.variables.map(({ name: variable }) => {
-    const entry = held.find(other => other.variable === variable);
+    const entry = recorded.find(other => other.variable === variable);
     return entry ?? { type: 'Variable', name, variable, time: iso(now) };
   });
 }

@@ -38,26 +38,50 @@ export interface TenantSpec {
   suspend: boolean;
 }
 
-export type InventoryType = 'ServiceAccount' | 'SecretAccess' | 'Service' | 'Invoker' | 'Variable';
-
-/** One thing in Google Cloud that is or may be ours. Written before the first call that makes it. */
-export interface InventoryEntry {
-  type: InventoryType;
-  /** Full resource name of what it is, or of what carries it (a grant's secret, an invoker's or variable's service). */
+/** What every inventory entry has. The operator writes an entry before the first call that may create the resource. */
+interface Recorded {
+  /** Full name of the resource, or of the resource that carries it: a grant's secret, an invoker's or a variable's service. */
   name: string;
-  /** Invoker: the IAM member. */
-  member?: string;
-  /** Variable: the environment variable's name. */
-  variable?: string;
-  /** ServiceAccount: its identity; SecretAccess: the identity that was granted. */
-  uniqueId?: string;
   /** Time of the last call that creates it, RFC 3339. */
   time: string;
-  /** Service: when a moved tenant's former service is deleted. */
+}
+
+export interface AccountEntry extends Recorded {
+  type: 'ServiceAccount';
+  /** The account's unique ID. Absent until the answer to the create call is on record. */
+  uniqueId?: string;
+}
+
+export interface SecretAccessEntry extends Recorded {
+  type: 'SecretAccess';
+  /** Unique ID of the account that was granted access. */
+  uniqueId?: string;
+}
+
+export interface ServiceEntry extends Recorded {
+  type: 'Service';
+  /** When the service of a region that the tenant has left is deleted, RFC 3339. */
   retireAt?: string;
-  /** Service: when our call to delete it was accepted. */
+  /** When Cloud Run accepted the call that deletes it, RFC 3339. */
   deletedAt?: string;
 }
+
+export interface InvokerEntry extends Recorded {
+  type: 'Invoker';
+  /** The IAM member. */
+  member: string;
+}
+
+export interface VariableEntry extends Recorded {
+  type: 'Variable';
+  /** The environment variable's name. */
+  variable: string;
+}
+
+/** Something in Google Cloud that is, or may be, this tenant's. A new member is a type error wherever it must be handled. */
+export type InventoryEntry = AccountEntry | SecretAccessEntry | ServiceEntry | InvokerEntry | VariableEntry;
+export type InventoryType = InventoryEntry['type'];
+export type EntryOf<T extends InventoryType> = Extract<InventoryEntry, { type: T }>;
 
 export type ConditionType = 'Ready' | 'ServiceAccountReady' | 'SecretAccessReady' | 'ServiceReady' | 'Stalled';
 

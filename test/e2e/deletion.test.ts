@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { identityOf } from '../../operator/tenant/inventory.ts';
 import type { JsonObject } from '../../ports/json.ts';
 import { AI_TENANTS, NAMESPACES } from '../../ports/kubeResources.ts';
 import {
@@ -158,7 +159,7 @@ describe('an account that somebody deletes behind the operator’s back', () => 
     expect(await world.secretMembers('tenant-a-openai-key')).toEqual([`serviceAccount:${EMAIL}`]);
     await world.check('tenant-a');
     const { inventory } = await world.ready('tenant-a');
-    const identities = inventory.flatMap(({ uniqueId }) => uniqueId ?? []);
+    const identities = inventory.flatMap(entry => identityOf(entry) ?? []);
     expect(new Set(identities)).toEqual(new Set([after?.uniqueId]));
     expect(status.keys).toMatchObject([{ name: 'openai', granted: true }]);
   });

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { entriesOfType } from '../../operator/tenant/inventory.ts';
 import { realRuntime, sleep } from '../../ports/runtime.ts';
 import { builtInImages } from '../../sandbox/gcp/instances/images.ts';
 import { type Instances, startInstances } from '../../sandbox/gcp/instances/instances.ts';
@@ -169,7 +170,7 @@ describe('a client that calls /chat 50 times a second sees no failed request', (
 
     await world.edit('tenant-a', { region: 'europe-west1' });
     const { url: newUrl, inventory } = await world.ready('tenant-a');
-    const { retireAt = '' } = inventory.find(entry => entry.retireAt !== undefined) ?? {};
+    const { retireAt = '' } = entriesOfType('Service', inventory).find(entry => entry.retireAt !== undefined) ?? {};
     expect(newUrl).not.toBe(oldUrl);
     const grace = Date.parse(retireAt) - Date.now();
     expect(grace).toBeGreaterThan(1_000);

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { entriesOfType } from '../../operator/tenant/inventory.ts';
 import type { GcpCall } from '../../ports/gcp.ts';
 import type { JsonObject } from '../../ports/json.ts';
 import type { KubeApi } from '../../ports/kube.ts';
@@ -121,7 +122,7 @@ describe('a region move', () => {
 
     await world.edit('tenant-a', { image: 'gcr.io/acme/app:1' });
     const after = await world.ready('tenant-a');
-    const { retireAt } = after.inventory.find(entry => entry.retireAt !== undefined) ?? {};
+    const { retireAt } = entriesOfType('Service', after.inventory).find(entry => entry.retireAt !== undefined) ?? {};
     expect(after.url).not.toBe(before.url);
     expect(after.conditions.find(({ type }) => type === 'Ready')?.message).toContain(`stay until ${retireAt}`);
     await until(
@@ -179,7 +180,7 @@ describe('a region move', () => {
     const back = await world.ready('tenant-a');
 
     expect(back.url).toBe(before.url);
-    const staying = back.inventory.filter(({ type, retireAt }) => type === 'Service' && retireAt === undefined);
+    const staying = entriesOfType('Service', back.inventory).filter(({ retireAt }) => retireAt === undefined);
     expect(staying).toHaveLength(1);
   });
 

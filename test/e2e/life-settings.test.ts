@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { entriesOfType } from '../../operator/tenant/inventory.ts';
 import type { JsonObject } from '../../ports/json.ts';
 import { createWorld, PROJECT, REGION, RUN, spec, until, type World } from './support/world.ts';
 
@@ -46,7 +47,7 @@ const bindings = async (region: string) =>
 test('all of them move along, and what others have in the policy', async () => {
   await world.edit('tenant-a', { region: TO });
   const status = await world.ready('tenant-a');
-  expect(status.inventory.some(({ retireAt }) => retireAt !== undefined)).toBe(true);
+  expect(entriesOfType('Service', status.inventory).some(({ retireAt }) => retireAt !== undefined)).toBe(true);
   const moved = await world.service('tenant-a', TO);
   expect(moved).toMatchObject({ ...SETTINGS, ...OTHERS, labels: { 'cost-centre': '42' } });
   expect(moved?.invokerIamDisabled).toBeUndefined();

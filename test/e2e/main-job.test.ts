@@ -60,7 +60,9 @@ describe('a tenant that is applied', () => {
       'SecretAccessReady=True',
       'ServiceReady=True',
     ]);
-    expect(status.inventory.map(({ type, name, variable }) => [type, name, variable])).toEqual([
+    expect(
+      status.inventory.map(entry => [entry.type, entry.name, entry.type === 'Variable' ? entry.variable : undefined]),
+    ).toEqual([
       ['ServiceAccount', `projects/${PROJECT}/serviceAccounts/${EMAIL}`, undefined],
       ['SecretAccess', `projects/${NUMBER}/secrets/tenant-a-openai-key`, undefined],
       ['Service', `projects/${PROJECT}/locations/${REGION}/services/ai-platform-tenant-a`, undefined],

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { entriesOfType } from '../../operator/tenant/inventory.ts';
 import type { JsonObject } from '../../ports/json.ts';
 import type { KubeObject } from '../../ports/kube.ts';
 import { AI_TENANTS } from '../../ports/kubeResources.ts';
@@ -227,6 +228,6 @@ test('nothing is written but what the contract asks for, no revision is made, an
   for (const { name, state } of living) {
     if (state === 'tt-suspended') continue;
     const inventory = (await world.tenant(name))?.status?.inventory ?? [];
-    expect(inventory.some(({ type, uniqueId }) => type === 'ServiceAccount' && uniqueId !== undefined)).toBe(true);
+    expect(entriesOfType('ServiceAccount', inventory).some(({ uniqueId }) => uniqueId !== undefined)).toBe(true);
   }
 });

@@ -380,7 +380,7 @@ export const DEFENCES: readonly Defence[] = [
       'answers who has an identity token of an invoker, and nobody else; the backend is not even asked',
     ],
     file: 'operator/tenant/invokers.ts',
-    find: '    remove: [...leaving.flatMap(({ member }) => member ?? []), ...gone],',
+    find: '    remove: [...leaving.map(({ member }) => member), ...gone],',
     replace: '    remove: [],',
   },
   {

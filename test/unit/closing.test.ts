@@ -146,10 +146,10 @@ function world(scene: Scene) {
   return {
     plan,
     async reconcile(statusWrites: boolean): Promise<Outcome[]> {
-      const { steps } = plan();
+      const { steps, inventory } = plan();
       const closed = await applyClosing(steps, applying);
       if (!statusWrites) return closed;
-      const outcomes = await applyRecorded(steps, closed, {} as never, applying);
+      const outcomes = await applyRecorded(steps, closed, { inventory } as never, applying);
       if (typeof outcomes === 'string') throw new Error(outcomes);
       return outcomes;
     },

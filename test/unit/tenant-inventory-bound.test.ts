@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { foresee } from '../../operator/tenant/foresee.ts';
-import { settleInventory } from '../../operator/tenant/inventory.ts';
+import { entriesOfType, settleInventory } from '../../operator/tenant/inventory.ts';
 import { plan } from '../../operator/tenant/plan.ts';
 import { report } from '../../operator/tenant/report.ts';
 import { statusJson } from '../../operator/tenant/resource.ts';
@@ -110,7 +110,7 @@ test.each<[string, Edit['answer']]>([
   expect(highest).toBeGreaterThan(1_000);
   const rest = Array.from({ length: 4 }, (): Edit => ({ spec: renamed(99), answer: 'done', laterMs: 130_000 }));
   const { status } = life([...edits, ...rest]);
-  expect(status.inventory.some(({ variable }) => variable === 'E99_99')).toBe(true);
+  expect(entriesOfType('Variable', status.inventory).some(({ variable }) => variable === 'E99_99')).toBe(true);
   expect(status.inventory.length).toBeLessThan(1_000);
 });
 

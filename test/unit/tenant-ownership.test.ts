@@ -27,7 +27,7 @@ import { accountA, serviceA } from './support/tenantWorld.ts';
 
 const owner = { cluster: 'c1', namespace: 'team', name: 'tenant-a' };
 const SERVICE = 'projects/p/locations/r/services/ai-platform-tenant-a';
-const entries = (...types: InventoryEntry['type'][]): InventoryEntry[] =>
+const entries = (...types: ('ServiceAccount' | 'Service' | 'SecretAccess')[]): InventoryEntry[] =>
   types.map(type => ({ type, name: SERVICE, time: '' }));
 const rules: ClaimRules = { owner, policy: 'labelled', inventory: [], namespaceUid: 'u-1' };
 const known: ClaimRules = { ...rules, inventory: entries('Service') };

@@ -1,6 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { ownerLabels } from '../../operator/tenant/ownership.ts';
-import type { InventoryEntry, Observed, ObservedService, Policy, Read } from '../../operator/tenant/types.ts';
+import type {
+  InventoryEntry,
+  Observed,
+  ObservedService,
+  Policy,
+  Read,
+  ServiceEntry,
+} from '../../operator/tenant/types.ts';
 import type { JsonObject } from '../../ports/json.ts';
 import {
   absent,
@@ -35,7 +42,7 @@ import {
 const TO = 'us-central1';
 const NEW = serviceIn(TO);
 const GRACE = 3_600_000;
-const entryOf = (region: string, changes: Partial<InventoryEntry> = {}): InventoryEntry => ({
+const entryOf = (region: string, changes: Partial<ServiceEntry> = {}): ServiceEntry => ({
   type: 'Service',
   name: serviceIn(region),
   time: LONG_AGO,
@@ -49,7 +56,7 @@ const oldService = (changes: Partial<ObservedService> = {}, policy: Policy = inv
 
 function moving(
   services: Observed['services'],
-  given: Given & { former?: Partial<InventoryEntry>; more?: InventoryEntry[] } = {},
+  given: Given & { former?: Partial<ServiceEntry>; more?: InventoryEntry[] } = {},
 ) {
   const others = atRest.filter(({ type }) => type !== 'Service');
   const inventory = [...others, entryOf(REGION, given.former), ...(given.more ?? [])];
@@ -230,7 +237,7 @@ describe('a move', () => {
     const served = templateA({}, { image: 'registry/app:served' });
     const broken = { template: templateA({}, { image: 'registry/app:broken' }), latestReadyRevision: '' };
     const middle = (changes: Partial<ObservedService>) => seen(present(serviceA(changes, MIDDLE)), MIDDLE);
-    const image = (services: Observed['services'], former: Partial<InventoryEntry> = {}) => {
+    const image = (services: Observed['services'], former: Partial<ServiceEntry> = {}) => {
       const given = { more: [entryOf(MIDDLE, former)] };
       const { call } = stepOf(moving([seen(absent, TO), ...services], given), `service:${NEW}`);
       return call.kind === 'createService' && (call.service.template as JsonObject).containers;
@@ -457,7 +464,7 @@ describe('what a moved service takes along', () => {
       ],
     };
     const ours = entry({ type: 'Invoker', name: SERVICE, member: BOT });
-    const added = (access: 'Public' | 'Authenticated', given: Given & { former?: Partial<InventoryEntry> } = {}) => {
+    const added = (access: 'Public' | 'Authenticated', given: Given & { former?: Partial<ServiceEntry> } = {}) => {
       const service = { invokerIamDisabled: access === 'Public' };
       const plan = moving([newService({ ...service, ...comingUp }), oldService(service, policy)], {
         ...given,
@@ -543,7 +550,7 @@ describe('a service that somebody deleted', () => {
 
   test('is made again at once although the region that it came from does not answer', () => {
     const status = { serviceSettings, inventory: [...atRest, entryOf(TO)] };
-    const lost = (former: Partial<InventoryEntry>) =>
+    const lost = (former: Partial<ServiceEntry>) =>
       planFor({
         spec: { region: TO },
         status: {

@@ -98,8 +98,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'take a 404 for gone at once',
     file: 'tenant/inventory.ts',
-    find: '  return entry.deletedAt !== undefined || age(entry, now) >= SETTLE_MS;',
-    replace: '  return entry.deletedAt !== undefined || age(entry, now) >= 0;',
+    find: 'entry.deletedAt !== undefined) || age(entry, now) >= SETTLE_MS;',
+    replace: 'entry.deletedAt !== undefined) || age(entry, now) >= 0;',
   },
   {
     name: 'forget former identities of an account',
@@ -234,13 +234,13 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'carry variables that have left the spec to the new region',
     file: 'tenant/service.ts',
-    find: 'const ourVariables = inherited.flatMap(({ variable }) => variable ?? []);',
+    find: 'const ourVariables = variablesOf(inherited);',
     replace: 'const ourVariables: string[] = [];',
   },
   {
     name: 'leave invokers that have left the spec',
     file: 'tenant/invokers.ts',
-    find: '    remove: [...leaving.flatMap(({ member }) => member ?? []), ...gone],',
+    find: '    remove: [...leaving.map(({ member }) => member), ...gone],',
     replace: '    remove: [],',
   },
   {

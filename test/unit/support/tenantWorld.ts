@@ -1,7 +1,7 @@
 import { type ConnectorSecret, desiredState } from '../../../operator/tenant/desired.ts';
+import type { Refusals } from '../../../operator/tenant/invokers.ts';
 import { ownerLabels } from '../../../operator/tenant/ownership.ts';
 import { plan, type TenantPlan } from '../../../operator/tenant/plan.ts';
-import type { Refusals } from '../../../operator/tenant/invokers.ts';
 import { RUN_INVOKER, SECRET_ACCESSOR } from '../../../operator/tenant/policy.ts';
 import { readTenant } from '../../../operator/tenant/resource.ts';
 import type {
@@ -79,7 +79,8 @@ export const ENTRIES = {
   service: { type: 'Service', name: SERVICE },
   variable: { type: 'Variable', name: SERVICE, variable: 'OPENAI_API_KEY' },
 } as const;
-export const entry = (of: Omit<InventoryEntry, 'time'>, time = LONG_AGO): InventoryEntry => ({ ...of, time });
+type Untimed<T> = T extends InventoryEntry ? Omit<T, 'time'> : never;
+export const entry = (of: Untimed<InventoryEntry>, time = LONG_AGO): InventoryEntry => ({ ...of, time });
 export const atRest: InventoryEntry[] = Object.values(ENTRIES).map(of => entry(of));
 
 export const LIVE_KEY: KeyStatus = { name: 'openai', version: '3', secret: SECRET, granted: true };
