@@ -44,8 +44,10 @@ const LATENCY_MS = { read: 50, write: 300 };
 const EVERY_MS = 10_000;
 const SAMPLES = 30;
 
-const small = process.argv.some(argument => argument.startsWith('--n='));
-const size = (count: number): number => (small ? Math.ceil(count / 10) : count);
+/** `--n=N`: so many deletions, and a tenth as many creations. */
+const asked = process.argv.find(argument => argument.startsWith('--n='))?.slice('--n='.length);
+const DELETIONS = Number(asked?.split(',')[0] ?? 10_000);
+const CREATIONS = Math.max(100, DELETIONS / 10);
 const figures: Figure[] = [];
 const figure = (what: string, value: number, target?: string, plot = false): void => {
   figures.push({ what, value, target, plot });
@@ -67,7 +69,7 @@ process.exit(0);
 
 /** One namespace creates 1,000 tenants at once. */
 async function creations(): Promise<void> {
-  const count = size(1_000) - 2 * SAMPLES;
+  const count = CREATIONS - 2 * SAMPLES;
   const world = await createWorld();
   await world.make('modest', 2 * SAMPLES, UNLIMITED);
   await world.prepare('greedy', count);
@@ -88,7 +90,7 @@ async function creations(): Promise<void> {
 
 /** One namespace deletes 10,000 tenants at once. */
 async function deletions(): Promise<void> {
-  const count = size(10_000) - 2 * SAMPLES;
+  const count = DELETIONS - 2 * SAMPLES;
   const world = await createWorld();
   await world.make('modest', 2 * SAMPLES, UNLIMITED);
   await world.make('greedy', count, UNLIMITED);
