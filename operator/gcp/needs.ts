@@ -48,14 +48,21 @@ export const writeNeeds = (steps: Step[]): Need[] =>
     return needOf(method, request) ?? [];
   });
 
-/** One step on the way out. Grants and the account come only after the services. `writes`: the services to be deleted. */
-export function deletionNeeds({ account, formerGrants, services }: Targets, writes: readonly string[]): Need[] {
-  if (services.length > 0) {
-    return [...services.map(name => serviceNeed('read', name)), ...writes.map(name => serviceNeed('write', name))];
-  }
+/** What a deletion needs while it has services: one read of each, and one write of each service in `writes`. */
+export const serviceDeletionNeeds = ({ services }: Targets, writes: readonly string[]): Need[] => [
+  ...services.map(name => serviceNeed('read', name)),
+  ...writes.map(name => serviceNeed('write', name)),
+];
+
+/** What a deletion needs once its services are gone: it reads and writes each grant and the account. */
+export function grantDeletionNeeds({ account, keys, formerGrants }: Targets): Need[] {
+  // A key's secret is written with the project's id in the spec and with its number in the inventory.
+  const named = new Set(keys.map(({ secret }) => part(secret, 'secrets')));
+  const former = formerGrants.filter(secret => !named.has(part(secret, 'secrets')));
   return [
     ...(account ? [accountNeed('read', account.project), accountNeed('write', account.project)] : []),
-    ...formerGrants.flatMap(secret => [secretNeed('read', secret, 1), secretNeed('write', secret, 1)]),
+    ...keys.flatMap(({ secret }) => [secretNeed('read', secret, 2), secretNeed('write', secret, 1)]),
+    ...former.flatMap(secret => [secretNeed('read', secret, 1), secretNeed('write', secret, 1)]),
   ];
 }
 

@@ -1,5 +1,5 @@
 import { AI_TENANT_CRD, CUSTOM_RESOURCE_DEFINITIONS } from '../../ports/kubeResources.ts';
-import { deletionNeeds, numberOf } from '../gcp/needs.ts';
+import { grantDeletionNeeds, numberOf, serviceDeletionNeeds } from '../gcp/needs.ts';
 import { observe } from '../gcp/observe.ts';
 import type { Need } from '../gcp/quota.ts';
 import type { Verdict } from '../kube/queue.ts';
@@ -103,10 +103,8 @@ function needsOf(parts: Parts, tenant: Tenant): Need[] {
   const project = inventoryProject(inventory);
   if (number !== undefined && project !== undefined) parts.quota.alias(number, project);
   const annotations = parts.namespaces.get(tenant.namespace)?.metadata.annotations ?? {};
-  const { keys, ...wanted } = targetsOf(parts, tenant, annotations);
-  const formerGrants = [...new Set([...wanted.formerGrants, ...keys.map(({ secret }) => secret)])];
   const writes = entriesOfType('Service', inventory).flatMap(({ name, deletedAt }) => (deletedAt ? [] : name));
-  return deletionNeeds({ ...wanted, keys, formerGrants }, writes);
+  return serviceDeletionNeeds(targetsOf(parts, tenant, annotations), writes);
 }
 
 function targetsOf(parts: Parts, tenant: Tenant, annotations: Record<string, string>) {
@@ -141,6 +139,8 @@ async function planRemoval(
   const first = planServiceDeletion(tenant, observed, settings, runtime.now());
   if (first) return first;
   if (project === undefined) return noProject(tenant);
+  const later = take(grantDeletionNeeds(all));
+  if (later) return later;
   const rest = await observe(reads, { ...all, services: [] }, { actAs });
   const notes = leftBehind(tenant, { ...rest, services: observed.services }, settings);
   return { ...planAccountDeletion(tenant, rest, settings, runtime.now()), notes };
