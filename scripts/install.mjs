@@ -120,8 +120,10 @@ async function npmCi() {
   const child = /(^|[\\/])npm[^\\/]*$/.test(npm)
     ? spawn(process.execPath, [npm, ...args], options)
     : spawn('npm', args, { ...options, shell: process.platform === 'win32' });
-  process.on('exit', () => child.kill());
+  const kill = () => child.kill();
+  process.on('exit', kill);
   const status = await new Promise(resolve => child.on('error', resolve).on('close', resolve));
+  process.off('exit', kill);
   if (status !== 0) {
     const end = status instanceof Error ? `could not be started: ${status.message}` : `ended with status ${status}`;
     fail(
@@ -165,20 +167,23 @@ async function install() {
   console.error(`Installed in ${seconds()} s.`);
 }
 
+function release() {
+  rmSync(mine, { recursive: true, force: true });
+  rmSync(lock, { force: true });
+}
+
 let waiting = false;
 while (missingIn(root).length > 0) {
   if (locked()) {
-    process.on('exit', () => {
-      rmSync(mine, { recursive: true, force: true });
-      rmSync(lock, { force: true });
-    });
-    for (const [signal, status] of [
-      ['SIGINT', 130],
-      ['SIGTERM', 143],
-    ])
-      process.on(signal, () => process.exit(status));
+    const endings = { SIGINT: () => process.exit(130), SIGTERM: () => process.exit(143) };
+    process.on('exit', release);
+    for (const [signal, end] of Object.entries(endings)) process.on(signal, end);
     // Whoever had the lock before may have installed everything.
     if (missingIn(root).length > 0) await install();
+    // run.mjs goes on from here in the same process, and may then end without the event `exit`.
+    release();
+    process.off('exit', release);
+    for (const [signal, end] of Object.entries(endings)) process.off(signal, end);
     break;
   }
   if (!waiting) console.error('Waiting for another command that installs the packages …');

@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 
 const ROOT = new URL('../../', import.meta.url).pathname;
 const folder = mkdtempSync(join(tmpdir(), 'install-'));
@@ -31,6 +31,8 @@ for (const path of Object.keys(installed)) {
   mkdirSync(path, { recursive: true });
   writeFileSync(path + '/package.json', '{}');
 }
+mkdirSync('node_modules/.bin', { recursive: true });
+writeFileSync('node_modules/.bin/hello', '#!/bin/sh\\necho "hello $*"; exit 3\\n', { mode: 0o755 });
 writeFileSync('node_modules/.package-lock.json', JSON.stringify({ packages: installed }));
 `;
 
@@ -51,25 +53,32 @@ let count = 0;
 function clone() {
   const root = join(folder, `${++count}`);
   mkdirSync(join(root, 'scripts'), { recursive: true });
-  copyFileSync(`${ROOT}scripts/install.mjs`, join(root, 'scripts/install.mjs'));
+  for (const file of ['scripts/install.mjs', 'scripts/run.mjs']) copyFileSync(`${ROOT}${file}`, join(root, file));
   writeFileSync(join(root, 'package.json'), '{"type":"module"}');
   writeFileSync(join(root, 'package-lock.json'), JSON.stringify({ packages: PACKAGES }));
   writeFileSync(join(root, 'npm.mjs'), NPM);
   const calls = join(root, 'calls');
+  const end = (args: string[], env: Record<string, string>, signal?: NodeJS.Signals) =>
+    new Promise<{ status: number | null; signal: string | null; stdout: string; stderr: string }>(resolve => {
+      const child = spawn(process.execPath, args, {
+        cwd: root,
+        env: { ...process.env, npm_execpath: join(root, 'npm.mjs'), CALLS: calls, ...env },
+      });
+      const [stdout, stderr]: [string[], string[]] = [[], []];
+      child.stdout.on('data', chunk => stdout.push(`${chunk}`));
+      child.stderr.on('data', chunk => stderr.push(`${chunk}`));
+      if (signal) child.stdout.once('data', () => child.kill(signal));
+      child.on('close', (status, by) =>
+        resolve({ status, signal: by, stdout: stdout.join(''), stderr: stderr.join('') }),
+      );
+    });
   return {
     root,
     calls: () => (existsSync(calls) ? readFileSync(calls, 'utf8').trim().split('\n') : []),
-    run: (env: Record<string, string> = {}) =>
-      new Promise<{ status: number | null; stdout: string; stderr: string }>(resolve => {
-        const child = spawn(process.execPath, ['scripts/install.mjs'], {
-          cwd: root,
-          env: { ...process.env, npm_execpath: join(root, 'npm.mjs'), CALLS: calls, ...env },
-        });
-        const [stdout, stderr]: [string[], string[]] = [[], []];
-        child.stdout.on('data', chunk => stdout.push(`${chunk}`));
-        child.stderr.on('data', chunk => stderr.push(`${chunk}`));
-        child.on('close', status => resolve({ status, stdout: stdout.join(''), stderr: stderr.join('') }));
-      }),
+    run: (env: Record<string, string> = {}) => end(['scripts/install.mjs'], env),
+    /** As an npm script does; `signal`: sent once the command prints something. */
+    task: (command: string[], env: Record<string, string> = {}, signal?: NodeJS.Signals) =>
+      end(['scripts/run.mjs', 'Says hello', ...command], env, signal),
   };
 }
 
@@ -80,7 +89,7 @@ test('it installs once, says so on the standard error, and runs no install scrip
   expect(first.stderr).toContain('Installing 2 packages (npm ci)');
   expect(first.stderr).toContain('Installed in');
   expect(calls()).toEqual([expect.stringContaining('ci --ignore-scripts --include=dev')]);
-  expect(await run()).toEqual({ status: 0, stdout: '', stderr: '' });
+  expect(await run()).toEqual({ status: 0, signal: null, stdout: '', stderr: '' });
   expect(calls()).toHaveLength(1);
   expect(readdirSync(join(root, '.cache/install'))).toEqual([]);
 });
@@ -93,7 +102,7 @@ test('what another command installed is recognized', async () => {
       resolve,
     ),
   );
-  expect(await run()).toEqual({ status: 0, stdout: '', stderr: '' });
+  expect(await run()).toEqual({ status: 0, signal: null, stdout: '', stderr: '' });
   expect(calls()).toEqual(['ci']);
 });
 
@@ -155,4 +164,35 @@ test('started by another package manager, npm is called all the same', async () 
   expect(stderr).toContain('Installed in');
   expect(status).toBe(0);
   expect(calls()).toHaveLength(1);
+});
+
+describe.each([
+  ['in place of the process that installed', {}],
+  // Node.js before 22.15, and Windows.
+  ['beside the process that installed', { NODE_OPTIONS: '--import=data:text/javascript,process.execve=undefined' }],
+])('a task runs %s', (_, env) => {
+  test('from the packages that were just installed, with its arguments, its output and its exit code', async () => {
+    const { root, task } = clone();
+    const first = await task(['hello', 'a b', '--c'], env);
+    expect(first).toMatchObject({ status: 3, stdout: 'hello a b --c\n' });
+    expect(first.stderr).toContain('Installed in');
+    expect(readdirSync(join(root, '.cache/install'))).toEqual([]);
+    expect(await task(['hello'], env)).toEqual({ status: 3, signal: null, stdout: 'hello \n', stderr: '' });
+  });
+
+  test('and gets the signal that ends it', async () => {
+    const { task } = clone();
+    const script =
+      'process.on("SIGTERM", () => { console.log("bye"); process.exit(7); }); console.log("up"); setInterval(() => {}, 1e3);';
+    expect(await task(['node', '-e', script], env, 'SIGTERM')).toMatchObject({ status: 7, stdout: 'up\nbye\n' });
+    const killed = await task(['node', '-e', 'console.log("up"); setInterval(() => {}, 1e3);'], env, 'SIGTERM');
+    expect(killed).toMatchObject({ status: null, signal: 'SIGTERM' });
+  });
+});
+
+test('a command that does not exist is named', async () => {
+  const { task } = clone();
+  const { status, stderr } = await task(['no-such-command']);
+  expect(status).toBe(1);
+  expect(stderr).toContain('no-such-command could not be started');
 });

@@ -1,0 +1,187 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { parse, stringify } from 'yaml';
+import type { JsonObject } from '../../ports/json.ts';
+import type { KubeObject } from '../../ports/kube.ts';
+import { createWorld, until, type World } from './support/world.ts';
+
+/**
+ * Every field of the CRD's spec is read: changing it alone must change what the operator writes to Google Cloud, or its status. A field
+ * that was added to crds/aitenants.yaml only is named by this test.
+ */
+
+const ROOT = new URL('../../', import.meta.url).pathname;
+const folder = mkdtempSync(join(tmpdir(), 'crd-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+interface Schema {
+  type?: string;
+  enum?: string[];
+  minimum?: number;
+  properties?: Record<string, Schema>;
+  items?: Schema;
+}
+interface Crd {
+  spec: { versions: { schema: { openAPIV3Schema: { properties: { spec: Schema } } } }[] };
+}
+
+type Value = string | number | boolean | null;
+
+/** The fields of the spec that hold no others, such as `keys[].env`. */
+function leavesOf(schema: Schema, path = ''): { path: string; schema: Schema }[] {
+  if (schema.properties) {
+    const dot = path === '' ? '' : '.';
+    return Object.entries(schema.properties).flatMap(([name, field]) => leavesOf(field, `${path}${dot}${name}`));
+  }
+  return schema.items ? leavesOf(schema.items, `${path}[]`) : [{ path, schema }];
+}
+
+/**
+ * The value of a field before and after its change, where the schema's rules or the other fields ask for certain ones. A field that is
+ * not listed gets the second and the first value of its enum, true and false, its minimum and one more, or two words.
+ */
+const VALUES: Record<string, [before: Value, after: Value]> = {
+  region: ['asia-northeast1', 'us-central1'],
+  'keys[].env': ['KEY_A', 'KEY_B'],
+  'keys[].secretRef.external': ['first', 'second'],
+  'keys[].secretRef.name': ['object-a', 'object-b'],
+  'keys[].version': ['2', '1'],
+  'env[].name': ['NAME_A', 'NAME_B'],
+  image: ['gcr.io/acme/backend:1', 'gcr.io/acme/backend:2'],
+  'scaling.maxInstances': [10, 11],
+  'resources.cpu': ['1', '2'],
+  'resources.memory': ['1Gi', '2Gi'],
+  access: ['Authenticated', 'Public'],
+  'invokers[]': ['user:a@example.com', 'user:b@example.com'],
+};
+/** A key has a secret or an object: the other fields are changed with a secret. */
+const ABSENT = ['keys[].secretRef.name'];
+/** What other fields must be meanwhile for the spec to stay valid or for the field to matter. */
+const WITH: Record<string, Record<string, Value>> = {
+  'keys[].secretRef.name': { 'keys[].secretRef.external': null },
+  // OnNewVersion and OnRestart differ only where the version is not fixed.
+  'keys[].rollout': { 'keys[].version': 'latest' },
+  access: { 'invokers[]': null },
+};
+
+function valuesOf(path: string, { type, enum: known, minimum = 1 }: Schema): [before: Value, after: Value] {
+  const listed = VALUES[path];
+  if (listed) return listed;
+  if (known) return [known[0] ?? null, known[1] ?? null];
+  if (type === 'boolean') return [false, true];
+  return type === 'integer'
+    ? [minimum, minimum + 1]
+    : (['word-a', 'word-b'].map(word => word.replace('-', type === 'string' && /env/.test(path) ? '_' : '-')) as [
+        string,
+        string,
+      ]);
+}
+
+/** A spec of these leaves; each list has one item. Null leaves a field out, or a list empty. */
+function specOf(values: Map<string, Value>): JsonObject {
+  const spec: JsonObject = {};
+  for (const [path, value] of values) {
+    const names = path.split('.');
+    let at = spec;
+    for (const [i, name] of names.entries()) {
+      const field = name.replace('[]', '');
+      if (i < names.length - 1) {
+        const next = (at[field] ?? (name.endsWith('[]') ? [{}] : {})) as JsonObject | JsonObject[];
+        at[field] = next;
+        at = (Array.isArray(next) ? next[0] : next) as JsonObject;
+      } else if (!name.endsWith('[]')) at[field] = value ?? undefined;
+      else at[field] = value === null ? [] : [value];
+    }
+  }
+  return spec;
+}
+
+/** The status without what follows every edit: generations, times and the hash of the whole desired state. */
+function told({ status = {} }: KubeObject): string {
+  const { observedGeneration: _, reconciledHash: __, conditions = [], ...rest } = status as JsonObject;
+  const bare = (conditions as JsonObject[]).map(({ type, status: value, reason, message }) => ({
+    type,
+    value,
+    reason,
+    message,
+  }));
+  return JSON.stringify({ ...rest, conditions: bare });
+}
+
+/** Edits the spec, and waits until the operator has answered to it. */
+async function settle(world: World, spec: JsonObject): Promise<KubeObject> {
+  await world.edit('tenant-a', spec);
+  return settled(world);
+}
+
+/** Waits until a check writes nothing: what an earlier edit left to do, such as removing a former region's service, is done. */
+async function atRest(world: World): Promise<void> {
+  do {
+    world.forget();
+    await world.check('tenant-a');
+  } while (world.writes().length > 0);
+}
+
+async function settled(world: World): Promise<KubeObject> {
+  let last = '';
+  return until(
+    async () => {
+      const tenant = await world.tenant('tenant-a');
+      const ready = tenant?.status?.conditions?.find(({ type }) => type === 'Ready');
+      last = JSON.stringify(ready);
+      const answered = ready?.observedGeneration === tenant?.metadata.generation && ready?.reason !== 'Updating';
+      return answered ? tenant : undefined;
+    },
+    () => `an answer to the edit: ${last}`,
+  );
+}
+
+/** The fields of the CRD whose change changes nothing. */
+async function unreadFields(crd: string): Promise<string[]> {
+  const { spec } = parse(readFileSync(join(ROOT, crd), 'utf8')) as Crd;
+  const leaves = spec.versions.flatMap(({ schema }) => leavesOf(schema.openAPIV3Schema.properties.spec));
+  const values = new Map(leaves.map(({ path, schema }) => [path, valuesOf(path, schema)]));
+  const base = new Map([...values].map(([path, [value]]) => [path, ABSENT.includes(path) ? null : value]));
+  const world = await createWorld({
+    crd,
+    connector: true,
+    settings: { regionMoveGraceMs: 100 },
+    operatorGcp: core => core,
+  });
+  try {
+    for (const id of ['first', 'second']) {
+      await world.secret(id);
+      await world.addVersion(id);
+    }
+    await world.apply('tenant-a', specOf(base));
+    await settled(world);
+    const unread: string[] = [];
+    for (const [path, [before, after]] of values) {
+      const around = new Map([...base, ...Object.entries(WITH[path] ?? {})]);
+      await settle(world, specOf(around.set(path, before)));
+      await atRest(world);
+      const then = told(await settled(world));
+      const now = told(await settle(world, specOf(around.set(path, after))));
+      if (world.writes().length === 0 && now === then) unread.push(path);
+    }
+    return unread;
+  } finally {
+    await world.close();
+  }
+}
+
+test('every field of the spec changes what the operator does', async () => {
+  expect(await unreadFields('crds/aitenants.yaml')).toEqual([]);
+}, 180_000);
+
+test('a field that only the CRD has is named', async () => {
+  const crd = parse(readFileSync(`${ROOT}crds/aitenants.yaml`, 'utf8')) as Crd;
+  const { properties = {} } = crd.spec.versions[0]?.schema.openAPIV3Schema.properties.spec ?? {};
+  properties.priority = { type: 'integer', minimum: 1 };
+  Object.assign(properties.keys?.items?.properties ?? {}, { label: { type: 'string' } });
+  const file = join(folder, 'crd.yaml');
+  writeFileSync(file, stringify(crd));
+  expect(await unreadFields(relative(ROOT, file))).toEqual(['keys[].label', 'priority']);
+}, 180_000);
