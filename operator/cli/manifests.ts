@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type Document, isNode, LineCounter, parseAllDocuments } from 'yaml';
 import type { KubeObject } from '../../ports/kube.ts';
@@ -6,7 +6,7 @@ import { AI_TENANTS, SECRET_MANAGER_SECRETS } from '../../ports/kubeResources.ts
 import { type CompiledVersion, compileCrd, type FieldCause, type PlainObject } from '../../schema/index.ts';
 import { invalidValue, mapErrors, metaTypeError } from '../../schema/metadata.ts';
 import { labelNameErrors, subdomainErrors } from '../../schema/names.ts';
-import { contentOf, parseFile } from '../kube/kubectlYaml.ts';
+import { ContentError, contentOf, parseFile, yamlProblem } from '../kube/kubectlYaml.ts';
 
 /** What a set of manifest files holds for the operator: AiTenants, Namespaces, SecretManagerSecrets; others are skipped. */
 export interface Manifests {
@@ -30,14 +30,14 @@ export function readManifests(paths: string[], defaultNamespace = 'default'): Ma
   const out: Manifests = { tenants: [], namespaces: new Map(), connectorSecrets: new Map(), problems: [] };
   const version = tenantSchema();
   // A file that is named twice, or besides its folder, is one file.
-  const files = new Map(paths.flatMap(expand).map(path => [path === '-' ? path : resolve(path), path]));
+  const files = new Map(paths.flatMap(expand).map(path => [path === '-' || path === '' ? path : resolve(path), path]));
   for (const path of files.values()) {
     const lines = new LineCounter();
     let documents: Document[];
     try {
-      documents = parseFile(readFileSync(path === '-' ? 0 : path), lines);
+      documents = parseFile(bytesOf(path), lines);
     } catch (error) {
-      out.problems.push(`${path}: ${unreadable(error)}`);
+      out.problems.push(fileProblem(path, error));
       continue;
     }
     for (const item of documents.flatMap(document => itemsOf(path, document, lines, out.problems))) {
@@ -47,31 +47,65 @@ export function readManifests(paths: string[], defaultNamespace = 'default'): Ma
   return out;
 }
 
+/** About 50,000 tenants. More is a mistake, and a file such as /dev/zero never ends. */
+const MOST_BYTES = 16 * 1024 * 1024;
+
+function bytesOf(path: string): Buffer {
+  const file = path === '-' ? 0 : openSync(path, 'r');
+  try {
+    const chunks: Buffer[] = [];
+    for (let size = 0; ; ) {
+      const chunk = Buffer.alloc(256 * 1024);
+      const length = readSync(file, chunk);
+      if (length === 0) return Buffer.concat(chunks);
+      size += length;
+      if (size > MOST_BYTES) throw new Error('it is larger than 16 MiB, which no set of manifests is');
+      chunks.push(chunk.subarray(0, length));
+    }
+  } finally {
+    if (file !== 0) closeSync(file);
+  }
+}
+
 const FILE_ERRORS: Record<string, string> = {
   ENOENT: 'there is no such file or folder',
   EACCES: 'you have no permission to read it',
   EISDIR: 'this is a folder',
+  ENOTDIR: 'a part of this path is a file, not a folder',
+  ELOOP: 'its symbolic links lead in a circle',
+  ENAMETOOLONG: 'this name is too long for a file',
 };
 
-function unreadable(error: unknown): string {
+function fileProblem(path: string, error: unknown): string {
+  if (path === '') return '-f has an empty name: give the path of a file or folder, or - for standard input';
   const { code, message } = error as NodeJS.ErrnoException;
-  return FILE_ERRORS[code ?? ''] ?? message;
+  return `${shown(path)}: ${FILE_ERRORS[code ?? ''] ?? message}`;
 }
+
+/** The name by which messages call a file. */
+export const shown = (path: string): string => (path === '-' ? 'standard input' : path);
 
 /** The objects of a document; those of lists one by one, as kubectl takes any kind with `items` for a list. */
 function itemsOf(path: string, document: Document, lines: LineCounter, problems: string[]): Item[] {
-  for (const { message, linePos } of document.errors) {
-    problems.push(`${path}:${linePos?.[0].line ?? 1}: ${message.split('\n')[0]}`);
-  }
-  if (document.errors.length > 0) return [];
+  const problem = (line: number, message: string): Item[] => {
+    problems.push(`${shown(path)}:${line}: ${message}`);
+    return [];
+  };
+  // One mistake often leads to others: the first one is told, as by kubectl.
+  const [mistake] = document.errors.map(yamlProblem);
+  if (mistake) return problem(mistake.line, mistake.message);
   let value: unknown;
   try {
-    value = contentOf(document);
+    value = contentOf(document, lines);
   } catch (error) {
-    // What the reader can't resolve shows only here: an alias without its anchor.
+    return problem(error instanceof ContentError ? error.line : 1, (error as Error).message);
+  }
+  if (Array.isArray(value) && value.some(item => isObject(item) && isMeantAsTenant(item))) {
     const line = document.contents?.range ? lines.linePos(document.contents.range[0]).line : 1;
-    problems.push(`${path}:${line}: ${error instanceof Error ? error.message : String(error)}`);
-    return [];
+    return problem(
+      line,
+      'AiTenants stand in a list here, which kubectl does not take: make each a document of its own, with --- between them',
+    );
   }
   const flat = (object: unknown, base: (string | number)[]): Item[] => {
     if (!isObject(object)) return [];
@@ -85,7 +119,7 @@ function itemsOf(path: string, document: Document, lines: LineCounter, problems:
     }
     const at = (field: string) => {
       const line = lineOf(document, lines, [...base, ...fieldPath(field)]);
-      return { line, text: `${path}:${line}` };
+      return { line, text: `${shown(path)}:${line}` };
     };
     return [{ value: object, at }];
   };
@@ -104,10 +138,17 @@ function readItem(item: Item, version: CompiledVersion, defaultNamespace: string
     out.namespaces.set(name, value as unknown as KubeObject);
   } else if (value.kind === SECRET_MANAGER_SECRETS.kind && group === SECRET_MANAGER_SECRETS.group && name !== '') {
     out.connectorSecrets.set(`${namespace}/${name}`, value as unknown as KubeObject);
-  } else if (group === AI_TENANTS.group || SPELLED.test(String(value.kind ?? '')) || isUnnamedTenant(value)) {
+  } else if (isMeantAsTenant(value)) {
     readTenantItem(item, `${group}/${rest.join('/')}`, version, namespace, out);
   }
 }
+
+/** What somebody wrote as an AiTenant, also where its kind or apiVersion is wrong: it must not be passed over. */
+const isMeantAsTenant = (value: Record<string, unknown>): boolean =>
+  String(value.apiVersion ?? '').startsWith(`${AI_TENANTS.group}/`) ||
+  value.apiVersion === AI_TENANTS.group ||
+  SPELLED.test(String(value.kind ?? '')) ||
+  isUnnamedTenant(value);
 
 /** An object without kind or apiVersion that has what only an AiTenant has. */
 const isUnnamedTenant = ({ kind, apiVersion, spec }: Record<string, unknown>): boolean =>
@@ -136,12 +177,14 @@ function readTenantItem(
   const object = { ...value, metadata } as PlainObject;
   const meta = metadataCauses(metadata, namespace);
   const defaulted = version.prune(version.applyDefaults(object));
-  const causes = [
+  const all = [
     ...version.unknownFields(object).map(field => ({ field, message: 'unknown field' })),
     ...meta,
     // CEL's rules about the name need one.
     ...(meta.length > 0 ? version.validate(defaulted, undefined, meta).filter(noCel) : version.validate(defaulted)),
   ];
+  // That further rules were not checked is of interest only where nothing else is wrong.
+  const causes = all.some(noCel) ? all.filter(noCel) : all;
   const name = typeof metadata.name === 'string' ? metadata.name : '(without a name)';
   for (const { field, message } of causes.sort((a, b) => at(a.field).line - at(b.field).line)) {
     out.problems.push(`${at(field).text}: AiTenant ${name}: ${field}: ${message}`);
@@ -165,14 +208,20 @@ function readTenantItem(
   });
 }
 
-const noCel = ({ field }: FieldCause): boolean => field !== '<nil>';
+const noCel = ({ field }: Pick<FieldCause, 'field'>): boolean => field !== '<nil>';
 
 /** What kubectl or the API server refuse about an object's metadata. */
 function metadataCauses(metadata: Record<string, unknown>, namespace: string): FieldCause[] {
   const wrong = metaTypeError(metadata, 'metadata.');
   if (wrong !== undefined) {
     const field = /ObjectMeta\.(\S+)/.exec(wrong)?.[1] ?? 'metadata';
-    return [{ reason: 'FieldValueInvalid', field, message: `${wrong}: put it into quotes` }];
+    return [
+      {
+        reason: 'FieldValueInvalid',
+        field,
+        message: wrong + (/unmarshal (?:number|bool)/.test(wrong) ? ': put it into quotes' : ''),
+      },
+    ];
   }
   const { name, generateName } = metadata as { name?: string; generateName?: string };
   const invalid = (field: string, value: string, errors: string[]) =>
@@ -194,14 +243,19 @@ export function tenantSchema(): CompiledVersion {
   if (!version) throw new Error('crds/aitenants.yaml is broken: run npm test');
   return version;
 }
+
 function expand(path: string): string[] {
   if (path === '-') return [path];
-  const stat = statSync(path, { throwIfNoEntry: false });
-  if (!stat?.isDirectory()) return [path];
-  return readdirSync(path, { recursive: true, encoding: 'utf8' })
-    .filter(name => /\.(ya?ml|json)$/.test(name))
-    .sort()
-    .map(name => join(path, name));
+  try {
+    if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) return [path];
+    return readdirSync(path, { recursive: true, encoding: 'utf8' })
+      .filter(name => /\.(ya?ml|json)$/.test(name))
+      .sort()
+      .map(name => join(path, name));
+  } catch {
+    // Reading it says what is wrong.
+    return [path];
+  }
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> =>

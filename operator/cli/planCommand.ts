@@ -6,7 +6,7 @@ import { type Options, optionsOf, parseFlags, UsageError } from '../process/opti
 import { isProjectId } from '../tenant/names.ts';
 import { logLine } from '../tenant/printable.ts';
 import { type Live, readLive, withCluster } from './live.ts';
-import { type Manifests, readManifests } from './manifests.ts';
+import { type Manifests, readManifests, shown } from './manifests.ts';
 import { flagsLostToNpm } from './npmFlags.ts';
 import { each, patiently } from './patience.ts';
 import { asJson, asText } from './planOutput.ts';
@@ -93,7 +93,7 @@ async function main(argv: string[], env: NodeJS.ProcessEnv): Promise<number> {
     for (const problem of manifests.problems) console.error(logLine(problem));
     return 1;
   }
-  if (manifests?.tenants.length === 0) throw new UsageError(`there is no AiTenant in ${files.join(', ')}`);
+  if (manifests?.tenants.length === 0) throw new UsageError(`there is no AiTenant in ${files.map(shown).join(', ')}`);
   const live = given.live ? await withCluster(kube => readLive(kube, manifests, options.namespace)) : undefined;
   const results = await planAll(given, manifests, live, env);
   console.log(given.output === 'json' ? asJson(results) : asText(results));

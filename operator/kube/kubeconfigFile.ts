@@ -1,5 +1,5 @@
-import { parseAllDocuments } from 'yaml';
-import { AS_KUBECTL } from './kubectlYaml.ts';
+import { type Document, parseAllDocuments } from 'yaml';
+import { AS_KUBECTL, contentOf, yamlProblem } from './kubectlYaml.ts';
 
 /**
  * The text of one kubeconfig, read as client-go reads it (tools/clientcmd/api/v1): unknown fields are passed over, a value of
@@ -65,9 +65,9 @@ export function parseKubeconfig(text: string): KubeconfigFile | string {
   const [document] = parseAllDocuments(text, AS_KUBECTL);
   if (!document || !('errors' in document)) return empty;
   const [error] = document.errors;
-  if (error) return `line ${error.linePos?.[0].line ?? 1}: ${error.message.split('\n')[0]}`;
+  if (error) return `line ${yamlProblem(error).line}: ${yamlProblem(error).message}`;
   try {
-    const value: unknown = document.toJS();
+    const value = contentOf(document as Document);
     return value === null || value === undefined ? empty : readFile(new Fields(value, ''));
   } catch (thrown) {
     return thrown instanceof Error ? thrown.message : String(thrown);

@@ -4,6 +4,7 @@ import {
   type DocumentOptions,
   isAlias,
   isMap,
+  isNode,
   isSeq,
   type LineCounter,
   type ParseOptions,
@@ -11,6 +12,8 @@ import {
   Scalar,
   type SchemaOptions,
   type Tags,
+  visit,
+  type YAMLError,
 } from 'yaml';
 
 /**
@@ -20,6 +23,8 @@ import {
 export const AS_KUBECTL: ParseOptions & DocumentOptions & SchemaOptions = {
   version: '1.1',
   uniqueKeys: false,
+  // What is wrong is an error of ours, and nothing else is printed.
+  logLevel: 'error',
   customTags: tags =>
     tags
       .filter(tag => typeof tag === 'string' || !(tag.format === 'TIME' || /timestamp$/.test(tag.tag)))
@@ -73,8 +78,54 @@ export function parseFile(bytes: Buffer, lineCounter: LineCounter): Document[] {
   return parseAllDocuments(text, { ...AS_KUBECTL, lineCounter }) as Document[];
 }
 
+/** The package's words for a mistake, without the place, which is printed before them. */
+export function yamlProblem({ message, linePos }: YAMLError): { line: number; message: string } {
+  const [words = ''] = message.split('\n');
+  return { line: linePos?.[0].line ?? 1, message: plainWords(words.replace(/ at line \d+, column \d+:?$/, '')) };
+}
+
 /** More than a fleet's file needs, and few enough that nested aliases can't fill the memory; the package's own bound is 100. */
 const MOST_ALIASES = 10_000;
 
-/** A document's value; throws where an alias has no anchor, or a merge no map. */
-export const contentOf = (document: Document): unknown => document.toJS({ maxAliasCount: MOST_ALIASES });
+/**
+ * A document's value. Throws a `ContentError` with the line where an alias has no anchor, a merge no map, or a key is no text: for
+ * kubectl such a key is an error, and it is most often what a template has in braces.
+ */
+export function contentOf(document: Document, lines?: LineCounter): unknown {
+  const lineOf = (node: unknown) => (isNode(node) && node.range && lines ? lines.linePos(node.range[0]).line : 1);
+  visit(document, {
+    Pair(_, { key }) {
+      if (!isMap(key) && !isSeq(key)) return;
+      throw new ContentError(
+        'a map or list stands here as a key, and kubectl takes only text as a key. If this is a template ({{ … }}), plan what ' +
+          'comes out of it: helm template … | npm run -s plan -- -f -',
+        lineOf(key),
+      );
+    },
+  });
+  try {
+    return document.toJS({ maxAliasCount: MOST_ALIASES });
+  } catch (error) {
+    throw new ContentError(
+      plainWords(error instanceof Error ? error.message : String(error)),
+      lineOf(document.contents),
+    );
+  }
+}
+
+export class ContentError extends Error {
+  readonly line: number;
+  constructor(message: string, line: number) {
+    super(message);
+    this.line = line;
+  }
+}
+
+/** The package's words, where they are about the package and not about the file. */
+function plainWords(words: string): string {
+  if (/call stack/.test(words))
+    return 'it is nested too deeply to be read: some hundreds of lists or maps inside one another';
+  if (/^Excessive alias count/.test(words))
+    return `its aliases (*name) stand for too much: more than ${MOST_ALIASES} values`;
+  return words;
+}

@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import fc from 'fast-check';
@@ -143,7 +143,8 @@ test('other kinds, and files of other tools, are passed over', () => {
 });
 
 const hasKubectl = spawnSync('kubectl', ['version', '--client']).status === 0;
-const parse = (yaml: string): unknown => parseFile(Buffer.from(yaml), new LineCounter()).map(contentOf)[0];
+const parse = (yaml: string): unknown =>
+  parseFile(Buffer.from(yaml), new LineCounter()).map(document => contentOf(document))[0];
 
 describe('merge keys and equal keys', () => {
   test('count by their place', () => {
@@ -168,5 +169,64 @@ describe('merge keys and equal keys', () => {
     const path = file(`apiVersion: ai-platform.dev/v1alpha1\nkind: AiTenant\nmetadata: { name: a }\nspec:\n${spec}`);
     const out = execFileSync('kubectl', ['label', '--local', '-f', path, 'a=b', '-o', 'json'], { encoding: 'utf8' });
     expect(parse(`spec:\n${spec}`)).toEqual({ spec: (JSON.parse(out) as { spec: unknown }).spec });
+  });
+});
+
+describe('a file that is no manifest is one problem in plain words', () => {
+  const problemsOf = (content: string | Buffer) => {
+    const path = file(content);
+    return readManifests([path]).problems.map(problem => problem.replace(path, 'FILE'));
+  };
+
+  test.each([
+    ['a tab', 'a: 1\n\tb: 2\n', 'FILE:2: Tabs are not allowed as indentation'],
+    ['two mistakes', 'a: "x\nb: [\nc: }\n', /^FILE:\d+: [^\n]*(?<!:)$/],
+    ['lists that are nested too deeply', `a: ${'['.repeat(100_000)}`, /^FILE:1: .*nested too deeply/],
+    ['maps that are nested too deeply', '{"a":'.repeat(100_000), /^FILE:1: .*nested too deeply/],
+    ['aliases without end', `a: &a [x]\n${'b: [*a,*a]\n'.repeat(10_000)}`, /^FILE:1: .*aliases/],
+    ['a template', 'metadata:\n  name: {{ .Values.name }}\n', /^FILE:2: .*template.*helm template/],
+    ['a list of AiTenants', '- { apiVersion: ai-platform.dev/v1alpha1, kind: AiTenant }\n', /^FILE:1: .*list.*--- /],
+  ])('%s', (_, content, expected) => {
+    const problems = problemsOf(content);
+    expect(problems).toHaveLength(1);
+    expect(problems[0]).toMatch(typeof expected === 'string' ? new RegExp(`^${expected}$`) : expected);
+  });
+
+  test('nothing but problems is written: the YAML package is not allowed to warn', () => {
+    const warnings: unknown[] = [];
+    const listen = (warning: unknown) => warnings.push(warning);
+    process.on('warning', listen);
+    problemsOf('{ a: b }: c\n');
+    process.off('warning', listen);
+    expect(
+      spawnSync(process.execPath, ['operator/cli/planCommand.ts', '-f', file('{ a: b }: c\n')]).stderr.toString(),
+    ).not.toMatch(/Warning|trace-warnings/);
+    expect(warnings).toEqual([]);
+  });
+
+  test.skipIf(process.platform === 'win32')('one that never ends, or is far too large, is not read to its end', () => {
+    expect(readManifests(['/dev/zero']).problems).toEqual([
+      '/dev/zero: it is larger than 16 MiB, which no set of manifests is',
+    ]);
+    const large = file(Buffer.alloc(16 * 1024 * 1024 + 1, '# x\n'));
+    expect(readManifests([large]).problems).toHaveLength(1);
+  });
+
+  test('a name that leads nowhere', () => {
+    const path = file('a: 1\n');
+    const loop = join(folder, 'loop');
+    symlinkSync(loop, loop);
+    expect(readManifests(['', join(path, 'x'), loop]).problems).toEqual([
+      '-f has an empty name: give the path of a file or folder, or - for standard input',
+      `${path}/x: a part of this path is a file, not a folder`,
+      `${loop}: its symbolic links lead in a circle`,
+    ]);
+  });
+
+  test('what the API server says about rules that it did not check is left out beside what is wrong', () => {
+    const problems = problemsOf(
+      'apiVersion: ai-platform.dev/v1alpha1\nkind: AiTenant\nmetadata: { name: tenant-a }\nspec:\n',
+    );
+    expect(problems).toEqual(['FILE:4: AiTenant tenant-a: spec: Required value']);
   });
 });
