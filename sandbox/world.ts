@@ -9,7 +9,6 @@ import { createGcpCore } from './gcp/core.ts';
 import { builtInImages } from './gcp/instances/images.ts';
 import { startInstances } from './gcp/instances/instances.ts';
 import { createSupervisor } from './gcp/instances/supervisor.ts';
-import { createRun, type Run } from './gcp/run/run.ts';
 import { envOffText, envText } from './gcp/wire/clientEnv.ts';
 import { startGcpServer } from './gcp/wire/http.ts';
 import { startOpenAi } from './openai/server.ts';
@@ -24,7 +23,7 @@ const OTHER_PROJECT = { id: 'other-project', number: '210987654321' };
 /** Keys of this beginning are good ones for the OpenAI stand-in; any other is refused with 401. */
 export const GOOD_KEY = 'sk-sandbox-';
 /** What the sandbox's Cloud Run takes for this repository's backend. */
-export const BACKEND_IMAGE = `asia-northeast1-docker.pkg.dev/${PROJECT.id}/tenants/ai-backend:sandbox`;
+const BACKEND_IMAGE = `asia-northeast1-docker.pkg.dev/${PROJECT.id}/tenants/ai-backend:sandbox`;
 
 /** The sandbox, running. */
 export interface World {
@@ -154,17 +153,15 @@ async function startCloud(given: {
     portBase: given.firstServicePort,
   });
   given.closers.push(instances.stop);
-  let run: Run | undefined;
   const core = createGcpCore({
     runtime: realRuntime,
     projects: [PROJECT, OTHER_PROJECT],
-    handlers: cloud => {
-      run = createRun(cloud, instances.containers, { urls: instances.urls, logUri: instances.logUri });
-      instances.attach(run);
-      given.closers.push(run.close);
-      return run.handlers;
-    },
+    containers: instances.containers,
+    urls: instances.urls,
+    logUri: instances.logUri,
   });
+  instances.attach(core.run);
+  given.closers.push(core.run.close);
   const server = await startGcpServer({ core, port: given.port });
   given.closers.push(server.close);
   return server;

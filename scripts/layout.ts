@@ -15,6 +15,11 @@ interface Room {
   packages: boolean;
 }
 
+/** What every API of the local Google Cloud may import. */
+const SHARED = /^(ports\/\w+\.ts|sandbox\/gcp\/(contracts|errors|filter|freshness|paging)\.ts)$/;
+
+const either = (...patterns: RegExp[]): RegExp => new RegExp(patterns.map(({ source }) => source).join('|'));
+
 /** A file must keep to the rule of every folder that it is in. */
 const ROOMS: Record<string, Room> = {
   ports: { files: /^$/, packages: false },
@@ -30,6 +35,26 @@ const ROOMS: Record<string, Room> = {
   // `--kube=current` reads a kubeconfig by the same code as the operator (docs/decisions/).
   sandbox: { files: /^(ports\/.*|schema\/.*|operator\/kube\/(client|kubeconfig)\.ts)$/, packages: true },
   'sandbox/gcp': { files: /^(ports\/.*|sandbox\/localServer\.ts)$/, packages: true },
+  // The APIs of the local Google Cloud know its contracts and helpers; cloud.ts and core.ts put them together.
+  'sandbox/gcp/iam': { files: SHARED, packages: false },
+  'sandbox/gcp/secretManager': { files: either(SHARED, /^sandbox\/gcp\/iam\/policyMethods\.ts$/), packages: false },
+  'sandbox/gcp/projects': { files: SHARED, packages: false },
+  'sandbox/gcp/run': {
+    files: either(SHARED, /^(sandbox\/gcp\/(iam\/policyMethods|wire\/protoJson)\.ts|node:(crypto|util))$/),
+    packages: false,
+  },
+  // The methods are read from the APIs' protos, some of which stand beside the API's handlers.
+  'sandbox/gcp/wire': {
+    files: either(
+      SHARED,
+      /^sandbox\/(localServer|gcp\/(core|quotas|iam\/iamProtos|run\/newerProtos|projects\/\w+))\.ts$/,
+    ),
+    packages: true,
+  },
+  'sandbox/gcp/instances': {
+    files: either(SHARED, /^sandbox\/(localServer\.ts|gcp\/run\/\w+\.ts)$/),
+    packages: true,
+  },
   'sandbox/kube': { files: /^(ports\/.*|sandbox\/localServer\.ts|schema\/.*)$/, packages: true },
 };
 

@@ -2,7 +2,8 @@ import type { GcpCall, GcpResult, GcpStatus } from '../../ports/gcp.ts';
 import type { JsonObject } from '../../ports/json.ts';
 import type { Runtime } from '../../ports/runtime.ts';
 import { sleep } from '../../ports/runtime.ts';
-import { type Caller, type CloudSettings, createCloud, type Handlers, type LocalCloud, type Project } from './cloud.ts';
+import { createCloud, type LocalCloud } from './cloud.ts';
+import type { Caller, CloudSettings, Handlers, Project } from './contracts.ts';
 import { denied, failedPrecondition, GcpError } from './errors.ts';
 import { createFaults, type Faults } from './faults.ts';
 import { iamHandlers } from './iam/accountMethods.ts';
@@ -12,14 +13,15 @@ import { resourceManagerHandlers } from './projects/resourceManager.ts';
 import { serviceUsageHandlers } from './projects/serviceUsage.ts';
 import { createQuotas, type Limits, PUBLISHED_LIMITS, type Quotas } from './quotas.ts';
 import type { Containers } from './run/containers.ts';
-import { createRun, type Run, type Urls } from './run/run.ts';
+import type { Urls } from './run/names.ts';
+import { createRun, type Run } from './run/run.ts';
 import { scriptedContainers } from './run/scriptedContainers.ts';
 import { secretManagerHandlers } from './secretManager/secretMethods.ts';
 import { formatMessage, parseMessage } from './wire/protoJson.ts';
 import { type Method, protoRegistry } from './wire/protos.ts';
 
 /** How a call came in. */
-export interface Invocation {
+interface Invocation {
   caller: Caller;
   signal?: AbortSignal;
   /** The request's own fields came as query parameters: all values are strings. */
@@ -27,7 +29,7 @@ export interface Invocation {
   enumsAsNumbers?: boolean;
 }
 
-export interface LogEntry {
+interface LogEntry {
   /** Wall clock, milliseconds. */
   at: number;
   method: string;
@@ -41,7 +43,7 @@ export interface LogEntry {
 }
 
 /** What was called since the last reset, refused calls included. */
-export interface Counters {
+interface Counters {
   calls: Record<string, number>;
   reads: number;
   writes: number;
@@ -79,8 +81,6 @@ export interface GcpCoreOptions {
   /** Addresses of services; default: the real ones' form. */
   urls?: Urls;
   logUri?: (service: string, revision: string) => string;
-  /** Handlers in place of or beside those here. */
-  handlers?: (cloud: LocalCloud) => Handlers;
 }
 
 /** A deny policy's name holds its project's escaped. */
@@ -102,21 +102,20 @@ export function createGcpCore(options: GcpCoreOptions): GcpCore {
     permitted: (permission, resource, caller) =>
       !faults.denies(permission, resource, caller) && !denyPolicies.denies(permission, resource, caller),
   });
-  const denyPolicies = createDenyPolicies(cloud);
+  const denyPolicies = createDenyPolicies(cloud, cloud.accounts);
   cloud.accounts.limit = options.accountsPerProject ?? 100;
   const run = createRun(cloud, options.containers ?? scriptedContainers(runtime), {
     urls: options.urls,
     logUri: options.logUri,
   });
   const handlers: Handlers = {
-    ...secretManagerHandlers(cloud),
-    ...iamHandlers(cloud),
+    ...secretManagerHandlers(cloud, cloud.secrets),
+    ...iamHandlers(cloud, cloud.accounts),
     ...denyPolicies.handlers,
     ...resourceManagerHandlers(cloud),
     ...serviceUsageHandlers(cloud),
     ...cloud.operationStore.handlers,
     ...run.handlers,
-    ...options.handlers?.(cloud),
   };
   const idOf = new Map(options.projects.map(({ id, number }) => [number, id]));
   const counters = createCounters();

@@ -1,9 +1,9 @@
 import type { GcpStatus } from '../../ports/gcp.ts';
 import type { JsonObject } from '../../ports/json.ts';
-import type { Caller } from './cloud.ts';
+import type { Caller } from './contracts.ts';
 
 /** A call as faults and the log see it. `resource` is the name it is about: itself, or the parent. */
-export interface CallInfo {
+interface CallInfo {
   method: string;
   resource: string;
   request: JsonObject;
@@ -11,7 +11,7 @@ export interface CallInfo {
 }
 
 /** What goes wrong with matching calls. */
-export interface Fault {
+interface Fault {
   /** The method's full name or its last part (`GetService`); absent: every method. */
   method?: string;
   /** A part of the resource's name; absent: any. */
@@ -28,7 +28,7 @@ export interface Fault {
   answerDelayMs?: number;
 }
 
-export interface Denial {
+interface Denial {
   permission: string;
   /** A part of the resource's name; absent: any. */
   resource?: string;

@@ -1,7 +1,7 @@
 import type { GcpStatus } from '../../ports/gcp.ts';
 import type { JsonObject } from '../../ports/json.ts';
 import type { Runtime } from '../../ports/runtime.ts';
-import type { Cloud, Handlers } from './cloud.ts';
+import type { Cloud, Handlers } from './contracts.ts';
 import { CODES, invalid, notFound } from './errors.ts';
 import { page } from './paging.ts';
 

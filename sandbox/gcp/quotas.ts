@@ -2,7 +2,7 @@ import type { Runtime } from '../../ports/runtime.ts';
 import { GcpError } from './errors.ts';
 
 export type Api = 'run' | 'secretmanager' | 'iam' | 'denypolicies' | 'cloudresourcemanager' | 'serviceusage';
-export type Kind = 'read' | 'write' | 'access';
+type Kind = 'read' | 'write' | 'access';
 
 /** Calls a minute, by API and kind of call; absent: no limit. */
 export type Limits = Partial<Record<Api, Partial<Record<Kind, number>>>>;

@@ -29,7 +29,7 @@ export function isStatusError(error: unknown): error is StatusError {
   return error instanceof Error && 'status' in error;
 }
 
-export function statusError(status: Status): StatusError {
+function statusError(status: Status): StatusError {
   return Object.assign(new Error(status.message), { status });
 }
 
@@ -92,14 +92,6 @@ export const forbidden = (resource: Named, name: string, why: string, causes?: F
   );
 
 export const badRequest = (message: string) => failure(400, 'BadRequest', message);
-
-export const methodNotSupported = (resource: Named, action: string, message?: string) =>
-  failure(
-    405,
-    'MethodNotAllowed',
-    message ?? `${action} is not supported on resources of kind "${qualified(resource.group, resource.plural)}"`,
-    { group: resource.group || undefined, kind: resource.plural },
-  );
 
 export const methodNotAllowed = () =>
   failure(405, 'MethodNotAllowed', 'the server does not allow this method on the requested resource', {});

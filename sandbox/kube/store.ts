@@ -19,7 +19,7 @@ interface Shelf {
 export type Store = ReturnType<typeof createStore>;
 
 /** Sorts as etcd's keys do: namespace, then name, by code point. */
-export const storeKey = (namespace: string | undefined, name: string) => (namespace ? `${namespace}/${name}` : name);
+const storeKey = (namespace: string | undefined, name: string) => (namespace ? `${namespace}/${name}` : name);
 
 /**
  * What etcd is to kube-apiserver: one revision for all, objects by key, and a bounded history per shelf.

@@ -120,7 +120,7 @@ const kinds: Partial<Record<string, string>> = {
 };
 
 /** About four characters a token, as the vendor's rule of thumb has it for English. */
-export function countTokens(text: string): number {
+function countTokens(text: string): number {
   return Math.ceil(text.length / 4);
 }
 

@@ -21,7 +21,7 @@ export type Fault =
   | { kind: 'noReason' };
 
 /** How the stand-in behaves; all settable while it runs. */
-export interface OpenAiSettings {
+interface OpenAiSettings {
   /** From the request until the answer begins, milliseconds. */
   latencyMs: number;
   /** Between two chunks of a stream, milliseconds. */
@@ -31,7 +31,7 @@ export interface OpenAiSettings {
   fault: Fault | undefined;
 }
 
-export interface OpenAiCounters {
+interface OpenAiCounters {
   /** Requests of any kind. */
   requests: number;
   /** Completions answered in full, streamed ones too. */

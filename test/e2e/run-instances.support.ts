@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { JsonObject } from '../../ports/json.ts';
 import { realRuntime } from '../../ports/runtime.ts';
-import type { CloudSettings } from '../../sandbox/gcp/cloud.ts';
+import type { CloudSettings } from '../../sandbox/gcp/contracts.ts';
 import { createGcpCore } from '../../sandbox/gcp/core.ts';
 import { builtInImages } from '../../sandbox/gcp/instances/images.ts';
 import { startInstances } from '../../sandbox/gcp/instances/instances.ts';

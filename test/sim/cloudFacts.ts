@@ -1,7 +1,8 @@
-import type { Binding, Policy } from '../../sandbox/gcp/cloud.ts';
+import type { Binding, Policy } from '../../sandbox/gcp/contracts.ts';
 import type { GcpCore } from '../../sandbox/gcp/core.ts';
 import type { Account } from '../../sandbox/gcp/iam/accounts.ts';
-import type { RevisionState, ServiceState, Template } from '../../sandbox/gcp/run/serviceState.ts';
+import type { Template } from '../../sandbox/gcp/run/messages.ts';
+import type { RevisionState, ServiceState } from '../../sandbox/gcp/run/serviceState.ts';
 import type { Secret } from '../../sandbox/gcp/secretManager/secrets.ts';
 
 /**

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { GcpResult } from '../../ports/gcp.ts';
 import type { JsonObject } from '../../ports/json.ts';
 import type { KubeObject } from '../../ports/kube.ts';
-import type { Binding } from '../../sandbox/gcp/cloud.ts';
+import type { Binding } from '../../sandbox/gcp/contracts.ts';
 import type { ServiceState } from '../../sandbox/gcp/run/serviceState.ts';
 import {
   ACCESSOR,

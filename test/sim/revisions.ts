@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { ServiceState, Template } from '../../sandbox/gcp/run/serviceState.ts';
+import type { Template } from '../../sandbox/gcp/run/messages.ts';
+import type { ServiceState } from '../../sandbox/gcp/run/serviceState.ts';
 import { canonicalSecret, type Facts, type OwnerMark, type Variable, variablesOf } from './cloudFacts.ts';
 import { amount, type Spec } from './oracle.ts';
 

@@ -20,6 +20,12 @@ test.each([
   ],
   ['operator/process/a.ts', "import { fetch } from 'undici';", 'a client that stays in'],
   ['ports/a.ts', "import 'node:fs';", 'ports/a.ts imports node:fs'],
+  [
+    'sandbox/gcp/iam/a.ts',
+    "import type { B } from '../cloud.ts';",
+    'sandbox/gcp/iam/a.ts imports sandbox/gcp/cloud.ts',
+  ],
+  ['sandbox/gcp/run/a.ts', "import { b } from '../core.ts';", 'sandbox/gcp/run/a.ts imports sandbox/gcp/core.ts'],
   ['sandbox/gcp/a.ts', "import { b } from '../../schema/b.ts';", 'sandbox/gcp/a.ts imports schema/b.ts'],
 ])('a wrong import is named: %s, %s', (file, code, problem) => {
   expect(layoutProblems(new Map([[file, code]]), {})).toEqual([expect.stringContaining(problem)]);

@@ -1,6 +1,6 @@
 import type { GcpResult, GcpStatus } from '../../ports/gcp.ts';
 import type { JsonObject } from '../../ports/json.ts';
-import type { CloudSettings } from '../../sandbox/gcp/cloud.ts';
+import type { CloudSettings } from '../../sandbox/gcp/contracts.ts';
 import { createGcpCore } from '../../sandbox/gcp/core.ts';
 import { type Script, scriptedContainers } from '../../sandbox/gcp/run/scriptedContainers.ts';
 import { fakeRuntime } from './support/fakeRuntime.ts';

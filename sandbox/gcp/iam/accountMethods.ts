@@ -1,8 +1,8 @@
 import type { JsonObject } from '../../../ports/json.ts';
-import type { Handler, Handlers, LocalCloud } from '../cloud.ts';
+import type { Cloud, Handler, Handlers } from '../contracts.ts';
 import { denied, failedPrecondition, invalid, notFound } from '../errors.ts';
 import { page } from '../paging.ts';
-import type { Account } from './accounts.ts';
+import type { Account, AccountStore } from './accounts.ts';
 import { iamMethods } from './policyMethods.ts';
 
 const API = 'google.iam.admin.v1.IAM';
@@ -11,9 +11,7 @@ const MAX_DISPLAY_NAME_BYTES = 100;
 const MAX_DESCRIPTION_BYTES = 256;
 
 /** IAM v1: service accounts. Their keys are not here. */
-export function iamHandlers(cloud: LocalCloud): Handlers {
-  const { accounts } = cloud;
-
+export function iamHandlers(cloud: Cloud, accounts: AccountStore): Handlers {
   /** The account of `projects/P/serviceAccounts/{EMAIL or UNIQUE_ID}`; P may be `-`. */
   function find(name: string, permission: string, missing = () => unknown()): Account {
     const [, project = '', key = ''] = name.match(/^projects\/([^/]+)\/serviceAccounts\/([^/]+)$/) ?? [];

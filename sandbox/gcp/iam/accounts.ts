@@ -1,5 +1,5 @@
 import type { Runtime } from '../../../ports/runtime.ts';
-import type { CloudSettings, Project, ServiceAccountState } from '../cloud.ts';
+import type { CloudSettings, Project, ServiceAccountState } from '../contracts.ts';
 import { alreadyExists, exhausted, failedPrecondition } from '../errors.ts';
 import { freshness, type Sight } from '../freshness.ts';
 import type { PolicyStore } from './policies.ts';

@@ -1,7 +1,8 @@
 import type { JsonObject } from '../../../ports/json.ts';
 import type { Runtime } from '../../../ports/runtime.ts';
-import type { Caller, Cloud, Handlers, LocalCloud, Project } from '../cloud.ts';
+import type { Caller, Cloud, Handlers, Project } from '../contracts.ts';
 import { aborted, alreadyExists, invalid, notFound } from '../errors.ts';
+import type { AccountStore } from './accounts.ts';
 
 /**
  * IAM v2: deny policies of projects. Answers name the project by its number, and a change is a long-running operation
@@ -35,7 +36,7 @@ export interface DenyPolicies {
   denies(permission: string, resource: string, caller: Caller): boolean;
 }
 
-export function createDenyPolicies(cloud: LocalCloud): DenyPolicies {
+export function createDenyPolicies(cloud: Cloud, accounts: AccountStore): DenyPolicies {
   const { runtime } = cloud;
   const stored = new Map<string, Stored>();
   const grantKey = (project: Project, id: string) => `${project.number}/${id}`;
@@ -121,7 +122,7 @@ export function createDenyPolicies(cloud: LocalCloud): DenyPolicies {
     denies(permission, resource, { email }) {
       // The sandbox's owner may do all.
       if (email === undefined || stored.size === 0) return false;
-      const number = projectOf(cloud, resource);
+      const number = projectOf(cloud, accounts, resource);
       const [service = '', ...rest] = permission.split('.');
       const denied = `${service}.googleapis.com/${rest.join('.')}`;
       return [...stored.values()]
@@ -180,9 +181,9 @@ function includes(principal: string, email: string): boolean {
   );
 }
 
-function projectOf(cloud: Cloud & Pick<LocalCloud, 'accounts'>, resource: string): string | undefined {
+function projectOf(cloud: Cloud, accounts: AccountStore, resource: string): string | undefined {
   const [, project = '-', account] = /^projects\/([^/]+)(?:\/serviceAccounts\/([^/]+))?/.exec(resource) ?? [];
-  const found = project === '-' ? cloud.accounts.find(account ?? resource)?.projectId : project;
+  const found = project === '-' ? accounts.find(account ?? resource)?.projectId : project;
   return found === undefined ? undefined : cloud.project(found).number;
 }
 

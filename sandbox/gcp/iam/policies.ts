@@ -1,6 +1,6 @@
 import type { JsonObject } from '../../../ports/json.ts';
 import type { Runtime } from '../../../ports/runtime.ts';
-import type { Binding, CloudSettings, Policy } from '../cloud.ts';
+import type { Binding, CloudSettings, Policy } from '../contracts.ts';
 import { failedPrecondition, GcpError, invalid } from '../errors.ts';
 
 /** The etag of a policy that nobody has set yet, as the real services answer it. */

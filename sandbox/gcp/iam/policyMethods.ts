@@ -1,5 +1,5 @@
 import type { JsonObject } from '../../../ports/json.ts';
-import type { Cloud, Handler, Policy } from '../cloud.ts';
+import type { Cloud, Handler, Policy } from '../contracts.ts';
 
 /**
  * The three methods of google.iam.v1.IAMPolicy for one kind of resource. `resourceOf` checks that the named resource exists

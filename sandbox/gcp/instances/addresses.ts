@@ -2,8 +2,7 @@ import { once } from 'node:events';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { createLocalServer } from '../../localServer.ts';
 import { GcpError } from '../errors.ts';
-import { projectHash, type ServiceAddress, serviceName } from '../run/names.ts';
-import type { Urls } from '../run/run.ts';
+import { projectHash, type ServiceAddress, serviceName, type Urls } from '../run/names.ts';
 import { refuse } from './frontEndAnswers.ts';
 import type { Upgraded } from './ingress.ts';
 

@@ -97,7 +97,7 @@ export function createIngress(
  * The account that a bearer token names: the local cloud's `emulator:EMAIL`, or the `email` of an identity token, whose
  * signature nobody checks here.
  */
-export function callerOf(authorization: string | undefined): string | undefined {
+function callerOf(authorization: string | undefined): string | undefined {
   const [, token = ''] = /^Bearer (\S+)$/i.exec(authorization ?? '') ?? [];
   if (token.startsWith('emulator:')) return token.slice('emulator:'.length);
   try {

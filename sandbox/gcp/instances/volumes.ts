@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve, sep } from 'node:path';
 import type { Mount } from '../run/containers.ts';
-import type { Volume } from '../run/serviceState.ts';
+import type { Volume } from '../run/messages.ts';
 
 /**
  * Volumes of one instance, as directories of this machine: those of secrets and in memory are the instance's own and go with

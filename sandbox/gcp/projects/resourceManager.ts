@@ -1,5 +1,5 @@
 import type { Json, JsonObject } from '../../../ports/json.ts';
-import type { Handlers, LocalCloud, Project } from '../cloud.ts';
+import type { Cloud, Handlers, Project } from '../contracts.ts';
 import { filtered } from '../filter.ts';
 import { page } from '../paging.ts';
 
@@ -81,7 +81,7 @@ const v3 = ({ id, number }: Project): JsonObject => ({
   state: 'ACTIVE',
 });
 
-export function resourceManagerHandlers(cloud: LocalCloud): Handlers {
+export function resourceManagerHandlers(cloud: Cloud): Handlers {
   const list = (filter: Json | undefined, request: JsonObject, show: (project: Project) => JsonObject): JsonObject => {
     const numbered = cloud.projects.map((project, sequence) => ({ ...project, sequence }));
     const wanted = filtered(String(filter ?? ''), numbered, show);

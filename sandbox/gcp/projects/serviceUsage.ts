@@ -1,5 +1,5 @@
 import type { JsonObject } from '../../../ports/json.ts';
-import type { Handlers, LocalCloud, Project } from '../cloud.ts';
+import type { Cloud, Handlers, Project } from '../contracts.ts';
 import { failedPrecondition, invalid } from '../errors.ts';
 import { filtered } from '../filter.ts';
 import { page } from '../paging.ts';
@@ -69,7 +69,7 @@ export const serviceUsageProtos = {
   },
 };
 
-export function serviceUsageHandlers(cloud: LocalCloud): Handlers {
+export function serviceUsageHandlers(cloud: Cloud): Handlers {
   const projectOf = (parent: unknown) => cloud.project(String(parent).replace(/^projects\//, ''));
 
   const show = ({ number }: Project, name: string): JsonObject => ({

@@ -1,4 +1,5 @@
-import type { Condition, Failure } from './serviceState.ts';
+import type { Condition } from './messages.ts';
+import type { Failure } from './serviceState.ts';
 
 /** The text and reason of a container that does not listen, as captured from the real service. */
 export function notListening(port: number, logUri: string): Failure {

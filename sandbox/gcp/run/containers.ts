@@ -1,4 +1,4 @@
-import type { Volume } from './serviceState.ts';
+import type { Volume } from './messages.ts';
 
 /**
  * What Cloud Run's control plane needs of a machine that runs containers. Behind it are real processes

@@ -1,6 +1,6 @@
-import type { Project } from '../cloud.ts';
+import type { Project } from '../contracts.ts';
+import type { ContainerTemplate, Desired, Template } from './messages.ts';
 import { quantity } from './quantity.ts';
-import type { ContainerTemplate, Desired, Template } from './serviceState.ts';
 
 /** The account that runs what names none. It comes with the project. */
 export const defaultAccount = (project: Project) => `${project.number}-compute@developer.gserviceaccount.com`;

@@ -1,6 +1,7 @@
-import type { Cloud, SecretAccess } from '../cloud.ts';
+import type { Cloud, SecretAccess } from '../contracts.ts';
 import type { InstanceEnv } from './containers.ts';
-import type { ServiceState, Template } from './serviceState.ts';
+import type { Template } from './messages.ts';
+import type { ServiceState } from './serviceState.ts';
 
 /**
  * The variables of one instance: plain ones as they are, secrets read now as the revision's account. A failure is told

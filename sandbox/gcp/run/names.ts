@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Project } from '../cloud.ts';
+import type { Project } from '../contracts.ts';
 import { GcpError, invalid } from '../errors.ts';
 
 /** Cloud Run's regions and how its addresses abbreviate them (https://cloud.google.com/run/docs/locations). */
@@ -61,6 +61,16 @@ export interface ServiceAddress {
   project: Project;
   location: string;
   id: string;
+}
+
+/** The addresses of services: of the real form, or ones that this machine can reach. */
+export interface Urls {
+  /** Returns the addresses of a new service. It is called before the service's first revision starts. */
+  of(service: ServiceAddress): { uri: string; urls: string[] };
+  /** Frees the addresses of a deleted service. */
+  release(service: ServiceAddress): void;
+  /** Returns the address of the revision that a traffic tag names. Default: the service's address with `TAG---` before its host. */
+  tagged?(service: ServiceAddress, tag: string): string;
 }
 
 export const parentOf = (at: { project: Project; location: string }) =>

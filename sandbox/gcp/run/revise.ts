@@ -1,7 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Runtime } from '../../../ports/runtime.ts';
 import { alreadyExists } from '../errors.ts';
-import type { RevisionState, ServiceState, Template } from './serviceState.ts';
+import type { Template } from './messages.ts';
+import type { RevisionState, ServiceState } from './serviceState.ts';
 
 /** A version 4 UUID of the runtime's chance. */
 export function uuid(runtime: Runtime): string {

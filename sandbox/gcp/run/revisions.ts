@@ -1,4 +1,4 @@
-import type { Cloud, Handlers } from '../cloud.ts';
+import type { Cloud, Handlers } from '../contracts.ts';
 import { failedPrecondition } from '../errors.ts';
 import { page } from '../paging.ts';
 import { parentOf, parseName, revisionName } from './names.ts';

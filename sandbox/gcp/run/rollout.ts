@@ -1,6 +1,6 @@
 import type { GcpStatus } from '../../../ports/gcp.ts';
 import type { JsonObject } from '../../../ports/json.ts';
-import type { Cloud } from '../cloud.ts';
+import type { Cloud } from '../contracts.ts';
 import {
   failed,
   imageMissing,
@@ -14,8 +14,9 @@ import {
 } from './conditions.ts';
 import type { ContainerSpec, Containers, StartOutcome } from './containers.ts';
 import { ingressOf, readEnv } from './instanceEnv.ts';
+import type { Condition, ContainerTemplate } from './messages.ts';
 import { parentOf, serviceName } from './names.ts';
-import type { Condition, ContainerTemplate, Failure, RevisionState, ServiceState } from './serviceState.ts';
+import type { Failure, RevisionState, ServiceState } from './serviceState.ts';
 import { percentOf, scaleOf, targetOf, trafficFailure } from './traffic.ts';
 import { timestamp } from './version.ts';
 import { serviceJson, serviceType } from './view.ts';

@@ -1,22 +1,12 @@
-import type { Cloud, Handlers } from '../cloud.ts';
+import type { Cloud, Handlers } from '../contracts.ts';
 import type { Containers } from './containers.ts';
-import { googleUrls, type ServiceAddress, serviceName } from './names.ts';
+import { googleUrls, serviceName, type Urls } from './names.ts';
 import { revisionHandlers } from './revisions.ts';
 import { createRollout } from './rollout.ts';
 import type { RevisionState, ServiceState } from './serviceState.ts';
 import { createStore } from './serviceStore.ts';
 import { serviceHandlers } from './services.ts';
 import { pick } from './traffic.ts';
-
-/** Addresses of services: the real ones' form, or ones that this machine can reach. */
-export interface Urls {
-  /** For a new service, before its first revision starts. */
-  of(service: ServiceAddress): { uri: string; urls: string[] };
-  /** The service is gone. */
-  release(service: ServiceAddress): void;
-  /** The address of the revision that a traffic tag names; default: the service's with `TAG---` before its host. */
-  tagged?(service: ServiceAddress, tag: string): string;
-}
 
 /** Cloud Run Admin v2 over a cloud; what an ingress needs to send requests on stands beside the handlers. */
 export interface Run {

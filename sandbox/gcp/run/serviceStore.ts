@@ -1,4 +1,4 @@
-import type { Cloud } from '../cloud.ts';
+import type { Cloud } from '../contracts.ts';
 import { GcpError, notFound } from '../errors.ts';
 import { checkLocation, parentOf, parseName, type ServiceAddress, serviceName } from './names.ts';
 import type { ServiceState } from './serviceState.ts';

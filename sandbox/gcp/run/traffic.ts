@@ -1,7 +1,8 @@
 import { noSuchRevision, ofRevision } from './conditions.ts';
 import type { Scale } from './containers.ts';
 import { byRevision } from './defaults.ts';
-import type { Failure, RevisionState, ServiceState, TrafficStatus, TrafficTarget } from './serviceState.ts';
+import type { TrafficStatus, TrafficTarget } from './messages.ts';
+import type { Failure, RevisionState, ServiceState } from './serviceState.ts';
 
 /** The revision that a target means now; undefined: none that can serve. */
 export function targetOf(service: ServiceState, target: TrafficTarget): RevisionState | undefined {

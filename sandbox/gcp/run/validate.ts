@@ -2,14 +2,8 @@ import { isDeepStrictEqual } from 'node:util';
 import { invalid } from '../errors.ts';
 import { noSuchRevision } from './conditions.ts';
 import { byRevision, latest } from './defaults.ts';
-import type {
-  ContainerTemplate,
-  Desired,
-  ServiceScaling,
-  ServiceState,
-  Template,
-  TrafficTarget,
-} from './serviceState.ts';
+import type { ContainerTemplate, Desired, ServiceScaling, Template, TrafficTarget } from './messages.ts';
+import type { ServiceState } from './serviceState.ts';
 import { checkContainer } from './validateContainer.ts';
 import { checkVolumes } from './validateVolumes.ts';
 

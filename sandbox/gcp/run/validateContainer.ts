@@ -1,7 +1,7 @@
 import { invalid } from '../errors.ts';
 import { isSecretReference } from './instanceEnv.ts';
+import type { ContainerTemplate, EnvVar } from './messages.ts';
 import { quantity } from './quantity.ts';
-import type { ContainerTemplate, EnvVar } from './serviceState.ts';
 
 const reservedEnv = ['PORT', 'K_SERVICE', 'K_REVISION', 'K_CONFIGURATION'];
 

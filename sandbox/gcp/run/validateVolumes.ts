@@ -1,6 +1,6 @@
 import { invalid } from '../errors.ts';
 import { isSecretReference } from './instanceEnv.ts';
-import type { ContainerTemplate, Template, Volume } from './serviceState.ts';
+import type { ContainerTemplate, Template, Volume } from './messages.ts';
 
 /** Directories of the container's own that nothing may be mounted over (Cloud Run, "Configure secrets", "Disallowed paths"). */
 const RESERVED = ['/dev', '/proc', '/sys'];

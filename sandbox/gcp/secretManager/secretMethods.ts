@@ -1,12 +1,12 @@
 import type { Json, JsonObject } from '../../../ports/json.ts';
-import type { Handler, Handlers, LocalCloud } from '../cloud.ts';
+import type { Cloud, Handler, Handlers } from '../contracts.ts';
 import { alreadyExists, failedPrecondition, invalid, notFound } from '../errors.ts';
 import { filtered } from '../filter.ts';
 import { iamMethods } from '../iam/policyMethods.ts';
 import { page } from '../paging.ts';
 import { crc32c } from './crc32c.ts';
 import { checkSecretFields, checkSecretTimes, rotationNow } from './secretRules.ts';
-import { destroy, type Secret, type SecretVersion } from './secrets.ts';
+import { destroy, type Secret, type SecretStore, type SecretVersion } from './secrets.ts';
 
 const API = 'google.cloud.secretmanager.v1.SecretManagerService';
 /** ListSecretsRequest.page_size in the proto: "If set to zero, the server decides"; at most 25,000. */
@@ -14,9 +14,7 @@ const PAGES = { default: 25_000, max: 25_000, order: 'newest first' } as const;
 const MAX_PAYLOAD_BYTES = 64 * 1024;
 
 /** Secret Manager v1, global secrets. */
-export function secretManagerHandlers(cloud: LocalCloud): Handlers {
-  const { secrets } = cloud;
-
+export function secretManagerHandlers(cloud: Cloud, secrets: SecretStore): Handlers {
   /** The name's parts by project number; regional names are refused. */
   function parse(name: string): { secret: string; version: string } {
     if (/^projects\/[^/]+\/locations\//.test(name)) {

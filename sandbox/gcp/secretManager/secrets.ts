@@ -1,9 +1,9 @@
 import type { JsonObject } from '../../../ports/json.ts';
 import type { Runtime } from '../../../ports/runtime.ts';
-import type { CloudSettings, Project, SecretAccess } from '../cloud.ts';
+import type { CloudSettings, Project, SecretAccess } from '../contracts.ts';
 import { freshness, type Sight } from '../freshness.ts';
 
-export type VersionState = 'ENABLED' | 'DISABLED' | 'DESTROYED';
+type VersionState = 'ENABLED' | 'DISABLED' | 'DESTROYED';
 
 export interface SecretVersion {
   /** The version's number. */

@@ -7,7 +7,7 @@ import { openApiV2 } from './openapiV2.ts';
 import { accepted, type KubeAnswer, type KubeRequest } from './request.ts';
 
 /** The version that the local API stands in for. */
-export const VERSION = {
+const VERSION = {
   major: '1',
   minor: '37',
   emulationMajor: '1',

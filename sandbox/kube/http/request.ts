@@ -21,7 +21,7 @@ export interface KubeAnswer {
 }
 
 /** A watch on its way: `start` sends lines until `end`; what it returns stops it. */
-export interface KubeStream {
+interface KubeStream {
   code: 200;
   headers: Record<string, string>;
   start(sink: { write(chunk: string): void; end(): void }): () => void;

@@ -121,7 +121,7 @@ export function includeObject(query: URLSearchParams): TableRequest['includeObje
 }
 
 /** `dryRun=All`; anything else is refused. */
-export function dryRun(values: string[], kind: string): boolean {
+function dryRun(values: string[], kind: string): boolean {
   const given = values.filter(value => value !== '');
   if (given.some(value => value !== 'All')) {
     throw failure(

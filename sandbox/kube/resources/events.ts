@@ -34,7 +34,7 @@ export const asCoreV1 = (object: DraftObject) => renamed(object, 'v1', toCore);
 
 type Reference = Record<string, string | undefined>;
 const text = (value: unknown) => (typeof value === 'string' ? value : '');
-export const involved = (object: DraftObject) => (object.involvedObject ?? {}) as Reference;
+const involved = (object: DraftObject) => (object.involvedObject ?? {}) as Reference;
 
 /** The fields that a core/v1 Event always shows. */
 export function withEventDefaults(object: DraftObject): DraftObject {

@@ -28,7 +28,7 @@ export const required = (field: string, why: string): FieldCause => ({
   message: `Required value${why ? `: ${why}` : ''}`,
   field,
 });
-export const forbiddenField = (field: string, why: string): FieldCause => ({
+const forbiddenField = (field: string, why: string): FieldCause => ({
   reason: 'FieldValueForbidden',
   message: `Forbidden: ${why}`,
   field,

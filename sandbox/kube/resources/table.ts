@@ -13,7 +13,7 @@ export const nameColumn = () => column('Name', 'string', fieldDescription('V1Obj
 export const creationDescription = () => fieldDescription('V1ObjectMeta', 'creationTimestamp');
 
 /** How kubectl writes a span of time (apimachinery, util/duration): `5s`, `3m20s`, `2d4h`, `3y12d`. */
-export function humanDuration(ms: number): string {
+function humanDuration(ms: number): string {
   const seconds = Math.trunc(ms / 1000);
   if (seconds < -1) return '<invalid>';
   if (seconds < 0) return '0s';

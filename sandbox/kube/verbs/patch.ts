@@ -28,7 +28,7 @@ export function patched(object: Plain, type: string, patch: unknown, mergeKeys: 
 }
 
 /** RFC 7396; beyond it, kube-apiserver's library also drops the nulls of objects in lists. */
-export function mergePatch(target: unknown, patch: unknown): unknown {
+function mergePatch(target: unknown, patch: unknown): unknown {
   if (!isPlain(patch)) return withoutNulls(patch);
   const result: Plain = isPlain(target) ? { ...target } : {};
   for (const [key, value] of Object.entries(patch)) {

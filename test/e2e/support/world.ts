@@ -12,11 +12,11 @@ import type { KubeApi, KubeObject, KubeResource } from '../../../ports/kube.ts';
 import { AI_TENANTS, EVENTS, NAMESPACES } from '../../../ports/kubeResources.ts';
 import type { Runtime } from '../../../ports/runtime.ts';
 import { realRuntime } from '../../../ports/runtime.ts';
-import type { CloudSettings } from '../../../sandbox/gcp/cloud.ts';
+import type { CloudSettings } from '../../../sandbox/gcp/contracts.ts';
 import { createGcpCore, type GcpCore } from '../../../sandbox/gcp/core.ts';
 import type { Instances } from '../../../sandbox/gcp/instances/instances.ts';
 import type { Containers, StartOutcome } from '../../../sandbox/gcp/run/containers.ts';
-import { createRun, type Run } from '../../../sandbox/gcp/run/run.ts';
+import type { Run } from '../../../sandbox/gcp/run/run.ts';
 import { startGcpServer } from '../../../sandbox/gcp/wire/http.ts';
 import { type Cluster, installCrd, openCluster } from './cluster.ts';
 
@@ -124,7 +124,6 @@ export async function createWorld(
     monotonic: () => realRuntime.monotonic() + ahead,
   };
   const images = new Map<string, StartOutcome>();
-  let run: Run | undefined;
   const gcpCore = createGcpCore({
     runtime,
     projects: [
@@ -134,13 +133,12 @@ export async function createWorld(
     settings: { createVisibleMs: 0, policyPropagationMs: 0, accountPropagationMs: 0, deployMs: 20, ...options.cloud },
     limits: {},
     accountsPerProject: options.accountsPerProject,
-    handlers: cloud => {
-      const { instances } = options;
-      run = createRun(cloud, instances?.containers ?? scripted(images), instances);
-      instances?.attach(run);
-      return run.handlers;
-    },
+    containers: options.instances?.containers ?? scripted(images),
+    urls: options.instances?.urls,
+    logUri: options.instances?.logUri,
   });
+  const { run } = gcpCore;
+  options.instances?.attach(run);
   const cluster = options.cluster ?? (await openCluster(runtime));
   const { kube } = cluster;
   const gcpServer = await startGcpServer({ core: gcpCore });
@@ -206,7 +204,7 @@ export async function createWorld(
     cluster,
     gcp: google.call,
     gcpCore,
-    run: run as Run,
+    run,
     operator: await start(),
     settings,
     logs,
@@ -216,7 +214,7 @@ export async function createWorld(
     must: call,
     async close() {
       await world.operator.stop();
-      run?.close();
+      run.close();
       google.close();
       await cluster.close();
       await gcpServer.close();
