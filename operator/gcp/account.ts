@@ -1,6 +1,16 @@
 import type { iam_v1 } from '@googleapis/iam';
-import type { ObservedAccount } from '../tenant/types.ts';
+import type { GcpCall, GcpCallOptions } from '../../ports/gcp.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import { accountName } from '../tenant/names.ts';
+import type { ObservedAccount, Read } from '../tenant/types.ts';
+import { getOne } from './getOne.ts';
+import { rpc } from './methods.ts';
+import type { ListOf } from './pages.ts';
 import { filled, flag, type Message, text } from './parse.ts';
+import { badId, badName } from './resourceNames.ts';
+import type { Writes } from './write.ts';
+
+/** Service accounts (IAM API). */
 
 /** A google.iam.admin.v1.ServiceAccount; undefined if it lacks what identifies it. */
 export function parseAccount(answer: Message<iam_v1.Schema$ServiceAccount>): ObservedAccount | undefined {
@@ -8,3 +18,46 @@ export function parseAccount(answer: Message<iam_v1.Schema$ServiceAccount>): Obs
   if (!name || !email || !uniqueId) return undefined;
   return { name, email, uniqueId, description: text(answer.description), disabled: flag(answer.disabled) };
 }
+
+export function getAccount(
+  call: GcpCall,
+  project: string,
+  email: string,
+  options?: GcpCallOptions,
+): Promise<Read<ObservedAccount>> {
+  const parse = (answer: JsonObject) => {
+    const account = parseAccount(answer);
+    return account?.email === email ? account : undefined;
+  };
+  return getOne(call, { method: rpc.getAccount, shape: 'account', name: accountName(project, email), parse }, options);
+}
+
+/** The page size is the largest that ListServiceAccounts accepts (iam.googleapis.com, v1 discovery document). */
+export const accountList: ListOf<ObservedAccount> = {
+  method: rpc.listAccounts,
+  request: name => ({ name, pageSize: 100 }),
+  field: 'accounts',
+  parse: parseAccount,
+  key: ({ email }) => email,
+};
+
+export const accountWrites: Writes<'createAccount' | 'updateAccount' | 'deleteAccount'> = {
+  createAccount: {
+    guard: ({ project, accountId }) => badName('project', `projects/${project}`) ?? badId('account', accountId),
+    request: ({ project, accountId, displayName, description }) => ({
+      method: rpc.createAccount,
+      request: { name: `projects/${project}`, accountId, serviceAccount: { displayName, description } },
+    }),
+  },
+  updateAccount: {
+    guard: ({ name }) => badName('account', name),
+    request: ({ name, description }) => ({
+      method: rpc.patchAccount,
+      request: { serviceAccount: { name, description }, updateMask: 'description' },
+    }),
+  },
+  deleteAccount: {
+    guard: ({ name }) => badName('account', name),
+    request: ({ name }) => ({ method: rpc.deleteAccount, request: { name } }),
+  },
+};

@@ -1,8 +1,7 @@
 import type { GcpCall, GcpCode } from '../../ports/gcp.ts';
-import type { JsonObject } from '../../ports/json.ts';
 import type { Runtime } from '../../ports/runtime.ts';
 import { type Api, METHODS } from './methods.ts';
-import { isObject } from './parse.ts';
+import { resourceIn } from './resourceNames.ts';
 
 export interface CallEnd {
   method: string;
@@ -44,10 +43,4 @@ export function instrument(call: GcpCall, runtime: Runtime, hooks: CallHooks): G
     });
     return result;
   };
-}
-
-function resourceIn({ name, parent, resource, service, serviceAccount }: JsonObject): string {
-  const inner = [service, serviceAccount].filter(isObject).map(object => object.name);
-  const named = [name, parent, resource, ...inner].find(text => typeof text === 'string');
-  return typeof named === 'string' ? named : '';
 }

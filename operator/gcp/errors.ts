@@ -3,7 +3,8 @@ import type { JsonObject } from '../../ports/json.ts';
 import { CODES, ERRORS, type ErrorRow, filledIn } from '../tenant/errorTable.ts';
 import type { Failure } from '../tenant/types.ts';
 import { METHODS } from './methods.ts';
-import { isObject } from './parse.ts';
+import { isObject, text } from './parse.ts';
+import { partsOf } from './resourceNames.ts';
 
 /**
  * What an error of a method means to the operator, by the table of errors. Total and deterministic: the same answer always
@@ -58,7 +59,7 @@ function knownOf(
   const metadata: JsonObject = isObject(info?.metadata) ? info.metadata : {};
   const groups = row.text?.exec(message)?.groups ?? {};
   const service = match(metadata.service, /^([a-z0-9.-]+\.googleapis\.com)$/) ?? groups.service;
-  const project = match(metadata.consumer, /^projects\/([a-z0-9.:-]+)$/) ?? groups.project;
+  const project = partsOf('project', text(metadata.consumer))?.[0] ?? groups.project;
   const fallback = row.name === 'API disabled' ? `${METHODS.get(method)?.api ?? 'iam'}.googleapis.com` : undefined;
   return { ...groups, service: row.name === 'API disabled' ? (service ?? fallback) : undefined, project };
 }

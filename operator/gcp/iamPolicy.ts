@@ -1,11 +1,19 @@
+import type { GcpCall, GcpCallOptions } from '../../ports/gcp.ts';
 import type { JsonObject } from '../../ports/json.ts';
-import type { Binding, Policy } from '../tenant/types.ts';
+import { type PolicyAddition, withAdditions } from '../tenant/policy.ts';
+import type { Binding, Failure, Policy, Read } from '../tenant/types.ts';
+import { getOne } from './getOne.ts';
+import { rpc } from './methods.ts';
 import { filled, isObject } from './parse.ts';
+import { badName } from './resourceNames.ts';
+import { type Executed, etagMissing, type RefusedMember, type Writes } from './write.ts';
+
+/** IAM policies of secrets and of Cloud Run services. */
 
 /**
- * A google.iam.v1.Policy; undefined if what the operator has to understand of it can't be read or it has no etag. A policy
- * is written back whole, with all fields that it came with: leaving out what could not be read would take somebody's
- * access away, and without an etag somebody's change.
+ * A google.iam.v1.Policy; undefined if it has no etag, or if a binding or audit config has an unknown form. The operator writes
+ * policies back whole, with all fields that they came with: a binding left out would revoke access that others granted, and
+ * a write without an etag would overwrite a change that was made in between.
  */
 export function parsePolicy(answer: JsonObject): Policy | undefined {
   const etag = filled(answer.etag);
@@ -32,7 +40,73 @@ function parseBinding(item: unknown): Binding | undefined {
 }
 
 /**
- * The policy as `setIamPolicy` wants it. Always version 3, or conditional bindings are mangled
+ * The policy as SetIamPolicy takes it. The version is always 3, because an older one drops the conditions of bindings
  * (google/iam/v1/policy.proto).
  */
 export const policyForWriting = (policy: Policy): JsonObject => ({ ...policy, version: 3 });
+
+const GET = { secret: rpc.getSecretPolicy, service: rpc.getServicePolicy };
+
+/** The policy of the resource of that name; `absent` if the resource does not exist. */
+export function getPolicy(
+  call: GcpCall,
+  shape: 'secret' | 'service',
+  name: string,
+  options?: GcpCallOptions,
+): Promise<Read<Policy>> {
+  const request = { resource: name, options: { requestedPolicyVersion: 3 } };
+  return getOne(call, { method: GET[shape], shape, name, request, parse: parsePolicy }, options);
+}
+
+export const policyWrites: Writes<'setSecretPolicy' | 'setServicePolicy'> = {
+  setSecretPolicy: {
+    guard: ({ secret, policy }) => badName('secret', secret) ?? etagMissing(policy.etag),
+    request: ({ secret, policy }) => ({
+      method: rpc.setSecretPolicy,
+      request: { resource: secret, policy: policyForWriting(policy) },
+    }),
+  },
+  setServicePolicy: {
+    guard: ({ service, policy }) => badName('service', service) ?? etagMissing(policy.etag),
+    request: ({ service, policy }) => ({
+      method: rpc.setServicePolicy,
+      request: { resource: service, policy: policyForWriting(policy) },
+    }),
+  },
+};
+
+/** True for an error about what was asked, not about who asks or when. */
+export const isRefusal = ({ kind }: Failure): boolean => kind === 'Invalid' || kind === 'Propagating';
+
+/**
+ * Writes each member alone after a write of all was refused with `failure`: Google Cloud refuses a whole policy for one bad
+ * member, and this keeps the bad one from blocking the others.
+ */
+export async function addOneByOne(
+  service: string,
+  { base, members }: { base: Policy; members: PolicyAddition[] },
+  failure: Failure,
+  write: (policy: Policy) => Promise<Executed>,
+): Promise<Executed> {
+  const [only, ...more] = members;
+  if (only && more.length === 0) return { ok: true, response: {}, refused: [{ addition: only, failure }] };
+  const refused: RefusedMember[] = [];
+  let response: JsonObject = {};
+  let policy = base;
+  for (const addition of members) {
+    const next = withAdditions(policy, [addition]);
+    if (!next) continue;
+    const result = await write(next);
+    if (!result.ok) {
+      if (!isRefusal(result.failure)) return result;
+      refused.push({ addition, failure: result.failure });
+      continue;
+    }
+    const written = parsePolicy(result.response);
+    if (!written)
+      return { ok: false, failure: { kind: 'Transient', message: `The policy of ${service} is not understood.` } };
+    response = result.response;
+    policy = written;
+  }
+  return { ok: true, response, refused };
+}

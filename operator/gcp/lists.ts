@@ -1,198 +1,176 @@
 import type { GcpCall, GcpCallOptions } from '../../ports/gcp.ts';
-import type { JsonObject } from '../../ports/json.ts';
 import type { Runtime } from '../../ports/runtime.ts';
 import { createRecent } from '../collections/recent.ts';
+import { accountName } from '../tenant/names.ts';
 import type { Call, ObservedAccount, ObservedSecret, ObservedService, Read } from '../tenant/types.ts';
-import { parseAccount } from './account.ts';
-import type { Executed } from './execute.ts';
+import { accountList } from './account.ts';
 import { parsePolicy } from './iamPolicy.ts';
-import { rpc } from './methods.ts';
-import { listAll } from './pages.ts';
+import { type ListOf, listAll } from './pages.ts';
 import { createReads, type Reads } from './reads.ts';
-import { partsOf } from './resourceNames.ts';
-import { parseSecret } from './secret.ts';
-import { parseService } from './service.ts';
+import { parentAndId, type Shape } from './resourceNames.ts';
+import { secretList } from './secret.ts';
+import { serviceList } from './service.ts';
 import { createSharedList, type SharedList } from './sharedList.ts';
+import type { Calls, Executed } from './write.ts';
 
-/** How old an answer may be, milliseconds from when its call began. */
+/**
+ * Reads that all tenants share. Services are read by one ListServices for each project and region, service accounts and secrets
+ * by one list for each project. Policies and versions, which no list contains, are read one by one and cached. Each
+ * identity that the operator acts as has its own lists and cache, because each may see something else.
+ */
+
+/** The greatest age of an answer, in milliseconds since its call began. */
 export interface Ages {
-  /** Of what is listed; that something of ours is not there is believed for ten seconds at most, of a secret not at all. */
+  /** Of what comes from lists. "Not found" is trusted for 10 s at most, and for secrets not at all. */
   listed: number;
-  /** Of what is read one by one: policies and versions. What is not there is always looked for again. */
+  /** Of what is read one by one: policies and versions. "Not found" is never cached. */
   single: number;
 }
 
-/** Reads that all tenants share; each identity that the operator acts as has its own. */
 export interface SharedReads {
   /**
-   * For a reader who needs answers no older than that. Nothing older than a write of ours is answered at all. `onChanged`: of
-   * one who reads again every `2 * ages.listed`: called when a list shows that what they were answered no longer held.
+   * Reads whose answers are no older than `ages`, and never older than the operator's own last write of the resource.
+   * `onChanged` is for a caller that reads again every `2 * ages.listed`: it is called when a list shows that an answer given
+   * to that caller is no longer true.
    */
   at(ages: Ages, onChanged?: () => void): Reads;
-  /** A step's call has ended, whichever way. */
+  /** To be called when a step's call has ended, with success or without. */
   wrote(call: Call, outcome: Executed, options?: GcpCallOptions): void;
-  /** How many milliseconds are to lie between two lists of a region's services for those who wait for one to be ready. */
+  /** Milliseconds between two lists of a region's services while a tenant waits for one of them to become ready. */
   paceMs(project: string, region: string, options?: GcpCallOptions): number;
 }
 
-/** The most that ListServiceAccounts gives (iam.googleapis.com, v1 discovery document); the others take more. */
-const ACCOUNTS_PAGE = 100;
-const PAGE = 1_000;
-/** Ours to make, and making what is there already is refused: a stale look does no harm. */
-const OURS_ABSENT_MS = 10_000;
-/** A list takes as long as there is much in it: 1,000 services, the most that a region holds, are listed every 4.5 s. */
-const PACE_MS = 5;
-/** So few cost no more than one. */
-const FEW = 100;
-/** People make secrets, and wait for what comes of it. */
-const THEIRS_ABSENT_MS = 0;
-/** What was read one by one is kept so long at most: for those who wait for an operation to end. */
-const SINGLES_MS = 180_000;
-/** Lists that nobody has read for so long, and for an interval, are dropped. */
-const IDLE_MS = 3_600_000;
-
 /**
- * Services by ListServices for each project and region, accounts and secrets' metadata by one list for each project;
- * policies and versions, which no list has, one by one. `intervalMs`: the longest that a regular reader stays away.
+ * How long "not found" is trusted for resources that the operator creates, milliseconds. A stale "not found" only costs an
+ * ALREADY_EXISTS.
  */
+const OURS_ABSENT_MS = 10_000;
+/** Users create secrets, and wait until the operator uses them. */
+const THEIRS_ABSENT_MS = 0;
+/** A list takes longer the more it contains: 1,000 services, the most that a region holds, are listed every 4.5 s. */
+const PACE_MS = 5;
+/** A list of no more services than this costs no more than one service. */
+const FEW = 100;
+/** How long policies and versions are cached at most, milliseconds: as long as an operation may be waited for. */
+const SINGLES_MS = 180_000;
+/** Lists that nobody has read for an hour, and for an interval, are dropped. */
+const IDLE_MS = 3_600_000;
+/** Most lists of one type. A spec may name any project, also one that does not exist: the least recently used are dropped. */
+const MOST_LISTS = 500;
+
+/** `intervalMs`: the longest time between two reads of a tenant that nothing happens to. */
 export function createSharedReads(call: GcpCall, runtime: Runtime, intervalMs = 0): SharedReads {
-  const alone = createReads(call);
+  const uncached = createReads(call);
   const forMs = Math.max(IDLE_MS, intervalMs);
   const identities = createRecent<Known>(runtime, { forMs });
 
-  function knownTo(options: GcpCallOptions | undefined): Known {
-    const actAs = options?.actAs;
-    // A list is nobody's own: no single reader's signal ends it.
+  function knownTo({ actAs }: GcpCallOptions = {}): Known {
+    // A list has no reader's signal and tenant: all readers share it, so no single one may cancel it.
     const known =
       identities.get(actAs ?? '') ?? createKnown((method, request) => call(method, request, { actAs }), runtime, forMs);
     identities.set(actAs ?? '', known);
     return known;
   }
 
-  return {
-    at: ({ listed, single }, onChanged) => ({
-      account(project, email, options) {
-        const get = () => alone.account(project, email, options);
-        if (!partsOf('account', `projects/${project}/serviceAccounts/${email}`)) return get();
-        return knownTo(options).accounts(`projects/${project}`).read(email, listed, get, onChanged);
-      },
-      secret(name, options) {
-        const get = () => alone.secret(name, options);
-        const [project, id] = partsOf('secret', name) ?? [];
-        if (!project || !id) return get();
-        return knownTo(options).secrets(`projects/${project}`).read(id, listed, get, onChanged);
-      },
-      service(name, options) {
-        const get = () => alone.service(name, options);
-        const [project, region, id] = partsOf('service', name) ?? [];
-        if (!project || !region || !id) return get();
-        return knownTo(options).services(`projects/${project}/locations/${region}`).read(id, listed, get, onChanged);
-      },
+  function at({ listed, single }: Ages, onChanged?: () => void): Reads {
+    /** From the list of the name's parent. A malformed name has none: `get` answers why it is refused. */
+    function fromList<T>(lists: Lists<T>, shape: Shape, name: string, get: () => Promise<Read<T>>): Promise<Read<T>> {
+      const place = parentAndId(shape, name);
+      return place ? lists(place.parent).read(place.id, listed, get, onChanged) : get();
+    }
+    return {
+      account: (project, email, options) =>
+        fromList(knownTo(options).accounts, 'account', accountName(project, email), () =>
+          uncached.account(project, email, options),
+        ),
+      secret: (name, options) =>
+        fromList(knownTo(options).secrets, 'secret', name, () => uncached.secret(name, options)),
+      service: (name, options) =>
+        fromList(knownTo(options).services, 'service', name, () => uncached.service(name, options)),
       secretPolicy: (name, options) =>
-        knownTo(options).singles.read(`policy ${name}`, single, () => alone.secretPolicy(name, options)),
+        knownTo(options).singles.read(`policy ${name}`, single, () => uncached.secretPolicy(name, options)),
       servicePolicy: (name, options) =>
-        knownTo(options).singles.read(`policy ${name}`, single, () => alone.servicePolicy(name, options)),
+        knownTo(options).singles.read(`policy ${name}`, single, () => uncached.servicePolicy(name, options)),
       secretVersion: (secret, want, options) =>
         knownTo(options).singles.read(`version ${secret} ${want}`, single, () =>
-          alone.secretVersion(secret, want, options),
+          uncached.secretVersion(secret, want, options),
         ),
-    }),
-    wrote: (step, outcome, options) => changed(knownTo(options), step, outcome),
+    };
+  }
+
+  return {
+    at,
+    wrote: (step, outcome, options) => noteWrite(knownTo(options), step, outcome),
     paceMs: (project, region, options) =>
       PACE_MS * Math.max(0, knownTo(options).services(`projects/${project}/locations/${region}`).size() - FEW),
   };
 }
 
-/** What one identity has seen. */
+/** The list below each parent, created when it is first read. */
+type Lists<T> = (parent: string) => SharedList<T>;
+
+/** What one identity has read. */
 interface Known {
-  services(parent: string): SharedList<ObservedService>;
-  accounts(parent: string): SharedList<ObservedAccount>;
-  secrets(parent: string): SharedList<ObservedSecret>;
+  services: Lists<ObservedService>;
+  accounts: Lists<ObservedAccount>;
+  secrets: Lists<ObservedSecret>;
   singles: ReturnType<typeof createSingles>;
 }
 
 function createKnown(call: GcpCall, runtime: Runtime, forMs: number): Known {
+  function createLists<T>(of: ListOf<T>, absentMs: number): Lists<T> {
+    const lists = createRecent<SharedList<T>>(runtime, { forMs, most: MOST_LISTS });
+    return parent => {
+      const known = lists.get(parent) ?? createSharedList(runtime, () => listAll(call, of, parent), absentMs);
+      lists.set(parent, known);
+      return known;
+    };
+  }
   return {
-    services: createLists(
-      runtime,
-      forMs,
-      parent =>
-        listAll(call, rpc.listServices, { parent, pageSize: PAGE }, 'services', keyed(parseService, serviceKey)),
-      OURS_ABSENT_MS,
-    ),
-    accounts: createLists(
-      runtime,
-      forMs,
-      name =>
-        listAll(call, rpc.listAccounts, { name, pageSize: ACCOUNTS_PAGE }, 'accounts', keyed(parseAccount, accountKey)),
-      OURS_ABSENT_MS,
-    ),
-    secrets: createLists(
-      runtime,
-      forMs,
-      parent => listAll(call, rpc.listSecrets, { parent, pageSize: PAGE }, 'secrets', keyed(parseSecret, secretKey)),
-      THEIRS_ABSENT_MS,
-    ),
+    services: createLists(serviceList, OURS_ABSENT_MS),
+    accounts: createLists(accountList, OURS_ABSENT_MS),
+    secrets: createLists(secretList, THEIRS_ABSENT_MS),
     singles: createSingles(runtime),
   };
 }
 
-function changed({ services, accounts, singles }: Known, step: Call, outcome: Executed): void {
-  switch (step.kind) {
-    case 'createAccount':
-      accounts(`projects/${step.project}`).wrote(step.email, outcome.ok);
-      break;
-    case 'updateAccount':
-    case 'deleteAccount': {
-      const [project = '', account = ''] = partsOf('account', step.name) ?? [];
-      const list = accounts(`projects/${project}`);
-      const emails = account.includes('@') ? [account] : list.keysOf(({ uniqueId }) => uniqueId === account);
-      for (const email of emails) list.wrote(email, outcome.ok);
-      break;
-    }
-    case 'createService':
-      services(step.parent).wrote(step.serviceId, outcome.ok);
-      break;
-    case 'updateService':
-    case 'deleteService': {
-      const name = step.kind === 'updateService' ? String(step.service.name) : step.name;
-      const [project, region, id] = partsOf('service', name) ?? [];
-      if (project && region && id) services(`projects/${project}/locations/${region}`).wrote(id, outcome.ok);
-      break;
-    }
-    case 'setSecretPolicy':
-    case 'setServicePolicy': {
-      // The answer to setIamPolicy is the policy as it now is (google/iam/v1/iam_policy.proto).
-      const value = outcome.ok ? parsePolicy(outcome.response) : undefined;
-      singles.put(`policy ${step.kind === 'setSecretPolicy' ? step.secret : step.service}`, value);
-      break;
-    }
-  }
+/** What each kind of call makes stale. */
+const STALE: { [Kind in Call['kind']]: (known: Known, step: Calls[Kind], outcome: Executed) => void } = {
+  createAccount: ({ accounts }, { project, email }, { ok }) => accounts(`projects/${project}`).wrote(email, ok),
+  updateAccount: wroteAccount,
+  deleteAccount: wroteAccount,
+  createService: ({ services }, { parent, serviceId }, { ok }) => services(parent).wrote(serviceId, ok),
+  updateService: (known, { service }, outcome) => wroteService(known, { name: String(service.name) }, outcome),
+  deleteService: wroteService,
+  setSecretPolicy: ({ singles }, { secret }, outcome) => singles.put(`policy ${secret}`, policyAfter(outcome)),
+  setServicePolicy: ({ singles }, { service }, outcome) => singles.put(`policy ${service}`, policyAfter(outcome)),
+};
+
+const noteWrite = <Kind extends Call['kind']>(known: Known, step: Calls[Kind], outcome: Executed): void =>
+  STALE[step.kind as Kind](known, step, outcome);
+
+function wroteAccount({ accounts }: Known, { name }: { name: string }, { ok }: Executed): void {
+  const { parent, id } = parentAndId('account', name) ?? {};
+  if (parent === undefined || id === undefined) return;
+  const list = accounts(parent);
+  // The list's keys are e-mails, and a deletion names the account by its unique id.
+  const emails = id.includes('@') ? [id] : list.keysOf(({ uniqueId }) => uniqueId === id);
+  for (const email of emails) list.wrote(email, ok);
 }
 
-/** A spec may name any project, also one that does not exist: the least recently used lists beyond so many are dropped. */
-const MOST_LISTS = 500;
-
-/** One list a parent, made when it is first asked for. */
-function createLists<T>(
-  runtime: Runtime,
-  forMs: number,
-  list: (parent: string) => ReturnType<typeof listAll<T>>,
-  absentMs: number,
-) {
-  const lists = createRecent<SharedList<T>>(runtime, { forMs, most: MOST_LISTS });
-  return (parent: string): SharedList<T> => {
-    const known = lists.get(parent) ?? createSharedList(runtime, () => list(parent), absentMs);
-    lists.set(parent, known);
-    return known;
-  };
+function wroteService({ services }: Known, { name }: { name: string }, { ok }: Executed): void {
+  const place = parentAndId('service', name);
+  if (place) services(place.parent).wrote(place.id, ok);
 }
 
-/** What is read one by one, for as long as somebody may take it for fresh. */
+/** SetIamPolicy answers the policy as it then is (google/iam/v1/iam_policy.proto). */
+const policyAfter = (outcome: Executed) => (outcome.ok ? parsePolicy(outcome.response) : undefined);
+
+/** A cache of what is read one by one. */
 function createSingles(runtime: Runtime) {
   const answers = createRecent<{ value: unknown; asOf: number }>(runtime, { forMs: SINGLES_MS });
 
-  /** `undefined`: what was known no longer holds. */
+  /** `undefined` removes what is cached. */
   function put(key: string, value: unknown, asOf = runtime.monotonic()): void {
     if ((answers.get(key)?.asOf ?? asOf) > asOf) return;
     answers.delete(key);
@@ -204,7 +182,7 @@ function createSingles(runtime: Runtime) {
     async read<T>(key: string, maxAgeMs: number, get: () => Promise<Read<T>>): Promise<Read<T>> {
       const asOf = runtime.monotonic();
       const known = answers.get(key);
-      // A key names one method and resource: what stands there is what the same `get` has answered.
+      // A key stands for one method and resource, so the cached value came from the same `get` and is a `T`.
       if (known && maxAgeMs > 0 && asOf - known.asOf <= maxAgeMs) return { state: 'present', value: known.value as T };
       const read = await get();
       put(key, read.state === 'present' ? read.value : undefined, asOf);
@@ -212,16 +190,3 @@ function createSingles(runtime: Runtime) {
     },
   };
 }
-
-const last = (name: string): string => name.slice(name.lastIndexOf('/') + 1);
-const serviceKey = ({ name }: ObservedService): string => last(name);
-const accountKey = ({ email }: ObservedAccount): string => email;
-/** A secret is asked for by its project's id and answered with the number: within one project its own id will do. */
-const secretKey = ({ name }: ObservedSecret): string => last(name);
-
-const keyed =
-  <T>(parse: (item: JsonObject) => T | undefined, key: (value: T) => string) =>
-  (item: JsonObject): [string, T] | undefined => {
-    const value = parse(item);
-    return value && [key(value), value];
-  };

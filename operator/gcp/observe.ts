@@ -91,7 +91,7 @@ async function observeService(
   targets: Targets,
   options?: GcpCallOptions,
 ): Promise<Observed['services'][number]> {
-  const region = name.split('/')[3] ?? '';
+  const region = part(name, 'locations');
   const service = await reads.service(name, options);
   const matters =
     service.state === 'present' &&

@@ -4,7 +4,8 @@ import type { Runtime } from '../../ports/runtime.ts';
 import { createFairQueue, type FairQueue, type Queueable } from '../collections/fairQueue.ts';
 import { createRecent, type Recent } from '../collections/recent.ts';
 import { type Api, METHODS } from './methods.ts';
-import { isObject, objects } from './parse.ts';
+import { objects } from './parse.ts';
+import { placeOf } from './resourceNames.ts';
 
 /**
  * Budgets of calls to Google Cloud. A reconcile says what it needs before its first call, and is parked while it cannot have
@@ -371,13 +372,6 @@ function isRate(kind: Kind, { code, message, retryAfterMs, details = [] }: GcpSt
   return (
     kind === 'read' || limited || retryAfterMs !== undefined || /per (?:minute|second|day)|\brate\b/i.test(message)
   );
-}
-
-function placeOf({ parent, name, resource, service, serviceAccount }: JsonObject) {
-  const nested = [service, serviceAccount].map(value => (isObject(value) ? value.name : undefined));
-  const full = [parent, name, resource, ...nested].find(value => typeof value === 'string');
-  const [, project, region = ''] = /^projects\/([^/]+)(?:\/locations\/([^/]+))?/.exec(String(full)) ?? [];
-  return project === undefined ? undefined : { project, region };
 }
 
 /** A request that names the project's id, and an answer that names its number. */

@@ -1,94 +1,87 @@
+import type { JsonObject } from '../../ports/json.ts';
+import { part } from '../tenant/names.ts';
 import type { Failure } from '../tenant/types.ts';
+import { isObject } from './parse.ts';
 
 /**
- * Full resource names, checked before they reach a URL: each part has its own alphabet, and none holds a slash, a dot
- * pair, a percent sign, white space, a control character or anything outside ASCII.
+ * Full resource names are checked here before they reach a URL. Each part has its own alphabet, and none allows a slash, two dots
+ * in a row, a percent sign, white space, a control character or anything outside ASCII.
  */
 
-/** A project's id (also domain-scoped, `example.com:p`) or its number. */
-const PROJECT = /^(?:(?:[a-z0-9-]+(?:\.[a-z0-9-]+)+:)?[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?|[0-9]{1,25})$/;
-const LOCATION = /^[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
-const SECRET = /^[A-Za-z0-9_-]{1,255}$/;
-const VERSION = /^(?:latest|[1-9][0-9]{0,17})$/;
-const SERVICE = /^[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
-const ACCOUNT_ID = /^[a-z][a-z0-9-]{4,28}[a-z0-9]$/;
-/** An e-mail, or the unique id, which a successor of the same e-mail does not share. */
-const ACCOUNT = /^(?:[a-z0-9][a-z0-9-]{0,62}@[a-z0-9]+(?:[.-][a-z0-9]+)*\.gserviceaccount\.com|[0-9]{1,25})$/;
+/** A label of RFC 1035, as the ids of locations and services are. */
+const LABEL = /^[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+/** What a collection's id looks like. */
+const IDS: Record<string, RegExp> = {
+  /** A project's id (also scoped by a domain, `example.com:p`) or its number. */
+  projects: /^(?:(?:[a-z0-9-]+(?:\.[a-z0-9-]+)+:)?[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?|[0-9]{1,25})$/,
+  locations: LABEL,
+  services: LABEL,
+  secrets: /^[A-Za-z0-9_-]{1,255}$/,
+  versions: /^(?:latest|[1-9][0-9]{0,17})$/,
+  /** An e-mail, or the unique id, which a later account of the same e-mail does not have. */
+  serviceAccounts: /^(?:[a-z0-9][a-z0-9-]{0,62}@[a-z0-9]+(?:[.-][a-z0-9]+)*\.gserviceaccount\.com|[0-9]{1,25})$/,
+};
+/** The ids that new resources may get. */
+const NEW_IDS = { account: /^[a-z][a-z0-9-]{4,28}[a-z0-9]$/, service: LABEL };
 
 const SHAPES = {
-  project: [['projects', PROJECT]],
-  location: [
-    ['projects', PROJECT],
-    ['locations', LOCATION],
-  ],
-  service: [
-    ['projects', PROJECT],
-    ['locations', LOCATION],
-    ['services', SERVICE],
-  ],
-  secret: [
-    ['projects', PROJECT],
-    ['secrets', SECRET],
-  ],
-  secretVersion: [
-    ['projects', PROJECT],
-    ['secrets', SECRET],
-    ['versions', VERSION],
-  ],
-  account: [
-    ['projects', PROJECT],
-    ['serviceAccounts', ACCOUNT],
-  ],
-} as const satisfies Record<string, readonly (readonly [string, RegExp])[]>;
+  project: { form: 'projects/P', what: 'a project' },
+  location: { form: 'projects/P/locations/R', what: 'a location' },
+  service: { form: 'projects/P/locations/R/services/S', what: 'a Cloud Run service' },
+  secret: { form: 'projects/P/secrets/S', what: 'a secret' },
+  secretVersion: { form: 'projects/P/secrets/S/versions/N', what: 'a secret version' },
+  account: { form: 'projects/P/serviceAccounts/EMAIL', what: 'a service account' },
+};
 
 export type Shape = keyof typeof SHAPES;
 
-/** The values of a full name's parts, in order (`projects/p/secrets/s` → `['p', 's']`); undefined if it has another shape. */
+/** The ids in a full name, in order (`projects/p/secrets/s` → `['p', 's']`); undefined if the name has another shape. */
 export function partsOf(shape: Shape, name: string): string[] | undefined {
   const segments = name.split('/');
-  const pairs = SHAPES[shape];
-  if (segments.length !== pairs.length * 2) return undefined;
-  const parts: string[] = [];
-  for (const [index, [collection, pattern]] of pairs.entries()) {
-    const value = segments[index * 2 + 1] ?? '';
-    if (segments[index * 2] !== collection || !pattern.test(value)) return undefined;
-    parts.push(value);
-  }
-  return parts;
+  const form = SHAPES[shape].form.split('/');
+  const fits = (segment: string, at: number) =>
+    at % 2 === 0 ? segment === form[at] : IDS[form[at - 1] ?? '']?.test(segment);
+  return segments.length === form.length && segments.every(fits) ? segments.filter((_, at) => at % 2 === 1) : undefined;
 }
 
-/** What is wrong with a full name; undefined if it may be put into a URL. */
+/** A full name as its parent's name and its own id; undefined if it has another shape. */
+export function parentAndId(shape: Shape, name: string): { parent: string; id: string } | undefined {
+  const id = partsOf(shape, name)?.at(-1);
+  return id === undefined ? undefined : { parent: name.split('/').slice(0, -2).join('/'), id };
+}
+
+/** The reason why a full name must not be put into a URL; undefined if it may be. */
 export function badName(shape: Shape, name: string): Failure | undefined {
-  return partsOf(shape, name) ? undefined : refuse(`${quote(name)} is not ${SAYS[shape]}.`);
+  const { form, what } = SHAPES[shape];
+  return partsOf(shape, name) ? undefined : refuse(`${quote(name)} is not ${what}: ${form}.`);
 }
 
-/** What is wrong with the id of a service account or service that is to be made; undefined if nothing. */
-export function badId(kind: 'account' | 'service', id: string): Failure | undefined {
-  return (kind === 'account' ? ACCOUNT_ID : SERVICE).test(id)
-    ? undefined
-    : refuse(`${quote(id)} is not an id of a ${kind}.`);
-}
+/** The reason why a new service account or service must not get this id; undefined if it may. */
+export const badId = (kind: keyof typeof NEW_IDS, id: string): Failure | undefined =>
+  NEW_IDS[kind].test(id) ? undefined : refuse(`${quote(id)} is not an id of a ${kind}.`);
 
-/** Whether this may be the e-mail (or unique id) of a service account. */
-export const isAccount = (email: string): boolean => ACCOUNT.test(email);
+/** True for what may be the e-mail (or unique id) of a service account. */
+export const isAccount = (email: string): boolean => IDS.serviceAccounts?.test(email) === true;
 
-/**
- * Whether two full names of one shape mean the same thing as far as they can be compared: the project is left out, as
- * it may be an id on one side and a number on the other.
- */
+/** True if two full names differ at most in the project, which may be an id in one of them and a number in the other. */
 export function sameButProject(shape: Shape, a: string, b: string): boolean {
   const [left, right] = [partsOf(shape, a), partsOf(shape, b)];
   return left !== undefined && right !== undefined && left.slice(1).join('/') === right.slice(1).join('/');
 }
 
-const SAYS: Record<Shape, string> = {
-  project: 'a project: projects/P',
-  location: 'a location: projects/P/locations/R',
-  service: 'a Cloud Run service: projects/P/locations/R/services/S',
-  secret: 'a secret: projects/P/secrets/S',
-  secretVersion: 'a secret version: projects/P/secrets/S/versions/N',
-  account: 'a service account: projects/P/serviceAccounts/EMAIL',
-};
+/** The resource, or the parent of the list or of the new resource, that a request names; empty if it names none. */
+export function resourceIn({ name, parent, resource, service, serviceAccount }: JsonObject): string {
+  const inner = [service, serviceAccount].filter(isObject).map(object => object.name);
+  const named = [name, parent, resource, ...inner].find(text => typeof text === 'string');
+  return typeof named === 'string' ? named : '';
+}
+
+/** Where that resource is; undefined if it is in no project. The region is empty where its name has no location. */
+export function placeOf(request: JsonObject): { project: string; region: string } | undefined {
+  const resource = resourceIn(request);
+  const project = part(resource, 'projects');
+  return project === '' ? undefined : { project, region: part(resource, 'locations') };
+}
 
 const refuse = (message: string): Failure => ({ kind: 'Invalid', message });
 

@@ -1,7 +1,15 @@
 import type { protos } from '@google-cloud/secret-manager';
-import type { ObservedSecret, SecretVersion } from '../tenant/types.ts';
+import type { GcpCall, GcpCallOptions } from '../../ports/gcp.ts';
+import { part } from '../tenant/names.ts';
+import type { ObservedSecret, Read, SecretVersion } from '../tenant/types.ts';
+import { failureOf } from './errors.ts';
+import { about, absentOrFailed, failed, getOne, notUnderstood } from './getOne.ts';
+import { rpc } from './methods.ts';
+import type { ListOf } from './pages.ts';
 import { filled, type Message, objects, stringMap, text } from './parse.ts';
-import { partsOf } from './resourceNames.ts';
+import { badName, partsOf } from './resourceNames.ts';
+
+/** Secrets and their versions (Secret Manager). The operator reads their metadata only, and writes nothing but their policies. */
 
 type Secret = Message<protos.google.cloud.secretmanager.v1.ISecret>;
 type Version = Message<protos.google.cloud.secretmanager.v1.ISecretVersion>;
@@ -26,8 +34,8 @@ export function parseVersion(answer: Version): SecretVersion | undefined {
 }
 
 /**
- * The highest-numbered version in `state` on a page of ListSecretVersions, or `best` if that is higher. Neither the server's
- * order nor its filter is relied on.
+ * The version in `state` with the highest number on a page of ListSecretVersions, or `best` if that is higher. It does not rely on
+ * the server's order or filter.
  */
 export function newestIn(
   state: SecretVersion['state'],
@@ -40,4 +48,63 @@ export function newestIn(
     if (version?.state === state && version.version > (newest?.version ?? 0)) newest = version;
   }
   return newest;
+}
+
+/** `name`: `projects/P/secrets/S`, P a project's id or number. */
+export const getSecret = (call: GcpCall, name: string, options?: GcpCallOptions): Promise<Read<ObservedSecret>> =>
+  getOne(call, { method: rpc.getSecret, shape: 'secret', name, parse: about('secret', name, parseSecret) }, options);
+
+/** A secret is asked for by its project's id and answered with the number, so the key is the secret's own id. */
+export const secretList: ListOf<ObservedSecret> = {
+  method: rpc.listSecrets,
+  request: parent => ({ parent, pageSize: 1_000 }),
+  field: 'secrets',
+  parse: parseSecret,
+  key: ({ name }) => part(name, 'secrets'),
+};
+
+/** `newestEnabled` (where none is enabled: the newest disabled one), `latest` or a number. */
+export type WantedVersion = 'newestEnabled' | 'latest' | (string & {});
+
+/** `latest` is the version that was created last, whatever its state. */
+export async function getSecretVersion(
+  call: GcpCall,
+  secret: string,
+  want: WantedVersion,
+  options?: GcpCallOptions,
+): Promise<Read<SecretVersion>> {
+  if (want === 'newestEnabled') {
+    const enabled = await getNewest(call, secret, 'ENABLED', options);
+    return enabled.state === 'absent' ? getNewest(call, secret, 'DISABLED', options) : enabled;
+  }
+  const parse = (answer: Version) => {
+    const found = parseVersion(answer);
+    return want === 'latest' || String(found?.version) === want ? found : undefined;
+  };
+  const name = `${secret}/versions/${want}`;
+  return getOne(call, { method: rpc.getSecretVersion, shape: 'secretVersion', name, parse }, options);
+}
+
+/** More pages than the versions of one secret can fill: a list that a server never ends is given up after these. */
+const MAX_PAGES = 200;
+
+async function getNewest(
+  call: GcpCall,
+  secret: string,
+  state: SecretVersion['state'],
+  options?: GcpCallOptions,
+): Promise<Read<SecretVersion>> {
+  const bad = badName('secret', secret);
+  if (bad) return failed(bad);
+  let best: SecretVersion | undefined;
+  let pageToken: string | undefined;
+  for (let page = 0; page < MAX_PAGES; page++) {
+    const request = { parent: secret, pageSize: 1_000, filter: `state:${state}`, pageToken };
+    const result = await call(rpc.listSecretVersions, request, options);
+    if (!result.ok) return absentOrFailed(failureOf(rpc.listSecretVersions, result.status));
+    best = newestIn(state, result.response, best);
+    pageToken = filled(result.response.nextPageToken);
+    if (!pageToken) return best ? { state: 'present', value: best } : { state: 'absent' };
+  }
+  return notUnderstood(rpc.listSecretVersions, secret);
 }

@@ -1,8 +1,16 @@
 import type { protos } from '@google-cloud/run';
+import type { GcpCall, GcpCallOptions } from '../../ports/gcp.ts';
 import type { JsonObject } from '../../ports/json.ts';
-import type { ObservedService } from '../tenant/types.ts';
+import { part } from '../tenant/names.ts';
+import type { Failure, ObservedService, Read } from '../tenant/types.ts';
+import { about, getOne } from './getOne.ts';
+import { rpc } from './methods.ts';
+import type { ListOf } from './pages.ts';
 import { filled, flag, int64, isObject, type Message, object, objects, stringMap, text, texts } from './parse.ts';
-import { partsOf } from './resourceNames.ts';
+import { badId, badName, partsOf } from './resourceNames.ts';
+import { etagMissing, type Writes } from './write.ts';
+
+/** Cloud Run services. */
 
 type Service = Message<protos.google.cloud.run.v2.IService>;
 type Condition = Message<protos.google.cloud.run.v2.ICondition>;
@@ -10,7 +18,7 @@ type ConditionState = keyof typeof protos.google.cloud.run.v2.Condition.State;
 
 /**
  * A google.cloud.run.v2.Service; undefined if it lacks its name, its etag or a template with a container, which every service
- * has (service.proto: `template` is required). A template that did not arrive would be replaced by an empty one.
+ * has (service.proto: `template` is required). The next update would replace a template that was not read by an empty one.
  */
 export function parseService(raw: JsonObject): ObservedService | undefined {
   const answer: Service = raw;
@@ -46,7 +54,7 @@ function hasContainers(template: unknown): boolean {
   return Array.isArray(containers) && containers.length > 0 && containers.every(isObject);
 }
 
-/** The condition that sums up a service. Which of the three kinds of reason is set depends on what failed (condition.proto). */
+/** `terminalCondition`, the summary of a service. The field that holds the reason depends on what failed (condition.proto). */
 function parseTerminal(condition: Condition): ObservedService['terminal'] {
   const reason =
     filled(condition.reason) ?? filled(condition.revisionReason) ?? filled(condition.executionReason) ?? '';
@@ -57,8 +65,49 @@ function parseTerminal(condition: Condition): ObservedService['terminal'] {
   };
 }
 
-/** Anything else, a state of tomorrow too, is neither good nor bad yet. */
+/** Any other state counts as pending, also one that a later version of Cloud Run adds. */
 const TERMINAL: ReadonlyMap<string, 'SUCCEEDED' | 'FAILED'> = new Map<ConditionState, 'SUCCEEDED' | 'FAILED'>([
   ['CONDITION_SUCCEEDED', 'SUCCEEDED'],
   ['CONDITION_FAILED', 'FAILED'],
 ]);
+
+export const getService = (call: GcpCall, name: string, options?: GcpCallOptions): Promise<Read<ObservedService>> =>
+  getOne(
+    call,
+    { method: rpc.getService, shape: 'service', name, parse: about('service', name, parseService) },
+    options,
+  );
+
+export const serviceList: ListOf<ObservedService> = {
+  method: rpc.listServices,
+  request: parent => ({ parent, pageSize: 1_000 }),
+  field: 'services',
+  parse: parseService,
+  key: ({ name }) => part(name, 'services'),
+};
+
+/** Cloud Run answers each of these at once with an operation; the operator does not wait for the operation's end. */
+export const serviceWrites: Writes<'createService' | 'updateService' | 'deleteService'> = {
+  createService: {
+    guard: ({ parent, serviceId }) => badName('location', parent) ?? badId('service', serviceId),
+    request: ({ parent, serviceId, service }) => ({
+      method: rpc.createService,
+      request: { parent, serviceId, service },
+    }),
+  },
+  updateService: {
+    guard: ({ service, updateMask }) => badName('service', String(service.name)) ?? maskMissing(updateMask),
+    request: ({ service, updateMask }) => ({
+      method: rpc.updateService,
+      request: { service, updateMask: updateMask.join(',') },
+    }),
+  },
+  deleteService: {
+    guard: ({ name, etag }) => badName('service', name) ?? etagMissing(etag),
+    request: ({ name, etag }) => ({ method: rpc.deleteService, request: { name, etag } }),
+  },
+};
+
+/** Cloud Run replaces the whole service where an update has no mask. */
+const maskMissing = (mask: string[]): Failure | undefined =>
+  mask.length > 0 ? undefined : { kind: 'Invalid', message: 'Refused to update a service without naming the fields.' };

@@ -1,8 +1,9 @@
 import assert from 'node:assert';
 import type { GcpCall } from '../../ports/gcp.ts';
 import { keyOf } from '../../ports/kubeResources.ts';
-import { execute, type RefusedMember } from '../gcp/execute.ts';
+import { execute } from '../gcp/execute.ts';
 import type { SharedReads } from '../gcp/lists.ts';
+import type { RefusedMember } from '../gcp/write.ts';
 import { entryKey } from '../tenant/inventory.ts';
 import type { Call, InventoryEntry, Outcome, Step, TenantStatus } from '../tenant/types.ts';
 import type { Recheck } from './grants.ts';

@@ -1,4 +1,4 @@
-import type { RefusedMember } from '../gcp/execute.ts';
+import type { RefusedMember } from '../gcp/write.ts';
 import { type Refusal, type Refusals, refusalKey } from '../tenant/invokers.ts';
 import type { PolicyAddition } from '../tenant/policy.ts';
 

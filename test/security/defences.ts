@@ -136,7 +136,7 @@ export const DEFENCES: readonly Defence[] = [
   {
     shownBy: [deputy, 'with %s never reaches a URL'],
     file: 'operator/gcp/resourceNames.ts',
-    find: '  return partsOf(shape, name) ? undefined : refuse(`${quote(name)} is not ${SAYS[shape]}.`);',
+    find: '  return partsOf(shape, name) ? undefined : refuse(`${quote(name)} is not ${what}: ${form}.`);',
     replace: '  return partsOf(shape, name) ? undefined : undefined;',
   },
   {
@@ -297,8 +297,9 @@ export const DEFENCES: readonly Defence[] = [
   {
     shownBy: ['e2e/canary.test.ts', 'the operator has no way to ask for a key’s value'],
     file: 'operator/gcp/methods.ts',
-    find: '  [rpc.getSecretPolicy, ',
-    replace: "  [`${secrets}.AccessSecretVersion`, { api: 'secretmanager', write: false }],\n  [rpc.getSecretPolicy, ",
+    find: '  getSecretPolicy: ',
+    replace:
+      "  access: secrets('AccessSecretVersion', 'GET /v1/{name=projects/*/secrets/*/versions/*}:access'),\n  getSecretPolicy: ",
   },
   // --------------------------------------------------------------------------------------------------- the key's path
   {

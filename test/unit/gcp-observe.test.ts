@@ -1,15 +1,16 @@
 import { describe, expect, test } from 'vitest';
 import { instrument } from '../../operator/gcp/callHooks.ts';
-import { type Executed, execute, requestOf } from '../../operator/gcp/execute.ts';
+import { execute, requestOf } from '../../operator/gcp/execute.ts';
 import { parsePolicy } from '../../operator/gcp/iamPolicy.ts';
 import { rpc } from '../../operator/gcp/methods.ts';
 import { observe } from '../../operator/gcp/observe.ts';
-import { listAll } from '../../operator/gcp/pages.ts';
+import { type ListOf, listAll } from '../../operator/gcp/pages.ts';
 import { filled, int64, json, texts } from '../../operator/gcp/parse.ts';
 import type { Reads } from '../../operator/gcp/reads.ts';
 import { badId, badName, sameButProject } from '../../operator/gcp/resourceNames.ts';
 import { parseVersion } from '../../operator/gcp/secret.ts';
 import { parseService } from '../../operator/gcp/service.ts';
+import type { Executed } from '../../operator/gcp/write.ts';
 import type { Targets } from '../../operator/tenant/plan.ts';
 import type { Call } from '../../operator/tenant/types.ts';
 import type { GcpCall, GcpCode, GcpResult } from '../../ports/gcp.ts';
@@ -327,9 +328,14 @@ describe('all pages of a list', () => {
         ? { ok: false, status: { code: page, message: 'no' } }
         : { ok: true, response: page };
     };
-    const read = ({ id }: JsonObject): [string, JsonObject] | undefined =>
-      typeof id === 'string' ? [id, { id }] : undefined;
-    return { result: listAll(call, rpc.listSecrets, { parent: 'p' }, 'secrets', read), tokens };
+    const items: ListOf<{ id: string }> = {
+      method: rpc.listSecrets,
+      request: parent => ({ parent }),
+      field: 'secrets',
+      parse: ({ id }) => (typeof id === 'string' ? { id } : undefined),
+      key: ({ id }) => id,
+    };
+    return { result: listAll(call, items, 'p'), tokens };
   };
 
   test('are one, whole', async () => {

@@ -28,7 +28,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'forget policy version 3 when reading',
-    file: 'gcp/reads.ts',
+    file: 'gcp/iamPolicy.ts',
     find: 'requestedPolicyVersion: 3',
     replace: 'requestedPolicyVersion: 1',
   },

@@ -1,0 +1,45 @@
+import type { GcpCall, GcpCallOptions } from '../../ports/gcp.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import type { Failure, Read } from '../tenant/types.ts';
+import { failureOf } from './errors.ts';
+import { badName, type Shape, sameButProject } from './resourceNames.ts';
+
+export interface Get<T> {
+  method: string;
+  shape: Shape;
+  name: string;
+  /** The message that the method takes; absent: one that holds the name only. */
+  request?: JsonObject;
+  /** Undefined if the answer lacks something that the operator needs, or is about another resource. */
+  parse(answer: JsonObject): T | undefined;
+}
+
+/**
+ * Reads one resource with one call. `absent` means that Google Cloud itself says NOT_FOUND. An answer that cannot be
+ * understood is `failed`, so that no decision is based on it. A name that must not reach a URL fails without a call.
+ */
+export async function getOne<T>(call: GcpCall, get: Get<T>, options?: GcpCallOptions): Promise<Read<T>> {
+  const { method, shape, name, request = { name } } = get;
+  const bad = badName(shape, name);
+  if (bad) return failed(bad);
+  const result = await call(method, request, options);
+  if (!result.ok) return absentOrFailed(failureOf(method, result.status));
+  const value = get.parse(result.response);
+  return value === undefined ? notUnderstood(method, name) : { state: 'present', value };
+}
+
+/** The same parser, but an answer about another resource than `name` counts as not understood. */
+export const about =
+  <T extends { name: string }>(shape: Shape, name: string, parse: (answer: JsonObject) => T | undefined) =>
+  (answer: JsonObject): T | undefined => {
+    const value = parse(answer);
+    return value && sameButProject(shape, value.name, name) ? value : undefined;
+  };
+
+export const failed = (failure: Failure): { state: 'failed'; failure: Failure } => ({ state: 'failed', failure });
+
+export const absentOrFailed = (failure: Failure): Read<never> =>
+  failure.kind === 'NotFound' ? { state: 'absent' } : failed(failure);
+
+export const notUnderstood = (method: string, name: string): Read<never> =>
+  failed({ kind: 'Transient', message: `${method} answered for ${name} with something that can't be understood.` });

@@ -1,0 +1,33 @@
+import type { JsonObject } from '../../ports/json.ts';
+import type { PolicyAddition } from '../tenant/policy.ts';
+import type { Call, Failure } from '../tenant/types.ts';
+
+/** The raw call that a step stands for. */
+export interface Request {
+  method: string;
+  request: JsonObject;
+}
+
+/** How one kind of `Call` is made. */
+export interface Write<C extends Call> {
+  /** The reason why the call must not be made: a name that must not reach a URL, a missing etag, an empty field mask. */
+  guard(call: C): Failure | undefined;
+  request(call: C): Request;
+}
+
+/** A `Call` by its kind. */
+export type Calls = { [C in Call as C['kind']]: C };
+
+/** A complete table: a kind of call that it lacks is a type error. */
+export type Writes<Kinds extends Call['kind'] = Call['kind']> = { readonly [Kind in Kinds]: Write<Calls[Kind]> };
+
+/** A member of a policy that Google Cloud refused while it accepted others. */
+export interface RefusedMember {
+  addition: PolicyAddition;
+  failure: Failure;
+}
+
+export type Executed = { ok: true; response: JsonObject; refused?: RefusedMember[] } | { ok: false; failure: Failure };
+
+export const etagMissing = (etag: string | undefined): Failure | undefined =>
+  etag ? undefined : { kind: 'Invalid', message: 'Refused to write without the etag that was read.' };
