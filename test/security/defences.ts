@@ -443,7 +443,7 @@ export const DEFENCES: readonly Defence[] = [
   {
     shownBy: ['unit/gcp-quota.test.ts', 'a namespace gets its share, however many tenants or keys another one has'],
     file: 'operator/gcp/quota.ts',
-    find: '      bucket.waiting.charge(rank, [demand.project, demand.namespace], calls);\n',
+    find: '    bucket.waiting.charge(rank, [demand.project, demand.namespace], calls);\n',
     replace: '',
   },
   {

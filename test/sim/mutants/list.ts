@@ -336,8 +336,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'never wait for a budget',
     file: 'gcp/quota.ts',
-    find: 'return shortest(shares, rank, false) ? undefined : grant(demand, rank, shares);',
-    replace: 'return grant(demand, rank, shares);',
+    find: 'return shortest(shares, rank, false) ? undefined : parking.grant(demand, rank, shares);',
+    replace: 'return parking.grant(demand, rank, shares);',
   },
   {
     name: 'let an edit wait for 20 minutes',
