@@ -34,8 +34,13 @@ const ELSEWHERE: [begins: string, why: string][] = [
   ['kubectl apply -k manifests/policies', 'policies.test.ts applies these files to a real kube-apiserver'],
   ['kubectl delete -k manifests/overlays/gke', 'a Deployment, which the local API has not'],
   ['kubectl scale -n aitenant-system', 'the same'],
+  [
+    'kubectl delete aitenants --all --all-namespaces\nkubectl delete -k manifests/my-cluster',
+    'docs/operations.md has the first, too',
+  ],
   ['kubectl logs -n aitenant-system', 'the same'],
   ['kubectl rollout restart -n aitenant-system', 'the same'],
+  ['kubectl rollout undo -n aitenant-system', 'the same'],
   ['# incident: ', 'takes away what the other blocks need; life-rotation, suspend and ownership tests do the same'],
   ['kubectl get aitenants -A -o yaml', 'the restore needs the Deployment, which the local API has not'],
   ['--cluster-id=prod-tokyo', 'no command; docs.test.ts gives it to the operator'],
@@ -98,6 +103,7 @@ const READS: Read[] = [
     before: NEW_TENANT,
     prints: ['condition met', 'Google Cloud matches the spec.'],
   },
+  { page: 'docs/concepts.md', prints: ['reason: UpToDate', 'inventory:', 'Events:'] },
   { page: 'README.ja.md', prints: ['UpToDate', 'sa-tenant-a@', '{"status":"ok"}'] },
   {
     page: 'docs/ja/first-tenant.md',

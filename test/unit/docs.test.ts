@@ -85,7 +85,7 @@ describe.each(pages)('%s', page => {
 
 test('Every claim of the README about this project links to the test that shows it', () => {
   const [, table = ''] = /## By hand, with Config Connector, with this\n([\s\S]*?)\n## /.exec(file('README.md')) ?? [];
-  const rows = table.split('\n').filter(line => line.startsWith('| ') && !line.startsWith('| |'));
+  const rows = table.split('\n').filter(line => line.startsWith('| ') && !line.startsWith('| task |'));
   expect(rows.length).toBeGreaterThan(10);
   for (const row of rows) {
     const cells = row.split(/ ?\| ?/).slice(1, -1);
@@ -94,6 +94,32 @@ test('Every claim of the README about this project links to the test that shows 
     expect(shown, row).not.toEqual([]);
     for (const path of shown) expect(existsSync(join(ROOT, path)), path).toBe(true);
   }
+});
+
+test('The README links to every page and to its Japanese translation', () => {
+  const linked = new Set([...file('README.md').matchAll(/\]\(([\w./-]+\.md)/g)].map(([, path = '']) => path));
+  const others = [...pages, 'bench/README.md'].filter(
+    page => page !== 'README.md' && !page.startsWith('docs/decisions/') && !linked.has(page),
+  );
+  expect(others).toEqual([]);
+});
+
+/** Diagrams are translated, so they differ. */
+const codeOf = (page: string) =>
+  parts(file(page))
+    .blocks.filter(({ language }) => language !== 'mermaid')
+    .map(({ code }) => code);
+const levelsOf = (page: string) => [...parts(file(page)).prose.matchAll(/^(#+) /gm)].map(([, marks]) => marks);
+const translated = pages.filter(page => page.startsWith('docs/ja/') && existsSync(join(ROOT, page.replace('ja/', ''))));
+
+test('Some pages are translated', () => {
+  expect(translated.length).toBeGreaterThan(0);
+});
+
+test.each(translated)('%s has the headings and the code blocks of the English page', page => {
+  const english = page.replace('ja/', '');
+  expect(levelsOf(page)).toEqual(levelsOf(english));
+  expect(codeOf(page)).toEqual(codeOf(english));
 });
 
 test('docs/reference.md is what scripts/reference.ts makes of the CRD', () => {
