@@ -92,7 +92,7 @@ async function leaveCluster(world: World, hadDemo: boolean): Promise<void> {
 process.on('unhandledRejection', error => console.error(`A bug in the sandbox, please report it: ${telling(error)}`));
 
 try {
-  const options = readOptions(process.argv.slice(2));
+  const options = readOptions(process.argv.slice(2), process.env);
   if (options === 'help') print(usage);
   else await main(options);
 } catch (error) {

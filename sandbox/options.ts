@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { flagsLostToNpm } from '../ports/npmFlags.ts';
 
 export interface Options {
   once: boolean;
@@ -31,7 +32,9 @@ called. Stays until Ctrl-C.
 export class UsageError extends Error {}
 
 /** Throws `UsageError`. `help`: the page was asked for. */
-export function readOptions(argv: string[]): Options | 'help' {
+export function readOptions(argv: string[], env: NodeJS.ProcessEnv = {}): Options | 'help' {
+  const lost = flagsLostToNpm(env, ['once', 'no-demo', 'kube', 'port-base', 'state'], []);
+  if (lost !== undefined) throw new UsageError(`${lost} Write: npm run sandbox -- --once`);
   const given = parsed(argv);
   if (given.help) return 'help';
   const kube = KUBE.find(word => word === given.kube);

@@ -13,6 +13,7 @@ import { REGIONS } from '../tenant/regions.ts';
 import { secretReferences } from '../tenant/template.ts';
 import type { ObservedAccount, ObservedSecret, ObservedService, Policy, Read } from '../tenant/types.ts';
 import { each, patiently } from './patience.ts';
+import { forReaders } from './readersWords.ts';
 
 /** Reads what was made by hand as in the manual: services called `ai-platform-*`, and what belongs to each. */
 
@@ -106,9 +107,10 @@ export async function discover(
       each(foreign, async external => withPolicy(external, await reads.secret(external))),
     ]);
     if (account.state === 'failed' && account.failure.kind !== 'Propagating' && account.failure.kind !== 'Invalid') {
-      throw new Error(`service account ${email}: ${explained(account.failure)}`);
+      throw new Error(`service account ${email}: ${forReaders(explained(account.failure))}`);
     }
-    if (invokers.state === 'failed') throw new Error(`callers of ${service.name}: ${explained(invokers.failure)}`);
+    if (invokers.state === 'failed')
+      throw new Error(`callers of ${service.name}: ${forReaders(explained(invokers.failure))}`);
     return {
       name,
       project,
@@ -133,7 +135,7 @@ async function list(call: GcpCall, method: string, parent: string, field: string
   let pageToken: string | undefined;
   do {
     const result = await call(method, { parent, pageSize, pageToken });
-    if (!result.ok) return { ok: false, message: explained(failureOf(method, result.status)) };
+    if (!result.ok) return { ok: false, message: forReaders(explained(failureOf(method, result.status))) };
     items.push(...objects(result.response[field]));
     pageToken = filled(result.response.nextPageToken);
   } while (pageToken !== undefined);

@@ -1,6 +1,7 @@
 import { createInterface } from 'node:readline/promises';
 import { parseArgs, styleText } from 'node:util';
 import type { JsonObject } from '../../ports/json.ts';
+import { flagsLostToNpm } from '../../ports/npmFlags.ts';
 import { realRuntime as runtime, sleep } from '../../ports/runtime.ts';
 import { type Credentials, createCredentials } from '../gcp/credentials.ts';
 import { type Endpoint, endpointOf } from '../gcp/endpoints.ts';
@@ -9,7 +10,7 @@ import { isObject, json, text } from '../gcp/parse.ts';
 import { isAccount } from '../gcp/resourceNames.ts';
 import { answerOf, httpRequestOf } from '../gcp/rest.ts';
 import { CallError, createTransport, type Send } from '../gcp/transport.ts';
-import { UsageError } from '../process/options.ts';
+import { flagProblem, UsageError } from '../process/options.ts';
 import { isProjectId } from '../tenant/names.ts';
 import { logLine } from '../tenant/printable.ts';
 
@@ -152,6 +153,8 @@ async function projectNumber(project: string, send: Send): Promise<string> {
 // ----------------------------------------------------------------------------------------------------------- command
 
 async function main(argv: string[], credentials: Credentials = createCredentials()): Promise<number> {
+  const lost = flagsLostToNpm(process.env, ['project', 'operator', 'except', 'check', 'remove'], []);
+  if (lost !== undefined) throw new UsageError(`${lost} Write: npm run guardrail -- --project my-project --check`);
   const options = readGuardrailOptions(argv);
   if (options === 'help') {
     console.log(USAGE);
@@ -260,7 +263,7 @@ function parsed(argv: string[]) {
       },
     }).values;
   } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
+    throw new UsageError(flagProblem(error));
   }
 }
 

@@ -1,17 +1,19 @@
 import { parseArgs } from 'node:util';
 import { Document, isMap, Scalar, visit } from 'yaml';
+import { flagsLostToNpm } from '../../ports/npmFlags.ts';
 import { realRuntime as runtime } from '../../ports/runtime.ts';
 import type { PlainObject } from '../../schema/index.ts';
+import { labelNameErrors } from '../../schema/names.ts';
 import { createGcpClient } from '../gcp/client.ts';
 import { endpointsFrom } from '../gcp/endpoints.ts';
-import { UsageError } from '../process/options.ts';
+import { checkClusterId, flagProblem, UsageError } from '../process/options.ts';
 import { isProjectId, part } from '../tenant/names.ts';
 import { labelledOwner } from '../tenant/ownership.ts';
 import { escaped, logLine } from '../tenant/printable.ts';
 import { discover, type FoundTenant } from './discover.ts';
 import { type ImportedTenant, importTenant } from './importedTenant.ts';
 import { tenantSchema } from './manifests.ts';
-import { flagsLostToNpm } from './npmFlags.ts';
+import { printed } from './printed.ts';
 
 /** `npm run import`: tenants made by hand → AiTenant manifests. Reads only. Exit codes: 0 done, 1 error. */
 
@@ -38,7 +40,7 @@ export interface ImportOptions {
   clusterId?: string;
 }
 
-/** The manifests as YAML, and what somebody should know (`TENANT: …`). */
+/** The manifests as YAML, empty where no tenant is left to import, and what somebody should know (`TENANT: …`). */
 export function renderImport(found: FoundTenant[], options: ImportOptions): { yaml: string; warnings: string[] } {
   const { project, namespace, clusterId } = options;
   const warnings: string[] = [];
@@ -73,7 +75,7 @@ export function renderImport(found: FoundTenant[], options: ImportOptions): { ya
     const told = [...imported.notes, ...refused.map(cause => `can't be an AiTenant as it is: ${cause}`)];
     warnings.push(...told.map(note => `${tenant.name}: ${oneLine(note)}`));
   }
-  return { yaml: documents.join('---\n'), warnings };
+  return { yaml: seen.size === 0 ? '' : documents.join('---\n'), warnings };
 }
 
 /** A string in double quotes stays on its line: what it holds must never begin one, where a CI system would obey it. */
@@ -157,39 +159,69 @@ function leftOut(others: string[]): string {
   );
 }
 
-async function main(argv: string[], env: NodeJS.ProcessEnv): Promise<void> {
+interface Arguments extends ImportOptions {
+  regions: string[];
+}
+
+/** Throws `UsageError`. */
+export function readImportArguments(argv: string[], env: NodeJS.ProcessEnv): Arguments | 'help' {
   const lost = flagsLostToNpm(env, ['project', 'region', 'namespace', 'cluster-id'], argv);
   if (lost !== undefined) throw new UsageError(`${lost} Write: npm run -s import -- --project my-project`);
-  const { values } = parseArgs({
-    args: argv,
-    options: {
-      project: { type: 'string' },
-      region: { type: 'string', multiple: true, default: [] },
-      namespace: { type: 'string', default: 'default' },
-      'cluster-id': { type: 'string' },
-      output: { type: 'string', short: 'o', default: 'yaml' },
-      help: { type: 'boolean', short: 'h' },
-    },
-  });
-  if (values.help) return console.log(USAGE);
-  const { project = env.GOOGLE_CLOUD_PROJECT, namespace, region } = values;
+  const values = parsed(argv);
+  if (values.help) return 'help';
+  const { project = env.GOOGLE_CLOUD_PROJECT, namespace, region: regions, 'cluster-id': clusterId } = values;
   if (project === undefined || !isProjectId(project)) {
-    throw new UsageError('name the project by its id: npm run import -- --project my-project');
+    throw new UsageError('name the project by its id: npm run -s import -- --project my-project');
   }
+  const [wrong] = labelNameErrors(namespace);
+  if (wrong !== undefined) throw new UsageError(`--namespace=${namespace} can't be a namespace: ${wrong}`);
+  for (const region of regions) {
+    if (/^[a-z]+(?:-[a-z]+)*-?[0-9]*$/.test(region)) continue;
+    throw new UsageError(
+      `--region=${region} is no region such as asia-northeast1: gcloud run regions list prints them.`,
+    );
+  }
+  if (clusterId !== undefined) checkClusterId(clusterId);
   if (values.output !== 'yaml') throw new UsageError('-o takes yaml.');
+  return { project, namespace, regions, clusterId };
+}
+
+function parsed(args: string[]) {
+  try {
+    return parseArgs({
+      args,
+      options: {
+        project: { type: 'string' },
+        region: { type: 'string', multiple: true, default: [] },
+        namespace: { type: 'string', default: 'default' },
+        'cluster-id': { type: 'string' },
+        output: { type: 'string', short: 'o', default: 'yaml' },
+        help: { type: 'boolean', short: 'h' },
+      },
+    }).values;
+  } catch (error) {
+    throw new UsageError(flagProblem(error));
+  }
+}
+
+async function main(argv: string[], env: NodeJS.ProcessEnv): Promise<void> {
+  const given = readImportArguments(argv, env);
+  if (given === 'help') return printed(`${USAGE}\n`);
+  const { project, regions } = given;
   const google = createGcpClient({ runtime, endpoints: endpointsFrom(env) });
   try {
-    const { tenants, others, skipped } = await discover(google.call, project, region, runtime);
+    const { tenants, others, skipped } = await discover(google.call, project, regions, runtime);
     for (const { region: name, message } of skipped) console.error(logLine(`Not looked through: ${name}: ${message}`));
     if (others.length > 0) console.error(logLine(leftOut(others)));
     if (tenants.length === 0) {
-      console.error(`No Cloud Run service called ai-platform-* in project ${project}.`);
+      const where = regions.length === 0 ? '' : ` in ${regions.join(', ')}`;
+      console.error(`No Cloud Run service called ai-platform-* in project ${project}${where}.`);
       return;
     }
-    const options: ImportOptions = { project, namespace, clusterId: values['cluster-id'] };
-    const { yaml, warnings } = renderImport(tenants, options);
+    const { yaml, warnings } = renderImport(tenants, given);
     for (const warning of warnings) console.error(warning);
-    process.stdout.write(yaml);
+    if (yaml === '') console.error('Nothing is left to import, so no manifest is printed.');
+    else await printed(yaml);
   } finally {
     google.close();
   }
@@ -200,9 +232,7 @@ if (import.meta.main) {
     await main(process.argv.slice(2), process.env);
   } catch (error) {
     console.error(logLine(`import: ${error instanceof Error ? error.message : String(error)}`));
-    const isUsage =
-      error instanceof UsageError || String((error as { code?: unknown }).code).startsWith('ERR_PARSE_ARGS');
-    if (isUsage) console.error('See npm run import -- --help.');
+    if (error instanceof UsageError) console.error('See npm run import -- --help.');
     process.exitCode = 1;
   }
 }

@@ -9,6 +9,7 @@ import {
 import { realRuntime as runtime } from '../../ports/runtime.ts';
 import { createKubeApi } from '../kube/client.ts';
 import { loadKubeConfig } from '../kube/kubeconfig.ts';
+import { advised } from '../tenant/context.ts';
 import type { Manifests } from './manifests.ts';
 import { each } from './patience.ts';
 import type { Surroundings } from './planTenant.ts';
@@ -29,7 +30,9 @@ export async function withCluster<T>(use: (kube: KubeApi) => Promise<T>): Promis
   try {
     kube = createKubeApi({ config: await loadKubeConfig(), runtime, userAgent: 'aitenant-plan' });
   } catch (error) {
-    throw new ClusterUnread(`--live needs a kubeconfig: ${error instanceof Error ? error.message : String(error)}`);
+    throw new ClusterUnread(
+      `--live can't use the kubeconfig: ${error instanceof Error ? error.message : String(error)}`,
+    );
   }
   try {
     return await use(kube);
@@ -117,9 +120,25 @@ function over(live: KubeObject, file: KubeObject | undefined): KubeObject {
 }
 
 function must<T>(result: KubeResult<T>, what: string): T {
-  if (!result.ok) throw new ClusterUnread(`--live can't read ${what} in the cluster: ${result.status.message}`);
-  return result.value;
+  if (result.ok) return result.value;
+  const { code, message } = result.status;
+  const advice = ADVICE[code] ?? (code < 400 ? UNREACHABLE : '');
+  throw new ClusterUnread(`--live can't read ${what} in the cluster: ${advised(message.trim(), advice)}`);
 }
+
+/** What a person can do about an answer of the API server, by its HTTP status. */
+const ADVICE: Record<number, string> = {
+  401:
+    'The API server does not accept the credentials of the kubeconfig, or they have expired: log in to the cluster again ' +
+    '(kubectl get --raw /version shows whether it works).',
+  403: 'Ask whoever administers the cluster for the right to read it, or plan without --live. -n NAMESPACE reads one namespace only.',
+  404:
+    'The cluster of the current context (kubectl config current-context) does not have the CRD: take another context, or ' +
+    'install it: kubectl apply -f crds/aitenants.yaml',
+};
+/** No answer, or one that is not JSON. */
+const UNREACHABLE =
+  'Check that the address of the current context is a Kubernetes API server that you can reach: kubectl get --raw /version';
 
 const optional = <T>(result: KubeResult<T>, what: string): T | undefined =>
   !result.ok && result.status.code === 404 ? undefined : must(result, what);

@@ -26,7 +26,8 @@ export function patiently(call: GcpCall, runtime: Runtime): GcpCall {
       if (result.ok || result.status.code === 'CANCELLED') return result;
       const { status } = result;
       const { kind, retryAfterMs = 500 * 2 ** tries } = failureOf(method, status);
-      const isOver = tries === (NOBODY.test(status.message) ? TRIES_OF_NOBODY : TRIES);
+      const isHopeless = NOBODY.test(status.message) || STRANGER.test(status.message);
+      const isOver = tries === (isHopeless ? TRIES_OF_NOBODY : TRIES);
       if (!isOver && (kind === 'QuotaExceeded' || kind === 'Transient')) {
         await sleep(runtime, retryAfterMs);
         continue;
@@ -40,6 +41,9 @@ export function patiently(call: GcpCall, runtime: Runtime): GcpCall {
 
 /** What Node.js says where no connection comes about; and `client.ts`, where no answer comes. */
 const NOBODY = /^No answer within |\b(?:ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)\b/;
+/** Of `status.ts` and `rest.ts`: a page of a proxy, or of whatever else listens there. What 429 and 5xx say may pass. */
+const STRANGER =
+  /^HTTP [1-4]\d\d with a body that is not from a Google API|^A successful answer whose body is no JSON object/;
 /** Of `transport.ts` and `credentials.ts`. */
 const UNANSWERED = /^No (?:answer from Google Cloud: |answer within |access token could be had: )/;
 
@@ -49,6 +53,12 @@ function outOfReach({ code, message }: GcpStatus, actAs: string | undefined): st
     return (
       `There are no credentials that Google Cloud takes${actAs === undefined ? '' : ` for acting as ${actAs}`}, so nothing was read (${said}). ` +
       'Log in: gcloud auth application-default login. For the local Google Cloud of npm run sandbox: source .sandbox/env'
+    );
+  }
+  if (STRANGER.test(message)) {
+    return (
+      `What answers is not Google Cloud, so nothing was read (${message}). Check the proxy (HTTPS_PROXY) and the addresses in ` +
+      'CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN, …_SECRETMANAGER and …_IAM: after a sandbox has ended, source .sandbox/env.off'
     );
   }
   if (!UNANSWERED.test(message)) return undefined;

@@ -1,3 +1,4 @@
+import { flagsLostToNpm } from '../../ports/npmFlags.ts';
 import { realRuntime as runtime } from '../../ports/runtime.ts';
 import { createGcpClient } from '../gcp/client.ts';
 import { endpointsFrom } from '../gcp/endpoints.ts';
@@ -7,10 +8,10 @@ import { isProjectId } from '../tenant/names.ts';
 import { logLine } from '../tenant/printable.ts';
 import { type Live, readLive, withCluster } from './live.ts';
 import { type Manifests, readManifests, shown } from './manifests.ts';
-import { flagsLostToNpm } from './npmFlags.ts';
 import { each, patiently } from './patience.ts';
 import { asJson, asText } from './planOutput.ts';
 import { AMBIENT_PROJECT, planTenant, type TenantResult } from './planTenant.ts';
+import { printed } from './printed.ts';
 
 /** `npm run plan`: what the operator would do, without the writes. */
 
@@ -84,7 +85,7 @@ function readArguments(argv: string[], env: NodeJS.ProcessEnv): Arguments | 'hel
 async function main(argv: string[], env: NodeJS.ProcessEnv): Promise<number> {
   const given = readArguments(argv, env);
   if (given === 'help') {
-    console.log(USAGE);
+    await printed(`${USAGE}\n`);
     return 0;
   }
   const { files, options } = given;
@@ -96,7 +97,7 @@ async function main(argv: string[], env: NodeJS.ProcessEnv): Promise<number> {
   if (manifests?.tenants.length === 0) throw new UsageError(`there is no AiTenant in ${files.map(shown).join(', ')}`);
   const live = given.live ? await withCluster(kube => readLive(kube, manifests, options.namespace)) : undefined;
   const results = await planAll(given, manifests, live, env);
-  console.log(given.output === 'json' ? asJson(results) : asText(results));
+  await printed(`${given.output === 'json' ? asJson(results) : asText(results)}\n`);
   if (results.some(({ state }) => state === 'unread')) return 1;
   return results.some(({ steps, blocked }) => steps.length + blocked.length > 0) ? 2 : 0;
 }

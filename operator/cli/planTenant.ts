@@ -24,6 +24,7 @@ import { readTenant } from '../tenant/resource.ts';
 import type { Change, Desired, Observed, Plan, Settings, Step, Tenant } from '../tenant/types.ts';
 import { createdService } from './createdService.ts';
 import type { Manifests } from './manifests.ts';
+import { forReaders } from './readersWords.ts';
 
 /** `blocked`: also where something is in the way besides the steps; `unread`: something that matters could not be read. */
 export type State = 'unchanged' | 'changes' | 'blocked' | 'suspended' | 'deleting' | 'unread';
@@ -82,14 +83,10 @@ export async function planTenant(
     project,
     projectFrom: scene.project?.from,
     steps: steps.map(step => ({ action: step.verb, target: step.target, changes: changesOf(step) })),
-    blocked: blockers.map(({ reason, message }) => ({ reason, message: withoutRetries(message) })),
+    blocked: blockers.map(({ reason, message }) => ({ reason, message: forReaders(message) })),
     notes: [...new Set([...planned.notes, ...retryNotes(blockers), ...notesOf(tenant, around)])],
   };
 }
-
-/** A command does not try again. */
-const withoutRetries = (message: string): string =>
-  message.replaceAll(/ The operator tries again(?: by itself)?\./g, '');
 
 interface Planned extends Pick<Plan, 'steps' | 'notes'> {
   blockers: { reason: string; message: string }[];

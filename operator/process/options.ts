@@ -116,11 +116,7 @@ export function optionsOf(given: Record<string, unknown>, env: Record<string, st
     throw new UsageError(`--project=${project} is not a project id (a project number will not do).`);
   }
   const clusterId = value('cluster-id') || undefined;
-  if (clusterId !== undefined && !/^[a-z0-9][-_a-z0-9]{0,62}$/.test(clusterId)) {
-    throw new UsageError(
-      `--cluster-id=${clusterId} cannot be a label: lower-case letters, digits, - and _, at most 63, such as prod-tokyo.`,
-    );
-  }
+  if (clusterId !== undefined) checkClusterId(clusterId);
   const workers = Number(required('workers'));
   if (!Number.isInteger(workers) || workers < 1 || workers > 1000) {
     throw new UsageError(`--workers=${required('workers')} must be a whole number from 1 to 1000.`);
@@ -149,6 +145,14 @@ export function optionsOf(given: Record<string, unknown>, env: Record<string, st
   };
 }
 
+/** Throws `UsageError`. */
+export function checkClusterId(id: string): void {
+  if (/^[a-z0-9][-_a-z0-9]{0,62}$/.test(id)) return;
+  throw new UsageError(
+    `--cluster-id=${id} cannot be a label: lower-case letters, digits, - and _, at most 63, such as prod-tokyo.`,
+  );
+}
+
 type OwnFlags = NonNullable<ParseArgsConfig['options']>;
 
 /** The operator's flags and, of a command, its own. Throws `UsageError`. */
@@ -163,9 +167,13 @@ export function parseFlags(
   try {
     return parseArgs({ args, options, strict: true, allowPositionals: true });
   } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
+    throw new UsageError(flagProblem(error));
   }
 }
+
+/** What `parseArgs` says of a wrong flag, without its advice for arguments that begin with a dash: no command here takes any. */
+export const flagProblem = (error: unknown): string =>
+  (error instanceof Error ? error.message : String(error)).replace(/\. To specify a positional argument .*/s, '');
 
 const list = (text: string | undefined): string[] =>
   (text ?? '')

@@ -357,3 +357,17 @@ test('an alias of a version is written as the number that it means now; one that
   expect(known.spec?.keys).toMatchObject([{ env: 'OPENAI_API_KEY', version: 7 }]);
   expect(known.warnings.join()).toContain('the alias prod, which is 7 now');
 });
+
+test('where every tenant has an owner already, nothing is printed to be applied', () => {
+  const labels = {
+    'ai-tenant-owner-cluster': 'c',
+    'ai-tenant-owner-namespace': 'n',
+    'ai-tenant-owner-name': 'tenant-a',
+  };
+  const { yaml, warnings } = renderImport([found({ service: { labels } })], {
+    project: 'my-project',
+    namespace: 'team',
+  });
+  expect(yaml).toBe('');
+  expect(warnings).toEqual([expect.stringContaining('has an owner already (c/n/tenant-a): left out')]);
+});

@@ -24,7 +24,7 @@ const WRONG: Record<string, number> = {
 
 function run(script: string, option: string): Promise<{ code: number | null; out: string; err: string }> {
   const command = (packageJson.scripts as Record<string, string>)[script] ?? '';
-  const [, file = ''] = /^node (\S+\.ts)$/.exec(command) ?? [];
+  const [, file = ''] = /\bnode (\S+\.ts)$/.exec(command) ?? [];
   expect(file).not.toBe('');
   return new Promise(resolve => {
     const child = spawn(process.execPath, [file, option], { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });

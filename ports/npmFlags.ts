@@ -12,7 +12,7 @@ export function flagsLostToNpm(
     .filter(name => env[`npm_config_${name.replaceAll('-', '_')}`] !== undefined)
     .map(name => `--${name}`);
   // npm's own -f is --force, and -o nothing.
-  if (positionals.length > 0 && env.npm_config_force !== undefined) lost.push('-f');
+  if (own.includes('filename') && positionals.length > 0 && env.npm_config_force !== undefined) lost.push('-f');
   if (lost.length === 0) return undefined;
   return `npm took ${lost.join(' and ')} for itself, because no -- stands before the command's own flags.`;
 }

@@ -1,0 +1,121 @@
+import { spawnSync } from 'node:child_process';
+import { describe, expect, test } from 'vitest';
+import { readImportArguments } from '../../operator/cli/importCommand.ts';
+import { readLive } from '../../operator/cli/live.ts';
+import { OutOfReach, patiently } from '../../operator/cli/patience.ts';
+import { forReaders, READERS_WORDS } from '../../operator/cli/readersWords.ts';
+import { parseFlags } from '../../operator/process/options.ts';
+import { ERRORS, KINDS } from '../../operator/tenant/errorTable.ts';
+import type { GcpCode } from '../../ports/gcp.ts';
+import type { KubeApi } from '../../ports/kube.ts';
+import { readOptions } from '../../sandbox/options.ts';
+
+/** What the commands say of wrong flags, of a cluster and of a Google Cloud that can't be read. */
+
+describe('a wrong flag is told by its name, with what to write', () => {
+  const project = ['--project', 'my-project'];
+
+  test.each([
+    [['--namespace', 'Bad Ns'], /^--namespace=Bad Ns can't be a namespace: /],
+    [['--region', 'a b'], /^--region=a b is no region such as asia-northeast1/],
+    [['--region', ''], /^--region= is no region/],
+    [['--cluster-id', 'x\ny'], /^--cluster-id=x\ny cannot be a label/],
+    [['--output', 'json'], /^-o takes yaml/],
+    [['--bogus'], /^Unknown option '--bogus'$/],
+  ])('import %j', (args, message) => {
+    expect(() => readImportArguments([...project, ...args], {})).toThrow(message);
+  });
+
+  test('import takes what Google Cloud and Kubernetes take', () => {
+    const args = [...project, '--namespace', 'team-1', '--region', 'me-central2', '--cluster-id', 'prod-tokyo'];
+    expect(readImportArguments(args, {})).toMatchObject({ regions: ['me-central2'], namespace: 'team-1' });
+    expect(readImportArguments([], { GOOGLE_CLOUD_PROJECT: 'my-project' })).toMatchObject({ project: 'my-project' });
+  });
+
+  test('one that begins with a dash gets no advice about arguments', () => {
+    expect(() => parseFlags(['--bogus'])).toThrow(/^Unknown option '--bogus'$/);
+  });
+
+  test('one that npm took for itself is told, also by the sandbox and the guardrail', () => {
+    const env = { npm_lifecycle_event: 'sandbox', npm_config_once: 'true' };
+    expect(() => readOptions([], env)).toThrow(/npm took --once for itself.*npm run sandbox -- --once/);
+    const { status, stderr } = spawnSync(process.execPath, ['operator/cli/guardrail.ts', 'my-project'], {
+      env: { ...process.env, npm_lifecycle_event: 'guardrail', npm_config_project: 'true', npm_config_check: 'true' },
+    });
+    expect({ status, said: stderr.toString() }).toMatchObject({ status: 1, said: expect.stringContaining('--check') });
+  });
+});
+
+describe('a cluster that can not be read: what it answered and what to do', () => {
+  test.each([
+    [401, 'Unauthorized', /: Unauthorized\. .*log in to the cluster again/],
+    [403, 'aitenants is forbidden: no', /: aitenants is forbidden: no\. Ask whoever administers the cluster/],
+    [404, '404 page not found\n', /: 404 page not found\. .*does not have the CRD.*kubectl apply -f/],
+    [0, 'connect ECONNREFUSED 127.0.0.1:1', /:1\. Check that the address.*kubectl get --raw/],
+    [0, "Unexpected token '<'", /'<'\. Check that the address/],
+    [500, 'etcdserver: no leader', /: etcdserver: no leader$/],
+  ])('%i %s', async (code, message, expected) => {
+    const list = async () => ({ ok: false, status: { code, reason: '', message } });
+    await expect(readLive({ list } as unknown as KubeApi, undefined)).rejects.toThrow(expected);
+  });
+});
+
+describe('a Google Cloud that is none', () => {
+  const runtime = {
+    now: () => 0,
+    monotonic: () => 0,
+    random: () => 0,
+    after: (_: number, fn: () => void) => {
+      queueMicrotask(fn);
+      return () => {};
+    },
+  };
+  const read = async (code: GcpCode, message: string) => {
+    let calls = 0;
+    const call = patiently(async () => {
+      calls++;
+      return { ok: false, status: { code, message } };
+    }, runtime);
+    const ended = await call('google.cloud.run.v2.Services.GetService', {}).catch((error: unknown) => error);
+    return { calls, ended };
+  };
+
+  test.each([
+    'HTTP 401 with a body that is not from a Google API.',
+    'HTTP 302 with a body that is not from a Google API.',
+    'A successful answer whose body is no JSON object.',
+  ])('is given up after the second answer: %s', async message => {
+    const { calls, ended } = await read('UNKNOWN', message);
+    expect(calls).toBe(2);
+    expect(ended).toBeInstanceOf(OutOfReach);
+    expect(String(ended)).toContain('What answers is not Google Cloud');
+  });
+
+  test('a proxy in trouble is asked again as long as Google Cloud is', async () => {
+    const { calls, ended } = await read('UNAVAILABLE', 'HTTP 503 with a body that is not from a Google API.');
+    expect(calls).toBe(7);
+    expect(ended).toMatchObject({ ok: false });
+  });
+});
+
+describe('the table of errors in the words of a command', () => {
+  const advices = [...Object.values(KINDS), ...ERRORS].map(({ advice }) => ` ${advice}`);
+
+  test.each(READERS_WORDS.map(([operators]) => operators))('the table says %j', operators => {
+    expect(advices.filter(advice => advice.includes(operators))).not.toEqual([]);
+  });
+
+  test('a person is not told what the operator lacks', () => {
+    const read = ERRORS.filter(({ name }) => /^project unknown$|^VPC/.test(name)).map(({ advice }) => advice);
+    expect([...read, KINDS.PermissionDenied.advice].map(forReaders).filter(text => /operator/i.test(text))).toEqual([]);
+  });
+});
+
+test.skipIf(process.platform !== 'linux')('a result that can not be written is an error', () => {
+  const { status, stderr } = spawnSync('sh', [
+    '-c',
+    `${process.execPath} operator/cli/planCommand.ts --help > /dev/full`,
+  ]);
+  expect(stderr.toString()).toMatch(/^plan: the result can't be written to standard output: /);
+  expect(status).toBe(1);
+});
