@@ -12,16 +12,17 @@ import {
   planServiceDeletion,
 } from '../tenant/deletion.ts';
 import { type ConnectorSecret, desiredState, inventoryProject, namedProject } from '../tenant/desired.ts';
-import { afterWaiting, foresee } from '../tenant/foresee.ts';
+import { foresee } from '../tenant/foresee.ts';
 import { deletingIdentity } from '../tenant/identity.ts';
 import { SETTLE_MS, settleInventory } from '../tenant/inventory.ts';
 import { everyRegion, mayBeOwn, statusWasLost } from '../tenant/lostStatus.ts';
 import { serviceId } from '../tenant/names.ts';
 import { ADOPT, markedCluster } from '../tenant/ownership.ts';
 import { plan as planFor, type Targets, targets } from '../tenant/plan.ts';
-import { abandonedGrants, consentTargets, grantsOf, planConsent } from '../tenant/planConsent.ts';
 import { readTenant } from '../tenant/resource.ts';
+import { afterRollout } from '../tenant/service.ts';
 import type { Change, Desired, Observed, Plan, Settings, Step, Tenant } from '../tenant/types.ts';
+import { abandonedGrants, consentTargets, grantsOf, planConsent } from '../tenant/withdrawnConsent.ts';
 import { createdService } from './createdService.ts';
 import type { Manifests } from './manifests.ts';
 import { forReaders } from './readersWords.ts';
@@ -246,7 +247,7 @@ function lookAhead(
     steps.push(...plan.steps);
     if (plan.steps.length === 0) {
       waits.push(...plan.waiting.map(({ message }) => message));
-      observed = afterWaiting(observed);
+      observed = afterRollout(observed);
       now += SETTLE_MS;
     } else observed = foresee(observed, plan.steps);
     const outcomes = plan.steps.map(step => ({ step, result: 'done' as const, response: {} }));

@@ -1,8 +1,9 @@
 import type { Verdict } from '../kube/queue.ts';
-import { abandonedGrants } from '../tenant/planConsent.ts';
-import { notVerified, type Report, released } from '../tenant/report.ts';
+import { notVerified } from '../tenant/outageReport.ts';
+import { type Report, released } from '../tenant/report.ts';
 import { FINALIZER } from '../tenant/resource.ts';
 import type { Tenant } from '../tenant/types.ts';
+import { abandonedGrants } from '../tenant/withdrawnConsent.ts';
 import type { Written } from './ownWrites.ts';
 import { isRequested, requestAnswer } from './pacing.ts';
 import type { Ending, Parts, Reconciliation } from './reconciliation.ts';

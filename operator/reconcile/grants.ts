@@ -2,9 +2,9 @@ import type { SharedReads } from '../gcp/lists.ts';
 import { observe } from '../gcp/observe.ts';
 import type { Reads } from '../gcp/reads.ts';
 import { type ClaimRules, lostConsent, secretConsent } from '../tenant/ownership.ts';
-import { consentTargets, grantsOf, planConsent, standingRules } from '../tenant/planConsent.ts';
 import { revokeStep } from '../tenant/secretAccess.ts';
 import type { Desired, Settings, Step, Tenant } from '../tenant/types.ts';
+import { consentTargets, grantsOf, planConsent, standingRules } from '../tenant/withdrawnConsent.ts';
 
 /** Consent at the moments at which a plan does not know it: right after a grant, and while the spec is not followed. */
 

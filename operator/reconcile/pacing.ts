@@ -1,10 +1,10 @@
 import { hash } from 'node:crypto';
 import type { Ages } from '../gcp/lists.ts';
 import type { Verdict } from '../kube/queue.ts';
-import { grantsOf } from '../tenant/planConsent.ts';
 import type { Again } from '../tenant/report.ts';
 import { untilSlot } from '../tenant/slot.ts';
 import type { Settings, Tenant } from '../tenant/types.ts';
+import { grantsOf } from '../tenant/withdrawnConsent.ts';
 import type { ReconcilerOptions, Run } from './reconcilerOptions.ts';
 
 /** When a tenant is reconciled again, and how old an answer a reconcile accepts. */

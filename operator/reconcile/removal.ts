@@ -4,7 +4,6 @@ import { observe } from '../gcp/observe.ts';
 import type { Need } from '../gcp/quota.ts';
 import type { Verdict } from '../kube/queue.ts';
 import {
-  abandonable,
   deletionPolicy,
   deletionProject,
   deletionTargets,
@@ -19,6 +18,7 @@ import { deletingIdentity } from '../tenant/identity.ts';
 import { entriesOfType } from '../tenant/inventory.ts';
 import { isUnrecorded, statusWasLost } from '../tenant/lostStatus.ts';
 import { serviceId } from '../tenant/names.ts';
+import { abandonable } from '../tenant/removalContext.ts';
 import { deleting, suspended } from '../tenant/report.ts';
 import type { Outcome, Plan, Tenant } from '../tenant/types.ts';
 import { keepConsent } from './closing.ts';

@@ -1,125 +1,126 @@
 import { accountConflict } from './consent.ts';
-import { type Context, emptyPart, type Part, readBlocker, step } from './context.ts';
-import { absenceCounts, age, entryKey, iso } from './inventory.ts';
-import { ownerText } from './names.ts';
-import { claimAccount, markDescription } from './ownership.ts';
-import type { AccountEntry, Blocker, ObservedAccount, Read } from './types.ts';
+import { type Context, emptyPartialPlan, failureBlocker, type PartialPlan, readBlocker, step } from './context.ts';
+import { absenceCounts, age, entriesOfType, entryKey, iso } from './inventory.ts';
+import { ownerText, part, serviceAccountId } from './names.ts';
+import { claimAccount, describedOwner, markDescription, unmarkDescription } from './ownership.ts';
+import { abandonable, keepUntilSure, notDeleted, type RemovalContext, unreadBlocker } from './removalContext.ts';
+import type { AccountEntry, Blocker, Call, Observed, ObservedAccount, Plan, Read, Step } from './types.ts';
 
-export interface AccountPart extends Part {
-  /** `ours`: grants may be made and removed. `pending`: it will be, by this plan's steps. */
+/**
+ * The tenant's service account. The operator creates it, marks it as the tenant's by a word in its description, and deletes it
+ * after everything else. A disabled account counts as containment: the operator leaves it disabled and creates nothing.
+ *
+ * An account of the same e-mail that was created again has another unique ID. The inventory keeps the entries of earlier
+ * identities until no policy names them any more.
+ */
+
+export interface AccountPlan extends PartialPlan {
+  /** `ours`: grants may be made and removed. `pending`: the account is ours once this plan's steps have succeeded. */
   state: 'ours' | 'pending' | 'blocked';
-  /** It carries another owner's mark: no service of the tenant's name is touched. */
+  /** The account carries another owner's mark, so no service of the tenant's name is changed. */
   foreign: boolean;
-  /** It is disabled: containment. Nothing is created, enabled or changed; what only removes or closes goes on. */
+  /** The account is disabled: only steps that remove or close access are made. */
   contained: boolean;
-  /** The identity that is there now. */
+  /** Unique ID of the account that exists now. */
   uniqueId?: string;
-  /** Ids of the steps that later ones depend on. */
+  /** IDs of the steps that later steps depend on. */
   needs: string[];
 }
 
-/** A new account may answer 404 for up to a minute. */
+/** A new account may answer NOT_FOUND for up to a minute. */
 const VISIBLE_MS = 60_000;
 
-/** The tenant's service account: made and marked as ours. One that somebody disabled is left disabled. */
-export function planAccount(ctx: Context, read: Read<ObservedAccount>, held: AccountEntry[]): AccountPart {
+export function planAccount(ctx: Context, read: Read<ObservedAccount>, recorded: AccountEntry[]): AccountPlan {
+  if (read.state === 'failed') return planUnread(ctx, read.failure, recorded);
+  if (read.state === 'absent') return planMissing(ctx, recorded);
   const { account, owner, project } = ctx.desired;
-  const target = `service account ${account.email}`;
-  const blocked = (part: Partial<Part>): AccountPart => ({
-    ...emptyPart(),
-    entries: held,
-    ...part,
-    state: 'blocked',
-    foreign: false,
-    contained: false,
-    needs: [],
-  });
-  const conflict = (message: string) =>
-    blocked({ blockers: [{ aspect: 'ServiceAccount', reason: 'ManagementConflict', message }] });
-
-  if (read.state === 'failed') {
-    const fresh = held.some(entry => age(entry, ctx.now) < VISIBLE_MS);
-    if (read.failure.kind === 'Propagating' && fresh) return { ...waitUntilVisible(held, account.email) };
-    const unread = readBlocker('ServiceAccount', target, read.failure);
-    if (!wasHeld(ctx)) return blocked({ blockers: [unread] });
-    // Containment ends with an answer that says so.
-    const blockers = [containment(account.email, project), ...(unread.unread ? [] : [unread])];
-    return { ...blocked({ blockers }), contained: true };
-  }
-
-  if (read.state === 'absent') {
-    const made = held.find(entry => entry.uniqueId !== undefined && age(entry, ctx.now) < VISIBLE_MS);
-    if (made && !absenceCounts(made, ctx.now)) return waitUntilVisible(held, account.email);
-    const description = markDescription('', owner);
-    if (description === undefined) {
-      return conflict(
-        `The owner's mark ${ownerText(owner)} is too long for a service account's description: use a shorter --cluster-id.`,
-      );
-    }
-    const entry: AccountEntry = { type: 'ServiceAccount', name: account.name, time: iso(ctx.now) };
-    const create = step('account', 'ServiceAccount', 'Create', target, {
-      kind: 'createAccount',
-      project,
-      accountId: account.id,
-      email: account.email,
-      displayName: account.displayName,
-      description,
-    });
-    create.creates = [entryKey(entry)];
-    create.drift = ctx.settled;
-    return {
-      ...emptyPart(),
-      steps: [create],
-      entries: [...held.filter(other => other.uniqueId !== undefined), entry],
-      state: 'pending',
-      foreign: false,
-      contained: false,
-      needs: [create.id],
-    };
-  }
-
   const found = read.value;
   const claim = claimAccount(found, ctx.rules);
   const refused = accountConflict(found, claim, project, ctx.rules);
-  if (refused !== undefined) return { ...conflict(refused), foreign: claim === 'theirs' };
-  const contained: AccountPart = { ...blocked({ blockers: [containment(found.email, project)] }), contained: true };
-  if (claim === 'consented') {
-    const description = markDescription(found.description, owner);
-    if (description === undefined) {
-      return conflict(
-        `The description of service account ${account.email} has no room (256 bytes) for the owner's mark: shorten it.`,
-      );
-    }
-    if (found.disabled) return contained;
-    const adopt = step('account', 'ServiceAccount', 'Adopt', target, {
-      kind: 'updateAccount',
-      name: found.name,
-      description,
-    });
-    adopt.changes = [{ field: 'description', from: found.description, to: description }];
-    return { ...ours(ctx, found, held), steps: [adopt], state: 'pending', needs: [adopt.id] };
+  if (refused !== undefined) return { ...conflict(recorded, refused), foreign: claim === 'theirs' };
+  const containment = [containmentBlocker(found.email, project)];
+  if (claim !== 'consented') {
+    if (!found.disabled) return ours(ctx, found, recorded);
+    return { ...ours(ctx, found, recorded), blockers: containment, contained: true };
   }
-  if (!found.disabled) return ours(ctx, found, held);
-  return { ...ours(ctx, found, held), blockers: contained.blockers, contained: true };
+  const description = markDescription(found.description, owner);
+  if (description === undefined) {
+    return conflict(
+      recorded,
+      `The description of service account ${account.email} has no room (256 bytes) for the owner's mark: shorten it.`,
+    );
+  }
+  if (found.disabled) return { ...blocked(recorded, containment), contained: true };
+  const adopt = step('account', 'ServiceAccount', 'Adopt', `service account ${account.email}`, {
+    kind: 'updateAccount',
+    name: found.name,
+    description,
+  });
+  adopt.changes = [{ field: 'description', from: found.description, to: description }];
+  return { ...ours(ctx, found, recorded), steps: [adopt], state: 'pending', needs: [adopt.id] };
 }
 
-function ours(ctx: Context, found: ObservedAccount, held: AccountEntry[]): AccountPart {
-  return {
-    ...emptyPart(),
-    entries: identified(held, ctx.desired.account.name, found.uniqueId, ctx.now),
-    state: 'ours',
-    foreign: false,
-    contained: false,
-    uniqueId: found.uniqueId,
-    needs: [],
-  };
+function planUnread(ctx: Context, failure: Parameters<typeof readBlocker>[2], recorded: AccountEntry[]): AccountPlan {
+  const { account, project } = ctx.desired;
+  const isNew = recorded.some(entry => age(entry, ctx.now) < VISIBLE_MS);
+  if (failure.kind === 'Propagating' && isNew) return waitUntilVisible(recorded, account.email);
+  const unread = readBlocker('ServiceAccount', `service account ${account.email}`, failure);
+  if (!wasContained(ctx)) return blocked(recorded, [unread]);
+  // Only an answer that shows an enabled account ends containment.
+  const blockers = [containmentBlocker(account.email, project), ...(unread.unread ? [] : [unread])];
+  return { ...blocked(recorded, blockers), contained: true };
 }
 
-/** Whether the account was disabled when it was read last. */
-const wasHeld = ({ status }: Context): boolean =>
+function planMissing(ctx: Context, recorded: AccountEntry[]): AccountPlan {
+  const { account, owner, project } = ctx.desired;
+  const made = recorded.find(entry => entry.uniqueId !== undefined && age(entry, ctx.now) < VISIBLE_MS);
+  if (made && !absenceCounts(made, ctx.now)) return waitUntilVisible(recorded, account.email);
+  const description = markDescription('', owner);
+  if (description === undefined) {
+    return conflict(
+      recorded,
+      `The owner's mark ${ownerText(owner)} is too long for a service account's description: use a shorter --cluster-id.`,
+    );
+  }
+  const entry: AccountEntry = { type: 'ServiceAccount', name: account.name, time: iso(ctx.now) };
+  const create = step('account', 'ServiceAccount', 'Create', `service account ${account.email}`, {
+    kind: 'createAccount',
+    project,
+    accountId: account.id,
+    email: account.email,
+    displayName: account.displayName,
+    description,
+  });
+  create.creates = [entryKey(entry)];
+  create.drift = ctx.settled;
+  const former = recorded.filter(other => other.uniqueId !== undefined);
+  return { ...blocked([...former, entry], []), steps: [create], state: 'pending', needs: [create.id] };
+}
+
+const blocked = (entries: AccountEntry[], blockers: Blocker[]): AccountPlan => ({
+  ...emptyPartialPlan(),
+  entries,
+  blockers,
+  state: 'blocked',
+  foreign: false,
+  contained: false,
+  needs: [],
+});
+
+const conflict = (recorded: AccountEntry[], message: string): AccountPlan =>
+  blocked(recorded, [{ aspect: 'ServiceAccount', reason: 'ManagementConflict', message }]);
+
+const ours = (ctx: Context, { uniqueId }: ObservedAccount, recorded: AccountEntry[]): AccountPlan => ({
+  ...blocked(identified(recorded, ctx.desired.account.name, uniqueId, ctx.now), []),
+  state: 'ours',
+  uniqueId,
+});
+
+/** Whether the account was disabled when it was last read. */
+const wasContained = ({ status }: Context): boolean =>
   status.conditions.some(({ type, reason }) => type === 'ServiceAccountReady' && reason === 'Held');
 
-function containment(email: string, project: string): Blocker {
+function containmentBlocker(email: string, project: string): Blocker {
   return {
     aspect: 'ServiceAccount',
     reason: 'Held',
@@ -130,23 +131,15 @@ function containment(email: string, project: string): Blocker {
   };
 }
 
-function waitUntilVisible(held: AccountEntry[], email: string): AccountPart {
+function waitUntilVisible(recorded: AccountEntry[], email: string): AccountPlan {
   const message = `Service account ${email} was made and is not visible yet.`;
-  return {
-    ...emptyPart(),
-    waiting: [{ aspect: 'ServiceAccount', message, retryAfterMs: 1_000 }],
-    entries: held,
-    state: 'blocked',
-    foreign: false,
-    contained: false,
-    needs: [],
-  };
+  return { ...blocked(recorded, []), waiting: [{ aspect: 'ServiceAccount', message, retryAfterMs: 1_000 }] };
 }
 
-/** The entries with the identity that was seen; those of earlier identities stay until nothing names them any more. */
-function identified(held: AccountEntry[], name: string, uniqueId: string, now: number): AccountEntry[] {
-  const known = held.find(entry => entry.uniqueId === uniqueId);
-  const unnamed = held.find(entry => entry.uniqueId === undefined);
+/** The entries with the observed unique ID. Entries of earlier identities stay (`withoutForgotten` in plan.ts removes them). */
+function identified(recorded: AccountEntry[], name: string, uniqueId: string, now: number): AccountEntry[] {
+  const known = recorded.find(entry => entry.uniqueId === uniqueId);
+  const unnamed = recorded.find(entry => entry.uniqueId === undefined);
   const current: AccountEntry = {
     ...(known ?? unnamed),
     type: 'ServiceAccount',
@@ -154,5 +147,113 @@ function identified(held: AccountEntry[], name: string, uniqueId: string, now: n
     uniqueId,
     time: known?.time ?? unnamed?.time ?? iso(now),
   };
-  return [...held.filter(entry => entry.uniqueId !== undefined && entry.uniqueId !== uniqueId), current];
+  return [...recorded.filter(entry => entry.uniqueId !== undefined && entry.uniqueId !== uniqueId), current];
+}
+
+// ------------------------------------------------------------------------------------------------ remove, abandon
+
+/** The account as a deletion finds it. `ours`: it exists and carries this tenant's marks. */
+export interface AccountToRemove {
+  email: string;
+  recorded: AccountEntry[];
+  ours?: ObservedAccount;
+}
+
+/** Undefined: whether the account exists is not known yet. `out` then says why, and holds its entries. */
+export function accountToRemove(
+  ctx: RemovalContext,
+  read: Read<ObservedAccount>,
+  out: Plan,
+): AccountToRemove | undefined {
+  const recorded = entriesOfType('ServiceAccount', ctx.tenant.status.inventory);
+  const email =
+    read.state === 'present'
+      ? read.value.email
+      : recorded[0]
+        ? part(recorded[0].name, 'serviceAccounts')
+        : serviceAccountId(ctx.tenant.name);
+  const target = `service account ${email}`;
+  if (read.state === 'failed') {
+    // An account that was created just now answers 403. An old one does so only if a permission is missing.
+    const sinceMs = Math.min(...recorded.map(entry => age(entry, ctx.now)));
+    out.inventory.push(...recorded);
+    out.blockers.push(unreadBlocker(ctx, 'ServiceAccount', target, read.failure, recorded.length > 0, sinceMs));
+    return undefined;
+  }
+  const fresh = recorded.find(entry => !absenceCounts(entry, ctx.now));
+  if (read.state !== 'present' && fresh) {
+    // The account may not be visible yet. Its grants are removed once it is, because then it is known whose it is.
+    out.inventory.push(...recorded.filter(entry => entry !== fresh));
+    keepUntilSure(fresh, target, ctx, out);
+    return undefined;
+  }
+  const isOurs = read.state === 'present' && claimAccount(read.value, ctx.rules) === 'ours';
+  return { email, recorded, ...(isOurs && { ours: read.value }) };
+}
+
+/** Deletes the account after this plan's other steps. By its unique ID, so that an account of the same e-mail survives. */
+export function removeAccount({ now }: RemovalContext, { email, recorded, ours }: AccountToRemove, out: Plan): void {
+  if (!ours) {
+    // The grants that are left are found by the account's e-mail and unique IDs, so its entries stay with them.
+    if (out.inventory.length > 0) out.inventory.push(...recorded);
+    return;
+  }
+  const { uniqueId } = ours;
+  const found: AccountEntry = { type: 'ServiceAccount', name: ours.name, uniqueId, time: iso(now) };
+  const entries = recorded.length > 0 ? recorded : [found];
+  out.inventory.push(...entries);
+  if (out.blockers.length > 0 || out.waiting.length > 0) return;
+  const name = `${ours.name.split('/serviceAccounts/')[0]}/serviceAccounts/${uniqueId}`;
+  const remove = step('account', 'ServiceAccount', 'Delete', `service account ${email}`, {
+    kind: 'deleteAccount',
+    name,
+  });
+  remove.needs = out.steps.map(({ id }) => id);
+  remove.removes = entries.map(entryKey);
+  out.steps.push(remove);
+}
+
+/** The event of an account that a deletion leaves. */
+export function accountLeftBehind({ tenant, rules }: RemovalContext, read: Read<ObservedAccount>): string[] {
+  const isRecorded = entriesOfType('ServiceAccount', tenant.status.inventory).length > 0;
+  if (read.state !== 'present' || !isRecorded || claimAccount(read.value, rules) === 'ours') return [];
+  const { name, email, description } = read.value;
+  const command = `gcloud iam service-accounts delete ${email} --project=${part(name, 'projects')}`;
+  return [notDeleted(`service account ${email}`, 'keeps its grants', describedOwner(description), command)];
+}
+
+/** Removes the owner's mark from the description and leaves everything else as it is. */
+export function abandonAccount({ rules }: RemovalContext, read: Read<ObservedAccount>, out: Plan): void {
+  if (read.state === 'failed' && !abandonable(read.failure)) {
+    out.blockers.push(failureBlocker('ServiceAccount', 'Cannot read the service account', read.failure, 0));
+  } else if (read.state === 'present' && claimAccount(read.value, rules) === 'ours') {
+    const { name, email, description } = read.value;
+    const abandon: Step = step('account', 'ServiceAccount', 'Abandon', `service account ${email}`, {
+      kind: 'updateAccount',
+      name,
+      description: unmarkDescription(description),
+    });
+    abandon.changes = [{ field: 'description', from: 'owner mark', to: undefined }];
+    out.steps.push(abandon);
+  }
+}
+
+// -------------------------------------------------------------------------------------------------------- foresee
+
+type AccountCall = Extract<Call, { kind: 'createAccount' | 'updateAccount' | 'deleteAccount' }>;
+
+/** The account once the call has succeeded. */
+export function foreseeAccount(observed: Observed, call: AccountCall): Observed {
+  if (call.kind === 'deleteAccount') return { ...observed, account: { state: 'absent' } };
+  const { description } = call;
+  if (call.kind === 'updateAccount') {
+    if (observed.account.state !== 'present') return observed;
+    return { ...observed, account: { state: 'present', value: { ...observed.account.value, description } } };
+  }
+  const { project, email } = call;
+  const name = `projects/${project}/serviceAccounts/${email}`;
+  return {
+    ...observed,
+    account: { state: 'present', value: { name, email, uniqueId: 'new', description, disabled: false } },
+  };
 }

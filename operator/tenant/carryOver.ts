@@ -1,16 +1,68 @@
 import type { Json, JsonObject } from '../../ports/json.ts';
-import { part } from './names.ts';
+import type { Context } from './context.ts';
+import { entriesOfType } from './inventory.ts';
+import { part, targetOf } from './names.ts';
+import { ownerLabels } from './ownership.ts';
 import { type PolicyAddition, PUBLIC_MEMBERS, RUN_INVOKER, sameMember } from './policy.ts';
-import type { InvokerEntry, ObservedService, Policy, ServiceSettings } from './types.ts';
+import type { AccessPlan } from './secretAccess.ts';
+import { applyScaling, applyTemplate, inheritedTemplate, type WantedTemplate, wantedTemplate } from './template.ts';
+import type { InventoryEntry, InvokerEntry, Observed, ObservedService, Policy, ServiceSettings } from './types.ts';
 
 /**
- * What a moved or re-created service takes along: every setting that the spec does not name, so that it is never more open
- * than what it replaces. A moved one copies its predecessor; one that somebody deleted gets what the status has on record.
+ * What a new service takes over: every setting that the spec does not name, so that the service is never more open than the one
+ * that it replaces. After a move it copies its predecessor. After somebody has deleted it, it gets the settings in the status.
  */
 
+/** The service whose settings a new one takes over. */
+export interface Predecessor {
+  service?: ObservedService;
+  read?: Observed['services'][number];
+  /** A service that could not be read and may be the predecessor. */
+  unread?: Observed['services'][number];
+  /** The predecessor was replaced before, and only waits for its deletion. */
+  retires?: boolean;
+}
+
 /**
- * Fields of a Service that are no settings: its identity, what only the server writes, and the traffic, which names revisions.
- * All others go along, also those that this version does not know. Source: google/cloud/run/v2/service.proto.
+ * The spec's service, laid over its predecessor's settings. `isAgain`: the service was on record before, so it gets the settings in
+ * the status. `inherited`: the predecessor's inventory entries.
+ */
+export function newService(
+  { desired, status, settings }: Context,
+  access: AccessPlan,
+  { service: from, read }: Predecessor,
+  inherited: InventoryEntry[],
+  isAgain: boolean,
+): { service: JsonObject; wanted: WantedTemplate } {
+  const { spec } = desired;
+  // The operator's own variables on the predecessor's template follow the spec. Other variables move along.
+  const ourVariables = entriesOfType('Variable', inherited).map(({ variable }) => variable);
+  const wanted = wantedTemplate(spec, desired.account.email, access.variables, ourVariables);
+  const image = spec.image ?? status.image ?? settings.defaultImage;
+  const base = from ? withoutGooglesKeys(inheritedTemplate(from.template)) : { containers: [{ image }] };
+  const laid = applyTemplate(base, wanted).template;
+  const scaling = from?.scaling ?? {};
+  const scaled = applyScaling(scaling, laid, spec.scaling.minInstances, spec.scaling.maxInstances);
+  const carried = from ? carriedSettings(from.raw) : {};
+  const invokers = entriesOfType('Invoker', inherited);
+  const bindings = read?.invokers?.state === 'present' ? carriedBindings(read.invokers.value, invokers, true) : [];
+  const byPolicy = from !== undefined && isPublicByPolicy(from, bindings);
+  return {
+    wanted,
+    service: {
+      ...carried,
+      ...((isAgain || !from) && settingsFromRecord(status.serviceSettings)),
+      labels: { ...(carried.labels as JsonObject | undefined), ...ownerLabels(desired.owner) },
+      template: scaled.template ?? laid,
+      scaling: scaled.scaling ?? scaling,
+      invokerIamDisabled: spec.access === 'Public' && !byPolicy,
+    },
+  };
+}
+
+/**
+ * Fields of a Service that are not settings: its identity, fields that only the server writes, and the traffic, which names
+ * revisions. All other fields are carried over, unknown ones too. Source: google/cloud/run/v2/service.proto.
  */
 const NOT_CARRIED: ReadonlySet<string> = new Set([
   ...[
@@ -29,7 +81,7 @@ const NOT_CARRIED: ReadonlySet<string> = new Set([
   ...['satisfiesPzs', 'threatDetectionEnabled'],
 ]);
 
-/** Labels and annotations of these domains are Google's own, and refused from a client. Source: the same, `labels`. */
+/** Cloud Run refuses labels and annotations of these domains from a client. Source: service.proto, `labels`. */
 const GOOGLES_DOMAINS = [
   'run.googleapis.com',
   'cloud.googleapis.com',
@@ -39,15 +91,15 @@ const GOOGLES_DOMAINS = [
 
 const object = (value: Json | undefined): JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value) ? value : {};
-const text = (value: Json | undefined): string | undefined =>
+const nonEmpty = (value: Json | undefined): string | undefined =>
   typeof value === 'string' && value !== '' ? value : undefined;
 
-/** The settings of `raw`, a service as Google Cloud answered it, that a new service may be created with. */
+/** The settings of a service as Google Cloud answered it that a new service may be created with. */
 export function carriedSettings(raw: JsonObject): JsonObject {
   return withoutGooglesKeys(Object.fromEntries(Object.entries(raw).filter(([field]) => !NOT_CARRIED.has(field))));
 }
 
-/** A service or template without the labels and annotations that are Google's own. */
+/** The service or template without the labels and annotations that only Google may write. */
 export function withoutGooglesKeys(from: JsonObject): JsonObject {
   const kept = { ...from };
   for (const field of ['labels', 'annotations']) {
@@ -63,16 +115,16 @@ export function withoutGooglesKeys(from: JsonObject): JsonObject {
 
 // ---------------------------------------------------------------------------------------------------- on record
 
-/** Bounds of what is kept in the status (crds/aitenants.yaml); what is longer is left out, never cut. */
+/** The CRD's bounds of the recorded settings. A longer value is left out, not cut. */
 const LONGEST = { enum: 64, audiences: 50, audience: 512, policy: 512 };
 
 /**
- * What limits access to a service or what it may run, as the status keeps it. Undefined: it has no such setting. What a newer
- * version of the operator has on record besides stays.
+ * The settings that limit access to the service or what it may run, for the status. Undefined: the service has none. Settings
+ * that a newer version of the operator recorded stay.
  */
 export function settingsOnRecord(raw: JsonObject, before: ServiceSettings = {}): ServiceSettings | undefined {
-  // Google always says the ingress: an answer without it is not whole, and says nothing of the other settings either.
-  if (text(raw.ingress) === undefined) return Object.keys(before).length > 0 ? before : undefined;
+  // Every answer has an ingress. One without it is incomplete, so its other settings are not trusted either.
+  if (nonEmpty(raw.ingress) === undefined) return Object.keys(before).length > 0 ? before : undefined;
   const {
     ingress: _1,
     iapEnabled: _2,
@@ -82,7 +134,7 @@ export function settingsOnRecord(raw: JsonObject, before: ServiceSettings = {}):
     ...newer
   } = before;
   const fits = (value: Json | undefined, most: number) => {
-    const found = text(value);
+    const found = nonEmpty(value);
     return found !== undefined && found.length <= most ? found : undefined;
   };
   const given = Array.isArray(raw.customAudiences) ? raw.customAudiences : [];
@@ -96,14 +148,14 @@ export function settingsOnRecord(raw: JsonObject, before: ServiceSettings = {}):
     ...(raw.iapEnabled === true && { iapEnabled: true }),
     ...(raw.defaultUriDisabled === true && { defaultUriDisabled: true }),
     ...(audiences.length > 0 && { customAudiences: audiences }),
-    // A justification to break the glass is of one deployment.
+    // `breakglassJustification` belongs to one deployment, so it is not recorded.
     ...(authorization.useDefault === true && { binaryAuthorization: { useDefault: true } }),
     ...(policy !== undefined && { binaryAuthorization: { policy } }),
   };
   return Object.keys(settings).length > 0 ? settings : undefined;
 }
 
-/** What of the record a service is made with; fields of a newer version's record are not understood and stay there. */
+/** The recorded settings that a service is created with. Fields of a newer version stay in the status only. */
 export function settingsFromRecord(record: ServiceSettings = {}): JsonObject {
   const { ingress, iapEnabled, defaultUriDisabled, customAudiences, binaryAuthorization } = record;
   return JSON.parse(JSON.stringify({ ingress, iapEnabled, defaultUriDisabled, customAudiences, binaryAuthorization }));
@@ -111,19 +163,33 @@ export function settingsFromRecord(record: ServiceSettings = {}): JsonObject {
 
 // ----------------------------------------------------------------------------------------------------- regional
 
+/** Why a move must stop: a setting of the former region's service has no counterpart in the new region. */
+export function regionalConflict({ desired }: Context, from: ObservedService): string | undefined {
+  const found = regionalSettings(from.template);
+  if (found.length === 0) return undefined;
+  const { project, region, serviceId } = desired;
+  const named = found.map(({ field, value }) => `${field} (${value})`).join(', ');
+  const clear = [...new Set(found.map(setting => setting.clear))].join(' ');
+  return (
+    `The move to ${region} stops before anything is made: ${targetOf(from.name)} has ${named} of its own region, and nothing says ` +
+    `what takes its place in ${region}. The service in ${from.region} goes on. Take it off there (gcloud run services update ` +
+    `${serviceId} --region=${from.region} --project=${project} ${clear}), or put spec.region back to ${from.region}.`
+  );
+}
+
 export interface RegionalSetting {
-  /** Where it stands on the service. */
+  /** The field's path on the service. */
   field: string;
   value: string;
   /** The option of `gcloud run services update` that takes it off. */
   clear: string;
 }
 
-/** Settings of a template that belong to the service's own region: in another one they name nothing, or something else. */
+/** Settings of a template that belong to the service's region. In another region they name nothing, or something else. */
 export function regionalSettings(template: JsonObject): RegionalSetting[] {
   const found: RegionalSetting[] = [];
   const add = (field: string, value: Json | undefined, clear: string) => {
-    const name = text(value);
+    const name = nonEmpty(value);
     if (name !== undefined) found.push({ field: `template.${field}`, value: name, clear });
   };
   const access = object(template.vpcAccess);
@@ -132,8 +198,8 @@ export function regionalSettings(template: JsonObject): RegionalSetting[] {
   for (const one of interfaces) {
     add('vpcAccess.networkInterfaces.subnetwork', object(one).subnetwork, '--clear-network');
   }
-  const key = text(template.encryptionKey);
-  // Keys of `global` and of multi-regions, whose names have no number, belong to no single region.
+  const key = nonEmpty(template.encryptionKey);
+  // Keys of `global` and of multi-regions have no number in their location, and belong to no single region.
   const location = part(key ?? '', 'locations');
   if (location === '' || /\d/.test(location)) add('encryptionKey', key, '--clear-key');
   return found;
@@ -142,8 +208,8 @@ export function regionalSettings(template: JsonObject): RegionalSetting[] {
 // ------------------------------------------------------------------------------------------------------- policy
 
 /**
- * What others have in the predecessor's policy. Not ours, whose members the spec names; no deleted members, which cannot be
- * written; and nobody who makes it public unless the spec says so.
+ * The members of the predecessor's policy that others added. Without the operator's own members, which the spec names; without
+ * deleted members, which cannot be written; and without public members unless the spec makes the service public.
  */
 export function carriedBindings(policy: Policy, ours: InvokerEntry[], isPublic: boolean): PolicyAddition[] {
   return policy.bindings.flatMap(({ role, members, condition }) =>
@@ -157,7 +223,7 @@ export function carriedBindings(policy: Policy, ours: InvokerEntry[], isPublic: 
   );
 }
 
-/** Whether everybody may call although callers are checked: who made it public so keeps the switch as it is. */
+/** Whether everybody may call the service because of its policy. Then the invoker check stays as it is. */
 export const isPublicByPolicy = (service: ObservedService, bindings: PolicyAddition[]): boolean =>
   !service.invokerIamDisabled &&
   bindings.some(({ role, member, condition }) => role === RUN_INVOKER && member === 'allUsers' && !condition);

@@ -9,12 +9,13 @@ import type {
   Failure,
   FailureKind,
   InventoryEntry,
+  Plan,
   Settings,
   Step,
   TenantStatus,
 } from './types.ts';
 
-/** What every part of a plan is computed from, beside what was observed. */
+/** What the plan of every resource is computed from, beside what was observed. */
 export interface Context {
   desired: Desired;
   status: TenantStatus;
@@ -22,45 +23,30 @@ export interface Context {
   rules: ClaimRules;
   /** Milliseconds since the epoch. */
   now: number;
-  /** The tenant was up to date with this very spec: what differs now, somebody else changed. */
+  /** The tenant was up to date with this generation of the spec, so any difference is drift. */
   settled: boolean;
   generation: number;
-  /** Members that Google Cloud has refused of late. */
+  /** Members that Google Cloud refused in earlier reconciles. */
   refused: Refusals;
 }
 
-/** What one part of a plan comes to. */
-export interface Part {
-  steps: Step[];
-  blockers: Blocker[];
-  waiting: { aspect: Aspect; message: string; retryAfterMs: number }[];
+/** The plan of one resource. `plan.ts` joins them. */
+export interface PartialPlan extends Pick<Plan, 'steps' | 'blockers' | 'waiting' | 'notes'> {
+  /** The inventory entries of this resource as they must be recorded before the first call. */
   entries: InventoryEntry[];
-  /** What people should know of although nothing is wrong. */
-  notes: string[];
 }
 
-export const emptyPart = (): Part => ({ steps: [], blockers: [], waiting: [], entries: [], notes: [] });
+export const emptyPartialPlan = (): PartialPlan => ({ steps: [], blockers: [], waiting: [], entries: [], notes: [] });
 
 export function step(id: string, aspect: Aspect, verb: Step['verb'], target: string, call: Call): Step {
-  return {
-    id,
-    aspect,
-    verb,
-    target,
-    call,
-    needs: [],
-    closes: false,
-    changes: [],
-    creates: [],
-    removes: [],
-    drift: false,
-  };
+  const empty = { needs: [], closes: false, changes: [], creates: [], removes: [], drift: false };
+  return { id, aspect, verb, target, call, ...empty };
 }
 
-/** Fresh identities and grants take up to a minute to be seen everywhere; three leave room for a slow day. */
+/** New identities and grants are visible everywhere within a minute. The operator waits 3 minutes, in case it takes longer. */
 export const PROPAGATION_MS = 180_000;
 
-/** What a failed read means for the tenant; `sinceMs`: how long ago what is read was made, as far as that is of interest. */
+/** The blocker of a failed read. `sinceMs`: milliseconds since the resource was created, for one that may be too new. */
 export function readBlocker(
   aspect: Aspect,
   what: string,
@@ -71,12 +57,10 @@ export function readBlocker(
   return UNANSWERED.includes(failure.kind) ? { ...blocker, unread: true } : blocker;
 }
 
-/** Google Cloud's own trouble or a shortage: the answer says nothing about what was asked for. */
+/** Failures of Google Cloud itself or of a quota: they say nothing about the resource that was read. */
 const UNANSWERED: readonly FailureKind[] = ['Transient', 'Conflict', 'QuotaExceeded'];
 
-/**
- * What a failed call means for the tenant. `sinceMs`: how long ago the identity or grant that it depends on was made.
- */
+/** The blocker of a failed call. `sinceMs`: milliseconds since the identity or grant that the call depends on was made. */
 export function failureBlocker(aspect: Aspect, doing: string, failure: Failure, sinceMs: number): Blocker {
   const message = `${doing}: ${failure.message}`;
   if (failure.kind === 'Propagating' && sinceMs < PROPAGATION_MS) {
@@ -100,7 +84,7 @@ export function failureBlocker(aspect: Aspect, doing: string, failure: Failure, 
   };
 }
 
-/** A delay that Google Cloud asks for counts where the same call may succeed later. */
+/** Whether the delay that Google Cloud asks for is kept: only where the same call may succeed later. */
 const WAITS: Record<Failure['kind'], boolean> = {
   Transient: true,
   Conflict: true,
@@ -111,17 +95,17 @@ const WAITS: Record<Failure['kind'], boolean> = {
   Propagating: false,
 };
 
-/** Google Cloud's words, and after them what to do. */
+/** Google Cloud's message, followed by the advice. */
 export function explained({ kind, message, advice }: Failure): string {
   return advised(message, advice ?? KINDS[kind].advice);
 }
 
-/** Two sentences in a row: the words of others do not always end with a full stop. */
+/** Joins two sentences. Messages of Google Cloud do not always end with a full stop. */
 export function advised(words: string, advice: string): string {
   if (advice === '') return words;
   return `${words.trimEnd()}${/[.!?…]$/.test(words.trimEnd()) ? '' : '.'} ${advice}`;
 }
 
-/** Cloud Run answers so for a region that does not exist, and for none of the rights on a service. */
+/** Cloud Run's answer for a region that does not exist. A missing permission on a service has other words. */
 export const isUnknownRegion = ({ message }: Failure): boolean =>
   message.startsWith("Permission denied on 'locations/");

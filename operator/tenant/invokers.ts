@@ -16,62 +16,64 @@ import { quoted } from './printable.ts';
 import type { Blocker, InventoryEntry, InvokerEntry, Observed, ObservedService, Policy, Step } from './types.ts';
 
 /**
- * Who may call a service: the switch on the service, and the members of its IAM policy. Taking callers off and adding
- * callers are two writes, so that a member that Google Cloud refuses never keeps another one on.
+ * The callers of a service: the invoker check, which the spec's `access` switches, and the members of the service's IAM policy.
+ *
+ * Removing and adding callers are two writes, so that a member that Google Cloud refuses never keeps another one in the policy.
+ * A refused member is retried later than the rest (`addition`). Callers are deleted with their service.
  */
-export interface InvokersPart {
-  /** Set: what the service's switch must become. */
+export interface InvokersPlan {
+  /** What `invokerIamDisabled` of the service must become. Undefined: it stays. */
   invokerIamDisabled?: boolean;
   from?: string;
-  /** Takes off whom the spec no longer names, and everybody where callers are checked. */
+  /** Removes members that the spec no longer names, and public members where callers are checked. */
   remove?: Step;
-  /** Adds whom the spec names, and what is carried over; comes only after what is to be removed is off. */
+  /** Adds the members that the spec names, and those that are carried over. Planned only when nothing is to be removed. */
   add?: Step;
   entries: InventoryEntry[];
   blockers: Blocker[];
   notes: string[];
-  /** The policy could not be read: whether it is as wanted is not known. */
+  /** The policy could not be read. */
   unread: boolean;
 }
 
-/** A member that Google Cloud has refused, by `refusalKey`. */
+/** A member that Google Cloud has refused. */
 export interface Refusal {
-  /** Google Cloud's own words. */
+  /** Google Cloud's message. */
   message: string;
-  /** What a person can do about it, where that is more than to correct or remove the member. */
+  /** The advice, if it is more than to correct or remove the member. */
   advice?: string;
-  /** The words are also those of a member that is too new to be known everywhere. */
+  /** The member may be an account that was created too recently to be known everywhere. */
   propagating: boolean;
-  /** Milliseconds since the epoch of the first refusal in a row, and of the last. */
+  /** Times of the first and of the last refusal in a row, in milliseconds since the epoch. */
   since: number;
   at: number;
-  /** The generation of the spec that named it: after an edit it is tried again at once. */
+  /** Generation of the spec that named the member. After an edit the member is retried at once. */
   generation: number;
 }
+/** By `refusalKey`. */
 export type Refusals = ReadonlyMap<string, Refusal>;
 
 export const refusalKey = (service: string, { role, member }: PolicyAddition): string => `${service} ${role} ${member}`;
 
-/** A member that may be too new is tried again this soon; any other at the interval. */
+/** Retry interval of a member that may be too new. All other refused members are retried at the sync interval. */
 const NEW_MEMBER_MS = 15_000;
 
-/** `carried`: what a predecessor's policy holds of others and the service is to get too. */
+/** `carried`: members that others added to the predecessor's policy. */
 export function planInvokers(
   ctx: Context,
-  seen: Observed['services'][number],
+  { invokers: read }: Observed['services'][number],
   found: ObservedService,
-  held: InventoryEntry[],
+  recorded: InventoryEntry[],
   carried: PolicyAddition[],
-): InvokersPart {
+): InvokersPlan {
   const { spec } = ctx.desired;
-  const former = entriesOfType('Invoker', held);
+  const former = entriesOfType('Invoker', recorded);
   const isPublic = spec.access === 'Public';
-  const out: InvokersPart = { entries: [], blockers: [], notes: [], unread: false };
+  const out: InvokersPlan = { entries: [], blockers: [], notes: [], unread: false };
   if (!isPublic && found.invokerIamDisabled) {
     out.invokerIamDisabled = false;
     out.from = 'Public';
   }
-  const read = seen.invokers;
   if (isPublic && !found.invokerIamDisabled && read?.state === 'present') {
     const open = [...carried, ...listed(read.value)].some(({ role, member, condition }) => {
       return role === RUN_INVOKER && member === 'allUsers' && condition === undefined;
@@ -82,7 +84,7 @@ export function planInvokers(
     }
   }
 
-  // The API refuses these two; an object that is older than that rule opens nothing all the same.
+  // The CRD refuses public members. They are left out here too, because the object may be older than that rule.
   const wanted = isPublic ? [] : spec.invokers.filter(member => !PUBLIC_MEMBERS.includes(member));
   const leaving = former.filter(entry => !wanted.some(member => sameMember(member, entry.member)));
   const needed = !isPublic || !found.invokerIamDisabled || former.length > 0 || carried.length > 0;
@@ -98,7 +100,7 @@ export function planInvokers(
   const policy = read.value;
   out.remove = removal(ctx, found.name, policy, leaving);
   const adding = addition(ctx, found.name, policy, wanted, carried, out);
-  // Both are computed from the same policy: the second write needs what the first one makes of it.
+  // Both are computed from the same policy, so the second write must wait for a new read.
   if (!out.remove) out.add = adding;
 
   const stands = (member: string) => hasMember(policy, RUN_INVOKER, member);
@@ -117,10 +119,10 @@ export function planInvokers(
 const listed = ({ bindings }: Policy): PolicyAddition[] =>
   bindings.flatMap(({ role, members, condition }) => members.map(member => ({ role, member, condition })));
 
-/** Who is to be taken off: whom we gave the role and the spec no longer names; where callers are checked, everybody. */
+/** Removes recorded members that the spec no longer names and, where callers are checked, public members. */
 function removal(ctx: Context, name: string, policy: Policy, leaving: InvokerEntry[]): Step | undefined {
   const isPublic = ctx.desired.spec.access === 'Public';
-  // A member whose account was deleted meanwhile stands under another name, and would come back with the account.
+  // The member of a deleted account has another name in the policy, and becomes valid again if the account is restored.
   const gone = membersOf(policy, RUN_INVOKER).filter(member =>
     leaving.some(entry => isDeletedFormOf(member, entry.member)),
   );
@@ -147,14 +149,14 @@ function removal(ctx: Context, name: string, policy: Policy, leaving: InvokerEnt
   return remove;
 }
 
-/** Who is to be added, the refused ones aside that are not due yet: those are told. */
+/** Adds the missing members. A refused member that is not due yet is only reported. */
 function addition(
   ctx: Context,
   name: string,
   policy: Policy,
   wanted: string[],
   carried: PolicyAddition[],
-  out: InvokersPart,
+  out: InvokersPlan,
 ): Step | undefined {
   const own = wanted.map((member): PolicyAddition => ({ role: RUN_INVOKER, member }));
   const missing = [...own, ...carried].filter(one => !hasAddition(policy, one));

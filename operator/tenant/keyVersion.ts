@@ -1,12 +1,17 @@
-import { readBlocker } from './context.ts';
-import type { Blocker, DesiredKey, KeyStatus, Read, SecretVersion } from './types.ts';
+import { type Context, readBlocker } from './context.ts';
+import { part, secretName } from './names.ts';
+import { claimService } from './ownership.ts';
+import { pinnedVersions } from './template.ts';
+import type { Blocker, DesiredKey, KeyStatus, Observed, ObservedKey, Read, SecretVersion } from './types.ts';
+
+/**
+ * The version of a key's secret. The operator resolves `latest` to a number and never goes back to an older version by itself
+ * (rule 6 of the contract): the status records the highest version that was live, and only an explicit version goes lower.
+ */
 
 export type Resolved = { ok: true; version: string; number?: string } | { ok: false; blocker: Blocker };
 
-/**
- * Which version of a key's secret the service is to use. `latest` with OnNewVersion is resolved to the newest enabled
- * number, but never to an older one than has been live: only an explicit version goes back (rule 6 of the contract).
- */
+/** The version that the service is to use. `live`: what is on record of the same secret. */
 export function resolveVersion(
   key: DesiredKey,
   secret: string,
@@ -57,4 +62,40 @@ export function resolveVersion(
   }
   const number = String(version);
   return { ok: true, version: !pinned && key.rollout === 'OnRestart' ? 'latest' : number, number };
+}
+
+/**
+ * The recorded version of a key, or a higher one that a ready revision of the tenant already uses. The second happens when the
+ * operator ended between the rollout and the status write.
+ */
+export function liveKey(ctx: Context, key: DesiredKey, seen: ObservedKey, observed: Observed): KeyStatus | undefined {
+  const recorded = ctx.status.keys.find(other => other.name === key.name);
+  if (seen.secret.state !== 'present') return recorded;
+  const { name } = seen.secret.value;
+  const isSecret = (reference: string) => {
+    const full = secretName(reference, ctx.desired.project);
+    const sameId = part(full, 'secrets') === part(name, 'secrets');
+    return full === key.secret || full === name || (sameId && seen.alsoIn?.includes(part(reference, 'projects')));
+  };
+  const highest = Math.max(
+    0,
+    ...liveVersions(ctx, observed).flatMap(({ secret, version }) =>
+      isSecret(secret) && /^\d+$/.test(version) ? Number(version) : [],
+    ),
+  );
+  const known = recorded?.secret === undefined || recorded.secret === name ? Number(recorded?.version ?? 0) : 0;
+  if (highest <= known) return recorded;
+  return { granted: false, ...recorded, name: key.name, version: String(highest), secret: name };
+}
+
+/** The secrets and versions that the latest ready revisions of the tenant's own services read. */
+function liveVersions(ctx: Context, { services }: Observed): { secret: string; version: string }[] {
+  return services.flatMap(({ service }) => {
+    if (service.state !== 'present' || !['ours', 'consented'].includes(claimService(service.value, ctx.rules)))
+      return [];
+    const { latestReadyRevision, latestCreatedRevision, reconciling, terminal, template } = service.value;
+    const settled = !reconciling && terminal.state === 'SUCCEEDED';
+    const isLive = settled && latestReadyRevision !== '' && latestReadyRevision === latestCreatedRevision;
+    return isLive ? [...pinnedVersions(template).values()] : [];
+  });
 }

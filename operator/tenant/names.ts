@@ -20,6 +20,10 @@ export function serviceName(project: string, region: string, id: string): string
   return `projects/${project}/locations/${region}/services/${id}`;
 }
 
+/** What messages call the service: `Cloud Run service ai-platform-tenant-a in asia-northeast1`. */
+export const targetOf = (name: string): string =>
+  `Cloud Run service ${part(name, 'services')} in ${part(name, 'locations')}`;
+
 export function accountName(project: string, email: string): string {
   return `projects/${project}/serviceAccounts/${email}`;
 }

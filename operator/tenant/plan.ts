@@ -1,36 +1,62 @@
-import { type AccountPart, planAccount } from './account.ts';
-import { adoptedContent } from './adopted.ts';
-import { type Context, emptyPart, isUnknownRegion, type Part } from './context.ts';
-import { absenceCounts, assertRecorded, entriesKeptBy, entriesOfType, entryKey, identityOf, iso } from './inventory.ts';
+import { type AccountPlan, planAccount } from './account.ts';
+import { adoptedContent } from './adoptedContent.ts';
+import { type Context, emptyPartialPlan, isUnknownRegion, type PartialPlan } from './context.ts';
+import {
+  absenceCounts,
+  assertRecorded,
+  entriesKeptBy,
+  entriesOfType,
+  entryKey,
+  identityOf,
+  iso,
+  serviceEntry,
+} from './inventory.ts';
 import type { Refusals } from './invokers.ts';
 import { statusWasLost } from './lostStatus.ts';
 import { part, serviceName } from './names.ts';
 import { ADOPT, type ClaimRules, claimService } from './ownership.ts';
 import { deletedMember } from './policy.ts';
-import { type AccessPart, planAccess, recordedIdentities, type SecretUse } from './secretAccess.ts';
-import { mayRead, planServices, type ServicesPart } from './service.ts';
-import type { Desired, InventoryEntry, KeyStatus, Observed, Plan, Policy, Settings, Tenant } from './types.ts';
+import { planServices } from './regionMove.ts';
+import { type AccessPlan, planAccess, recordedIdentities, type SecretUse } from './secretAccess.ts';
+import type { ServicesPlan } from './service.ts';
+import { mayRead } from './serviceProgress.ts';
+import type {
+  Desired,
+  InventoryEntry,
+  InventoryType,
+  KeyStatus,
+  Observed,
+  Plan,
+  Policy,
+  Settings,
+  Tenant,
+} from './types.ts';
 
-/** What to read in Google Cloud: everything that is wanted, and everything that the inventory says is or may be ours. */
+/**
+ * The plan of a tenant: the steps that bring Google Cloud to the desired state, in order, and what prevents it. The order is
+ * account → grants → services, and each plan gets the one before it, so the order is checked by the types. `deletion.ts` has
+ * the order of a deletion.
+ */
+
+/** What to read in Google Cloud: everything that is wanted, and everything that is on record. */
 export interface Targets {
   account?: { project: string; email: string };
   keys: { name: string; secret: string; want: 'newestEnabled' | 'latest' | 'none' | (string & {}) }[];
   formerGrants: string[];
-  /** Whether the former grants' secrets still consent matters: a grant without consent goes, whatever reads it. */
+  /** Also read the secrets of former grants, whose consent may have been withdrawn. */
   formerConsent?: boolean;
   services: string[];
-  /** Services whose invokers matter whatever their switch says. */
+  /** Services whose IAM policy is read in any case. */
   invokersOf: string[];
-  /** A service whose switch is not open may be public by an allUsers invoker: that is read too. */
+  /** Also read the policy of a service with an invoker check, because an `allUsers` member may make it public. */
   isPublic: boolean;
 }
 
 export function targets(desired: Desired, inventory: InventoryEntry[]): Targets {
   const wanted = serviceName(desired.project, desired.region, desired.serviceId);
-  const named = (type: InventoryEntry['type']) =>
-    inventory.filter(entry => entry.type === type).map(({ name }) => name);
+  const named = (type: InventoryType) => entriesOfType(type, inventory).map(({ name }) => name);
   const services = [...new Set([wanted, ...named('Service')])];
-  // Until the wanted region's service has replaced them, others' bindings are carried over from the former ones.
+  // During a move the bindings that others added are carried over from the former region's service.
   const moving = entriesOfType('Service', inventory).some(({ name, retireAt }) => name !== wanted && !retireAt);
   const checked = desired.spec.access === 'Authenticated' || moving;
   return {
@@ -50,15 +76,15 @@ export function targets(desired: Desired, inventory: InventoryEntry[]): Targets 
 
 export interface TenantPlan extends Plan {
   keys: KeyStatus[];
-  /** By key: the version that becomes the live one once the service is ready. */
+  /** By key name: the version that is live once the service is ready. */
   versions: Map<string, string>;
-  /** By key: its secret as Google Cloud answers it. */
+  /** By key name: the secret's name as Google Cloud answers it. */
   secrets: Map<string, string>;
-  /** What the services that this plan takes over hold that nobody named: for an event, and for `plan`. */
+  /** Messages about content of adopted services that the spec does not name: for events, and for the command `plan`. */
   adopted: string[];
 }
 
-/** Whose things the tenant may treat as its own. */
+/** The rules by which the tenant may treat a resource as its own. */
 export function claimRules(tenant: Tenant, desired: Desired, settings: Settings): ClaimRules {
   return {
     owner: desired.owner,
@@ -71,7 +97,7 @@ export function claimRules(tenant: Tenant, desired: Desired, settings: Settings)
   };
 }
 
-/** What brings Google Cloud to the desired state, in order; and what stands in the way. Pure. */
+/** `anyCluster`: the cluster's ID is not known, so consent for any cluster counts. */
 export function plan(
   tenant: Tenant,
   desired: Desired,
@@ -93,25 +119,11 @@ export function plan(
     settled: ready?.status === 'True' && ready.observedGeneration === tenant.generation,
   };
   const account = planAccount(ctx, observed.account, entriesOfType('ServiceAccount', status.inventory));
-  // What another owner's service reads is for that owner's grants. One that is out of sight may serve all the same.
-  const madeJustNow = entriesOfType('Service', status.inventory).filter(entry => !absenceCounts(entry, now));
-  const inUse = (secret: string): SecretUse => {
-    const mayServe = observed.services.some(({ name, service }) => {
-      if (service.state === 'failed') return false;
-      if (service.state === 'absent') return madeJustNow.some(entry => entry.name === name);
-      if (claimService(service.value, ctx.rules) === 'theirs') return false;
-      return mayRead(service.value, part(secret, 'secrets'));
-    });
-    if (mayServe) return 'used';
-    return observed.services.some(({ service }) => service.state === 'failed') ? 'unknown' : 'unused';
-  };
   const grants = entriesOfType('SecretAccess', status.inventory);
-  const ofServices = entriesKeptBy('Service', status.inventory);
-  const keys = planAccess(ctx, account, observed, grants, inUse);
+  const keys = planAccess(ctx, account, observed, grants, secret => secretUse(ctx, observed, secret));
   const access = account.contained ? { ...keys, ...onlyClosing(keys, grants) } : keys;
-  const services = plannedServices(ctx, account, access, observed, ofServices);
-  return withinBounds(status, {
-    // Closing access and taking grants away come first: nothing that may fail should keep them waiting.
+  const services = planOwnServices(ctx, account, access, observed);
+  const whole = withinBounds(status, {
     steps: [...account.steps, ...access.steps, ...services.steps],
     blockers: [...account.blockers, ...access.blockers, ...services.blockers],
     waiting: [...account.waiting, ...access.waiting, ...services.waiting],
@@ -125,17 +137,32 @@ export function plan(
       observed.keys.flatMap(({ name, secret }) => (secret.state === 'present' ? [[name, secret.value.name]] : [])),
     ),
   });
+  assertRecorded(whole.steps, whole.inventory);
+  return whole;
+}
+
+/** Whether a service of the tenant may read the secret. A service that was created just now may serve although it was not found. */
+function secretUse({ rules, now }: Context, { services }: Observed, secret: string): SecretUse {
+  const mayServe = services.some(({ name, service }) => {
+    if (service.state === 'failed') return false;
+    if (service.state === 'absent') {
+      return entriesOfType('Service', rules.inventory).some(entry => entry.name === name && !absenceCounts(entry, now));
+    }
+    // A service of another owner reads its secrets by that owner's grants.
+    return claimService(service.value, rules) !== 'theirs' && mayRead(service.value, part(secret, 'secrets'));
+  });
+  if (mayServe) return 'used';
+  return services.some(({ service }) => service.state === 'failed') ? 'unknown' : 'unused';
 }
 
 /** The CRD's bound of `status.inventory`. */
 const MOST_ENTRIES = 2_000;
 
 /**
- * A status that the API server refuses would freeze the tenant. Where the inventory would outgrow its bound, nothing new is
- * put on record and only what removes or closes is done, until earlier entries have gone.
+ * The API server would refuse a status with more entries than the CRD allows, and the tenant could never change again. Until entries
+ * have left the inventory, the plan then only removes and closes, and records nothing new.
  */
 function withinBounds(status: Tenant['status'], plan: TenantPlan): TenantPlan {
-  assertRecorded(plan.steps, plan.inventory);
   if (plan.inventory.length + status.notUnderstood.inventory.length <= MOST_ENTRIES) return plan;
   const recorded = new Set(status.inventory.map(entryKey));
   const message = 'The inventory is full: nothing new is made until entries of earlier edits have gone.';
@@ -148,51 +175,44 @@ function withinBounds(status: Tenant['status'], plan: TenantPlan): TenantPlan {
 }
 
 /**
- * No service is touched, not even closed, while the account of the tenant's name is another owner's: by its name the
- * service is that owner's too. Of a contained tenant's services only access is closed.
+ * If the account of the tenant's name belongs to another owner, its service of that name does so too: no service is changed, and
+ * none is closed. If the account is contained, access to the services is only closed.
  */
-function plannedServices(
-  ctx: Context,
-  account: AccountPart,
-  access: AccessPart,
-  observed: Observed,
-  held: InventoryEntry[],
-): ServicesPart {
-  if (account.foreign) return { ...emptyPart(), entries: held, notes: [] };
-  const known = planServices(ctx, access, observed, held);
+function planOwnServices(ctx: Context, account: AccountPlan, access: AccessPlan, observed: Observed): ServicesPlan {
+  const recorded = entriesKeptBy('Service', ctx.status.inventory);
+  if (account.foreign) return { ...emptyPartialPlan(), entries: recorded };
+  const known = planServices({ ctx, access, recorded }, observed.services);
   const unread = account.state === 'ours' ? unreadOfLost(ctx, observed, known.entries) : [];
   const planned = { ...known, entries: [...known.entries, ...unread] };
-  if (!account.contained) return planned;
-  return { ...planned, ...onlyClosing(planned, held), recheckAfterMs: undefined };
+  return account.contained ? { ...planned, ...onlyClosing(planned, recorded), recheckAfterMs: undefined } : planned;
 }
 
 /**
- * Services of a tenant whose status was lost that could not be read: they may be its own, and once the account is on record
- * they are not searched again.
+ * Entries for services that could not be read after the status was lost. They may be the tenant's own, and once the account is on
+ * record the other regions are not searched again.
  */
 function unreadOfLost(ctx: Context, { account, services }: Observed, entries: InventoryEntry[]): InventoryEntry[] {
   if (!statusWasLost(account, ctx.rules)) return [];
   return services.flatMap(({ name, service }) => {
     const isUnread = service.state === 'failed' && !isUnknownRegion(service.failure);
-    if (!isUnread || entries.some(entry => entry.type === 'Service' && entry.name === name)) return [];
-    return { type: 'Service' as const, name, time: iso(ctx.now) };
+    return isUnread && !serviceEntry(entries, name) ? { type: 'Service' as const, name, time: iso(ctx.now) } : [];
   });
 }
 
-/** The part without the steps that create, change or delete, and with nothing on record that these would have made. */
-function onlyClosing(part: Part, held: InventoryEntry[]): Pick<Part, 'steps' | 'entries'> {
-  const planned = new Set(part.entries.map(entryKey));
+/** The plan without the steps that create, change or delete, and without the entries that these would have added. */
+function onlyClosing(planned: PartialPlan, recorded: InventoryEntry[]): Pick<PartialPlan, 'steps' | 'entries'> {
+  const kept = new Set(planned.entries.map(entryKey));
   return {
-    steps: part.steps.filter(({ closes }) => closes),
-    entries: held.filter(entry => planned.has(entryKey(entry))),
+    steps: planned.steps.filter(({ closes }) => closes),
+    entries: recorded.filter(entry => kept.has(entryKey(entry))),
   };
 }
 
-/** Identities of deleted accounts go from the inventory once no policy names them any more. */
+/** The account's entries without the unique IDs of deleted accounts that no policy names any more. */
 function withoutForgotten(
   entries: InventoryEntry[],
   ctx: Context,
-  access: AccessPart,
+  access: AccessPlan,
   observed: Observed,
 ): InventoryEntry[] {
   const current = observed.account.state === 'present' ? observed.account.value.uniqueId : undefined;
@@ -202,10 +222,8 @@ function withoutForgotten(
     if (policy?.state === 'failed') return entries;
     if (policy?.state === 'present') policies.push(policy.value);
   }
-  const named = (uid: string) =>
-    policies.some(({ bindings }) =>
-      bindings.some(({ members }) => members.includes(deletedMember(ctx.desired.account.email, uid))),
-    );
-  const forgotten = recordedIdentities(ctx).filter(uid => uid !== current && !named(uid));
+  const members = policies.flatMap(({ bindings }) => bindings.flatMap(binding => binding.members));
+  const isNamed = (uid: string) => members.includes(deletedMember(ctx.desired.account.email, uid));
+  const forgotten = recordedIdentities(ctx.status).filter(uid => uid !== current && !isNamed(uid));
   return entries.filter(entry => !forgotten.includes(identityOf(entry) ?? ''));
 }

@@ -1,157 +1,210 @@
-import type { AccountPart } from './account.ts';
+import assert from 'node:assert/strict';
+import type { AccountPlan, AccountToRemove } from './account.ts';
 import { askForForeignSecret, askForSecret } from './consent.ts';
-import { type Context, emptyPart, type Part, readBlocker, step } from './context.ts';
-import { absenceCounts, entryKey, identityOf, iso } from './inventory.ts';
-import { resolveVersion } from './keyVersion.ts';
-import { part, secretName } from './names.ts';
+import { type Context, emptyPartialPlan, type PartialPlan, readBlocker, step } from './context.ts';
+import { absenceCounts, entriesOfType, entryKey, identityOf, iso } from './inventory.ts';
+import { liveKey, resolveVersion } from './keyVersion.ts';
+import { part } from './names.ts';
 import { claimService, lostConsent, secretConsent } from './ownership.ts';
 import { accountMember, deletedMember, editPolicy, hasMember, SECRET_ACCESSOR } from './policy.ts';
-import { mountsSecret, pinnedVersions, readsSecret, type WantedVariable } from './template.ts';
-import type { DesiredKey, KeyStatus, Observed, ObservedKey, Policy, Read, SecretAccessEntry, Step } from './types.ts';
+import { abandonable, keepUntilSure, type RemovalContext } from './removalContext.ts';
+import { mountsSecret, readsSecret, type WantedVariable } from './template.ts';
+import type {
+  Blocker,
+  Call,
+  DesiredKey,
+  Failure,
+  KeyStatus,
+  Observed,
+  ObservedKey,
+  ObservedSecret,
+  Plan,
+  Policy,
+  Read,
+  SecretAccessEntry,
+  Step,
+  TenantStatus,
+} from './types.ts';
 
-/** Whether a revision that serves may still read a secret; `unknown`: a service that may could not be read. */
+/**
+ * The grants: the tenant's account may read the secret of each key of the spec, and no other secret.
+ *
+ * 1. A secret needs its owner's consent: a label that names the tenant's namespace (`ownership.ts`). A secret of another project
+ *    without consent gets the same answer whether it exists or not.
+ * 2. The member is added to the secret's policy, and recorded in the inventory before.
+ * 3. A grant that has left the spec stays until no revision that reads the secret serves. A grant whose consent was withdrawn
+ *    is removed at once.
+ * 4. While a key cannot be used, the service's template is frozen, because a new revision would not start without it.
+ */
+
+/** Whether a revision that serves may still read a secret. `unknown`: a service that may read it could not be read. */
 export type SecretUse = 'used' | 'unused' | 'unknown';
 
-export interface AccessPart extends Part {
-  /** The secret-backed variables of the service; meaningless while `holdTemplate`. */
+export interface AccessPlan extends PartialPlan {
+  /** The variables of the service that hold a key. */
   variables: WantedVariable[];
-  /** Why the template must not change now. */
-  holdTemplate: boolean;
-  /** Steps that the service's template depends on. */
+  /** The service's template must not change now. */
+  freezesTemplate: boolean;
+  /** IDs of the steps that the service's template depends on. */
   needs: string[];
   keys: KeyStatus[];
-  /** By key name: the version that a settled service makes the live one. */
+  /** By key name: the version that is live once the service is ready. */
   versions: Map<string, string>;
 }
 
-/** Grants: the tenant's account may read each key of the spec, and no other secret that it was once given. */
+/** What the plan of each key is computed from and adds to. */
+interface Keys {
+  ctx: Context;
+  account: AccountPlan;
+  observed: Observed;
+  recorded: SecretAccessEntry[];
+  /** Names of the secrets that the keys so far have in use. */
+  wanted: Set<string>;
+  out: AccessPlan;
+}
+
 export function planAccess(
   ctx: Context,
-  account: AccountPart,
+  account: AccountPlan,
   observed: Observed,
-  held: SecretAccessEntry[],
+  recorded: SecretAccessEntry[],
   inUse: (secret: string) => SecretUse,
-): AccessPart {
-  const out: AccessPart = {
-    ...emptyPart(),
+): AccessPlan {
+  const out: AccessPlan = {
+    ...emptyPartialPlan(),
     variables: [],
-    holdTemplate: account.state === 'blocked' || account.contained,
+    freezesTemplate: account.state === 'blocked' || account.contained,
     needs: [...account.needs],
     keys: [],
     versions: new Map(),
   };
-  const wanted = new Set<string>();
+  const keys: Keys = { ctx, account, observed, recorded, wanted: new Set(), out };
   for (const key of ctx.desired.keys) {
     const seen = observed.keys.find(other => other.name === key.name);
-    const recorded = ctx.status.keys.find(other => other.name === key.name);
-    const live = seen?.secret.state === 'present' ? liveKey(ctx, key, seen, recorded, observed) : recorded;
-    const granted = planKey(ctx, account, key, observed, held, wanted, out);
+    const live = seen ? liveKey(ctx, key, seen, observed) : ctx.status.keys.find(other => other.name === key.name);
+    const granted = planKey(keys, key, seen);
     out.keys.push({ ...live, name: key.name, granted });
-    planVersion(ctx, account, key, seen, live, out);
+    planVersion(keys, key, seen, live);
   }
-  planFormer(ctx, account, observed, held, wanted, inUse, out);
+  for (const entry of recorded) if (!keys.wanted.has(entry.name)) planFormer(keys, entry, inUse);
   return out;
 }
 
-/** One key's grant; answers whether it stands already. */
-function planKey(
-  ctx: Context,
-  account: AccountPart,
-  key: DesiredKey,
-  observed: Observed,
-  held: SecretAccessEntry[],
-  wanted: Set<string>,
-  out: AccessPart,
-): boolean {
-  const seen = observed.keys.find(other => other.name === key.name);
-  const { owner, project, account: ours } = ctx.desired;
-  const hold = (blocker: Part['blockers'][number], always: boolean, granted = false) => {
-    out.blockers.push(blocker);
-    if (always || key.env !== undefined) out.holdTemplate = true;
-    return granted;
-  };
-  // What could not be read is as it was when it was read last.
-  const before = ctx.status.keys.some(({ name, granted }) => name === key.name && granted);
-  if (key.blocked) return hold(key.blocked, false, before);
+// --------------------------------------------------------------------------------------------------------- one key
+
+/** Why a key cannot be used now. */
+interface Obstacle {
+  blocker: Blocker;
+  /** The template is frozen even if no variable holds the key: a running service may lose access to it. */
+  freezes?: true;
+  /** The grant was not read, so the status keeps what it says of it. */
+  unread?: true;
+}
+
+/** Plans one key's grant. True if the grant exists already. */
+function planKey(keys: Keys, key: DesiredKey, seen: ObservedKey | undefined): boolean {
+  const { ctx, account, recorded, wanted, out } = keys;
+  const obstacle = keyObstacle(keys, key, seen);
+  if (obstacle) return blockKey(keys, key, obstacle);
+  assert(seen?.secret.state === 'present', 'a key without an obstacle has a secret that was read');
+  const secret = seen.secret.value;
+  const isRepeated = wanted.has(secret.name);
+  wanted.add(secret.name);
+  const entry = recorded.find(other => other.name === secret.name);
+  if (seen.policy?.state !== 'present') {
+    if (entry && !isRepeated) out.entries.push(entry);
+    const what = `the IAM policy of secret ${part(key.secret ?? '', 'secrets')}`;
+    if (seen.policy?.state === 'failed') {
+      return blockKey(keys, key, { blocker: readBlocker('SecretAccess', what, seen.policy.failure), unread: true });
+    }
+    const gone: Failure = { kind: 'NotFound', message: 'the secret is gone' };
+    return blockKey(keys, key, { blocker: readBlocker('SecretAccess', what, gone) });
+  }
+  const { stands } = standingGrant(ctx, account, seen);
+  if (account.state === 'blocked') {
+    if (entry && !isRepeated) out.entries.push(entry);
+  } else {
+    planGrant(keys, secret.name, part(key.secret ?? '', 'secrets'), seen.policy.value, isRepeated ? 'repeated' : entry);
+  }
+  return stands;
+}
+
+function blockKey({ ctx, out }: Keys, key: DesiredKey, { blocker, freezes, unread }: Obstacle): boolean {
+  out.blockers.push(blocker);
+  if (freezes || key.env !== undefined) out.freezesTemplate = true;
+  return unread === true && ctx.status.keys.some(({ name, granted }) => name === key.name && granted);
+}
+
+function keyObstacle(keys: Keys, key: DesiredKey, seen: ObservedKey | undefined): Obstacle | undefined {
+  const { ctx, account } = keys;
+  const { owner, project } = ctx.desired;
+  if (key.blocked) return { blocker: key.blocked, unread: true };
   const asked = key.secret ?? '';
   const id = part(asked, 'secrets');
   const secretProject = isOwnProject(ctx, key, seen) ? project : part(asked, 'projects');
-  const { member, stands, isKnown } = standingGrant(ctx, account, seen);
+  const refusal = (ask: string): Obstacle => {
+    const message = `Key ${key.name}: ${lostUse(keys, id)}${ask}`;
+    return { blocker: { aspect: 'SecretAccess', reason: 'SecretNotAllowed', message }, freezes: true };
+  };
+  const { isKnown } = standingGrant(ctx, account, seen);
   const consented = seen?.secret.state === 'present' && secretConsent(seen.secret.value.labels, ctx.rules, isKnown);
   if (secretProject !== project && seen && !consented && !isUnread(seen.secret)) {
-    const message = `Key ${key.name}: ${lostUse(ctx, observed, id)}${askForForeignSecret(secretProject, id, ctx.rules)}`;
-    return hold({ aspect: 'SecretAccess', reason: 'SecretNotAllowed', message }, true);
+    return refusal(askForForeignSecret(secretProject, id, ctx.rules));
   }
   if (!seen || seen.secret.state === 'failed') {
-    const failure =
-      seen?.secret.state === 'failed' ? seen.secret.failure : { kind: 'Transient' as const, message: 'not read' };
-    return hold(readBlocker('SecretAccess', `secret ${asked} of key ${key.name}`, failure), false, before);
+    const failure: Failure =
+      seen?.secret.state === 'failed' ? seen.secret.failure : { kind: 'Transient', message: 'not read' };
+    return { blocker: readBlocker('SecretAccess', `secret ${asked} of key ${key.name}`, failure), unread: true };
   }
   if (seen.secret.state === 'absent') {
     const message =
       `Key ${key.name}: secret ${id} does not exist in project ${secretProject}. Create it: ` +
       `gcloud secrets create ${id} --project=${secretProject} --labels=ai-tenant-namespace=${owner.namespace}`;
-    return hold({ aspect: 'SecretAccess', reason: 'DependencyNotFound', message }, false);
+    return { blocker: { aspect: 'SecretAccess', reason: 'DependencyNotFound', message } };
   }
-  const secret = seen.secret.value;
-  if (!consented) {
-    const ask = askForSecret({ project: secretProject, id, labels: secret.labels }, ctx.rules);
-    const message = `Key ${key.name}: ${lostUse(ctx, observed, id)}${ask}`;
-    return hold({ aspect: 'SecretAccess', reason: 'SecretNotAllowed', message }, true);
-  }
-  const repeated = wanted.has(secret.name);
-  wanted.add(secret.name);
-  const entry = held.find(other => other.name === secret.name);
-  if (seen.policy?.state !== 'present') {
-    if (entry && !repeated) out.entries.push(entry);
-    const failure =
-      seen.policy?.state === 'failed'
-        ? seen.policy.failure
-        : { kind: 'NotFound' as const, message: 'the secret is gone' };
-    const unread = seen.policy?.state === 'failed';
-    return hold(readBlocker('SecretAccess', `the IAM policy of secret ${id}`, failure), false, unread && before);
-  }
-  const policy = seen.policy.value;
-  if (account.state === 'blocked') {
-    if (entry && !repeated) out.entries.push(entry);
-    return stands;
-  }
-  const stale = formerIdentities(ctx, account.uniqueId).map(uid => deletedMember(ours.email, uid));
+  if (consented) return undefined;
+  return refusal(askForSecret({ project: secretProject, id, labels: seen.secret.value.labels }, ctx.rules));
+}
+
+/** Adds the member where it is missing. `repeated`: an earlier key of the spec names the same secret, and has planned it. */
+function planGrant(
+  { ctx, account, out }: Keys,
+  secret: string,
+  id: string,
+  policy: Policy,
+  entry: SecretAccessEntry | undefined | 'repeated',
+): void {
+  const { email } = ctx.desired.account;
+  const member = accountMember(email);
+  const former = recordedIdentities(ctx.status).filter(uid => uid !== account.uniqueId);
+  const stale = former.map(uid => deletedMember(email, uid));
   const edited = editPolicy(policy, { role: SECRET_ACCESSOR, add: [member], remove: stale });
-  if (repeated) {
-    if (edited) out.needs.push(grantId(secret.name));
-    return stands;
-  }
-  const target = `secret ${id}`;
-  let granted: Step | undefined;
-  if (edited) {
-    const grant = step(grantId(secret.name), 'SecretAccess', 'Grant', target, {
-      kind: 'setSecretPolicy',
-      secret: secret.name,
-      policy: edited,
-    });
-    grant.needs = account.needs;
-    grant.changes = [{ field: SECRET_ACCESSOR, from: undefined, to: member }];
-    grant.drift = ctx.settled;
-    granted = grant;
-    out.steps.push(grant);
-    out.needs.push(grant.id);
-  }
+  const grant = step(`grant:${secret}`, 'SecretAccess', 'Grant', `secret ${id}`, {
+    kind: 'setSecretPolicy',
+    secret,
+    policy: edited ?? policy,
+  });
+  if (edited) out.needs.push(grant.id);
+  if (entry === 'repeated') return;
   const record: SecretAccessEntry = {
     ...entry,
     type: 'SecretAccess',
-    name: secret.name,
-    // The identity that was granted before stays on record until its member is gone from the policy.
+    name: secret,
+    // The unique ID that was granted before stays on record until its member has left the policy.
     uniqueId: edited ? (entry?.uniqueId ?? account.uniqueId) : account.uniqueId,
     time: edited ? iso(ctx.now) : (entry?.time ?? iso(ctx.now)),
   };
   out.entries.push(record);
-  if (granted) granted.creates = [entryKey(record)];
-  return stands;
+  if (!edited) return;
+  grant.needs = account.needs;
+  grant.changes = [{ field: SECRET_ACCESSOR, from: undefined, to: member }];
+  grant.drift = ctx.settled;
+  grant.creates = [entryKey(record)];
+  out.steps.push(grant);
 }
 
-/** What it means for a service that uses a key whose secret is not allowed (any more). */
-function lostUse(ctx: Context, observed: Observed, secretId: string): string {
+/** What a lost consent means for a service that uses the secret: the first part of the message. */
+function lostUse({ ctx, observed }: Keys, secretId: string): string {
   const templates = observed.services.flatMap(({ service }) =>
     service.state === 'present' && claimService(service.value, ctx.rules) === 'ours' ? [service.value.template] : [],
   );
@@ -163,175 +216,125 @@ function lostUse(ctx: Context, observed: Observed, secretId: string): string {
 }
 
 /**
- * What is on record of a key, or more: a version that a ready revision of ours has gone live with while nobody wrote it
- * down, as of an operator that died in between, is the highest all the same.
+ * `stands`: the tenant's account, if it is ours, is a member already. `isKnown`: the grant is also this tenant's own. A grant
+ * that its inventory lacks may be of an earlier Namespace of the same name, unless `--restore` says that the status was lost.
  */
-function liveKey(
-  ctx: Context,
-  key: DesiredKey,
-  seen: ObservedKey,
-  recorded: KeyStatus | undefined,
-  observed: Observed,
-): KeyStatus | undefined {
-  if (seen.secret.state !== 'present') return recorded;
-  const { name } = seen.secret.value;
-  const isSecret = (reference: string) => {
-    const full = secretName(reference, ctx.desired.project);
-    const sameId = part(full, 'secrets') === part(name, 'secrets');
-    return full === key.secret || full === name || (sameId && seen.alsoIn?.includes(part(reference, 'projects')));
-  };
-  const serving = observed.services.flatMap(({ service }) => {
-    if (service.state !== 'present' || !['ours', 'consented'].includes(claimService(service.value, ctx.rules)))
-      return [];
-    const { latestReadyRevision, latestCreatedRevision, reconciling, terminal, template } = service.value;
-    const settled = !reconciling && terminal.state === 'SUCCEEDED';
-    const isLive = settled && latestReadyRevision !== '' && latestReadyRevision === latestCreatedRevision;
-    return isLive ? [...pinnedVersions(template).values()] : [];
-  });
-  const highest = Math.max(
-    0,
-    ...serving.flatMap(({ secret, version }) => (isSecret(secret) && /^\d+$/.test(version) ? Number(version) : [])),
-  );
-  const known = recorded?.secret === undefined || recorded.secret === name ? Number(recorded?.version ?? 0) : 0;
-  if (highest <= known) return recorded;
-  return { granted: false, ...recorded, name: key.name, version: String(highest), secret: name };
-}
-
-/**
- * Whether the tenant's account, if it is ours, is a member already; and whether that grant is this tenant's own. One that its
- * inventory does not know may be of a former Namespace of the same name, unless `--restore` says that the status was lost.
- */
-function standingGrant(ctx: Context, account: AccountPart, seen: ObservedKey | undefined) {
-  const member = accountMember(ctx.desired.account.email);
+function standingGrant(ctx: Context, account: AccountPlan, seen: ObservedKey | undefined) {
   const policy = seen?.policy?.state === 'present' ? seen.policy.value : undefined;
+  const member = accountMember(ctx.desired.account.email);
   const stands = policy !== undefined && hasMember(policy, SECRET_ACCESSOR, member) && account.state !== 'pending';
   const name = seen?.secret.state === 'present' ? seen.secret.value.name : undefined;
   const { inventory, restore } = ctx.rules;
-  const isRecorded = inventory.some(entry => entry.type === 'SecretAccess' && entry.name === name);
-  return { member, stands, isKnown: stands && (isRecorded || restore === true) };
+  const isRecorded = entriesOfType('SecretAccess', inventory).some(entry => entry.name === name);
+  return { stands, isKnown: stands && (isRecorded || restore === true) };
 }
 
-/** Whether the secret is in the tenant's own project, by its id or its number. */
+/** Whether the secret is in the tenant's own project, named by its ID or its number. */
 const isOwnProject = ({ desired }: Context, { secret = '' }: DesiredKey, seen: ObservedKey | undefined): boolean =>
   ['', desired.project].includes(part(secret, 'projects')) || seen?.alsoIn?.includes('') === true;
 
-/** The read failed for a reason that says nothing about the secret; `Invalid` is the operator's own refusal to ask. */
+/** The failure says nothing about the secret. `Invalid`: the operator itself refused to send the request. */
 const isUnread = (read: Read<unknown>): boolean =>
   read.state === 'failed' && ['Transient', 'Conflict', 'QuotaExceeded', 'Invalid'].includes(read.failure.kind);
 
-const grantId = (secret: string): string => `grant:${secret}`;
-
+/** Adds the variable that holds the key, with the version that the service is to use. */
 function planVersion(
-  ctx: Context,
-  account: AccountPart,
+  { ctx, account, out }: Keys,
   key: DesiredKey,
   seen: ObservedKey | undefined,
   live: KeyStatus | undefined,
-  out: AccessPart,
 ): void {
-  if (
-    key.env === undefined ||
-    seen?.secret.state !== 'present' ||
-    !secretConsent(seen.secret.value.labels, ctx.rules, standingGrant(ctx, account, seen).isKnown)
-  ) {
-    return;
-  }
+  if (key.env === undefined || seen?.secret.state !== 'present') return;
+  const secret = seen.secret.value;
+  if (!secretConsent(secret.labels, ctx.rules, standingGrant(ctx, account, seen).isKnown)) return;
   const asked = key.secret ?? '';
-  const id = part(asked, 'secrets');
-  const sameSecret = live?.secret === undefined || live.secret === seen.secret.value.name;
-  const resolved = resolveVersion(key, id, part(asked, 'projects'), seen.version, sameSecret ? live : undefined);
+  const [id, project] = [part(asked, 'secrets'), part(asked, 'projects')];
+  const isSameSecret = live?.secret === undefined || live.secret === secret.name;
+  const resolved = resolveVersion(key, id, project, seen.version, isSameSecret ? live : undefined);
   if (!resolved.ok) {
     out.blockers.push(resolved.blocker);
-    out.holdTemplate = true;
+    out.freezesTemplate = true;
     return;
   }
   if (resolved.number !== undefined) out.versions.set(key.name, resolved.number);
-  const askedProject = part(asked, 'projects');
-  const number = part(seen.secret.value.name, 'projects');
-  const alsoIn = seen.alsoIn ?? [];
-  const own = isOwnProject(ctx, key, seen);
-  out.variables.push({
-    name: key.env,
-    key: {
-      secret: own ? id : asked,
-      projects: [...(own ? ['', ctx.desired.project] : []), askedProject, number, ...alsoIn],
-      version: resolved.version,
-    },
-  });
+  const isOwn = isOwnProject(ctx, key, seen);
+  const own = isOwn ? ['', ctx.desired.project] : [];
+  const projects = [...own, project, part(secret.name, 'projects'), ...(seen.alsoIn ?? [])];
+  out.variables.push({ name: key.env, key: { secret: isOwn ? id : asked, projects, version: resolved.version } });
 }
 
-/** Grants that have left the spec, and those whose secret's owner took consent back. */
-function planFormer(
-  ctx: Context,
-  account: AccountPart,
-  observed: Observed,
-  held: SecretAccessEntry[],
-  wanted: Set<string>,
-  inUse: (secret: string) => SecretUse,
-  out: AccessPart,
-): void {
-  for (const entry of held) {
-    if (wanted.has(entry.name)) continue;
-    const key = observed.keys.find(({ secret }) => secret.state === 'present' && secret.value.name === entry.name);
-    const former = observed.formerGrants.find(({ secret }) => secret === entry.name);
-    const policy = key?.policy ?? former?.policy;
-    const unresolved = ctx.desired.keys.some(
-      other =>
-        !observed.keys.some(({ name, secret }) => name === other.name && secret.state === 'present') &&
-        (other.secret === undefined || part(other.secret, 'secrets') === part(entry.name, 'secrets')),
-    );
-    const consentLost = key !== undefined || (former?.read !== undefined && lostConsent(former.read, ctx.rules));
-    if (!policy || (unresolved && !consentLost)) {
-      out.entries.push(entry);
-      continue;
-    }
-    if (policy.state === 'failed') {
-      out.entries.push(entry);
-      out.blockers.push(
-        readBlocker('SecretAccess', `the IAM policy of ${entry.name}, whose grant is to be removed`, policy.failure),
-      );
-      continue;
-    }
-    if (policy.state === 'absent') {
-      if (!absenceCounts(entry, ctx.now)) out.entries.push(entry);
-      continue;
-    }
-    const revoke = revokeStep(ctx, account.state === 'ours', policy.value, entry);
-    if (!revoke) {
-      // As long as the account can't be told to be ours its member stays, and so does what is known of it.
-      const stands = hasMember(policy.value, SECRET_ACCESSOR, accountMember(ctx.desired.account.email));
-      if (stands || !absenceCounts(entry, ctx.now)) out.entries.push(entry);
-      continue;
-    }
+// ------------------------------------------------------------------------------------------------- former grants
+
+/** Plans a recorded grant whose secret no usable key names: it has left the spec, or its consent was withdrawn. */
+function planFormer(keys: Keys, entry: SecretAccessEntry, inUse: (secret: string) => SecretUse): void {
+  const { ctx, account, observed, out } = keys;
+  const key = observed.keys.find(({ secret }) => secret.state === 'present' && secret.value.name === entry.name);
+  const former = observed.formerGrants.find(({ secret }) => secret === entry.name);
+  const policy = key?.policy ?? former?.policy;
+  const consentLost = key !== undefined || (former?.read !== undefined && lostConsent(former.read, ctx.rules));
+  if (!policy || (!consentLost && mayBeKey(keys, entry))) {
     out.entries.push(entry);
-    // A contained tenant's template cannot change, so nothing is waited for.
-    const use = consentLost || account.contained ? 'unused' : inUse(entry.name);
-    if (use === 'used') {
-      const message = `The grant on ${entry.name} has left the spec and stays until no revision that reads it serves.`;
-      out.waiting.push({ aspect: 'SecretAccess', message, retryAfterMs: 2_000 });
-    } else if (use === 'unknown') {
-      out.notes.push(
-        `The grant on ${entry.name} has left the spec and stays while a service that may read it is unread.`,
-      );
-    } else {
-      out.steps.push(revoke);
-    }
+    return;
+  }
+  if (policy.state === 'failed') {
+    out.entries.push(entry);
+    const what = `the IAM policy of ${entry.name}, whose grant is to be removed`;
+    out.blockers.push(readBlocker('SecretAccess', what, policy.failure));
+    return;
+  }
+  if (policy.state === 'absent') {
+    if (!absenceCounts(entry, ctx.now)) out.entries.push(entry);
+    return;
+  }
+  const revoke = revokeStep(ctx, account.state === 'ours', policy.value, entry);
+  if (!revoke) {
+    // While the account is not known to be ours its member stays in the policy, so the entry stays too.
+    const stands = hasMember(policy.value, SECRET_ACCESSOR, accountMember(ctx.desired.account.email));
+    if (stands || !absenceCounts(entry, ctx.now)) out.entries.push(entry);
+    return;
+  }
+  out.entries.push(entry);
+  // The template of a contained tenant cannot change, so the grant would never become unused.
+  const use = consentLost || account.contained ? 'unused' : inUse(entry.name);
+  if (use === 'used') {
+    const message = `The grant on ${entry.name} has left the spec and stays until no revision that reads it serves.`;
+    out.waiting.push({ aspect: 'SecretAccess', message, retryAfterMs: 2_000 });
+  } else if (use === 'unknown') {
+    out.notes.push(
+      `The grant on ${entry.name} has left the spec and stays while a service that may read it is unread.`,
+    );
+  } else {
+    out.steps.push(revoke);
   }
 }
 
+/** Whether a key that could not be read may name the same secret. */
+const mayBeKey = ({ ctx, observed }: Keys, entry: SecretAccessEntry): boolean =>
+  ctx.desired.keys.some(
+    key =>
+      !observed.keys.some(({ name, secret }) => name === key.name && secret.state === 'present') &&
+      (key.secret === undefined || part(key.secret, 'secrets') === part(entry.name, 'secrets')),
+  );
+
+/** Whose member is taken off a policy: the account of this e-mail, in every identity that the status records. */
+export interface Revoked {
+  status: TenantStatus;
+  desired: { account: { email: string } };
+}
+
 /**
- * Takes the tenant's member off a secret: as itself only while its account is ours, else only the `deleted:` member of an
- * identity that was recorded. Undefined: there is nothing of ours on it.
+ * Takes the tenant's members off a secret's policy. The account's own member is removed only while the account is ours. The
+ * `deleted:` members of recorded identities are always removed. Undefined: the policy has none of them.
  */
 export function revokeStep(
-  ctx: Pick<Context, 'status' | 'desired'>,
+  { status, desired: { account } }: Revoked,
   accountIsOurs: boolean,
   policy: Policy,
   entry: SecretAccessEntry,
 ): Step | undefined {
-  const { email } = ctx.desired.account;
-  const members = recordedIdentities(ctx).map(uid => deletedMember(email, uid));
-  if (accountIsOurs) members.push(accountMember(email));
+  const member = accountMember(account.email);
+  const members = recordedIdentities(status).map(uid => deletedMember(account.email, uid));
+  if (accountIsOurs) members.push(member);
   const edited = editPolicy(policy, { role: SECRET_ACCESSOR, add: [], remove: members });
   if (!edited) return undefined;
   const revoke = step(`revoke:${entry.name}`, 'SecretAccess', 'Revoke', `secret ${part(entry.name, 'secrets')}`, {
@@ -339,16 +342,101 @@ export function revokeStep(
     secret: entry.name,
     policy: edited,
   });
-  revoke.changes = [{ field: SECRET_ACCESSOR, from: accountMember(email), to: undefined }];
+  revoke.changes = [{ field: SECRET_ACCESSOR, from: member, to: undefined }];
   revoke.closes = true;
-  if (!hasMember(edited, SECRET_ACCESSOR, accountMember(email))) revoke.removes = [entryKey(entry)];
+  if (!hasMember(edited, SECRET_ACCESSOR, member)) revoke.removes = [entryKey(entry)];
   return revoke;
 }
 
-/** Every identity that the tenant's account is known to have had. */
-export function recordedIdentities(ctx: Pick<Context, 'status'>): string[] {
-  return [...new Set(ctx.status.inventory.flatMap(entry => identityOf(entry) ?? []))];
+/** Every unique ID that the tenant's account is known to have had. */
+export const recordedIdentities = ({ inventory }: Pick<TenantStatus, 'inventory'>): string[] => [
+  ...new Set(inventory.flatMap(entry => identityOf(entry) ?? [])),
+];
+
+// ---------------------------------------------------------------------------------------------------------- remove
+
+/** Removes every recorded grant, and those of the spec's keys that are not on record. */
+export function removeAccess(
+  ctx: RemovalContext,
+  observed: Pick<Observed, 'keys' | 'formerGrants'>,
+  { email, ours }: AccountToRemove,
+  out: Plan,
+): void {
+  const recorded = entriesOfType('SecretAccess', ctx.tenant.status.inventory);
+  const revoked: Revoked = { status: ctx.tenant.status, desired: { account: { email } } };
+  for (const entry of recorded) removeRecorded(ctx, observed, entry, revoked, ours !== undefined, out);
+  if (ours) removeUnrecorded(ctx, observed, recorded, revoked, out);
 }
 
-const formerIdentities = (ctx: Context, current: string | undefined): string[] =>
-  recordedIdentities(ctx).filter(uid => uid !== current);
+function removeRecorded(
+  ctx: RemovalContext,
+  observed: Pick<Observed, 'keys' | 'formerGrants'>,
+  entry: SecretAccessEntry,
+  revoked: Revoked,
+  accountIsOurs: boolean,
+  out: Plan,
+): void {
+  const asKey = observed.keys.find(({ secret }) => secret.state === 'present' && secret.value.name === entry.name);
+  const policy = asKey?.policy ?? observed.formerGrants.find(({ secret }) => secret === entry.name)?.policy;
+  if (policy === undefined || policy.state === 'failed') {
+    const failure: Failure = policy?.failure ?? { kind: 'Transient', message: 'not read' };
+    out.inventory.push(entry);
+    out.blockers.push(readBlocker('SecretAccess', `the IAM policy of ${entry.name}`, failure));
+    return;
+  }
+  const revoke = policy.state === 'present' ? revokeStep(revoked, accountIsOurs, policy.value, entry) : undefined;
+  const secret = `secret ${part(entry.name, 'secrets')}`;
+  if (revoke) {
+    out.inventory.push(entry);
+    out.steps.push(revoke);
+  } else if (policy.state === 'absent') {
+    keepUntilSure(entry, secret, ctx, out);
+  } else if (accountIsOurs) {
+    keepUntilSure(entry, `grant on ${secret}`, ctx, out);
+  }
+}
+
+/**
+ * Removes grants of the spec's keys that are not on record. A secret that the operator may not read is passed over: the operator
+ * can hardly have granted anything on it, and the grant of a deleted account lets nobody in.
+ */
+function removeUnrecorded(
+  ctx: RemovalContext,
+  observed: Pick<Observed, 'keys'>,
+  recorded: SecretAccessEntry[],
+  revoked: Revoked,
+  out: Plan,
+): void {
+  const known = new Set(recorded.map(({ name }) => name));
+  for (const { name: key, secret, policy } of observed.keys) {
+    const name = secret.state === 'present' ? secret.value.name : undefined;
+    if (name !== undefined && known.has(name)) continue;
+    const read = secret.state === 'failed' ? secret : policy;
+    if (read?.state === 'failed' && !abandonable(read.failure) && read.failure.kind !== 'Invalid') {
+      out.blockers.push(readBlocker('SecretAccess', `the secret of key ${key}`, read.failure));
+    }
+    if (name === undefined || policy?.state !== 'present') continue;
+    known.add(name);
+    const entry: SecretAccessEntry = { type: 'SecretAccess', name, time: iso(ctx.now) };
+    const revoke = revokeStep(revoked, true, policy.value, entry);
+    if (!revoke) continue;
+    out.inventory.push(entry);
+    out.steps.push(revoke);
+  }
+}
+
+// --------------------------------------------------------------------------------------------------------- foresee
+
+/** The secret's policy once the call has succeeded. */
+export function foreseeSecretPolicy(
+  observed: Observed,
+  { secret: name, policy: value }: Extract<Call, { kind: 'setSecretPolicy' }>,
+): Observed {
+  const policy: Read<Policy> = { state: 'present', value };
+  const isSecret = (secret: Read<ObservedSecret>) => secret.state === 'present' && secret.value.name === name;
+  return {
+    ...observed,
+    keys: observed.keys.map(key => (isSecret(key.secret) ? { ...key, policy } : key)),
+    formerGrants: observed.formerGrants.map(grant => (grant.secret === name ? { ...grant, policy } : grant)),
+  };
+}

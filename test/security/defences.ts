@@ -62,8 +62,8 @@ export const DEFENCES: readonly Defence[] = [
   {
     shownBy: [deputy, '%s: the grant goes, the status says so, the service is not touched, other keys stay'],
     file: 'operator/tenant/secretAccess.ts',
-    find: "    const revoke = revokeStep(ctx, account.state === 'ours', policy.value, entry);",
-    replace: "    const revoke = key ? undefined : revokeStep(ctx, account.state === 'ours', policy.value, entry);",
+    find: "  const revoke = revokeStep(ctx, account.state === 'ours', policy.value, entry);",
+    replace: "  const revoke = key ? undefined : revokeStep(ctx, account.state === 'ours', policy.value, entry);",
   },
   {
     shownBy: [deputy, 'that points at somebody’s secret in another project needs that secret’s consent'],
@@ -145,8 +145,8 @@ export const DEFENCES: readonly Defence[] = [
       'the first reconcile closes the service and takes off whom the spec does not name, also where no status can be written',
     ],
     file: 'operator/tenant/service.ts',
-    find: 'const id = closing && closes ?',
-    replace: 'const id = closing && closes && ctx.now < 0 ?',
+    find: 'const id = closing && isMarked ?',
+    replace: 'const id = closing && isMarked && ctx.now < 0 ?',
   },
   {
     shownBy: ['unit/closing-paths.test.ts', 'what the spec closes is closed: %s'],
@@ -165,7 +165,7 @@ export const DEFENCES: readonly Defence[] = [
   },
   {
     shownBy: ['e2e/life-settings.test.ts', 'all of them move along, and what others have in the policy'],
-    file: 'operator/tenant/service.ts',
+    file: 'operator/tenant/carryOver.ts',
     find: '      ...carried,\n',
     replace: '',
   },
@@ -174,7 +174,7 @@ export const DEFENCES: readonly Defence[] = [
       'e2e/life-settings.test.ts',
       'a service that somebody deletes is made again with what limits access to it',
     ],
-    file: 'operator/tenant/service.ts',
+    file: 'operator/tenant/carryOver.ts',
     find: '      ...((isAgain || !from) && settingsFromRecord(status.serviceSettings)),\n',
     replace: '',
   },
@@ -768,8 +768,8 @@ export const DEFENCES: readonly Defence[] = [
       'and that somebody disabled stays disabled: nothing is created or changed, and the status says so',
     ],
     file: 'operator/tenant/account.ts',
-    find: '  if (!found.disabled) return ours(ctx, found, held);',
-    replace: '  if (ctx.now > 0) return ours(ctx, found, held);',
+    find: '    if (!found.disabled) return ours(ctx, found, recorded);',
+    replace: '    if (ctx.now > 0) return ours(ctx, found, recorded);',
   },
   {
     shownBy: [
@@ -795,7 +795,7 @@ export const DEFENCES: readonly Defence[] = [
   {
     shownBy: ['unit/tenant-versions.test.ts', 'holds the deletion, which names it and changes nothing'],
     file: 'operator/tenant/deletion.ts',
-    find: '  if (unknown) return { ...out, blockers: [unknown], inventory: status.inventory };\n',
+    find: '  if (unknown) return { ...out, blockers: [unknown], inventory };\n',
     replace: '  if (unknown) out.notes.push(unknown.message);\n',
   },
   {
@@ -821,7 +821,7 @@ export const DEFENCES: readonly Defence[] = [
       'unit/tenant-deletion.test.ts',
       'deletes what carries the tenant’s full marks, and puts it on record first',
     ],
-    file: 'operator/tenant/deletion.ts',
+    file: 'operator/tenant/service.ts',
     find: "  entry ? claimService(found, rules) === 'ours' : isFullyMarked(found.labels, rules.owner);",
     replace: "  entry !== undefined && claimService(found, rules) === 'ours';",
   },
@@ -833,7 +833,7 @@ export const DEFENCES: readonly Defence[] = [
   },
   {
     shownBy: ['unit/tenant-deletion.test.ts', 'is held by what cannot be read: %s'],
-    file: 'operator/tenant/deletion.ts',
+    file: 'operator/tenant/service.ts',
     find: '      if (!entry && isUnknownRegion(service.failure)) continue;',
     replace: '      if (!entry) continue;',
   },

@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest';
 import {
-  abandonable,
   deletionPolicy,
   deletionProject,
   deletionTargets,
@@ -11,6 +10,7 @@ import {
 } from '../../operator/tenant/deletion.ts';
 import { entryKey } from '../../operator/tenant/inventory.ts';
 import { ownerLabels } from '../../operator/tenant/ownership.ts';
+import { abandonable } from '../../operator/tenant/removalContext.ts';
 import type { InventoryEntry, Observed, Plan } from '../../operator/tenant/types.ts';
 import {
   absent,

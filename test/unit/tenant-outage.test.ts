@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { createOutageMemory } from '../../operator/reconcile/outages.ts';
+import { notVerified } from '../../operator/tenant/outageReport.ts';
 import { plan } from '../../operator/tenant/plan.ts';
-import { notVerified, report } from '../../operator/tenant/report.ts';
+import { report } from '../../operator/tenant/report.ts';
 import type { FailureKind, Observed } from '../../operator/tenant/types.ts';
 import {
   cloud,

@@ -72,8 +72,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'replace all labels of a service',
     file: 'tenant/service.ts',
-    find: 'fields.labels = { ...found.labels, ...ownerLabels(ctx.desired.owner) };',
-    replace: 'fields.labels = ownerLabels(ctx.desired.owner);',
+    find: 'fields.labels = { ...found.labels, ...ownerLabels(owner) };',
+    replace: 'fields.labels = ownerLabels(owner);',
   },
   {
     name: 'drop variables that the spec never named',
@@ -104,26 +104,26 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'forget former identities of an account',
     file: 'tenant/account.ts',
-    find: '  return [...held.filter(entry => entry.uniqueId !== undefined && entry.uniqueId !== uniqueId), current];',
+    find: '  return [...recorded.filter(entry => entry.uniqueId !== undefined && entry.uniqueId !== uniqueId), current];',
     replace: '  return [current];',
   },
   {
     name: 'forget a grant whose policy cannot be read',
     file: 'tenant/secretAccess.ts',
-    find: "  if (seen.policy?.state !== 'present') {\n    if (entry && !repeated) out.entries.push(entry);",
+    find: "  if (seen.policy?.state !== 'present') {\n    if (entry && !isRepeated) out.entries.push(entry);",
     replace: "  if (seen.policy?.state !== 'present') {",
   },
   {
     name: 'forget a former grant while the account cannot be read',
     file: 'tenant/secretAccess.ts',
-    find: '      if (stands || !absenceCounts(entry, ctx.now)) out.entries.push(entry);',
-    replace: '      if (!absenceCounts(entry, ctx.now)) out.entries.push(entry);',
+    find: '    if (stands || !absenceCounts(entry, ctx.now)) out.entries.push(entry);',
+    replace: '    if (!absenceCounts(entry, ctx.now)) out.entries.push(entry);',
   },
   {
     name: 'forget a grant on the way out while a fresh account is out of sight',
-    file: 'tenant/deletion.ts',
-    find: "  if (account.state !== 'present' && fresh) {",
-    replace: "  if (account.state === 'failed' && account.state !== 'failed' && fresh) {",
+    file: 'tenant/account.ts',
+    find: "  if (read.state !== 'present' && fresh) {",
+    replace: "  if (read.state !== 'present' && fresh && ctx.now < 0) {",
   },
   // ----------------------------------------------------------------------------------------------------- deletion
   {
@@ -140,9 +140,9 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'delete the account before its grants',
-    file: 'tenant/deletion.ts',
-    find: '    remove.needs = out.steps.map(({ id }) => id);\n    remove.removes = recorded.map(entryKey);\n    out.steps.push(remove);',
-    replace: '    remove.removes = recorded.map(entryKey);\n    out.steps.unshift(remove);',
+    file: 'tenant/account.ts',
+    find: '  remove.needs = out.steps.map(({ id }) => id);\n  remove.removes = entries.map(entryKey);\n  out.steps.push(remove);',
+    replace: '  remove.removes = entries.map(entryKey);\n  out.steps.unshift(remove);',
   },
   {
     name: 'delete grants and account before the service is gone',
@@ -166,19 +166,18 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'revoke a key while a revision still serves with it',
     file: 'tenant/secretAccess.ts',
-    find: "    if (use === 'used') {",
-    replace: "    if (use === 'used' && ctx.now < 0) {",
+    find: "  if (use === 'used') {",
+    replace: "  if (use === 'used' && ctx.now < 0) {",
   },
   {
     name: 'delete the old region before the new one serves',
-    file: 'tenant/service.ts',
-    find: '  for (const other of others) planLeaving(ctx, access, other, held, { arrived, full }, out);',
-    replace:
-      '  for (const other of others) planLeaving(ctx, access, other, held, { arrived: true, full: false }, out);',
+    file: 'tenant/regionMove.ts',
+    find: '  for (const other of others) planLeaving(all, other, { arrived, full });',
+    replace: '  for (const other of others) planLeaving(all, other, { arrived: true, full: false });',
   },
   {
     name: 'never delete the old region',
-    file: 'tenant/service.ts',
+    file: 'tenant/regionMove.ts',
     find: '  if (!(left > 0)) {',
     replace: '  if (left < -1e15) {',
   },
@@ -209,20 +208,20 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'leave the settings of the former region behind',
-    file: 'tenant/service.ts',
+    file: 'tenant/carryOver.ts',
     find: '      ...carried,\n',
     replace: '',
   },
   {
     name: 'make a deleted service again without what is on record of it',
-    file: 'tenant/service.ts',
+    file: 'tenant/carryOver.ts',
     find: '      ...((isAgain || !from) && settingsFromRecord(status.serviceSettings)),\n',
     replace: '',
   },
   {
     name: 'make the new service while its predecessor cannot be read',
-    file: 'tenant/service.ts',
-    find: "    if (other.seen.service.state === 'failed') return { unread: other.seen, retires: other.retires };\n",
+    file: 'tenant/regionMove.ts',
+    find: "    if (other.read.service.state === 'failed') return { unread: other.read, retires: other.retires };\n",
     replace: '',
   },
   {
@@ -233,8 +232,8 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'carry variables that have left the spec to the new region',
-    file: 'tenant/service.ts',
-    find: 'const ourVariables = variablesOf(inherited);',
+    file: 'tenant/carryOver.ts',
+    find: "const ourVariables = entriesOfType('Variable', inherited).map(({ variable }) => variable);",
     replace: 'const ourVariables: string[] = [];',
   },
   {
@@ -259,8 +258,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'go on although the account is disabled',
     file: 'tenant/account.ts',
-    find: '  if (!found.disabled) return ours(ctx, found, held);',
-    replace: '  if (found.email) return ours(ctx, found, held);',
+    find: '    if (!found.disabled) return ours(ctx, found, recorded);',
+    replace: '    if (found.email) return ours(ctx, found, recorded);',
   },
   {
     name: 'see a difference where there is none',
@@ -270,7 +269,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'try a failed revision again at once',
-    file: 'tenant/service.ts',
+    file: 'tenant/serviceProgress.ts',
     find: '  const left = delay - (found.unreadyForMs ?? 0);',
     replace: '  const left = Math.min(delay, 0) - (found.unreadyForMs ?? 0);',
   },
@@ -308,7 +307,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'write the status at every look',
-    file: 'tenant/report.ts',
+    file: 'tenant/conditions.ts',
     find: '    before?.status === status && before.lastTransitionTime ? before.lastTransitionTime : seconds(now);',
     replace:
       '    before?.status === status && before.lastTransitionTime && now < 0 ? before.lastTransitionTime : seconds(now);',

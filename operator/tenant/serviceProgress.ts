@@ -1,0 +1,112 @@
+import type { JsonObject } from '../../ports/json.ts';
+import { advised, type Context, type PartialPlan, PROPAGATION_MS, step } from './context.ts';
+import { revisionAdvice } from './errorTable.ts';
+import { age, entriesOfType } from './inventory.ts';
+import { part, targetOf } from './names.ts';
+import type { AccessPlan } from './secretAccess.ts';
+import { onlyLatestServes, readsSecret, retryCount, withRetry } from './template.ts';
+import type { Blocker, ObservedService, Step } from './types.ts';
+
+/**
+ * Whether a service that is written as wanted also serves. Cloud Run accepts an update first and creates the revision after
+ * that, which may take minutes or fail. A failed revision keeps its predecessor serving. The operator retries it with a new
+ * revision, after 30 s at first and after 30 min at most.
+ */
+
+/** Whether the accepted state is the serving state. Source: Cloud Run Admin API v2, Service.terminal_condition. */
+export function isReady(service: ObservedService): boolean {
+  return (
+    !service.reconciling &&
+    service.terminal.state === 'SUCCEEDED' &&
+    // Cloud Run counts generations from 1. `0` stands for a generation that the answer lacks.
+    service.generation !== '0' &&
+    service.observedGeneration === service.generation &&
+    service.deleteTime === undefined
+  );
+}
+
+/**
+ * Whether a revision that serves may still read the secret. It does not if a ready service without the secret gives all traffic
+ * to its latest revision, or if nothing has ever served: a new service that failed has no latest ready revision (service.proto).
+ * An answer without a latest ready revision that does not also say that the service failed proves nothing.
+ */
+export function mayRead(service: ObservedService, secretId: string): boolean {
+  const settled = isReady(service) && onlyLatestServes(service.trafficStatuses, service.latestCreatedRevision);
+  const failed = !service.reconciling && service.terminal.state === 'FAILED';
+  const neverServed = failed && service.latestReadyRevision === '';
+  return !(settled || neverServed) || readsSecret(service.template, secretId);
+}
+
+/** An update of these fields of the service. The etag makes it fail if somebody else has written since the read. */
+export function updateStep(
+  found: ObservedService,
+  fields: JsonObject,
+  verb: Step['verb'],
+  id = `service:${found.name}`,
+): Step {
+  return step(id, 'Service', verb, targetOf(found.name), {
+    kind: 'updateService',
+    service: { name: found.name, etag: found.etag, ...fields },
+    updateMask: Object.keys(fields),
+  });
+}
+
+/** Adds what a service that is written as wanted is waiting for: its rollout, or the next retry of a failed revision. */
+export function planProgress(ctx: Context, access: AccessPlan, found: ObservedService, out: PartialPlan): void {
+  if (isReady(found)) return;
+  const retries = retryCount(found.template);
+  if (found.reconciling || found.terminal.state !== 'FAILED') {
+    const isRetry = retries > 0 && found.latestReadyRevision !== found.latestCreatedRevision;
+    const retryAfterMs = Math.min(10_000, Math.max(500, (found.unreadyForMs ?? 0) / 4));
+    if (isRetry) {
+      const message = `Trying again (${retries}): ${failureText(found)}`;
+      out.blockers.push({ aspect: 'Service', reason: 'UpdateFailed', message, retryAfterMs });
+    } else {
+      const message = `Cloud Run is bringing up a revision of ${targetOf(found.name)}.`;
+      out.waiting.push({ aspect: 'Service', message, retryAfterMs });
+    }
+    return;
+  }
+  const { blocker, isDue } = failedRevision(ctx, found);
+  out.blockers.push(blocker);
+  if (!isDue || access.freezesTemplate) return;
+  const retry = updateStep(found, { template: withRetry(found.template, retries + 1) }, 'Update');
+  retry.needs = access.needs;
+  retry.changes = [{ field: 'retry', from: undefined, to: String(retries + 1) }];
+  out.steps.push(retry);
+}
+
+const failureText = (found: ObservedService): string =>
+  found.terminal.message || found.terminal.reason || 'the revision did not become ready';
+
+/** The blocker in Cloud Run's own words, and whether the time for the next retry has come. */
+function failedRevision(ctx: Context, found: ObservedService): { blocker: Blocker; isDue: boolean } {
+  const tries = retryCount(found.template);
+  const grants = entriesOfType('SecretAccess', ctx.status.inventory);
+  const isNewGrant = grants.some(entry => age(entry, ctx.now) < PROPAGATION_MS);
+  const propagating = isNewGrant && /Permission denied on secret/.test(found.terminal.message);
+  const delay = propagating ? Math.min(60_000, 5_000 * 2 ** tries) : Math.min(1_800_000, 30_000 * 2 ** tries);
+  const left = delay - (found.unreadyForMs ?? 0);
+  return {
+    isDue: left <= 0,
+    blocker: {
+      aspect: 'Service',
+      reason: propagating ? 'Updating' : 'UpdateFailed',
+      message: propagating
+        ? `The grant is not known to Cloud Run yet (it may take some minutes): ${failureText(found)}`
+        : refusedText(ctx.desired.project, found),
+      retryAfterMs: Math.max(500, left),
+    },
+  };
+}
+
+/** Cloud Run's words, what goes on serving, and the advice. */
+function refusedText(project: string, found: ObservedService): string {
+  const [service, region] = [part(found.name, 'services'), found.region];
+  const logs = `gcloud run services logs read ${service} --region=${region} --project=${project}`;
+  const { advice } = revisionAdvice(found.terminal.message, { service, region, project, logs });
+  const serving = found.latestReadyRevision
+    ? `${found.latestReadyRevision.split('/').at(-1)} goes on serving.`
+    : 'Nothing serves yet.';
+  return advised(advised(failureText(found), serving), advice);
+}
