@@ -51,16 +51,16 @@ export function reference(crd: string): string {
       return node ? [`### ${part}`, node.description ?? '', table(node, part)] : [];
     }),
     '### Rules',
-    'Beside the bounds above. What breaks one is refused by `kubectl apply`, with these words or more exact ones.',
+    'These rules apply in addition to the limits above. If an object breaks one, `kubectl apply` refuses it with this message or a more exact one.',
     rules(root).join('\n'),
     '### Columns',
-    'Of `kubectl get`; those marked *wide* come with `-o wide`.',
-    ['| column | |', '|---|---|', ...additionalPrinterColumns.map(columnRow)].join('\n'),
+    '`kubectl get aitenants` prints these columns. Those marked *wide* are printed with `-o wide`.',
+    ['| column | meaning |', '|---|---|', ...additionalPrinterColumns.map(columnRow)].join('\n'),
   ]);
   return [
     `# ${names.kind}`,
-    `<!-- Made of crds/aitenants.yaml by scripts/reference.ts. -->`,
-    `Every field of \`${names.plural}.${group}\`${names.shortNames ? `, for short \`${names.shortNames.join('`, `')}\`` : ''}. The same text: \`kubectl explain ${names.kind.toLowerCase()} --recursive\`.`,
+    `<!-- scripts/reference.ts generates this page from crds/aitenants.yaml. -->`,
+    `After this page you know every field of \`${names.plural}.${group}\`${names.shortNames ? ` (short name \`${names.shortNames.join('`, `')}\`)` : ''}, its type, its default and its limits. \`kubectl explain ${names.kind.toLowerCase()} --recursive\` prints the fields, and \`kubectl explain ${names.kind.toLowerCase()}.spec.keys\` the same descriptions.`,
     ...sections,
     '',
   ]
@@ -69,7 +69,7 @@ export function reference(crd: string): string {
 }
 
 function table(node: Node, path: string): string {
-  return ['| field | type | default | |', '|---|---|---|---|', ...rows(node, path)].join('\n');
+  return ['| field | type | default | meaning |', '|---|---|---|---|', ...rows(node, path)].join('\n');
 }
 
 function rows(node: Node, path: string): string[] {
@@ -116,7 +116,7 @@ function between(least: number | undefined, most: number | undefined, unit: stri
 function rules(node: Node, path = ''): string[] {
   const own = (node['x-kubernetes-validations'] ?? []).map(
     ({ message = '', fieldPath = '' }) =>
-      `- \`${`${path}${fieldPath}`.replace(/^\./, '') || 'the whole'}\`: ${message}`,
+      `- \`${`${path}${fieldPath}`.replace(/^\./, '') || 'the object'}\`: ${message}`,
   );
   const children = Object.entries(node.properties ?? {}).flatMap(([name, child]) => rules(child, `${path}.${name}`));
   return [...own, ...children, ...(node.items ? rules(node.items, `${path}[]`) : [])];
