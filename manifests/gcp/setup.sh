@@ -1,9 +1,9 @@
 #!/bin/sh
-# Makes what the operator needs in Google Cloud, and changes nothing that is there already. Run it again at any time.
+# Creates what the operator needs in Google Cloud. It changes nothing that exists, so you can run it again at any time.
 #   manifests/gcp/setup.sh PROJECT [TENANT_PROJECT…]
-# PROJECT holds the operator's service account; every project named, that one included, may hold tenants.
-# With IMAGE_REPOSITORIES="PROJECT/LOCATION/REPOSITORY …" the operator may deploy private images from these, and no others.
-# With WORKLOAD_POOL=POOL (PROJECT.svc.id.goog of the GKE cluster's project) another pool than PROJECT's own.
+# PROJECT gets the operator's service account. Every project that you name, including PROJECT, may contain tenants.
+# IMAGE_REPOSITORIES="PROJECT/LOCATION/REPOSITORY …" lets the operator deploy private images from these repositories only.
+# WORKLOAD_POOL=POOL (PROJECT.svc.id.goog of the GKE cluster's project) sets another pool than the one of PROJECT.
 set -eu
 
 [ $# -ge 1 ] || { sed -n '2,6s/^# //p' "$0" >&2; exit 2; }
@@ -12,7 +12,7 @@ account=aitenant-operator@$project.iam.gserviceaccount.com
 pool=${WORKLOAD_POOL:-$project.svc.id.goog}
 role_file=$(dirname "$0")/role.yaml
 
-# Before anything is made: the names of repositories, whole.
+# Check the names of the repositories before anything is created.
 for repository in ${IMAGE_REPOSITORIES:-}; do
   case $repository in
     */*/*/* | /* | */ | *//*) ;;
@@ -37,15 +37,15 @@ for tenants in "$@"; do
     --member="serviceAccount:$account" --role="projects/$tenants/roles/aitenantOperator"
 done
 
-# Cloud Run checks that whoever deploys a private image may download it. The right is given by repository: on a project it would
-# open every image there is, also other teams', to whoever takes over the operator.
+# Cloud Run checks that the caller who deploys a private image may download it. The role is granted on single repositories: on a project
+# it would give an attacker in the operator's pod every image, including those of other teams.
 for repository in ${IMAGE_REPOSITORIES:-}; do
   location=${repository#*/}
   gcloud artifacts repositories add-iam-policy-binding "${repository##*/}" --project="${repository%%/*}" \
     --location="${location%/*}" --format=none --member="serviceAccount:$account" --role=roles/artifactregistry.reader
 done
 
-# The pods of the Deployment act as the account, without a key.
+# The pods of the Deployment use the account through Workload Identity, without a key file.
 gcloud iam service-accounts add-iam-policy-binding "$account" --project="$project" --format=none \
   --member="serviceAccount:$pool[aitenant-system/aitenant-operator]" --role=roles/iam.workloadIdentityUser
 

@@ -345,9 +345,9 @@ describe.skipIf(!has('promtool'))('promtool', () => {
               {
                 exp_labels: { severity: 'page' },
                 exp_annotations: {
-                  summary: 'No call of an API of Google Cloud (in one project, or in all) has worked for 5m 0s',
+                  summary: 'No call of an API of Google Cloud (in one project, or in all) has succeeded for 5m 0s',
                   description:
-                    "It concerns: run in team-project. Google Cloud or the way to it is down, or the operator's identity is refused. Tenants go on serving.",
+                    "Affected: run in team-project. Google Cloud or the network path to it is down, or the operator's identity is refused. Tenants continue to serve.",
                   runbook_url: rules.find(({ alert }) => alert === 'AiTenantGoogleApiDown')?.annotations.runbook_url,
                 },
               },
@@ -389,8 +389,8 @@ describe.skipIf(!has('promtool'))('promtool', () => {
               {
                 exp_labels: { severity: 'ticket' },
                 exp_annotations: {
-                  summary: '1 tenants have a revision that does not come up',
-                  description: 'The last good revision goes on serving. The longest: team/tenant-a (UpdateFailed)',
+                  summary: '1 tenants have a revision that does not become ready',
+                  description: 'The last good revision continues to serve. The longest: team/tenant-a (UpdateFailed)',
                   runbook_url: rules.find(({ alert }) => alert === 'AiTenantUpdateFailed')?.annotations.runbook_url,
                 },
               },

@@ -1,4 +1,4 @@
-# What setup.sh makes, for those who keep it in Terraform.
+# The same resources as setup.sh creates, for Terraform.
 #   terraform apply -var project=PROJECT -var 'tenant_projects=["PROJECT"]'
 terraform {
   required_version = ">= 1.5"
@@ -17,23 +17,23 @@ variable "project" {
 
 variable "tenant_projects" {
   type        = set(string)
-  description = "Projects that may hold tenants; name the operator's own too if it holds some."
+  description = "Projects that may contain tenants. Include the operator's own project if it contains tenants."
 }
 
 variable "workload_pool" {
   type        = string
   default     = null
-  description = "Workload identity pool of the GKE cluster; PROJECT.svc.id.goog if it is null."
+  description = "Workload identity pool of the GKE cluster. If it is null, PROJECT.svc.id.goog is used."
 }
 
 variable "image_repositories" {
   type        = map(object({ project = string, location = string, repository = string }))
   default     = {}
-  description = "Artifact Registry repositories of private images that tenants may run; by any name."
+  description = "Artifact Registry repositories of private images that tenants may run. The map keys can be any names."
 }
 
 locals {
-  # As in ../role.yaml; a test compares them with the calls that the operator makes.
+  # The same permissions as in ../role.yaml. A test compares them with the calls that the operator makes.
   permissions = [
     "iam.serviceAccounts.actAs",
     "iam.serviceAccounts.create",
@@ -91,7 +91,8 @@ resource "google_project_iam_member" "operator" {
   member   = google_service_account.operator.member
 }
 
-# Cloud Run checks that whoever deploys a private image may download it. By repository: on a project it would open every image.
+# Cloud Run checks that the caller who deploys a private image may download it. The role is granted on single repositories, because on
+# a project it would give access to every image.
 resource "google_artifact_registry_repository_iam_member" "operator" {
   for_each   = var.image_repositories
   project    = each.value.project
@@ -101,7 +102,7 @@ resource "google_artifact_registry_repository_iam_member" "operator" {
   member     = google_service_account.operator.member
 }
 
-# The pods of the Deployment act as the account, without a key.
+# The pods of the Deployment use the account through Workload Identity, without a key file.
 resource "google_service_account_iam_member" "workload_identity" {
   service_account_id = google_service_account.operator.name
   role               = "roles/iam.workloadIdentityUser"
