@@ -15,19 +15,19 @@ import { Failure, poll } from './progress.ts';
 export interface Cluster {
   kube: KubeApi;
   url: string;
-  /** The kubeconfig written for it; undefined: the user's own. */
+  /** The path of the kubeconfig that was written. Undefined with the user's own kubeconfig. */
   kubeconfig: string | undefined;
   close(): Promise<void>;
 }
 
-/** On the CRD: the sandbox installed it, so the tenants of that cluster are the sandbox's to manage. */
+/** This annotation on the CRD says that a sandbox installed it, so a later sandbox may manage the tenants of that cluster. */
 const SANDBOX_MARK = 'ai-platform.dev/sandbox';
 /** kube-apiserver and etcd listen on the two ports from `portBase` plus this. */
 const ENVTEST_OFFSET = 6;
 
 /**
- * Starts a Kubernetes API, in memory or a real one, or takes the current kubeconfig's. `print` is told what takes long.
- * Throws `Failure` where there is none to be had.
+ * Starts a Kubernetes API in memory or a real one, or connects to that of the current kubeconfig. `print` gets messages about
+ * steps that take long. Throws `Failure` if no API is available.
  */
 export async function openCluster(
   { kube: kind, state, portBase }: Options,
@@ -35,7 +35,7 @@ export async function openCluster(
 ): Promise<Cluster> {
   const kubeconfig = join(state, 'kubeconfig');
   if (kind === 'current') {
-    // That of an earlier run names a server that is gone.
+    // The kubeconfig of an earlier run names a server that no longer exists.
     await rm(kubeconfig, { force: true });
     return connect(await loadFor(process.env), undefined, async () => {});
   }
@@ -80,8 +80,8 @@ function connect(config: KubeAccess, kubeconfig: string | undefined, stop: () =>
 }
 
 /**
- * Installs the CRD, or brings it up to date, and waits until it is served. Throws `Failure` for a cluster with tenants
- * that are not the sandbox's: its operator would take them for missing from Google Cloud and write that in their status.
+ * Installs or updates the CRD and waits until it is served. Throws `Failure` for a cluster with tenants of another operator: the
+ * sandbox's operator would not find their resources in its own Google Cloud and would write that into their status.
  */
 export async function installCrd({ kube, url }: Pick<Cluster, 'kube' | 'url'>, crd: KubeObject): Promise<void> {
   const found = await kube.get(CUSTOM_RESOURCE_DEFINITIONS, undefined, AI_TENANT_CRD);
@@ -109,7 +109,10 @@ export async function installCrd({ kube, url }: Pick<Cluster, 'kube' | 'url'>, c
   );
 }
 
-/** Refuses what others manage; of the sandbox's own, an earlier run's status tells of a Google Cloud that is gone. */
+/**
+ * Throws `Failure` if another operator manages the tenants. Resets the status of the sandbox's own tenants, which describes the
+ * Google Cloud of an earlier run.
+ */
 async function takeOver(kube: KubeApi, url: string, isOurs: boolean): Promise<void> {
   const tenants = await must('list AiTenants', kube.list(AI_TENANTS, {}));
   if (tenants.items.length > 0 && !isOurs) {
@@ -133,7 +136,7 @@ async function takeOver(kube: KubeApi, url: string, isOurs: boolean): Promise<vo
   }
 }
 
-/** The value of an answer; throws `Failure` with what could not be done. */
+/** Returns the value of an answer. Throws `Failure` with a message that begins with "Could not" and `what`. */
 export async function must<T>(what: string, answer: Promise<KubeResult<T>>): Promise<T> {
   const result = await answer;
   if (result.ok) return result.value;

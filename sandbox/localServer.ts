@@ -4,28 +4,28 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
 /**
- * An HTTP server for this machine alone. A browser on the same machine runs pages of strangers, and these reach every local port:
- * by DNS rebinding (a name of theirs that resolves to 127.0.0.1), and by requests whose answer they can't read but whose
- * effect they get. So three things are checked before a request is handled:
+ * An HTTP server for callers on this machine only. A browser on this machine also runs pages of other sites, and those can reach
+ * local ports: by DNS rebinding (their own host name resolves to 127.0.0.1), and by cross-site requests, whose answer they cannot
+ * read but whose effect happens. The server therefore checks three things before it handles a request:
  *
  * 1. `Host`, and the authority of an absolute-form target, are names of this machine.
  * 2. `Origin` is the server itself (`pages: 'own'`) or a page of this machine (`pages: 'local'`).
  * 3. A request without `Origin` does not say `Sec-Fetch-Site: cross-site`.
  */
 export interface LocalServerOptions {
-  /** Whose pages may send requests. */
+  /** The pages that may send requests: those of this server, or those of any server on this machine. */
   pages: 'own' | 'local';
-  /** Answers a request that is refused, in the API's own form. */
+  /** Answers a refused request in the API's error format. */
   refuse(response: ServerResponse, message: string): void;
-  /** Hands the handshakes of WebSockets to `handle`, with their connection. */
+  /** Passes WebSocket handshakes to `handle`, with their connection. */
   webSockets?: boolean;
-  /** Takes HTTP/2 without TLS, too, from callers that know beforehand (RFC 9113, 3.3), as gRPC's do. */
+  /** Also accepts HTTP/2 without TLS from clients with prior knowledge (RFC 9113, 3.3), such as gRPC clients. */
   http2?: boolean;
-  /** Other authorities than those of this machine that are taken. */
+  /** Further authorities to accept beside this machine's names. */
   alsoHost?: RegExp;
 }
 
-/** `handle` gets requests whose `url` is in origin form (path and query). What it throws ends that one connection. */
+/** `handle` gets requests whose `url` is in origin form (path and query). An error that it throws ends only that connection. */
 export function createLocalServer(
   options: LocalServerOptions,
   handle: (
@@ -34,7 +34,8 @@ export function createLocalServer(
     upgraded?: { client: Duplex; head: Buffer },
   ) => Promise<void> | void,
 ): Server {
-  // Of a WebSocket only, and only where somebody asked for it: any other `Upgrade` is ignored, and the request answered (RFC 9110, 7.8).
+  // Only WebSockets are upgraded, and only with `webSockets`. A server may ignore any other `Upgrade` and answer the request
+  // (RFC 9110, 7.8).
   const shouldUpgradeCallback = ({ headers }: IncomingMessage) =>
     options.webSockets === true && headers.upgrade?.toLowerCase() === 'websocket';
   const respond = (
@@ -44,7 +45,7 @@ export function createLocalServer(
   ): void => {
     const { authority, target } = originForm(request.url ?? '/');
     request.url = target;
-    // HTTP/2's authority, beside which a caller may send another `Host`.
+    // In HTTP/2 a client may send a `Host` that differs from `:authority`, so both are checked.
     const refused = refusalOf(request, request.headers[':authority']?.toString() ?? authority, options);
     const handled = async () => {
       if (refused === undefined) return handle(request, response, upgraded);
@@ -52,19 +53,19 @@ export function createLocalServer(
       options.refuse(response, refused);
     };
     handled().catch((error: unknown) => {
-      // A caller that went away in the middle of its body is no error of ours.
+      // A client that disconnects while it sends its body causes no error to report.
       if (!request.errored) console.error(error);
       response.destroy();
     });
   };
   const server = createServer({ shouldUpgradeCallback }, (request, response) => respond(request, response));
-  // For as long as it lives: node:http takes its own listeners off what it hands over (CONNECT, `Upgrade`), and a caller that cuts such
-  // a connection would end the process.
+  // This listener stays for the life of the connection. node:http removes its own listeners from a connection that it hands over
+  // (CONNECT, `Upgrade`), and without any listener a reset of that connection would end the process.
   server.on('connection', (socket: Socket) => socket.on('error', () => {}));
   server.on('upgrade', (request: IncomingMessage, client: Duplex, head: Buffer) => {
-    // Not the connection itself in Node.js 26, but a stream on it that tells of the connection's end on its own.
+    // In Node.js 26 `client` is a stream on the connection, which emits its own `error` events.
     client.on('error', () => {});
-    // For what is answered in the handshake's place.
+    // This response is used when the server refuses the handshake.
     const response = new ServerResponse(request);
     response.shouldKeepAlive = false;
     response.assignSocket(client as Socket);
@@ -77,11 +78,11 @@ export function createLocalServer(
 
 const PREFACE = 'PRI * HTTP/2.0';
 
-/** Looks at a connection's first bytes and hands it to HTTP/1 or HTTP/2. */
+/** Reads the first bytes of each connection and passes it to the HTTP/1 or the HTTP/2 server. */
 function alsoHttp2(server: Server, respond: (request: IncomingMessage, response: ServerResponse) => void): void {
   const second = createHttp2Server((request, response) => {
     request.headers.host ??= request.authority;
-    // Node's compatibility API: both are made to be used as those of HTTP/1.
+    // Node's compatibility API: both objects can be used like those of HTTP/1.
     respond(request as unknown as IncomingMessage, response as unknown as ServerResponse);
   });
   second.on('sessionError', () => {});
@@ -91,7 +92,8 @@ function alsoHttp2(server: Server, respond: (request: IncomingMessage, response:
   server.on('connection', (socket: Socket) => {
     open.add(socket);
     socket.once('close', () => open.delete(socket)).on('error', () => {});
-    // Nobody else watches it before its first byte: one that says nothing, or ends, would stay open for ever.
+    // No server handles the connection before its first byte. Without this, a connection that sends nothing or ends would stay
+    // open.
     const close = () => socket.destroy();
     socket.once('end', close).setTimeout(server.headersTimeout, close);
     socket.once('data', chunk => {
@@ -99,7 +101,7 @@ function alsoHttp2(server: Server, respond: (request: IncomingMessage, response:
       socket.pause();
       socket.unshift(chunk);
       if (chunk.toString('latin1', 0, PREFACE.length) === PREFACE) {
-        // Unlike HTTP/1's server, HTTP/2's expects that a socket closes when its caller ends it.
+        // The HTTP/2 server, unlike that of HTTP/1, expects the socket to close when the client ends it.
         socket.allowHalfOpen = false;
         second.emit('connection', socket);
       } else for (const listener of first) listener.call(server, socket);
@@ -138,21 +140,21 @@ function refusalOf(
   return undefined;
 }
 
-/** Whether an authority, with or without a port, can only mean this machine: no DNS has these names (RFC 6761, 6.3). */
+/** True if an authority, with or without a port, always means this machine: DNS does not serve these names (RFC 6761, 6.3). */
 function isThisMachine(authority: string): boolean {
   return /^(([a-z\d_-]+\.)*localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i.test(authority);
 }
 
 const shown = (text: string) => JSON.stringify(text.slice(0, 100));
 
-/** Whether a request has a body, and one that a page could have sent without the browser asking first (CORS, "simple"). */
+/** True if a request has a body that a page could send without a CORS preflight (a "simple" request). */
 export function hasBodyOfAnyPage({ headers }: IncomingMessage): boolean {
   const hasBody = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
   const type = headers['content-type'] ?? '';
   return hasBody && (!/^application\//i.test(type) || /^application\/x-www-form-urlencoded/i.test(type));
 }
 
-/** The body, or undefined when it is longer than `most` bytes; the rest of it is then read and thrown away. */
+/** Returns the body, or undefined if it is longer than `most` bytes. The rest of a longer body is read and discarded. */
 export async function readBody(request: IncomingMessage, most: number): Promise<Buffer | undefined> {
   const chunks: Buffer[] = [];
   let size = 0;

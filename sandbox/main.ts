@@ -7,8 +7,8 @@ import { createProgress, Failure } from './progress.ts';
 import { startWorld, type World } from './world.ts';
 
 /**
- * `npm run sandbox`. Exit codes: 0 demonstrated (`--once`) or asked to stop, 1 something failed, 2 wrong options, and of
- * a signal that came before the end of `--once` 128 + its number.
+ * `npm run sandbox`. Exit codes: 0 after the demonstration (`--once`) or when a signal stops it, 1 after a failure, 2 for wrong
+ * options, and 128 + the signal's number if a signal arrives before `--once` has finished.
  */
 
 const print = (line: string): void => console.log(line);
@@ -34,7 +34,7 @@ async function main(options: Options): Promise<void> {
     ['SIGHUP', 1],
   ] as const) {
     process.on(signal, () => {
-      // The second one is from somebody who does not want to wait: the watchdogs kill what still runs.
+      // A second signal ends the process at once. The watchdogs then kill the processes that still run.
       if (ending) process.exit(128 + number);
       print('\nStopping …');
       void end(options.once ? 128 + number : 0);
@@ -61,7 +61,7 @@ async function main(options: Options): Promise<void> {
     print(nextSteps(world, tenantUrl));
     await lost;
   } catch (error) {
-    // What fails while it is being stopped did not fail by itself.
+    // An error while the sandbox is stopping is a consequence of the stop, not a failure to report.
     if (ending) return await ending;
     console.error(`\nFailed: ${telling(error)}`);
     const log = world && tail(world.operatorLog);
@@ -73,11 +73,14 @@ async function main(options: Options): Promise<void> {
 const telling = (error: unknown): string =>
   error instanceof Failure ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error);
 
-/** The variables of a shell outlive the sandbox that they point at. */
+/** Tells the user to unset the exported variables, which a shell keeps after the sandbox has stopped. */
 const leaving = ({ envFile }: World): string =>
   `Stopped. A shell that has sourced ${envFile} still points at this sandbox; in it: source ${envFile}.off`;
 
-/** A cluster outlives the sandbox and its operator: without one, nobody takes the finalizer off a tenant. */
+/**
+ * With `--kube=current` the cluster stays after the sandbox. Deletes the demonstration's tenant while the operator still runs,
+ * because only the operator removes its finalizer.
+ */
 async function leaveCluster(world: World, hadDemo: boolean): Promise<void> {
   if (hadDemo) {
     await Promise.race([takeAway(world), world.operatorEnded]);
@@ -88,7 +91,8 @@ async function leaveCluster(world: World, hadDemo: boolean): Promise<void> {
   print(`Left in the cluster: ${names.join(', ')}. Start again with --kube=current to manage or delete them.`);
 }
 
-// A request that fails in a way that nothing expects must not end every service that runs here. Node.js would end the process.
+// By default Node.js ends the process on an unhandled rejection. One request that fails unexpectedly must not end all services
+// of the sandbox.
 process.on('unhandledRejection', error => console.error(`A bug in the sandbox, please report it: ${telling(error)}`));
 
 try {

@@ -29,7 +29,7 @@ export async function claimStateFolder(state: string): Promise<void> {
   await writeFile(marker, MARKER_TEXT);
 }
 
-/** What a sandbox writes there. */
+/** The files and folders that a sandbox writes into its state folder. */
 const WRITTEN = [
   'kubeconfig',
   'env',

@@ -18,11 +18,11 @@ import { Failure, type Step } from './progress.ts';
 import { claimStateFolder } from './stateFolder.ts';
 
 export const PROJECT = { id: 'demo-project', number: '123456789012' };
-/** For tenants in several projects. */
+/** The second project, for tenants in several projects. */
 const OTHER_PROJECT = { id: 'other-project', number: '210987654321' };
-/** Keys of this beginning are good ones for the OpenAI stand-in; any other is refused with 401. */
+/** The OpenAI stand-in accepts keys with this prefix and refuses every other key with 401. */
 export const GOOD_KEY = 'sk-sandbox-';
-/** What the sandbox's Cloud Run takes for this repository's backend. */
+/** For this image the sandbox's Cloud Run starts the backend of this repository. */
 const BACKEND_IMAGE = `asia-northeast1-docker.pkg.dev/${PROJECT.id}/tenants/ai-backend:sandbox`;
 
 /** The sandbox, running. */
@@ -36,9 +36,9 @@ export interface World {
   cloudUrl: string;
   metricsUrl: string;
   operatorLog: string;
-  /** Logs of the services' revisions are below it. */
+  /** The folder that holds the logs of the services' revisions. */
   serviceLogs: string;
-  /** Resolves with how, should the operator end. */
+  /** Resolves when the operator process ends, with the way it ended. */
   operatorEnded: Promise<string>;
 }
 
@@ -51,8 +51,8 @@ const KUBE_IS: Record<Options['kube'], string> = {
 type Closer = () => Promise<void> | void;
 
 /**
- * Starts everything. What is to be undone goes to `closers` as soon as it is there, so that an interrupted start can be
- * undone too: call them last one first. `print` is told what takes long. Throws `Failure`.
+ * Starts all parts of the sandbox. Each started part adds its closing function to `closers` at once, so that an interrupted start
+ * can be undone too. Call these functions in reverse order. `print` gets messages about steps that take long. Throws `Failure`.
  */
 export async function startWorld(
   options: Options,
@@ -75,7 +75,7 @@ export async function startWorld(
   const operatorLog = join(state, 'operator.log');
   const serviceLogs = join(state, 'logs');
   await openState(state, envFile);
-  // Of an earlier run; what else is there is written anew.
+  // The logs of an earlier run. Every other file of the folder is overwritten.
   await rm(serviceLogs, { recursive: true, force: true });
   await checkPorts(options.kube === 'memory' ? port : { ...port, kube: undefined });
 
@@ -112,7 +112,7 @@ export async function startWorld(
           `--project=${PROJECT.id}`,
           `--default-image=${BACKEND_IMAGE}`,
           `--impersonation-accounts=operator-NAMESPACE@${PROJECT.id}.iam.gserviceaccount.com`,
-          // Drift and new key versions show while one is still looking; the default is 10 minutes.
+          // A user of the sandbox should see drift and new key versions within seconds. The default is 10 minutes.
           '--sync-interval=10s',
           `--health-address=127.0.0.1:${port.health}`,
           `--metrics-address=127.0.0.1:${port.metrics}`,
@@ -167,7 +167,7 @@ async function startCloud(given: {
   return server;
 }
 
-/** The operator's flags are those of the sandbox: the shell's own AITENANT_… variables are left out. */
+/** The operator's environment. It omits the shell's AITENANT_… variables, which would override the sandbox's flags. */
 function operatorEnv(kubeconfig: string | undefined, cloudUrl: string): Record<string, string> {
   const env: Record<string, string> = {};
   for (const [name, value] of Object.entries(process.env)) {
@@ -178,7 +178,7 @@ function operatorEnv(kubeconfig: string | undefined, cloudUrl: string): Record<s
   return env;
 }
 
-/** Makes the folder; throws `Failure` if another sandbox uses it: the address in its exports still answers. */
+/** Creates the folder. Throws `Failure` if another sandbox uses it, that is, if the address in its file `env` still answers. */
 async function openState(state: string, envFile: string): Promise<void> {
   await claimStateFolder(state);
   const left = await readFile(envFile, 'utf8').catch(() => '');

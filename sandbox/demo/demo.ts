@@ -68,7 +68,7 @@ async function apply({ kube }: World, tenant: KubeObject): Promise<void> {
   );
 }
 
-/** What the demonstration reads of an AiTenant's status. */
+/** The fields of an AiTenant's status that the demonstration reads. */
 interface ShownStatus {
   url?: string;
   latestReadyRevision?: string;

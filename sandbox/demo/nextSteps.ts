@@ -1,7 +1,7 @@
 import { GOOD_KEY, type World } from '../world.ts';
 import { TENANT } from './demo.ts';
 
-/** What to try, each line as it can be typed; `tenantUrl`: of the demonstration. */
+/** Returns commands to try next. `tenantUrl` is the address of the demonstration's tenant. */
 export function nextSteps(world: World, tenantUrl: string | undefined): string {
   const key = (secret: string, value: string, command: string) =>
     `  printf ${GOOD_KEY}${value} | gcloud secrets ${command} ${secret} --data-file=-`;

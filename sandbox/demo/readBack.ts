@@ -34,7 +34,7 @@ const SECRET = 'tenant-a-openai-key';
 const ACCESSOR = 'roles/secretmanager.secretAccessor';
 const SERVICE = `projects/${PROJECT.id}/locations/asia-northeast1/services/ai-platform-tenant-a`;
 
-/** What Google Cloud has of tenant-a, beside what the manual for making a tenant by hand says. */
+/** Prints what Google Cloud has for tenant-a beside the values of the manual procedure. */
 export async function readBack(cloudUrl: string): Promise<Row[]> {
   const get = (path: string): Promise<JsonObject> => rest(cloudUrl, 'GET', path);
   const account = await get(`v1/projects/${PROJECT.id}/serviceAccounts/${EMAIL}`);

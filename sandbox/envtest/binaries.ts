@@ -21,7 +21,7 @@ const ETCD = 'go.etcd.io/etcd/server/v3';
 const APISERVER = 'k8s.io/kubernetes/cmd/kube-apiserver';
 const PROGRESS_MS = 30_000;
 
-/** Nothing to run a Kubernetes API with; the message says what to do about it. */
+/** Thrown if no binaries of a Kubernetes API are available. The message says how to get them. */
 export class NoBinariesError extends Error {}
 
 /**

@@ -26,7 +26,7 @@ export interface Envtest {
   etcdUrl: string;
   /** PEM: what the server's certificate is to be checked with. */
   ca: string;
-  /** Of a cluster administrator. */
+  /** The token of a cluster administrator. */
   token: string;
   /** A kubeconfig of that administrator. */
   kubeconfigPath: string;

@@ -6,7 +6,7 @@ export interface Guarded {
   /** Resolves with its exit code when the program has ended; 1 if by a signal. */
   exited: Promise<number>;
   hasExited(): boolean;
-  /** Of the program itself, once it runs. */
+  /** The process id of the program, once it runs. */
   pid(): number | undefined;
   /** Ends the program; resolves like `exited`. */
   stop(): Promise<number>;

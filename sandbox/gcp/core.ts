@@ -20,11 +20,11 @@ import { secretManagerHandlers } from './secretManager/secretMethods.ts';
 import { formatMessage, parseMessage } from './wire/protoJson.ts';
 import { type Method, protoRegistry } from './wire/protos.ts';
 
-/** How a call came in. */
+/** The circumstances of a call: caller, cancellation, and the form of its request. */
 interface Invocation {
   caller: Caller;
   signal?: AbortSignal;
-  /** The request's own fields came as query parameters: all values are strings. */
+  /** True if the request's fields came as query parameters, so that every value is a string. */
   fromQuery?: boolean;
   enumsAsNumbers?: boolean;
 }
@@ -36,13 +36,13 @@ interface LogEntry {
   kind: Method['kind'];
   resource: string;
   caller: Caller;
-  /** As it came, a secret's payload left out. */
+  /** The request as it was sent, without a secret's payload. */
   request: JsonObject;
   /** `OK` or the error's code. */
   code: 'OK' | GcpStatus['code'];
 }
 
-/** What was called since the last reset, refused calls included. */
+/** Numbers of calls since the last reset. Refused calls are counted too. */
 interface Counters {
   calls: Record<string, number>;
   reads: number;
@@ -52,9 +52,9 @@ interface Counters {
 }
 
 export interface GcpCore {
-  /** The port of ports/. */
+  /** The port of `ports/gcp.ts`. */
   call: GcpCall;
-  /** The same for a face that knows more of the caller. */
+  /** The same call with its caller and the form of its request, for the HTTP server. */
   invoke(method: string, request: JsonObject, invocation: Invocation): Promise<GcpResult>;
   cloud: LocalCloud;
   /** Cloud Run beyond its API: routing, invoker check, close. */
@@ -74,20 +74,20 @@ export interface GcpCoreOptions {
   limits?: Limits;
   /** Service accounts a project; default 100, as published. */
   accountsPerProject?: number;
-  /** How many calls `requestLog` keeps; default 10,000. */
+  /** The number of calls that `requestLog` keeps; default 10,000. */
   logSize?: number;
-  /** What runs Cloud Run's instances; default: a script that says every image listens. */
+  /** Runs Cloud Run's instances. Default: a script by which every image starts successfully. */
   containers?: Containers;
-  /** Addresses of services; default: the real ones' form. */
+  /** Assigns the addresses of services. Default: addresses of the real form. */
   urls?: Urls;
   logUri?: (service: string, revision: string) => string;
 }
 
-/** A deny policy's name holds its project's escaped. */
+/** The name of a deny policy contains the escaped name of its project. */
 const PROJECT_AND_REGION =
   /^(?:policies\/cloudresourcemanager\.googleapis\.com%2F)?projects(?:\/|%2F)([^/]+)(\/locations\/([^/]+))?/i;
 const WAIT = 'google.longrunning.Operations.WaitOperation';
-/** How long WaitOperation waits at most, milliseconds, whatever its time-out says. */
+/** WaitOperation answers after at most 30 s, in milliseconds, also if the request has a longer time-out. */
 const MAX_WAIT_MS = 30_000;
 
 /** The local Google Cloud: all APIs behind one call. Time, timers and chance come from `runtime` only. */

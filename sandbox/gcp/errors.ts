@@ -1,7 +1,7 @@
 import type { GcpCode, GcpStatus } from '../../ports/gcp.ts';
 import type { Json } from '../../ports/json.ts';
 
-/** An error as a Google API answers it. Handlers throw it; nothing else may be thrown but for bugs. */
+/** An error as a Google API returns it. Handlers throw only this; any other exception is a bug. */
 export class GcpError extends Error {
   readonly status: GcpStatus;
   constructor(status: GcpStatus) {

@@ -2,7 +2,7 @@ import type { GcpStatus } from '../../ports/gcp.ts';
 import type { JsonObject } from '../../ports/json.ts';
 import type { Caller } from './contracts.ts';
 
-/** A call as faults and the log see it. `resource` is the name it is about: itself, or the parent. */
+/** The call that a fault is matched against. `resource` is the name of its resource, or of the parent for a create or list. */
 interface CallInfo {
   method: string;
   resource: string;
@@ -10,20 +10,20 @@ interface CallInfo {
   caller: Caller;
 }
 
-/** What goes wrong with matching calls. */
+/** A fault for matching calls. */
 interface Fault {
   /** The method's full name or its last part (`GetService`); absent: every method. */
   method?: string;
   /** A part of the resource's name; absent: any. */
   resource?: string;
   match?: (call: CallInfo) => boolean;
-  /** How many calls it befalls; default 1. */
+  /** The number of calls that fail; default 1. */
   times?: number;
-  /** Answered in place of the call, which has no effect. */
+  /** The error that is returned instead of making the call. */
   error?: GcpStatus;
-  /** Answered after the call has taken effect: the answer got lost. */
+  /** The error that is returned after the call has taken effect, as if its answer had been lost. */
   lost?: GcpStatus;
-  /** Time before the call takes effect, and between effect and answer, milliseconds. */
+  /** `delayMs` passes before the call takes effect, `answerDelayMs` between its effect and the answer. Milliseconds. */
   delayMs?: number;
   answerDelayMs?: number;
 }
@@ -37,17 +37,17 @@ interface Denial {
 }
 
 export interface Faults {
-  /** Adds a fault; the answer takes it away again. */
+  /** Adds a fault. The returned function removes it. */
   add(fault: Fault): () => void;
-  /** Takes a permission away; the answer gives it back. */
+  /** Takes a permission away. The returned function gives it back. */
   deny(denial: Denial): () => void;
   clear(): void;
-  /** The next fault for this call, used up by one. */
+  /** Returns the fault for this call and counts it as used once. */
   take(call: CallInfo): Fault | undefined;
   denies(permission: string, resource: string, caller: Caller): boolean;
 }
 
-/** Faults to order. The first one added that matches befalls a call. */
+/** Holds the faults that tests and the simulation inject. A call gets the first matching fault in the order of `add`. */
 export function createFaults(): Faults {
   const faults: { fault: Fault; left: number }[] = [];
   const denials = new Set<Denial>();

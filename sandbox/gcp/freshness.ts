@@ -3,9 +3,9 @@ import type { Runtime } from '../../ports/runtime.ts';
 export type Sight = 'visible' | 'missing' | 'denied';
 
 /**
- * How a new object looks to one read after another: creation is eventually consistent, so until `visibleMs()` milliseconds have
- * passed it is absent and there in turns, as replicas that lag make it. Every second absence of a service account reads
- * as a denial; who has no such answer takes `denied` for `missing`.
+ * Returns a function that says what the next read of a new object finds. Creation is eventually consistent: until `visibleMs()`
+ * milliseconds have passed, reads alternate between absent and visible, as they do with replicas that lag. Every second absence
+ * is `denied`, because IAM sometimes answers PERMISSION_DENIED for a new account. Other APIs treat `denied` as `missing`.
  */
 export function freshness(runtime: Runtime, visibleMs: () => number): () => Sight {
   const created = runtime.monotonic();

@@ -5,7 +5,7 @@ import type { Cloud, Handlers } from './contracts.ts';
 import { CODES, invalid, notFound } from './errors.ts';
 import { page } from './paging.ts';
 
-/** Finished operations are forgotten after this, milliseconds. */
+/** Finished operations are kept for one hour, in milliseconds. */
 const KEPT_MS = 60 * 60 * 1000;
 
 interface Stored {
@@ -18,11 +18,14 @@ interface Stored {
 
 export interface OperationStore extends Pick<Cloud, 'operations'> {
   handlers: Handlers;
-  /** Resolves when the operation is done, is gone or `ms` are over. */
+  /** Resolves when the operation has finished, when it does not exist, or after `ms` milliseconds. */
   settled(name: string, ms: number): Promise<void>;
 }
 
-/** Long-running operations and the methods of google.longrunning.Operations (Wait waits by `settled` before it reads). */
+/**
+ * Stores long-running operations and handles google.longrunning.Operations. For WaitOperation the core awaits `settled` before
+ * it calls the handler.
+ */
 export function createOperations(runtime: Runtime): OperationStore {
   const stored = new Map<string, Stored>();
   let made = 0;

@@ -7,8 +7,8 @@ export interface Page<T> {
 }
 
 /**
- * One page of `items`, which are in answer order with a `sequence` that never repeats. The token names the last item
- * given, so that what is made or deleted between two pages neither repeats nor skips another item.
+ * Returns one page of `items`, which are in answer order and have a unique `sequence`. The token contains the sequence of the last
+ * item on the page, so creating or deleting an item between two pages neither repeats nor skips another item.
  */
 export function page<T extends { sequence: number }>(
   items: T[],

@@ -4,10 +4,10 @@ import { GcpError } from './errors.ts';
 export type Api = 'run' | 'secretmanager' | 'iam' | 'denypolicies' | 'cloudresourcemanager' | 'serviceusage';
 type Kind = 'read' | 'write' | 'access';
 
-/** Calls a minute, by API and kind of call; absent: no limit. */
+/** Calls per minute, by API and kind of call. An absent entry means no limit. */
 export type Limits = Partial<Record<Api, Partial<Record<Kind, number>>>>;
 
-/** The published quotas, a project and minute; Cloud Run's writes are a region's. */
+/** The published quotas per project and minute. The quota of Cloud Run's writes is per region. */
 export const PUBLISHED_LIMITS: Limits = {
   secretmanager: { read: 600, write: 600, access: 90_000 },
   iam: { read: 6_000, write: 600 },
@@ -16,7 +16,7 @@ export const PUBLISHED_LIMITS: Limits = {
 };
 
 export interface Quotas {
-  /** May be changed while it runs; empty: no quota. */
+  /** The limits in force. They may be changed at any time; an empty object means no quota. */
   limits: Limits;
   /** Counts one call. Throws RESOURCE_EXHAUSTED with `retryAfterMs` once the minute's quota is used up. */
   take(api: Api, kind: Kind, project: string, region: string): void;

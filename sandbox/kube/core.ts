@@ -58,7 +58,7 @@ export function createKubeCore({ runtime, historyLimit, watchDelayMs = () => 0 }
   const faults = createFaults();
   const run = createRunner(runtime, faults, lifecycle.settle);
 
-  // Nothing can be watched of a kind that is gone.
+  // The watches of a kind that is no longer served end.
   registry.onRemove(def => {
     for (const watch of watchesOf(reads.watches())) if (watch.def.storage === def.storage) watch.stop();
   });

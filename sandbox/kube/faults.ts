@@ -18,7 +18,7 @@ export interface FaultRule {
   verb?: KubeVerb;
   /** `plural` or `plural/status`. */
   resource?: string;
-  /** How often it strikes; for ever if absent. */
+  /** The number of requests that it affects. Absent: every matching one. */
   times?: number;
   /** Milliseconds before the request is looked at. */
   delayMs?: number;

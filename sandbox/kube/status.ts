@@ -123,7 +123,7 @@ export function invalid(kind: Kinded, name: string, causes: FieldCause[]): Statu
   });
 }
 
-/** What `net/http` and the delegation chain answer where no API is. */
+/** The answer of `net/http` and the delegation chain for a path that no API serves. */
 export const pageNotFound = () => failure(404, 'NotFound', 'the server could not find the requested resource', {});
 
 export const expired = (message: string, token?: string) => {

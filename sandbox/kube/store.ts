@@ -4,7 +4,7 @@ export interface StoreEvent {
   type: 'ADDED' | 'MODIFIED' | 'DELETED';
   revision: number;
   object: StoredObject;
-  /** What stood there before. */
+  /** The object before the write. */
   old?: StoredObject;
 }
 
@@ -22,7 +22,7 @@ export type Store = ReturnType<typeof createStore>;
 const storeKey = (namespace: string | undefined, name: string) => (namespace ? `${namespace}/${name}` : name);
 
 /**
- * What etcd is to kube-apiserver: one revision for all, objects by key, and a bounded history per shelf.
+ * The store, as etcd is for kube-apiserver: one revision counter, objects by key, and a bounded history for each kind of object.
  * `historyLimit`: events kept per shelf; older ones are compacted by themselves.
  */
 export function createStore({ historyLimit = 2000 }: { historyLimit?: number } = {}) {

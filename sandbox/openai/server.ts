@@ -20,13 +20,13 @@ export type Fault =
   | { kind: 'unfinished'; afterChunks?: number }
   | { kind: 'noReason' };
 
-/** How the stand-in behaves; all settable while it runs. */
+/** The stand-in's behaviour. Every setting may be changed while it runs. */
 interface OpenAiSettings {
   /** From the request until the answer begins, milliseconds. */
   latencyMs: number;
   /** Between two chunks of a stream, milliseconds. */
   chunkDelayMs: number;
-  /** How many times the answer is said over, to get long ones. */
+  /** The number of times that the answer is repeated, for long answers. */
   repeat: number;
   fault: Fault | undefined;
 }
@@ -51,7 +51,7 @@ interface OpenAiCounters {
 export interface OpenAiOptions extends Partial<OpenAiSettings> {
   /** Default: any free one. */
   port?: number;
-  /** Whether a key is good. Default: any is. */
+  /** Returns true for an accepted key. Default: every key is accepted. */
   checkKey?: (key: string) => boolean;
   runtime?: Runtime;
 }
@@ -176,7 +176,7 @@ export async function startOpenAi(options: OpenAiOptions = {}): Promise<OpenAi> 
 /** More than any request to a chat model is long. */
 const MAX_BODY = 32 * 1024 * 1024;
 
-/** What everything but chat completions is answered. */
+/** The answer to every request that is not a chat completion. */
 function answerElse(method: string, path: string): { status: number; body: object } {
   const model = (id: string) => ({ id, object: 'model', created: 1_677_610_602, owned_by: 'openai' });
   const refusal = ({ status, error }: OpenAiError) => ({ status, body: { error } });

@@ -10,9 +10,9 @@ const PAGES = { default: 20, max: 100, order: 'oldest first' } as const;
 const MAX_DISPLAY_NAME_BYTES = 100;
 const MAX_DESCRIPTION_BYTES = 256;
 
-/** IAM v1: service accounts. Their keys are not here. */
+/** IAM v1: service accounts without their keys. */
 export function iamHandlers(cloud: Cloud, accounts: AccountStore): Handlers {
-  /** The account of `projects/P/serviceAccounts/{EMAIL or UNIQUE_ID}`; P may be `-`. */
+  /** Returns the account of `projects/P/serviceAccounts/{EMAIL or UNIQUE_ID}`. P may be `-`. */
   function find(name: string, permission: string, missing = () => unknown()): Account {
     const [, project = '', key = ''] = name.match(/^projects\/([^/]+)\/serviceAccounts\/([^/]+)$/) ?? [];
     if (!key) throw invalid(`Invalid service account name: ${name}`);
@@ -67,7 +67,7 @@ export function iamHandlers(cloud: Cloud, accounts: AccountStore): Handlers {
       if (foreign) throw invalid(`The field "${foreign}" in the update_mask cannot be updated.`);
       const all = texts({ displayName: '', description: '', ...given });
       Object.assign(changed, Object.fromEntries(Object.entries(all).filter(([field]) => mask.includes(field))));
-      // Google's guide "Edit a service account" shows these fields in the answer, and promises no other.
+      // Google's guide "Edit a service account" shows only these fields in the answer.
       const { name, displayName, description } = show(changed);
       return { name, displayName, description };
     },
@@ -95,7 +95,7 @@ export function iamHandlers(cloud: Cloud, accounts: AccountStore): Handlers {
     ...iamMethods(cloud, name => {
       const missing = () => notFound(`Service account ${name} does not exist.`);
       const { projectId, uniqueId } = find(name, 'iam.serviceAccounts.getIamPolicy', missing);
-      // By unique id: a new account of the same e-mail has a policy of its own.
+      // The key is the unique id, because a new account with the same e-mail has its own policy.
       return `projects/${projectId}/serviceAccounts/${uniqueId}`;
     }),
   };
@@ -130,7 +130,7 @@ function show({ email, uniqueId, projectId, displayName, description, disabled }
     displayName,
     description,
     disabled,
-    // Deprecated and the same for all: there is no optimistic lock on an account.
+    // The etag is deprecated and the same for all accounts: an account has no optimistic lock.
     etag: 'MDEwMjE5MjA=',
     oauth2ClientId: uniqueId,
   };

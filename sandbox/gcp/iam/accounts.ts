@@ -4,7 +4,7 @@ import { alreadyExists, exhausted, failedPrecondition } from '../errors.ts';
 import { freshness, type Sight } from '../freshness.ts';
 import type { PolicyStore } from './policies.ts';
 
-/** How long a deleted account can be brought back, milliseconds (IAM documentation: 30 days). */
+/** A deleted account can be undeleted for 30 days (IAM documentation), in milliseconds. */
 const UNDELETE_MS = 30 * 24 * 60 * 60 * 1000;
 
 export interface Account extends ServiceAccountState {
@@ -17,20 +17,20 @@ export interface Account extends ServiceAccountState {
 }
 
 export interface AccountStore {
-  /** At most this many a project, those that Google made aside. */
+  /** The maximum number of accounts in a project, without those that Google creates. */
   limit: number;
   create(project: Project, accountId: string, texts: { displayName: string; description: string }): Account;
-  /** By e-mail or unique id; deleted ones are not found. */
+  /** Returns an account by e-mail or unique id. Undefined for a deleted one. */
   find(emailOrUniqueId: string): Account | undefined;
   list(projectId: string): Account[];
   remove(account: Account): void;
-  /** Brings the deleted account of this unique id back; undefined if there is none. */
+  /** Undeletes the account of this unique id. Undefined if there is no such deleted account. */
   restore(uniqueId: string): Account | undefined;
-  /** Whether it can be a member or be acted as now. */
+  /** Returns the account once it has propagated: only then it may be a member of a policy or be used with actAs. */
   propagated(email: string): Account | undefined;
 }
 
-/** Service accounts of all projects. Each project has its Compute Engine default account from the start. */
+/** Stores the service accounts of all projects. Each project starts with its Compute Engine default account. */
 export function createAccounts(
   runtime: Runtime,
   settings: CloudSettings,

@@ -6,13 +6,13 @@ import type { AccountStore } from './accounts.ts';
 
 /**
  * IAM v2: deny policies of projects. Answers name the project by its number, and a change is a long-running operation
- * (google/iam/v2/policy.proto). What a policy denies is denied here too, conditions aside, which are refused.
+ * (google/iam/v2/policy.proto). The core applies these policies to every call. Policies with conditions are refused.
  */
 
 const API = 'google.iam.v2.Policies';
 const ATTACHED = /^policies\/cloudresourcemanager\.googleapis\.com%2Fprojects%2F([^/%]+)\/denypolicies(?:\/([^/]+))?$/i;
 const EVERYBODY = 'principalSet://goog/public:all';
-/** IAM documentation, "Deny policies": at most so many a resource. */
+/** The maximum number of deny policies of a resource (IAM documentation, "Deny policies"). */
 const MOST = 500;
 
 interface DenyRule {
@@ -26,13 +26,13 @@ interface Stored {
   project: Project;
   id: string;
   rules: DenyRule[];
-  /** As it is answered. */
+  /** The policy as the API returns it. */
   policy: JsonObject;
 }
 
 export interface DenyPolicies {
   handlers: Handlers;
-  /** Whether a policy of the resource's project denies it; `resource` is a name or a service account's e-mail. */
+  /** True if a policy of the resource's project denies the permission. `resource` is a name or a service account's e-mail. */
   denies(permission: string, resource: string, caller: Caller): boolean;
 }
 
@@ -77,7 +77,7 @@ export function createDenyPolicies(cloud: Cloud, accounts: AccountStore): DenyPo
     return operation(policy);
   }
 
-  /** Done at once; the real one takes seconds. */
+  /** Makes an operation that finishes at once. The real one takes seconds. */
   function operation(policy: JsonObject): JsonObject {
     const metadata = { createTime: policy.updateTime };
     const { name } = cloud.operations.start(String(policy.name), 'google.iam.v2.PolicyOperationMetadata', metadata);
@@ -120,7 +120,7 @@ export function createDenyPolicies(cloud: Cloud, accounts: AccountStore): DenyPo
   return {
     handlers: Object.fromEntries(Object.entries(handlers).map(([name, handler]) => [`${API}.${name}`, handler])),
     denies(permission, resource, { email }) {
-      // The sandbox's owner may do all.
+      // A caller without an identity is the sandbox's owner, who has every permission.
       if (email === undefined || stored.size === 0) return false;
       const number = projectOf(cloud, accounts, resource);
       const [service = '', ...rest] = permission.split('.');

@@ -73,7 +73,7 @@ const PERMISSIONS: Record<string, Record<string, string>> = {
   },
 };
 
-/** The permission for a method by its full name; undefined where none is needed. */
+/** Returns the permission that a method needs, by its full name. Undefined if it needs none. */
 export function permissionFor(method: string): string | undefined {
   const dot = method.lastIndexOf('.');
   return PERMISSIONS[method.slice(0, dot)]?.[method.slice(dot + 1)];

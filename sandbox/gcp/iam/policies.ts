@@ -3,7 +3,7 @@ import type { Runtime } from '../../../ports/runtime.ts';
 import type { Binding, CloudSettings, Policy } from '../contracts.ts';
 import { failedPrecondition, GcpError, invalid } from '../errors.ts';
 
-/** The etag of a policy that nobody has set yet, as the real services answer it. */
+/** The etag that the real services return for a policy that has never been set. */
 const EMPTY_ETAG = 'ACAB';
 const MAX_PRINCIPALS = 1500;
 
@@ -11,7 +11,7 @@ interface Stored {
   etag: string;
   bindings: Binding[];
   auditConfigs: JsonObject[];
-  /** What access checks saw before, oldest first; each from `from` (monotonic ms) on. */
+  /** The bindings that access checks apply, oldest first. Each entry applies from `from` (monotonic ms) until the next one does. */
   inForce: { from: number; bindings: Binding[] }[];
 }
 
@@ -20,12 +20,15 @@ export interface PolicyStore {
   set(resource: string, policy: JsonObject): Policy;
   has(resource: string, role: string, member: string): boolean;
   remove(resource: string): void;
-  /** Rewrites a member wherever it stands: an account was deleted or undeleted. Etags stay: nobody has set a policy. */
+  /**
+   * Renames a member in every policy when its account is deleted or undeleted. Etags stay the same, because no client has set a
+   * policy.
+   */
   rename(from: string, to: string): void;
 }
 
 /**
- * IAM policies by resource. `accountExists` tells whether a service account's e-mail may be named as a member now.
+ * Stores IAM policies by resource. `accountExists` returns true if a service account has propagated and may be a member.
  */
 export function createPolicies(
   runtime: Runtime,
@@ -55,7 +58,7 @@ export function createPolicies(
     const conditional = policy.bindings.some(binding => binding.condition);
     const bindings = policy.bindings.map(({ role, members, condition }) => {
       if (!condition) return { role, members: [...members] };
-      // Without version 3 asked for, the condition is folded into the role's name, as the real service mangles it.
+      // A client that does not request version 3 gets a hash of the condition in the role's name, as from the real service.
       if (requestedVersion < 3) return { role: `${role}_withcond_${fingerprint(condition)}`, members: [...members] };
       return { role, members: [...members], condition: structuredClone(condition) };
     });
@@ -94,7 +97,7 @@ export function createPolicies(
       const conditional = [...bindings, ...(policy.etag ? (before?.bindings ?? []) : [])].some(
         ({ condition }) => condition,
       );
-      // google/iam/v1/policy.proto: whatever touches a policy with conditions must say version 3.
+      // google/iam/v1/policy.proto: every write of a policy with conditions must have version 3.
       if (conditional && version < 3) {
         throw invalid('The policy contains conditional role bindings: policy.version must be 3 to change it.');
       }
@@ -125,7 +128,7 @@ export function createPolicies(
     has(resource, role, member) {
       const now = runtime.monotonic();
       const inForce = stored.get(resource)?.inForce.findLast(entry => entry.from <= now)?.bindings ?? [];
-      // A condition is not evaluated here: a conditional binding grants nothing.
+      // Conditions are not evaluated here, so a conditional binding grants nothing.
       return inForce.some(binding => binding.role === role && !binding.condition && binding.members.includes(member));
     },
 
@@ -151,7 +154,7 @@ export function createPolicies(
   };
 }
 
-/** Bindings of the same role and condition become one, members are kept once, empty bindings go. */
+/** Merges bindings of the same role and condition, removes duplicate members and drops empty bindings. */
 function normalized(bindings: Binding[]): Binding[] {
   const merged = new Map<string, Binding>();
   for (const { role = '', members = [], condition } of bindings) {
@@ -165,8 +168,8 @@ function normalized(bindings: Binding[]): Binding[] {
 }
 
 /**
- * Predefined roles that can be granted on a resource, by the collection that it is in, as QueryGrantableRoles lists them in the main: basic roles, those
- * of IAM's own administration, and the resource's own (https://cloud.google.com/iam/docs/roles-permissions).
+ * The predefined roles that can be granted on a resource, by its collection: basic roles, IAM's administrative roles, and the
+ * roles of the resource's own API. Nearly the list of QueryGrantableRoles (https://cloud.google.com/iam/docs/roles-permissions).
  */
 const ROLES: Record<string, RegExp> = {
   secrets: /^(owner|editor|viewer|iam\.security(Admin|Reviewer)|secretmanager\.\w+)$/,
@@ -179,7 +182,7 @@ const grantable = (resource: string): RegExp => ROLES[resource.split('/').at(-2)
 
 const ROLE = /^(roles|projects\/[^/]+\/roles|organizations\/[^/]+\/roles)\/[A-Za-z0-9_.]+$/;
 const EMAIL = /^[^@\s:]+@[^@\s:]+\.[^@\s:]+$/;
-/** Accounts that Google makes and that are in no project's list. */
+/** Accounts that Google creates and that no project lists. */
 const GOOGLES_OWN = /^service-\d+@|@(cloudservices|appspot)\.gserviceaccount\.com$|@cloudbuild\.gserviceaccount\.com$/;
 
 function checkBinding({ role, members }: Binding, resource: string, accountExists: (email: string) => boolean): void {
@@ -215,7 +218,7 @@ function checkBinding({ role, members }: Binding, resource: string, accountExist
   }
 }
 
-/** One member that the organization does not allow refuses the whole write. */
+/** Refuses the whole write if the organization policy does not allow one of its members. */
 function checkDomains(bindings: Binding[], allowed: string[]): void {
   const foreign = (member: string) => {
     const [, domain] = /^(?:(?:user|group):[^@]+@|domain:)(.+)$/.exec(member) ?? [];

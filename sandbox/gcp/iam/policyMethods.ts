@@ -3,7 +3,7 @@ import type { Cloud, Handler, Policy } from '../contracts.ts';
 
 /**
  * The three methods of google.iam.v1.IAMPolicy for one kind of resource. `resourceOf` checks that the named resource exists
- * and answers the name its policy is kept under.
+ * and returns the name under which its policy is stored.
  */
 export function iamMethods(
   cloud: Cloud,

@@ -4,13 +4,16 @@ import { connect as connectHttp2 } from 'node:http2';
 import { connect, type Socket } from 'node:net';
 import { type Duplex, pipeline } from 'node:stream';
 
-/** Of the connection, not of the message (RFC 9110, 7.6.1); `transfer-encoding` is kept: node:http writes the body by it. */
+/**
+ * Headers of the connection, which are not forwarded (RFC 9110, 7.6.1). `transfer-encoding` is not listed: node:http needs it
+ * to write the body.
+ */
 const hopByHop = [
   'connection',
   'keep-alive',
   'proxy-authenticate',
   'proxy-authorization',
-  // Of old clients; HTTP/2 refuses it (RFC 9113, 8.2.2).
+  // Old clients send this header. HTTP/2 forbids it (RFC 9113, 8.2.2).
   'proxy-connection',
   'te',
   'trailer',
@@ -33,7 +36,7 @@ export function connectTo(port: number, signal: AbortSignal): Promise<Socket | u
 /** The most of a request's body over HTTP/1 (Cloud Run, "Quotas and limits": 32 MiB). */
 const MAX_BODY = 32 * 1024 * 1024;
 
-/** Whether a request says by itself that its body is too long. */
+/** True if the request's headers say that its body is too long. */
 export const isTooLarge = ({ headers }: IncomingMessage): boolean => Number(headers['content-length'] ?? 0) > MAX_BODY;
 
 /**
@@ -102,7 +105,7 @@ export function forwardH2c(
 ): Promise<'done' | 'failed' | 'tooLarge'> {
   return new Promise(resolve => {
     const headers = passedOn(incoming);
-    // Of HTTP/1 only (RFC 9113, 8.2.2), but `te: trailers`, without which gRPC servers refuse.
+    // HTTP/2 forbids this header (RFC 9113, 8.2.2), except for `te: trailers`, which gRPC servers require.
     for (const name of ['host', 'transfer-encoding', 'http2-settings']) delete headers[name];
     if (incoming.headers.te === 'trailers') headers.te = 'trailers';
     const session = connectHttp2('http://127.0.0.1', { createConnection: () => socket });
@@ -193,7 +196,7 @@ export function forward(
   });
 }
 
-/** Whether node:http, or node:http2, writes such a status; both throw at any other. */
+/** True if node:http and node:http2 can write this status. They throw for any other. */
 const isAnswer = (status: number, { httpVersionMajor }: IncomingMessage): boolean =>
   status >= 200 && status <= (httpVersionMajor === 1 ? 999 : 599);
 

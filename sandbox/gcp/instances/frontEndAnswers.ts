@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 
-/** What Google's front end answers in a service's place, as captured from the real one. */
+/** The answers that Google's front end gives in a service's place, as recorded from the real one. */
 export function answerFor(
   kind: 'forbidden' | 'notFound' | 'tooLarge' | 'rateExceeded' | 'noInstance' | 'unavailable' | 'timeout',
   path: string,
@@ -52,7 +52,7 @@ export function refuse(response: ServerResponse, kind: Parameters<typeof answerF
     'content-type': type,
     'content-length': Buffer.byteLength(body),
     server: 'Google Frontend',
-    // What came with the request may not be read to its end.
+    // The connection is closed because the request's body may not have been read to its end.
     ...(response.req.httpVersionMajor === 1 && { connection: 'close' }),
   });
   response.end(body);

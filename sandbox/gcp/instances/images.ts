@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 
-/** What stands in for a container image on this machine. */
+/** A program of this machine that runs in place of a container image. */
 export interface LocalImage {
   /**
    * The image's repository without tag or digest: whole (`gcr.io/cloudrun/hello`), or the beginning of its last part with a

@@ -80,7 +80,10 @@ export function startProcess(
     output: { fd: number; close(): void };
     startupTimeoutMs: number;
     killAfterMs: number;
-    /** Where it is to listen: any free port, told to it by `PORT` (default); one of its own; or nowhere: it is up once it runs. */
+    /**
+     * The port on which it must listen: any free one that `PORT` names (default), a fixed one, or `nowhere`: it is ready once
+     * its process runs.
+     */
     listens?: 'anywhere' | number | 'nowhere';
   },
 ): Instance {

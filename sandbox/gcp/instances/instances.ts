@@ -15,9 +15,9 @@ import { makeVolumes } from './volumes.ts';
 
 export interface InstancesOptions {
   runtime: Runtime;
-  /** Logs go below it: `logs/PROJECT/REGION/SERVICE/REVISION.log`. */
+  /** The folder for logs: `logs/PROJECT/REGION/SERVICE/REVISION.log`. */
   stateDir: string;
-  /** What images stand for; see `builtInImages`. */
+  /** The programs that images stand for; see `builtInImages`. */
   images: readonly LocalImage[];
   /** First port for services; default: any. */
   portBase?: number;
@@ -31,7 +31,7 @@ export interface Instances {
   containers: Containers;
   urls: Urls;
   logUri(service: string, revision: string): string;
-  /** From now on requests are answered; before, every address says 404. */
+  /** Connects the control plane. Before this call every address answers 404. */
   attach(run: Run): void;
   /** Ends every instance (SIGTERM, then SIGKILL) and closes every address. */
   stop(): Promise<void>;
@@ -41,7 +41,7 @@ export async function startInstances(options: InstancesOptions): Promise<Instanc
   const { runtime, images } = options;
   const supervisor = createSupervisor();
   const serving = new Map<string, Workload>();
-  /** Also those that only end what is in flight. */
+  /** All pools, also those of deleted revisions whose last requests are still in flight. */
   const pools = new Set<Pool>();
   let run: Run | undefined;
 
@@ -50,7 +50,10 @@ export async function startInstances(options: InstancesOptions): Promise<Instanc
     return join(options.stateDir, 'logs', project, region, id, `${revision}.log`);
   };
 
-  /** What a template can bring about (paths that exclude each other, a name too long, a full disk) ends one instance, not the sandbox. */
+  /**
+   * Starts an instance. An error that a template can cause (conflicting paths, a name that is too long, a full disk) fails this
+   * instance and not the sandbox.
+   */
   function launch(spec: ContainerSpec): Instance {
     const log = logFile(spec.service, spec.revision);
     const note = (line: string) => appendFileSync(log, `${line}\n`);
@@ -81,7 +84,7 @@ export async function startInstances(options: InstancesOptions): Promise<Instanc
     );
     const id = spec.service.split('/').pop() ?? '';
     const parts = wanted.map(({ name, dependsOn, mounts }, at) => ({
-      // Not a name that a template can give: its containers may have no names.
+      // A template's containers may have no names, so these names contain a character that a template cannot use.
       name: at < spec.sidecars.length ? name || `#${at}` : '#ingress',
       dependsOn,
       start: () => {
@@ -96,13 +99,13 @@ export async function startInstances(options: InstancesOptions): Promise<Instanc
         const fd = openSync(log, 'a');
         return startProcess(supervisor, runtime, {
           command,
-          // Nothing of this process's own environment but where programs are.
+          // Of this process's own environment only PATH is passed on.
           env: {
             PATH: process.env.PATH ?? '',
             ...ofImage,
             ...(isStandIn && { IMAGE: image, PROBED_PORT: String(startupPort ?? '') }),
             ...volumes.localPaths(env, mounts),
-            // Never on an address that other machines reach.
+            // The instance listens on the loopback address, which other machines cannot reach.
             HOST: '127.0.0.1',
             K_SERVICE: id,
             K_REVISION: spec.revision,

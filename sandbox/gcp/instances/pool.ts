@@ -5,7 +5,7 @@ import type { Instance } from './instance.ts';
 /** A place in an instance for one request. */
 export interface Lease {
   port: number;
-  /** The request has ended. Call it once. */
+  /** Frees the place after the request has ended. A second call does nothing. */
   release(): void;
 }
 
@@ -13,14 +13,14 @@ export type Refusal = { refused: 'rateExceeded' | 'noInstance' | 'cancelled' };
 
 /** The instances of one revision. */
 export interface Pool {
-  /** Waits for a place; gives up when `signal` aborts. */
+  /** Waits for a free place. Resolves with a refusal when `signal` aborts or the wait takes too long. */
   acquire(signal: AbortSignal): Promise<Lease | Refusal>;
   scale(scale: Scale): void;
-  /** Ends when idle. */
+  /** Lets each instance stop as soon as it is idle. */
   stop(): void;
   /** Resolves once no instance is left. Call `stop` or `kill` before. */
   ended(): Promise<void>;
-  /** Ends whatever is in flight. */
+  /** Stops every instance at once, also those with requests in flight. */
   kill(): void;
 }
 
@@ -36,14 +36,18 @@ interface Waiting {
   give(answer: Lease | Refusal): void;
 }
 
-/** How long a request waits for a busy service before it is refused: the shortest that Cloud Run documents. */
+/** A request waits this long for a busy service before it is refused: 10 s, the shortest time that Cloud Run documents. */
 const pendingMs = 10_000;
-/** How long a minimum instance that failed is left alone. */
+/**
+ * After an instance has failed, the pool waits 1 s before it restores the minimum, so that a crashing image does not loop
+ * without a pause.
+ */
 const restartMs = 1000;
 
 /**
- * Starts the revision with `max(1, scale.min)` instances; `judged` tells whether they came up. After that instances come
- * with requests and go when idle, at most `concurrency` requests in each.
+ * Starts the revision with `max(1, scale.min)` instances and calls `judged` once, with their success or the first failure.
+ * Afterwards the pool starts instances as requests arrive and stops idle ones. An instance takes at most `concurrency`
+ * requests at once.
  */
 export function createPool(
   runtime: Runtime,
@@ -83,7 +87,8 @@ export function createPool(
             ? { ok: false, why: 'notListening' }
             : { ok: false, why: result.why, message: result.message },
         );
-        // Who waits only for this start would wait in vain; a crash shortly after start must not loop either.
+        // With no other instance running or starting, the waiting requests are refused: starting another instance for them could
+        // repeat the failure without end.
         if (starting().length === 0 && !alive().some(({ state }) => state === 'ready')) refuseAll('noInstance');
         keepMinimum(restartMs);
         return;
@@ -98,7 +103,7 @@ export function createPool(
       members.delete(member);
       member.cancelIdle();
       if (member.state === 'ready') {
-        // It crashed: who waits gets another one.
+        // The instance crashed. The waiting requests get another one.
         member.state = 'stopping';
         grow();
         keepMinimum(restartMs);
@@ -138,7 +143,7 @@ export function createPool(
     };
   }
 
-  /** Gives free places to those who wait, and starts what is missing. */
+  /** Gives free places to the waiting requests and starts instances for those that are left. */
   function serve(): void {
     for (let member = free(); member && queue.length > 0; member = free()) queue.shift()?.give(lease(member));
     grow();
@@ -180,7 +185,7 @@ export function createPool(
       };
       const cancelled = () => leave('cancelled');
       const overdue = () => {
-        // A start under way is worth waiting for: it ends in its own time, and then so does this.
+        // While an instance is starting the request keeps waiting. The startup time-out bounds that wait.
         if (starting().length > 0) cancel = runtime.after(pendingMs, overdue);
         else leave('rateExceeded');
       };

@@ -18,6 +18,6 @@ for (const port of new Set([Number(PROBED_PORT), ...OTLP].filter(one => one > 0)
   server.on('error', () => {});
   server.listen(port, '127.0.0.1');
 }
-// Nothing to listen on is no reason to end.
+// Without a port to listen on the process still keeps running.
 setInterval(() => {}, 3_600_000);
 process.once('SIGTERM', () => process.exit());

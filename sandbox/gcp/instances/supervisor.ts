@@ -47,7 +47,7 @@ export function createSupervisor(): Supervisor {
       running.set(pid, mark);
       watchdog.stdin?.write(`+${pid} ${mark}\n`);
       child.once('exit', () => {
-        // What the instance itself started goes with it.
+        // The processes that the instance itself started end with it.
         killGroup(pid);
         killMarked([mark]);
         running.delete(pid);
@@ -67,6 +67,6 @@ export function killGroup(pid: number): void {
   try {
     process.kill(-pid, 'SIGKILL');
   } catch {
-    // Nothing is left of it.
+    // The process group no longer exists.
   }
 }

@@ -55,7 +55,7 @@ export function makeVolumes(
   };
 }
 
-/** Where a volume is that outlives the instance; undefined: it does not. */
+/** The folder of a volume that outlives the instance. Undefined for a volume that does not. */
 function sharedDirectory(stateDir: string, { gcs, nfs }: Volume): string | undefined {
   if (gcs) return within(join(stateDir, 'buckets'), gcs.bucket || 'unnamed');
   if (nfs) return within(join(stateDir, 'nfs'), `${nfs.server || 'unnamed'}/${nfs.path ?? ''}`);

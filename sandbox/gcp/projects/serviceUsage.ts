@@ -92,7 +92,7 @@ export function serviceUsageHandlers(cloud: Cloud): Handlers {
     return service(cloud.project(project), id);
   }
 
-  /** What is enabled already is an operation that has ended. */
+  /** Returns a finished operation, because every API here is already enabled. */
   const ended = (responseType: string, response: JsonObject): JsonObject => ({
     name: 'operations/noop.DONE_OPERATION',
     done: true,

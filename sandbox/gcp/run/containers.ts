@@ -1,28 +1,34 @@
 import type { Volume } from './messages.ts';
 
 /**
- * What Cloud Run's control plane needs of a machine that runs containers. Behind it are real processes
- * (`sandbox/gcp/instances/`) or, in simulation, a script; the control plane itself never sees a socket or a process.
+ * The interface through which Cloud Run's control plane runs containers. It is implemented by real processes
+ * (`sandbox/gcp/instances/`) and, in the simulation, by a script. The control plane itself uses no socket and no process.
  */
 
-/** What one start of an instance is given: variables with the secrets' values of that moment, or why it cannot start. */
+/**
+ * The input of one start of an instance: variables and files with the secrets' values at that moment, or the reason why the
+ * instance cannot start.
+ */
 export type InstanceEnv =
   | {
       ok: true;
-      /** Of the container that takes requests. */
+      /** The variables of the container that receives requests. */
       env: Record<string, string>;
-      /** Of each sidecar, in the template's order. */
+      /** The variables of each sidecar, in the template's order. */
       sidecars: Record<string, string>[];
-      /** What secret volumes hold: the volume's name, then path and content. */
+      /** The files of secret volumes, by the volume's name and the file's path. */
       files: Record<string, Record<string, Buffer>>;
     }
   | { ok: false; message: string };
 
-/** One more container of an instance, beside the one that takes requests. */
+/** A container of an instance that does not receive the requests. */
 export interface SidecarSpec {
   name: string;
   image: string;
-  /** The port of its startup probe, which others wait for; undefined: it has started as soon as it runs. */
+  /**
+   * The port of its startup probe. Dependent containers wait until it answers. Undefined: the sidecar counts as started once
+   * its process runs.
+   */
   startupPort?: number;
   dependsOn: string[];
   mounts: Mount[];
@@ -40,55 +46,55 @@ export interface ContainerSpec {
   /** Short name, `S-00001-abc`. */
   revision: string;
   image: string;
-  /** Names of sidecars that start before it. */
+  /** The names of the sidecars that must start before it. */
   dependsOn: string[];
   mounts: Mount[];
   sidecars: SidecarSpec[];
-  /** Whether requests go to it by HTTP/2 without TLS (`ports[].name: h2c`). */
+  /** True if it receives requests by HTTP/2 without TLS (`ports[].name: h2c`). */
   isH2c: boolean;
-  /** The port of the template; what an instance listens on is told to it by `PORT`. */
+  /** The template's port, for messages. The port that an instance listens on is in its variable `PORT`. */
   containerPort: number;
-  /** Requests that one instance takes at once. */
+  /** The number of requests that one instance handles at once. */
   concurrency: number;
-  /** How long one request may take, milliseconds. */
+  /** The time-out of a request, in milliseconds. */
   timeoutMs: number;
-  /** How long an instance may take to listen, milliseconds. */
+  /** The time within which an instance must listen, in milliseconds. */
   startupTimeoutMs: number;
-  /** An instance idle for this long, milliseconds, stops unless the minimum needs it. */
+  /** An instance above the minimum stops after being idle for this many milliseconds. */
   idleMs: () => number;
-  /** Reads the secrets now, as Cloud Run does at each start of an instance. */
+  /** Reads the secrets at the time of the call, as Cloud Run does at each start of an instance. */
   instanceEnv: () => InstanceEnv;
 }
 
 export interface Scale {
-  /** Instances kept even when idle. */
+  /** The number of instances that stay when they are idle. */
   min: number;
   max: number;
-  /** Whether new requests may come. False: what is in flight ends, then the instances stop. */
+  /** True if the revision may get new requests. If false, its instances stop after the requests in flight have ended. */
   serving: boolean;
 }
 
-/** How a revision's first instances came up. */
+/** The result of starting a revision's first instances. */
 export type StartOutcome =
   | { ok: true }
   | { ok: false; why: 'notListening' }
-  /** `message`: which image; absent: that of the container that takes requests. */
+  /** `message` names the image. Absent: the image of the container that receives requests. */
   | { ok: false; why: 'imageMissing'; message?: string }
-  /** The variables could not be read; `message` is `InstanceEnv`'s. */
+  /** The variables could not be read. `message` is that of `InstanceEnv`. */
   | { ok: false; why: 'env'; message: string };
 
 /** A started revision. */
 export interface Container {
-  /** Called at every change of traffic or scaling. */
+  /** Changes the scale. The control plane calls it at every change of traffic or scaling. */
   scale(scale: Scale): void;
-  /** The revision is gone: no new requests; what is in flight ends first. */
+  /** Stops the revision. It gets no new requests; its instances stop after the requests in flight have ended. */
   stop(): void;
 }
 
 export interface Containers {
   /**
-   * Starts `max(1, scale.min)` instances, whose coming up tells whether the revision is ready. `judged` is called once,
-   * never from within `start`, and not after `stop`.
+   * Starts `max(1, scale.min)` instances. The revision is ready if all of them start. `judged` is called once, never
+   * synchronously from `start`, and not after `stop`.
    */
   start(spec: ContainerSpec, scale: Scale, judged: (outcome: StartOutcome) => void): Container;
 }

@@ -26,7 +26,7 @@ export const byRevision = 'TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION';
 
 function templateDefaults(template: Template, project: Project, maxInstances: number): Template {
   const given = template.containers ?? [];
-  // Of several, the one with a port takes the requests; only an instance's one container gets a port by default.
+  // With several containers the one with a port receives the requests. Only a single container gets a port by default.
   const containers = given.map(container =>
     containerDefaults(container, given.length === 1 || !!container.ports?.length),
   );
@@ -48,7 +48,8 @@ function containerDefaults(container: ContainerTemplate, takesRequests: boolean)
   return {
     ...container,
     resources: {
-      // Who sets `resources` at all must ask for CPU only during requests; who doesn't gets it (vendor's protos).
+      // A template without `resources` gets CPU only during requests. One with `resources` must set `cpuIdle` for that
+      // (vendor's protos).
       ...(given ?? { cpuIdle: true, startupCpuBoost: true }),
       limits: { cpu: '1000m', memory: '512Mi', ...given?.limits },
     },

@@ -4,9 +4,9 @@ import type { Template } from './messages.ts';
 import type { ServiceState } from './serviceState.ts';
 
 /**
- * The variables of one instance: plain ones as they are, secrets read now as the revision's account. A failure is told
- * with a line for each variable that cannot be read, as the real service's conditions do. A secret that is mounted is checked at
- * deployment only: later its file is missing (Cloud Run, "Configure secrets").
+ * Returns the variables and files of one instance. Secrets are read at the time of the call, as the revision's account. A failure's
+ * message has a line for each variable that cannot be read, like the real service's conditions. Mounted secrets are checked at
+ * deployment only; at a later start the file of an unreadable secret is missing (Cloud Run, "Configure secrets").
  */
 export function readEnv(
   cloud: Cloud,
@@ -19,7 +19,7 @@ export function readEnv(
   // A disabled account gets no tokens, so no instance starts as it (IAM documentation, "Disable service accounts").
   const problems: string[] = cloud.account(account)?.disabled ? [`Service account ${account} is disabled.`] : [];
   for (const [c, container] of (template.containers ?? []).entries()) {
-    // Without a prototype: a variable, or a file, may be called __proto__.
+    // The object has no prototype, because a variable or a file may be called __proto__.
     const env: Record<string, string> = Object.create(null);
     all.push(env);
     for (const [i, { name = '', value = '', valueSource }] of (container.env ?? []).entries()) {
@@ -43,7 +43,8 @@ export function readEnv(
     const { secret = '' } = source;
     const content: Record<string, Buffer> = Object.create(null);
     files[name] = content;
-    // Without items: one file of the secret's name, its latest version (run v2, vendor_settings.proto, SecretVolumeSource).
+    // A volume without items has one file: the latest version, under the secret's name (run v2, vendor_settings.proto,
+    // SecretVolumeSource).
     const items = source.items?.length ? source.items : [{ path: secret.split('/').pop() ?? '', version: 'latest' }];
     for (const { path = '', version = '' } of items) {
       const access = cloud.accessSecret(service.project.id, secret, version, account);
@@ -57,7 +58,7 @@ export function readEnv(
   return { ok: true, env: all[ingress] ?? {}, sidecars: all.filter((_, at) => at !== ingress), files };
 }
 
-/** Which of the containers takes the requests. */
+/** The index of the container that receives the requests: the first one with a port, else the first. */
 export const ingressOf = ({ containers = [] }: Template): number =>
   Math.max(
     0,
@@ -77,6 +78,6 @@ function problem(access: Exclude<SecretAccess, { ok: true }>, account: string): 
   }
 }
 
-/** Whether a template may name a secret so: its id in the service's project, or with another project. */
+/** True if a template may refer to a secret by this name: its id, or `projects/P/secrets/ID` for another project. */
 export const isSecretReference = (name = ''): boolean =>
   /^(projects\/[^/]+\/secrets\/)?[A-Za-z0-9_-]{1,255}$/.test(name);

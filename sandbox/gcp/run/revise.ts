@@ -14,7 +14,7 @@ export function uuid(runtime: Runtime): string {
 /** No vowels, so that no word comes about. */
 const suffixLetters = 'bcdfghjklmnpqrstvwxz2456789';
 
-/** What a revision of a name holds: everything of the template but that name. */
+/** The template without its revision name, for comparing revisions. */
 const sameConfiguration = (a: Template, b: Template) =>
   isDeepStrictEqual({ ...a, revision: undefined }, { ...b, revision: undefined });
 

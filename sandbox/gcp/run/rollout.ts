@@ -22,15 +22,18 @@ import { timestamp } from './version.ts';
 import { serviceJson, serviceType } from './view.ts';
 
 export interface Rollout {
-  /** Reconciles `service` after a change; its new operation ends, with those before it, when the service settles. */
+  /**
+   * Reconciles `service` after a change and returns the change's operation. It ends, with all earlier ones, when the service
+   * settles.
+   */
   begin(service: ServiceState): { name: string };
-  /** Gives up on a revision that is not ready yet: a newer one takes its place. */
+  /** Retires a revision that is not ready yet, because a newer revision takes its place. */
   supersede(revision: RevisionState): void;
-  /** Stops serving at once; what is in flight ends, and earlier operations do as aborted. */
+  /** Stops serving at once. Requests in flight may end; earlier operations end with ABORTED. */
   end(service: ServiceState): void;
 }
 
-/** The port that a probe asks; each kind of probe names it alike. */
+/** The port that a probe connects to. All kinds of probe call the field `port`. */
 function probedPort(probe: JsonObject | undefined): number | undefined {
   for (const kind of ['tcpSocket', 'httpGet', 'grpc']) {
     const { port } = (probe?.[kind] ?? {}) as { port?: number };
@@ -39,7 +42,10 @@ function probedPort(probe: JsonObject | undefined): number | undefined {
   return undefined;
 }
 
-/** Brings accepted changes about: what the real service does asynchronously, in `CloudSettings.deployMs` and more. */
+/**
+ * Carries out accepted changes asynchronously, as the real service does: after `CloudSettings.deployMs`, plus the time that
+ * instances need to start.
+ */
 export function createRollout(
   cloud: Cloud,
   containers: Containers,
@@ -112,7 +118,7 @@ export function createRollout(
     }
     revision.state = 'starting';
     const spec = specOf(service, revision);
-    // It is judged as if all requests were to come to it.
+    // The first instances are scaled as if all traffic went to this revision.
     const scale = { ...scaleOf(service, revision, 100), serving: true };
     revision.container = containers.start(spec, scale, outcome => {
       if (revision.state !== 'starting') return;
@@ -135,7 +141,10 @@ export function createRollout(
     else if (revision?.state !== 'starting') settle(service);
   }
 
-  /** The newest revision is judged: traffic moves, or stays where it was, and the operations end. */
+  /**
+   * Ends a change once the newest revision is ready or has failed. Moves the traffic if it can be moved, and ends the
+   * operations.
+   */
   function settle(service: ServiceState): void {
     const newest = service.latestCreated;
     if (newest?.state === 'ready') service.latestReady = newest;

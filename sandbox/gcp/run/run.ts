@@ -8,25 +8,25 @@ import { createStore } from './serviceStore.ts';
 import { serviceHandlers } from './services.ts';
 import { pick } from './traffic.ts';
 
-/** Cloud Run Admin v2 over a cloud; what an ingress needs to send requests on stands beside the handlers. */
+/** Cloud Run Admin API v2, and the questions that an ingress asks before it forwards a request. */
 export interface Run {
   handlers: Handlers;
   /**
-   * The revision (short name) that takes the next request to a service (`projects/P/locations/R/services/S`), by its
-   * traffic percentages or a traffic tag; undefined: nothing serves, or the service is not open to the internet.
+   * Returns the short name of the revision for the next request to a service (`projects/P/locations/R/services/S`), by its traffic
+   * percentages or a traffic tag. Undefined if no revision serves or the service is not open to the internet.
    */
   route(service: string, tag?: string): string | undefined;
-  /** Whether a caller (undefined: nobody in particular) may call a service, by its invoker check and IAM policy. */
+  /** True if a caller may call a service, by its invoker check and IAM policy. Without `email` the caller is unauthenticated. */
   mayInvoke(service: string, email?: string): boolean;
-  /** Every service as it is, to look at only: for whoever checks the cloud without asking its API. */
+  /** The state of every service, read-only, for checks that bypass the API. */
   services(): Iterable<Readonly<ServiceState>>;
-  /** Stops every container and timer; the state stays as it is. */
+  /** Stops every container and timer. The stored state does not change. */
   close(): void;
 }
 
 const invoker = 'roles/run.invoker';
 
-/** Runs its containers by `containers`. `urls` and `logUri` default to the real service's. */
+/** Makes a Cloud Run that runs its containers through `containers`. `urls` and `logUri` default to addresses of the real form. */
 export function createRun(
   cloud: Cloud,
   containers: Containers,

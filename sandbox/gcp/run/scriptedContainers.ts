@@ -1,7 +1,7 @@
 import type { Runtime } from '../../../ports/runtime.ts';
 import type { Container, ContainerSpec, Containers, Scale, StartOutcome } from './containers.ts';
 
-/** What becomes of an image's first instance. */
+/** Returns the result of starting an image's first instance. */
 export type Script = 'missing' | 'never' | 'crashes' | { listensAfterMs: number };
 
 /** A revision that runs, or ran. */

@@ -6,7 +6,7 @@ import type { Condition, Desired, Template, TrafficTarget } from './messages.ts'
 /** A reason as the condition of a service, or of a revision, carries it. */
 type Reason = { reason: string } | { revisionReason: string };
 
-/** Why a revision is not ready: as the service's condition and its operation's error tell it. */
+/** The reason why a revision is not ready, for the service's condition and the operation's error. */
 export interface Failure {
   /** Without "Revision 'R' is not ready …". */
   message: string;
@@ -14,7 +14,7 @@ export interface Failure {
 }
 
 export interface RevisionState {
-  /** Short name. */
+  /** The revision's short name. */
   id: string;
   uid: string;
   sequence: number;
@@ -23,7 +23,10 @@ export interface RevisionState {
   createTime: string;
   updateTime: string;
   creator?: string;
-  /** `pending`: not started yet; `starting`: its first instance is coming up. */
+  /**
+   * `pending`: not started yet. `starting`: its first instances are starting. `retired`: a newer revision replaced it before it
+   * was ready.
+   */
   state: 'pending' | 'starting' | 'ready' | 'failed' | 'retired';
   failure?: Failure;
   conditions: Condition[];
@@ -36,12 +39,12 @@ export interface ServiceState {
   id: string;
   uid: string;
   sequence: number;
-  /** Whether one more read already sees it. */
+  /** Returns what the next read of the service finds. */
   sight: () => Sight;
   desired: Desired;
   generation: number;
   observedGeneration: number;
-  /** Microseconds since the epoch at the last change by a client; what the etag carries. */
+  /** The time of the last change by a client, in microseconds since the epoch. The etag contains it. */
   version: number;
   createTime: string;
   creator?: string;
@@ -51,11 +54,11 @@ export interface ServiceState {
   taggedUri: (tag: string) => string;
   /** In order of creation. */
   revisions: RevisionState[];
-  /** Template changes so far: the number in the next revision's name. */
+  /** The number of template changes so far. It is part of the next revision's name. */
   templateGeneration: number;
   latestCreated?: RevisionState;
   latestReady?: RevisionState;
-  /** The traffic in force, which a failed update leaves as it was. */
+  /** The traffic in force. A failed update does not change it. */
   serving: TrafficTarget[];
   reconciling: boolean;
   terminalCondition: Condition;

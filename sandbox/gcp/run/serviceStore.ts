@@ -15,7 +15,7 @@ export interface ServiceStore {
   parseParent(parent: unknown): Omit<ServiceAddress, 'id'>;
   add(service: ServiceState): void;
   remove(service: ServiceState): void;
-  /** Of one project and region. */
+  /** Returns the services of one project and region. */
   in(parent: Omit<ServiceAddress, 'id'>): ServiceState[];
   all(): Iterable<ServiceState>;
   /** A number greater than all before it. */

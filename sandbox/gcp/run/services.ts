@@ -18,22 +18,22 @@ import { timestamp } from './version.ts';
 import { listedService, serviceJson, serviceType } from './view.ts';
 
 const api = 'google.cloud.run.v2.Services';
-/** Of one project and region (https://cloud.google.com/run/quotas). */
+/** The quota of services in one project and region (https://cloud.google.com/run/quotas). */
 const maxServices = 1000;
 
-/** How a client wants its change made. */
+/** Options of a create or update request. */
 interface Asked {
   validateOnly?: boolean;
   forceNewRevision?: boolean;
 }
 
-/** google.cloud.run.v2.Services: what it accepts and refuses; the rest happens in the rollout. */
+/** The methods of google.cloud.run.v2.Services. They check requests and store what they accept; the rollout carries it out. */
 export function serviceHandlers(cloud: Cloud, store: ServiceStore, rollout: Rollout, urls: Urls): Handlers {
   const { runtime } = cloud;
-  /** Later than `before`, so that no two versions of a service are the same. */
+  /** A version later than `before`, so that two versions of a service never have the same etag. */
   const version = (before = 0) => Math.max(Math.floor(runtime.now() * 1000), before + 1);
 
-  /** What the caller must be allowed beside the method itself. */
+  /** Checks the permissions that a change needs beside the method's own. */
   function checkCaller(at: ServiceAddress, desired: Desired, before: Desired | undefined, caller: Caller): void {
     if ((desired.invokerIamDisabled ?? false) !== (before?.invokerIamDisabled ?? false)) {
       const permission = 'run.services.setIamPolicy';
@@ -84,7 +84,7 @@ export function serviceHandlers(cloud: Cloud, store: ServiceStore, rollout: Roll
     };
   }
 
-  /** Checks what a client wants of a service and, unless it is only to be validated, sets it going. */
+  /** Checks a desired service and, unless the request only validates, stores it and begins its rollout. */
   function accept(service: ServiceState, given: Desired, caller: Caller, asked: Asked): JsonObject {
     const desired = withDefaults(given, service.project, cloud.settings.defaultMaxInstances);
     checkService(service.id, desired);
@@ -120,7 +120,7 @@ export function serviceHandlers(cloud: Cloud, store: ServiceStore, rollout: Roll
     return cloud.operations.get(rollout.begin(service).name);
   }
 
-  /** The operation of a request that was only validated: it has ended already. */
+  /** Returns the finished operation of a request that only validates. */
   function answer(service: ServiceState): JsonObject {
     const response = serviceJson(service);
     const { name } = cloud.operations.start(parentOf(service), serviceType, response);
@@ -208,7 +208,7 @@ export function serviceHandlers(cloud: Cloud, store: ServiceStore, rollout: Roll
   };
 }
 
-/** An earlier revision is the newest again; one given up before it was ready gets another try. */
+/** Makes an earlier revision the newest one again. A revision that was retired before it was ready is started again. */
 function reuse(service: ServiceState, revision: RevisionState): void {
   service.latestCreated = revision;
   if (revision.state !== 'retired') return;

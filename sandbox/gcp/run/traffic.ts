@@ -10,7 +10,10 @@ export function targetOf(service: ServiceState, target: TrafficTarget): Revision
   return service.revisions.find(({ id, state }) => id === target.revision && state === 'ready');
 }
 
-/** Why traffic cannot go where the service asks; undefined: it can. A latest revision not ready yet is no fault of traffic. */
+/**
+ * The reason why the desired traffic cannot be applied. Undefined if it can. A latest revision that is not ready yet is not a
+ * reason.
+ */
 export function trafficFailure(service: ServiceState, targets: TrafficTarget[]): Failure | undefined {
   for (const target of targets) {
     if (target.type !== byRevision || targetOf(service, target)) continue;

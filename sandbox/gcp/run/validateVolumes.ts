@@ -49,7 +49,7 @@ function checkVolume(path: string, volume: Volume, isRepeated: boolean): void {
   }
 }
 
-/** Whether a path stays below where it begins. */
+/** True if a relative path stays below its start. */
 const isBelow = (path: string): boolean => path.split('/').every(part => !['', '.', '..'].includes(part));
 
 function checkMounts(path: string, { volumeMounts = [] }: ContainerTemplate, volumes: string[]): void {

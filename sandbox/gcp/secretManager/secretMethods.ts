@@ -15,7 +15,7 @@ const MAX_PAYLOAD_BYTES = 64 * 1024;
 
 /** Secret Manager v1, global secrets. */
 export function secretManagerHandlers(cloud: Cloud, secrets: SecretStore): Handlers {
-  /** The name's parts by project number; regional names are refused. */
+  /** Splits a name and replaces the project by its number. Regional names are refused. */
   function parse(name: string): { secret: string; version: string } {
     if (/^projects\/[^/]+\/locations\//.test(name)) {
       throw failedPrecondition(`Regional secrets are not supported by the local Google Cloud: ${name}`);
@@ -33,7 +33,7 @@ export function secretManagerHandlers(cloud: Cloud, secrets: SecretStore): Handl
     return secret;
   }
 
-  /** Reads may come before the secret is visible everywhere. */
+  /** Returns the secret for a read, which may not see a new secret yet. */
   function seenSecret(name: string): Secret {
     const secret = secretOf(name);
     if (secret.look() !== 'visible') throw notFound(`Secret [${secret.name}] not found.`);
@@ -58,7 +58,7 @@ export function secretManagerHandlers(cloud: Cloud, secrets: SecretStore): Handl
     return cloud.project(project);
   }
 
-  /** Changes a version's state, unless the etag given is stale or it is destroyed. */
+  /** Changes a version's state. Refuses a stale etag and a destroyed version. */
   const changeVersion =
     (change: (version: SecretVersion, secret: Secret) => void): Handler =>
     request => {
@@ -176,7 +176,7 @@ export function secretManagerHandlers(cloud: Cloud, secrets: SecretStore): Handl
   return Object.fromEntries(Object.entries(handlers).map(([method, handler]) => [`${API}.${method}`, handler]));
 }
 
-/** What UpdateSecret's mask may name: all but the immutable replication and what the service itself writes. */
+/** The fields that UpdateSecret's mask may name: all except the immutable replication and the fields that the service writes. */
 const UPDATABLE = new Set([
   'labels',
   'annotations',
@@ -191,7 +191,7 @@ const UPDATABLE = new Set([
 /** Fields of a message that a mask may name one by one, as gcloud does. */
 const UPDATABLE_PARTS = new Set(['rotation.nextRotationTime', 'rotation.rotationPeriod']);
 
-/** The stored fields with what the mask names taken from `given`; `set`: the fields that the mask touches. */
+/** Returns the stored fields with those that the mask names taken from `given`, and in `set` the names of these fields. */
 function masked(stored: JsonObject, given: JsonObject, paths: string[]): { fields: JsonObject; set: string[] } {
   const fields = { ...stored };
   const set = paths.map(path => {
@@ -211,13 +211,16 @@ function masked(stored: JsonObject, given: JsonObject, paths: string[]): { field
 
 const required = (field: string) => ({ field, description: 'Required or invalid.' });
 
-/** `ttl` becomes the time at which the secret ends. */
+/** Replaces `ttl` by the time at which the secret expires. */
 function expiring({ ttl, ...fields }: JsonObject, now: number): JsonObject {
   if (ttl === undefined) return fields;
   return { ...fields, expireTime: new Date(now + Number.parseFloat(String(ttl)) * 1000).toISOString() };
 }
 
-/** Secret Manager's documentation on etags: a stale one is FAILED_PRECONDITION, none is not checked. */
+/**
+ * Refuses a stale etag with FAILED_PRECONDITION, as Secret Manager's documentation on etags says. A missing etag is not
+ * checked.
+ */
 function checkEtag(given: Json | undefined, current: string): void {
   if (given && given !== current) {
     throw failedPrecondition(`The etag provided [${given}] does not match the current etag [${current}].`);

@@ -6,7 +6,7 @@ import { freshness, type Sight } from '../freshness.ts';
 type VersionState = 'ENABLED' | 'DISABLED' | 'DESTROYED';
 
 export interface SecretVersion {
-  /** The version's number. */
+  /** The version's number, from 1. */
   sequence: number;
   state: VersionState;
   payload: Buffer;
@@ -31,21 +31,21 @@ export interface Secret {
 }
 
 export interface SecretStore {
-  /** The secret of `projects/NUMBER/secrets/ID`; expired ones are gone. */
+  /** Returns the secret of `projects/NUMBER/secrets/ID`. An expired secret is deleted first. */
   find(name: string): Secret | undefined;
-  /** By creation, newest first. */
+  /** Returns the project's secrets, newest first. */
   list(project: Project): Secret[];
   add(project: Project, id: string, fields: JsonObject): Secret;
   addVersion(secret: Secret, payload: Buffer, clientSpecifiedPayloadChecksum: boolean): SecretVersion;
   remove(secret: Secret): void;
-  /** A number, `latest` (the most recently created, whatever its state) or an alias. */
+  /** Returns a version by its number, by an alias, or by `latest`: the most recently created one in any state. */
   version(secret: Secret, version: string): SecretVersion | undefined;
-  /** A new etag: every modification makes one, also one that changes nothing. */
+  /** Sets a new etag. Every write does this, also one that changes no field. */
   touch(changed: Secret | SecretVersion): void;
   now(): string;
 }
 
-/** The secrets of all projects. */
+/** Stores the secrets of all projects. */
 export function createSecrets(runtime: Runtime, settings: CloudSettings): SecretStore {
   const byName = new Map<string, Secret>();
   let made = 0;
@@ -113,7 +113,7 @@ export function createSecrets(runtime: Runtime, settings: CloudSettings): Secret
   return store;
 }
 
-/** Ends a version: its value is gone for good. */
+/** Destroys a version and its value. */
 export function destroy(version: SecretVersion, time: string): void {
   version.state = 'DESTROYED';
   version.destroyTime = time;
@@ -123,7 +123,7 @@ export function destroy(version: SecretVersion, time: string): void {
 
 const READERS = ['roles/secretmanager.secretAccessor', 'roles/secretmanager.admin', 'roles/owner'];
 
-/** Cloud.accessSecret: reads a value as a service account, by the grants on the secret and on its project. */
+/** Implements `Cloud.accessSecret`: reads a value as a service account that has a grant on the secret or on its project. */
 export function accessAs(
   secrets: SecretStore,
   world: {

@@ -30,8 +30,8 @@ const HERE =
   'enabled APIs can be read.';
 
 /**
- * What real clients ask for that is not here, and what they are told: at once, with 400. 501 and 404 are tried again for half a
- * minute, or worded as if something had been looked for, and an HTML page is no answer of an API.
+ * Paths that real clients call and that the local Google Cloud does not have, each with its message. The status is 400: some clients
+ * retry 501 for half a minute, and print 404 as if a resource were missing.
  */
 const NOT_HERE: [path: RegExp, message: string][] = [
   [
@@ -69,7 +69,7 @@ export async function startGcpServer(options: { core: GcpCore; port?: number; ho
   const match = createRouter(protoRegistry().methods.values());
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    // By hand: `URL` resolves `..`.
+    // Split by a pattern, because `URL` would resolve `..`.
     const [, path = '/', query = ''] = request.url?.match(/^([^?#]*)(?:\?([^#]*))?/) ?? [];
     const parameters = new URLSearchParams(query);
     const verb = verbOf(request);
@@ -120,14 +120,14 @@ export async function startGcpServer(options: { core: GcpCore; port?: number; ho
   } as const;
   const server = createLocalServer(guard, (request, response) => {
     answer(request, response).catch((error: unknown) => {
-      // A caller that went away in the middle of its body is no error of ours.
+      // A client that disconnects while it sends its body causes no error to report.
       if (!request.errored) console.error(error);
       if (response.headersSent) response.destroy();
       else fail(response, { code: 'INTERNAL', message: 'Internal error encountered.' });
     });
   });
   server.keepAliveTimeout = 60_000;
-  // gcloud has this as its proxy: whatever it would call on the Internet ends here.
+  // gcloud uses this server as its proxy. Calls to any other host are refused here.
   server.on('connect', (request, socket) => {
     const reason = `Forbidden: ${request.url} is outside the local Google Cloud`;
     socket.end(`HTTP/1.1 403 ${reason}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`);
@@ -180,7 +180,10 @@ async function unpacked(bytes: Buffer, encoding = 'identity'): Promise<Buffer> {
 
 const FORM = /^application\/x-www-form-urlencoded\b/i;
 
-/** The JSON body. That of a GET that is too long for a URL, and therefore sent as a POST, is its query: into `parameters`. */
+/**
+ * Returns the JSON body. The form body of a GET that was sent as a POST, because it is too long for a URL, is added to
+ * `parameters`.
+ */
 async function bodyOf(
   request: IncomingMessage,
   verb: string,
@@ -195,7 +198,7 @@ async function bodyOf(
     for (const [name, value] of new URLSearchParams(bytes.toString())) parameters.append(name, value);
     return undefined;
   }
-  // Without a type too: a page of a browser can send such a body to any address, without asking first.
+  // A body without a type is refused too, because a page can send one to any address without a CORS preflight.
   if (!/^application\/(.+\+)?json\b/i.test(type ?? '')) {
     throw invalid(
       `${type ? `Unsupported Content-Type '${type}'` : 'No Content-Type'}: send Content-Type: application/json.`,
@@ -213,7 +216,7 @@ async function bodyOf(
   return body as JsonObject;
 }
 
-/** Reasons of IAM's older error form, by code; the others are `backendError`. */
+/** The reasons of IAM's older error format, by code. Every other code is `backendError`. */
 const LEGACY_REASONS: Partial<Record<GcpStatus['code'], string>> = {
   NOT_FOUND: 'notFound',
   ALREADY_EXISTS: 'alreadyExists',

@@ -27,7 +27,7 @@ export interface Method {
   /** The full name, such as `google.cloud.run.v2.Services.GetService`. */
   name: string;
   api: Api;
-  /** What it counts as against quotas and counters. */
+  /** The kind of call, for quotas and counters. */
   kind: 'read' | 'write' | 'access';
   request: protobuf.Type;
   response: protobuf.Type;

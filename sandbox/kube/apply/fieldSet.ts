@@ -6,7 +6,7 @@ import type { PlainObject } from '../../../schema/types.ts';
  * once a set has been handed out. Source: Kubernetes API reference, FieldsV1; the structured-merge-diff project.
  */
 export interface FieldSet {
-  /** Whether the path to this node is itself in the set. */
+  /** True if the path to this node is itself in the set. */
   member: boolean;
   children: Map<string, FieldSet>;
 }

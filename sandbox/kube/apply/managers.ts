@@ -111,7 +111,7 @@ function managersOf(sent: ManagedFieldsEntry[] | undefined, recorded: ManagedFie
   return own ?? decode(recorded ?? []) ?? new Map();
 }
 
-/** What the write from `before` to `after` takes from everybody but `self`. */
+/** Returns the fields that the write from `before` to `after` takes from every manager except `self`. */
 function takeFromOthers(managers: Managers, self: string, before: PlainObject, after: PlainObject, type: Type) {
   const { added, modified, removed } = compare(before, after, type);
   const conflicts: Conflict[] = [];
@@ -204,7 +204,7 @@ export function applyConfig(
   const after = last ? pruned(merged, last.fields, managers, type) : merged;
   const { rest, conflicts } = takeFromOthers(managers, self, before, after, type);
   if (conflicts.length > 0 && !force) return { ok: false, conflicts };
-  // Whether anything is written at all, the order of lists included.
+  // True if the apply changes anything, including the order of lists.
   const unchanged = isDeepStrictEqual(before, after);
   if (isEmpty(wanted)) rest.delete(self);
   else rest.set(self, { writer, fields: wanted, time: unchanged ? last?.time : now });
@@ -221,7 +221,7 @@ function pruned(merged: PlainObject, last: FieldSet, managers: Managers, type: T
   for (const { fields } of managers.values()) owned = union(owned, fields);
   const backed = (removeItems(merged, difference(here, union(left, withDeclared(owned, type))), type) ??
     {}) as PlainObject;
-  // What nobody owns, and the applier never named, stays as well.
+  // Fields that no manager owns and that the applier never named stay too.
   const now = withDeclared(fieldSetOf(backed, type), type);
   const gone = intersection(difference(here, now), last);
   return (removeItems(merged, gone, type) ?? {}) as PlainObject;

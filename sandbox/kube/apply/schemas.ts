@@ -4,7 +4,7 @@ import { fieldTypes } from '../resources/models.ts';
 import type { ResourceVersion } from '../resources/resource.ts';
 import { DEDUCED, LEAF, type Type } from './typed.ts';
 
-/** How server-side apply reads the types of a CRD's schema, and of the built-in kinds. */
+/** The types that server-side apply needs, read from a CRD's schema or from the models of the built-in kinds. */
 
 /** Lists of built-in kinds whose items have owners of their own. Source: Kubernetes OpenAPI, x-kubernetes-list-type. */
 const LISTS: Record<string, { relation: 'set' } | { relation: 'map'; keys: string[] }> = {

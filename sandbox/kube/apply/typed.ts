@@ -18,7 +18,7 @@ export type Type =
     };
 
 export const LEAF: Type = { kind: 'leaf' };
-/** Where a schema says nothing: maps have fields, lists are one value. */
+/** The type for values without a schema: maps have fields, and a list is one value. */
 export const DEDUCED: Type = { kind: 'map', atomic: false, field: () => undefined };
 
 const isPlain = (value: unknown): value is PlainObject =>
@@ -69,7 +69,7 @@ function itemStep(item: unknown, { relation, keys, keyDefaults }: Type & { kind:
 /** An empty list whose items have owners of their own is nobody's. */
 const isHollow = (value: unknown): boolean => value === null || (isPlain(value) && Object.keys(value).length === 0);
 
-/** What whoever sends `value` names: its leaves, and the items of lists and maps. */
+/** Returns the paths that `value` names: its leaves, and the items of its lists and maps. */
 export function fieldSetOf(value: unknown, type: Type): FieldSet {
   const set = emptySet();
   const walk = (inner: unknown, of: Type, path: string[]): void => {

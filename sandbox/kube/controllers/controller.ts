@@ -5,7 +5,7 @@ import type { ResourceDef, StoredObject } from '../resources/resource.ts';
 import type { Store, StoreEvent } from '../store.ts';
 import type { Verbs } from '../verbs/verbs.ts';
 
-/** What the controllers of the local cluster work with. */
+/** The parts of the local API that its controllers use. */
 export interface ControllerParts {
   store: Store;
   registry: Registry;
@@ -17,7 +17,7 @@ export interface ControllerParts {
 /** One of the loops that run beside the API in a real cluster. */
 export interface Controller {
   observe(storage: string, event: StoreEvent): void;
-  /** Does one thing that is to be done; false if there is nothing. */
+  /** Does one pending action. Returns false if none is pending. */
   step(): boolean;
 }
 
@@ -35,12 +35,12 @@ export function deleteAll({ store, verbs }: ControllerParts, def: ResourceDef, n
   }
 }
 
-/** Writes only what differs. */
+/** Stores `next` unless it equals `old`. */
 export function save(store: Store, storage: string, old: StoredObject, next: StoredObject): StoredObject {
   return JSON.stringify(old) === JSON.stringify(next) ? old : store.put(storage, next);
 }
 
-/** The first of a set of things to do, taken out of it. */
+/** Removes and returns the first element of a set. */
 export function takeFirst<T>(todo: Set<T>): T | undefined {
   const [first] = todo;
   if (first !== undefined) todo.delete(first);

@@ -3,12 +3,12 @@ import { createCrdController } from './crdController.ts';
 import { createGarbageCollector } from './garbageCollector.ts';
 import { createNamespaceController } from './namespaceController.ts';
 
-/** Far above what any cluster here needs: a cluster that never comes to rest is a bug. */
+/** Far more steps than any cluster here needs. Reaching it means a bug: two controllers undo each other's work. */
 const MOST_STEPS = 1_000_000;
 
 /**
- * What runs beside the API in a real cluster. `settle()` lets all controllers run, one step at a time and in a fixed
- * order, until nothing is left to do.
+ * The controllers that run beside the API in a real cluster. `settle()` runs all of them, one step at a time and in a fixed
+ * order, until none has a pending action.
  */
 export function createLifecycle(parts: ControllerParts) {
   const controllers = [createCrdController(parts), createGarbageCollector(parts), createNamespaceController(parts)];

@@ -128,6 +128,6 @@ const text = (code: number, body: string): KubeAnswer => ({
   body,
 });
 
-/** What stands at the end of kube-apiserver's chain of handlers. */
+/** The answer of the last handler in kube-apiserver's chain. */
 export const textNotFound = () => text(404, '404 page not found\n');
 const missing = textNotFound;

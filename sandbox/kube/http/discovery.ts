@@ -1,7 +1,7 @@
 import type { Registry } from '../resources/registry.ts';
 import type { ResourceDef } from '../resources/resource.ts';
 
-/** What the API answers about itself: /api, /apis and below, plain and aggregated. */
+/** The discovery documents: /api, /apis and the paths below, in the plain and the aggregated format. */
 
 /** kube-apiserver names group and version of custom resources only. */
 const responseKind = ({ custom, group, kind }: ResourceDef, version: string) =>

@@ -27,11 +27,11 @@ interface Parts {
   runtime: Runtime;
 }
 
-/** The HTTP protocol of the API over the core, without the socket: one request in, one answer or stream out. */
+/** Translates HTTP requests into calls of the core, without a socket. A request gets one answer or a stream of watch events. */
 export function createHandler({ registry, verbs, reads, run, runtime }: Parts) {
   return async function handle(request: KubeRequest): Promise<KubeResponse> {
     try {
-      // Not as relative to a base: `//` would then begin an authority.
+      // Concatenated instead of resolved against a base URL, where a leading `//` would begin an authority.
       const url = new URL(`http://kubernetes${request.url}`);
       const target = targetOf(registry, url.pathname);
       if (!target) return answerAbout(registry, request, url);

@@ -29,7 +29,7 @@ interface KubeStream {
 
 export type KubeResponse = KubeAnswer | KubeStream | { lost: true };
 
-/** How the client wants the answer. */
+/** The answer's format, as the client requests it. */
 export interface Wanted {
   yaml: boolean;
   as?: 'Table' | 'PartialObjectMetadata' | 'PartialObjectMetadataList';

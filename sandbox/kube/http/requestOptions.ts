@@ -77,7 +77,7 @@ export function writeOptions(
       },
     ]);
   }
-  // Who names no manager is known by the first word of its user agent.
+  // Without a `fieldManager` the first part of the user agent is the manager's name.
   const manager = query.get('fieldManager') || (headers['user-agent'] ?? '').split('/')[0] || 'unknown';
   return { dryRun: dryRun(query.getAll('dryRun'), kind), fieldValidation, warnings, manager, force };
 }

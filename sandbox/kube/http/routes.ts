@@ -39,7 +39,7 @@ function decoded(segment: string): string {
   }
 }
 
-/** What the request does; undefined where the resource has no such verb. */
+/** Returns the request's verb. Undefined if the resource does not support it. */
 export function verbOf(method: string, query: URLSearchParams, target: Target): KubeVerb | undefined {
   const { def, name, namespace, subresource } = target;
   const across = def.namespaced && namespace === undefined;

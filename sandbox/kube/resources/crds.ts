@@ -111,7 +111,10 @@ export function markedForCleanup(crd: CrdObject, now: string): CrdObject {
   ]);
 }
 
-/** What objects are stored under can't change, nor, once it is served, what clients know it by. */
+/**
+ * Refuses a change of the fields that determine the objects' storage key and, once the CRD is served, of the names that clients
+ * use.
+ */
 function crdUpdateErrors({ spec }: CrdObject, old: CrdObject): FieldCause[] {
   const fixed: [field: string, now: unknown, before: unknown][] = [
     ['spec.group', spec.group, old.spec.group],

@@ -26,7 +26,7 @@ const toCore = new Map(RENAMED.map(([core, events]) => [events, core]));
 
 export function asEventsV1(object: StoredObject): StoredObject {
   const event = renamed(object, 'events.k8s.io/v1', toEvents);
-  // Of the two views only core/v1 shows these when they are empty.
+  // Only the core/v1 view shows these fields when they are empty; events.k8s.io/v1 omits them.
   for (const key of ['reportingController', 'reportingInstance']) if (event[key] === '') delete event[key];
   return event;
 }
@@ -129,7 +129,7 @@ export function eventCells(object: StoredObject, now: number): unknown[] {
   ];
 }
 
-/** What `kubectl get events --field-selector` and `kubectl describe` may ask for. */
+/** The field selectors of `kubectl get events --field-selector` and `kubectl describe`. */
 export const eventFields: Record<string, (object: StoredObject) => string> = {
   ...Object.fromEntries(
     ['kind', 'namespace', 'name', 'uid', 'apiVersion', 'resourceVersion', 'fieldPath'].map(key => [

@@ -36,7 +36,7 @@ const forbiddenField = (field: string, why: string): FieldCause => ({
 
 const nameErrors = { subdomain: subdomainErrors, label: labelNameErrors, segment: pathSegmentErrors };
 
-/** What kube-apiserver refuses about any object's metadata. */
+/** Returns kube-apiserver's validation errors for an object's metadata. */
 export function metadataErrors(def: ResourceDef, object: DraftObject, isNew: boolean): FieldCause[] {
   const meta = object.metadata;
   const causes: FieldCause[] = [];
@@ -63,7 +63,7 @@ function ownerErrors({ ownerReferences = [] }: Meta): FieldCause[] {
   );
 }
 
-/** What kube-apiserver refuses about a change of metadata. */
+/** Returns kube-apiserver's validation errors for a change of metadata. */
 export function metadataUpdateErrors(meta: Meta, old: Meta): FieldCause[] {
   const causes: FieldCause[] = [];
   causes.push(...mapErrors(meta), ...ownerErrors(meta));

@@ -62,7 +62,7 @@ const paragraphs = (text: string) =>
     .replace(/\\(['"\\])/g, '$1')
     .replaceAll('  ', '\n\n');
 
-/** What the field is for, in the words of the Kubernetes API. */
+/** The field's description in the Kubernetes API. */
 export const fieldDescription = (modelName: string, field: string) =>
   model(modelName).fields.get(field)?.description ?? '';
 
@@ -129,7 +129,7 @@ export interface Shaped {
   object: PlainObject;
   /** Paths that the kind does not have, sorted by where they stand. */
   unknown: string[];
-  /** What encoding/json says about the first value of a wrong type. */
+  /** The error message of Go's encoding/json for the first value of a wrong type. */
   typeError?: string;
 }
 

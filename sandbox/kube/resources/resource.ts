@@ -53,17 +53,17 @@ export interface ResourceVersion {
   /** The object as stored, in the words of this version. */
   fromStored(object: StoredObject): StoredObject;
   toStored(object: DraftObject): DraftObject;
-  /** What encoding/json says of a value of the wrong type, where the kind is a Go type. */
+  /** The error message of Go's encoding/json for a value of a wrong type, for kinds that are Go types. */
   typeError(object: PlainObject): string | undefined;
   /** Paths that the schema does not know. */
   unknownFields(object: DraftObject): string[];
   /** Drops what is unknown and fills in defaults. */
   admit(object: DraftObject): DraftObject;
-  /** Why the object, already admitted, is refused; `old` on an update, `wrong` what its metadata is refused for. */
+  /** Returns the validation errors of an admitted object. `old` is given on an update; `wrong` are the errors of its metadata. */
   validate(object: DraftObject, old?: StoredObject, wrong?: FieldCause[]): FieldCause[];
   /** A custom resource's openAPIV3Schema; for a built-in kind a reference to its model. */
   openAPI: PlainObject;
-  /** Where strategic merge patch merges lists: path to key, `''` for lists of plain values. */
+  /** The lists that strategic merge patch merges: the merge key by path, `''` for lists of plain values. */
   patchMergeKeys: Record<string, string>;
 }
 
@@ -76,7 +76,7 @@ export interface ResourceDef {
   shortNames: string[];
   categories: string[];
   namespaced: boolean;
-  /** Where the objects are kept; two resources may be views of one store. */
+  /** The key of the objects' storage. Two resources may be views of one storage. */
   storage: string;
   custom: boolean;
   /** Newest first. */
@@ -105,7 +105,7 @@ export interface Target {
 export interface WriteOptions {
   dryRun: boolean;
   fieldValidation: 'Ignore' | 'Warn' | 'Strict';
-  /** Who writes, for `metadata.managedFields`; absent: no record is kept of it. */
+  /** The writer's name for `metadata.managedFields`. Absent: the write is not recorded there. */
   manager?: string;
   /** With server-side apply: take over what others own. */
   force?: boolean;

@@ -12,7 +12,7 @@ export const column = (name: string, type: string, description: string, priority
 export const nameColumn = () => column('Name', 'string', fieldDescription('V1ObjectMeta', 'name'), 0, 'name');
 export const creationDescription = () => fieldDescription('V1ObjectMeta', 'creationTimestamp');
 
-/** How kubectl writes a span of time (apimachinery, util/duration): `5s`, `3m20s`, `2d4h`, `3y12d`. */
+/** Formats a duration as kubectl does (apimachinery, util/duration): `5s`, `3m20s`, `2d4h`, `3y12d`. */
 function humanDuration(ms: number): string {
   const seconds = Math.trunc(ms / 1000);
   if (seconds < -1) return '<invalid>';

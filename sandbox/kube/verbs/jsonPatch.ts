@@ -23,7 +23,10 @@ interface Root {
   copied: number;
 }
 
-/** Of all `copy` operations of a patch, as in kube-apiserver (JSONPatchMaxCopyBytes); forty that double the object would need a terabyte. */
+/**
+ * The bytes that all `copy` operations of a patch may add, as in kube-apiserver (JSONPatchMaxCopyBytes). Without a limit, 40
+ * operations that each double the object would need a terabyte.
+ */
 const MAX_COPIED = 3 * 1024 * 1024;
 const MAX_OPERATIONS = 10_000;
 
@@ -77,7 +80,7 @@ const OPERATIONS: Record<string, (root: Root, operation: Operation) => void> = {
   },
 };
 
-/** What the pointer's last step goes into, and that step. */
+/** Returns the container that the pointer's last segment indexes, and that segment. */
 function find(root: Root, pointer: unknown): [Container, string] {
   if (typeof pointer !== 'string' || !pointer.includes('/')) throw unprocessable();
   const steps = pointer.split('/').slice(1).map(decodeStep);

@@ -5,9 +5,12 @@ import { recordUpdate, type Writer } from '../apply/managers.ts';
 import { asGoValue, typeOf } from '../apply/schemas.ts';
 import type { DraftObject, ManagedFieldsEntry, StoredObject, Target, WriteOptions } from '../resources/resource.ts';
 
-/** How the writes of the API keep `metadata.managedFields`. */
+/** Functions by which the API's writes maintain `metadata.managedFields`. */
 
-/** What one way of writing does not change: `status` through the resource itself, all else through its subresource. */
+/**
+ * The fields that a write cannot change: `status` in a write of the resource itself, all other fields in a write of its status
+ * subresource.
+ */
 export function ignoredFields({ version, subresource }: Target): FieldSet {
   const set = emptySet();
   if (subresource === 'status') for (const field of ['f:spec', 'f:metadata']) insert(set, [field]);
@@ -50,7 +53,7 @@ export function managedAfter(
   return managedFields;
 }
 
-/** Whether nothing but times of managers differs: kube-apiserver does not write such a change. */
+/** True if two objects differ only in the times of managers. kube-apiserver does not store such a change. */
 export function differsInTimesOnly(object: DraftObject, old: StoredObject): boolean {
   const timeless = ({ metadata, ...rest }: DraftObject) => ({
     ...rest,

@@ -41,7 +41,7 @@ export type Verbs = ReturnType<typeof createVerbs>;
 
 const PROTECTED_NAMESPACES = ['default', 'kube-system', 'kube-public'];
 
-/** The writes of the API, with kube-apiserver's order of checks. All of them throw a StatusError on refusal. */
+/** The writing verbs of the API. They make their checks in kube-apiserver's order and throw a StatusError on refusal. */
 export function createVerbs(store: Store, runtime: Runtime) {
   const shown = ({ version }: Target, object: StoredObject) => version.fromStored(object);
 
@@ -115,7 +115,7 @@ export function createVerbs(store: Store, runtime: Runtime) {
     if (dropStatus) delete draft.status;
     draft.metadata.managedFields = managedAfter(target, draft, undefined, options, timestamp(runtime.now()));
     if (def.storage === '/namespaces') {
-      // The name may have been made up just now, after the label was written.
+      // `generateName` may have set the name after the client wrote the label.
       const labels = { ...draft.metadata.labels, 'kubernetes.io/metadata.name': draft.metadata.name };
       draft = {
         ...draft,
@@ -130,7 +130,8 @@ export function createVerbs(store: Store, runtime: Runtime) {
     const causes = [...wrong, ...version.validate(def.custom ? draft : object, undefined, wrong)];
     if (causes.length) throw invalid(def, meta.name ?? '', causes);
     if (def.custom) options.warnings.push(...finalizerWarnings(draft));
-    // The store says so, which a dry run never comes to; one that is no number does not count.
+    // In kube-apiserver the storage layer refuses this. A dry run never reaches that layer, and the layer reads a resourceVersion
+    // that is not a number as absent.
     if (!options.dryRun && /^\d+$/.test(meta.resourceVersion ?? '') && Number(meta.resourceVersion) !== 0) {
       throw failure(500, '', 'resourceVersion should not be set on objects to be created');
     }
@@ -144,7 +145,7 @@ export function createVerbs(store: Store, runtime: Runtime) {
     return shown(target, store.put(def.storage, object));
   }
 
-  /** PUT. `created` tells that the object was not there before. */
+  /** PUT. `created` is true if the object did not exist before. */
   function update(
     target: Target,
     body: PlainObject,
@@ -183,11 +184,11 @@ export function createVerbs(store: Store, runtime: Runtime) {
     checkPatchedVersion(target, body);
     const draft = decode(target, body, options, refuse);
     checkName(name, draft);
-    // A patch's uid is no precondition: it is a change of what cannot change.
+    // In a patch a different uid is a change of an immutable field, not a precondition.
     return replace(target, draft, options, false);
   }
 
-  /** Server-side apply: makes the object or changes it, and says which. */
+  /** Server-side apply. `created` is true if the object did not exist before. */
   function apply(target: Target, body: PlainObject, options: WriteOptions): { object: StoredObject; created: boolean } {
     const { def, version, namespace, name = '', subresource } = target;
     const current = store.get(def.storage, namespace, name);
@@ -195,7 +196,7 @@ export function createVerbs(store: Store, runtime: Runtime) {
     const config: PlainObject = { ...body, metadata: { name, ...(body.metadata as PlainObject | undefined) } };
     const meta = config.metadata as Meta;
     if (meta.managedFields !== undefined) throw badRequest('metadata.managedFields must be nil');
-    // Types and unknown fields are told of what was sent, not of what comes of it.
+    // Wrong types and unknown fields are reported for the body that was sent, not for the merged object.
     const sent = decode(target, config, options);
     if (sent.metadata.name !== name) {
       throw badRequest(`the name of the object (${sent.metadata.name}) does not match the name on the URL (${name})`);
@@ -225,7 +226,10 @@ export function createVerbs(store: Store, runtime: Runtime) {
     return { object: insert(target, draft, { ...options, applied }, version.hasStatus), created: true };
   }
 
-  /** The road of every change: preconditions, what may change at all, validation, and the end of a deletion. */
+  /**
+   * Replaces a stored object. Every change of an existing object comes here: it checks preconditions, keeps immutable and
+   * separate fields, validates, and removes the object when its last finalizer goes.
+   */
   function replace(target: Target, draft: DraftObject, options: WriteOptions, unique = true): StoredObject {
     const { def, version, name = '', subresource } = target;
     checkNamespace(target, draft);
@@ -277,7 +281,7 @@ export function createVerbs(store: Store, runtime: Runtime) {
     const wrong = [
       ...metadataErrors(def, object, false),
       ...metadataUpdateErrors(object.metadata, old.metadata),
-      // kube-apiserver looks twice and says so twice.
+      // kube-apiserver runs this check twice and reports its errors twice.
       ...metadataUpdateErrors(object.metadata, old.metadata),
     ];
     const causes = [...wrong, ...version.validate(def.custom ? next : object, def.custom ? oldShown : old, wrong)];
@@ -291,14 +295,14 @@ export function createVerbs(store: Store, runtime: Runtime) {
       !object.metadata.finalizers?.length &&
       !keptByNamespace(def.storage, object)
     ) {
-      // The last thing told of it is what was stored, with the finalizer still on.
+      // Watches receive the stored object, which still has the finalizer, in the DELETED event.
       store.remove(def.storage, old);
       return shown(target, object as StoredObject);
     }
     return shown(target, store.put(def.storage, object));
   }
 
-  /** Deletes, or marks for deletion while finalizers remain. */
+  /** Deletes an object, or sets its deletionTimestamp while finalizers remain. */
   function remove(target: Target, options: DeleteOptions): Status | StoredObject {
     const { def, name = '' } = target;
     const old = stored(target);
@@ -360,12 +364,15 @@ export function createVerbs(store: Store, runtime: Runtime) {
   return { create, update, patch, apply, remove, stored, shown };
 }
 
-/** Of the status subresource of a custom resource kube-apiserver names each field twice, once from the status on. */
+/**
+ * Rewrites the field names in messages about a custom resource's status subresource, where kube-apiserver names the field
+ * without the leading `status.`.
+ */
 function ofStatus(causes: FieldCause[]): FieldCause[] {
   return causes.map(cause => ({ ...cause, message: cause.message.replace(/: status\.(?=\S* in body )/, ': ') }));
 }
 
-/** What is said of a patched object without a kind, or with one that is no text. */
+/** Returns the error message for a patched object whose kind is missing or whose kind or apiVersion is not a string. */
 function typeFault({ apiVersion, kind }: PlainObject, json: string): string | undefined {
   for (const [key, value] of Object.entries({ apiVersion, kind })) {
     if (value === undefined || value === null || typeof value === 'string') continue;
@@ -376,7 +383,7 @@ function typeFault({ apiVersion, kind }: PlainObject, json: string): string | un
   return apiVersion === null ? '.apiVersion accessor error: <nil> is of the type <nil>, expected string' : undefined;
 }
 
-/** A custom resource's patch may not change the version: kube-apiserver says so of the object that comes of it. */
+/** Refuses a patch of a custom resource that changes its apiVersion. kube-apiserver checks the patched object. */
 function checkPatchedVersion({ def, version, name = '' }: Target, body: PlainObject): void {
   const expected = `${def.group}/${version.name}`;
   if (def.custom && !body.apiVersion) {
@@ -390,21 +397,27 @@ function checkPatchedVersion({ def, version, name = '' }: Target, body: PlainObj
   ]);
 }
 
-/** A terminating namespace stays until its content is gone, whoever empties its metadata.finalizers. */
+/** True while `spec.finalizers` keeps a terminating namespace, even if its metadata.finalizers are empty. */
 const keptByNamespace = (storage: string, object: DraftObject) =>
   storage === '/namespaces' && !!(object.spec as { finalizers?: string[] } | undefined)?.finalizers?.length;
 
-/** With a status subresource the status is the old one here, so only what is wanted can differ. */
+/**
+ * The object without its metadata. With a status subresource, `object` carries the old status here, so only the spec can
+ * differ.
+ */
 const desired = ({ metadata: _, ...rest }: DraftObject) => rest;
 
-/** A dry run is refused by what stands before the store, which knows the object's version and not the store's prefix. */
+/**
+ * The message for a wrong uid. In a dry run another layer of kube-apiserver writes it, with the resourceVersion and without
+ * etcd's prefix.
+ */
 function uidMismatch({ def, namespace, name }: Target, wanted: string, old: Meta, dryRun: boolean) {
   const key = `/${def.storage.replace(/^\//, '')}/${namespace ? `${namespace}/` : ''}${name}`;
   const where = dryRun ? `${key}, ResourceVersion: ${old.resourceVersion}` : `/registry${key}, ResourceVersion: 0`;
   return `StorageError: invalid object, Code: 4, Key: ${where}, AdditionalErrorMsg: Precondition failed: UID in precondition: ${wanted}, UID in object meta: ${old.uid}`;
 }
 
-/** Drops keys that hold undefined, so that objects compare and print as they would after a trip over the wire. */
+/** Drops keys whose value is undefined, so that an object compares and prints as it would after JSON serialization. */
 function clean(object: DraftObject): DraftObject {
   const drop = (record: object) =>
     Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined));
