@@ -108,15 +108,7 @@ export async function startWorld(
     () => `operator, with --sync-interval=10s --default-image=${BACKEND_IMAGE}; log: ${shown(operatorLog)}`,
     async () => {
       const started = startOperator(supervisor, {
-        flags: [
-          `--project=${PROJECT.id}`,
-          `--default-image=${BACKEND_IMAGE}`,
-          `--impersonation-accounts=operator-NAMESPACE@${PROJECT.id}.iam.gserviceaccount.com`,
-          // A user of the sandbox should see drift and new key versions within seconds. The default is 10 minutes.
-          '--sync-interval=10s',
-          `--health-address=127.0.0.1:${port.health}`,
-          `--metrics-address=127.0.0.1:${port.metrics}`,
-        ],
+        flags: operatorFlags(port),
         env: operatorEnv(cluster.kubeconfig, cloud.url),
         log: operatorLog,
         healthPort: port.health,
@@ -166,6 +158,16 @@ async function startCloud(given: {
   given.closers.push(server.close);
   return server;
 }
+
+const operatorFlags = (port: { health: number; metrics: number }): string[] => [
+  `--project=${PROJECT.id}`,
+  `--default-image=${BACKEND_IMAGE}`,
+  `--impersonation-accounts=operator-NAMESPACE@${PROJECT.id}.iam.gserviceaccount.com`,
+  // A user of the sandbox should see drift and new key versions within seconds. The default is 10 minutes.
+  '--sync-interval=10s',
+  `--health-address=127.0.0.1:${port.health}`,
+  `--metrics-address=127.0.0.1:${port.metrics}`,
+];
 
 /** The operator's environment. It omits the shell's AITENANT_… variables, which would override the sandbox's flags. */
 function operatorEnv(kubeconfig: string | undefined, cloudUrl: string): Record<string, string> {

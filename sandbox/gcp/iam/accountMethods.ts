@@ -1,5 +1,5 @@
 import type { JsonObject } from '../../../ports/json.ts';
-import type { Cloud, Handler, Handlers } from '../contracts.ts';
+import type { Cloud, Handler, Handlers, Project } from '../contracts.ts';
 import { denied, failedPrecondition, invalid, notFound } from '../errors.ts';
 import { page } from '../paging.ts';
 import type { Account, AccountStore } from './accounts.ts';
@@ -33,27 +33,18 @@ export function iamHandlers(cloud: Cloud, accounts: AccountStore): Handlers {
       return {};
     };
 
-  const noKeys: Handler = () => {
-    throw failedPrecondition('Service account keys are not supported by the local Google Cloud.');
-  };
-
   const handlers: Handlers = {
     ListServiceAccounts: request => {
-      const project = projectOf(String(request.name));
+      const project = projectOf(cloud, String(request.name));
       const visible = accounts.list(project.id).filter(({ look }) => look() === 'visible');
       const { items, nextPageToken } = page(visible, request, PAGES);
       return { accounts: items.map(show), nextPageToken };
     },
     GetServiceAccount: request => show(account('get')(request)),
     CreateServiceAccount: request => {
-      const project = projectOf(String(request.name));
+      const project = projectOf(cloud, String(request.name));
       const id = String(request.accountId);
-      if (id.length < 6 || id.length > 30) {
-        throw invalid(`The account ID "${id}" does not have a length between 6 and 30.`);
-      }
-      if (!/^[a-z]([-a-z0-9]*[a-z0-9])$/.test(id)) {
-        throw invalid(`The account ID "${id}" does not match the pattern "[a-z]([-a-z0-9]*[a-z0-9])".`);
-      }
+      checkAccountId(id);
       return show(accounts.create(project, id, { displayName: '', description: '', ...texts(request.serviceAccount) }));
     },
     PatchServiceAccount: request => {
@@ -100,11 +91,24 @@ export function iamHandlers(cloud: Cloud, accounts: AccountStore): Handlers {
     }),
   };
   return Object.fromEntries(Object.entries(handlers).map(([method, handler]) => [`${API}.${method}`, handler]));
+}
 
-  function projectOf(name: string) {
-    const [, project = ''] = name.match(/^projects\/([^/]+)$/) ?? [];
-    if (!project) throw invalid(`Invalid project name: ${name}`);
-    return cloud.project(project);
+const noKeys: Handler = () => {
+  throw failedPrecondition('Service account keys are not supported by the local Google Cloud.');
+};
+
+function projectOf(cloud: Cloud, name: string): Project {
+  const [, project = ''] = name.match(/^projects\/([^/]+)$/) ?? [];
+  if (!project) throw invalid(`Invalid project name: ${name}`);
+  return cloud.project(project);
+}
+
+function checkAccountId(id: string): void {
+  if (id.length < 6 || id.length > 30) {
+    throw invalid(`The account ID "${id}" does not have a length between 6 and 30.`);
+  }
+  if (!/^[a-z]([-a-z0-9]*[a-z0-9])$/.test(id)) {
+    throw invalid(`The account ID "${id}" does not match the pattern "[a-z]([-a-z0-9]*[a-z0-9])".`);
   }
 }
 

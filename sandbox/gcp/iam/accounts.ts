@@ -49,14 +49,10 @@ export function createAccounts(
     return account;
   }
 
-  function uniqueId(): string {
-    return `1${Array.from({ length: 20 }, () => Math.floor(runtime.random() * 10)).join('')}`;
-  }
-
   for (const { id, number } of projects) {
     add({
       email: `${number}-compute@developer.gserviceaccount.com`,
-      uniqueId: uniqueId(),
+      uniqueId: newUniqueId(runtime),
       projectId: id,
       disabled: false,
       displayName: 'Compute Engine default service account',
@@ -66,9 +62,6 @@ export function createAccounts(
       look: () => 'visible',
     });
   }
-
-  const member = ({ email }: Account) => `serviceAccount:${email}`;
-  const deletedMember = ({ email, uniqueId }: Account) => `deleted:serviceAccount:${email}?uid=${uniqueId}`;
 
   const store: AccountStore = {
     limit: 100,
@@ -83,7 +76,7 @@ export function createAccounts(
       }
       return add({
         email,
-        uniqueId: uniqueId(),
+        uniqueId: newUniqueId(runtime),
         projectId: project.id,
         disabled: false,
         ...texts,
@@ -125,4 +118,12 @@ export function createAccounts(
     },
   };
   return store;
+}
+
+const member = ({ email }: Account) => `serviceAccount:${email}`;
+const deletedMember = ({ email, uniqueId }: Account) => `deleted:serviceAccount:${email}?uid=${uniqueId}`;
+
+/** Returns 21 digits of which the first is 1, like the unique ids of the real service. */
+function newUniqueId(runtime: Runtime): string {
+  return `1${Array.from({ length: 20 }, () => Math.floor(runtime.random() * 10)).join('')}`;
 }

@@ -41,22 +41,11 @@ export function createDenyPolicies(cloud: Cloud, accounts: AccountStore): DenyPo
   const stored = new Map<string, Stored>();
   const grantKey = (project: Project, id: string) => `${project.number}/${id}`;
 
-  function attachment(name: unknown): { project: Project; id: string } {
-    const [, project, id = ''] = ATTACHED.exec(String(name)) ?? [];
-    if (!project) throw invalid(`Invalid policy name: ${name}`);
-    return { project: cloud.project(project), id };
-  }
-
   function find(name: unknown): Stored {
-    const { project, id } = attachment(name);
+    const { project, id } = attachment(cloud, name);
     const found = stored.get(grantKey(project, id));
     if (!found) throw notFound(`Policy ${name} not found.`);
     return found;
-  }
-
-  function checkEtag(found: Stored, etag: unknown): void {
-    if (etag && etag !== found.policy.etag)
-      throw aborted('The policy has been changed. Retry the whole read-modify-write.');
   }
 
   function put(project: Project, id: string, given: JsonObject, before?: JsonObject): JsonObject {
@@ -74,27 +63,18 @@ export function createDenyPolicies(cloud: Cloud, accounts: AccountStore): DenyPo
       rules: given.rules,
     };
     stored.set(grantKey(project, id), { project, id, rules, policy });
-    return operation(policy);
-  }
-
-  /** Makes an operation that finishes at once. The real one takes seconds. */
-  function operation(policy: JsonObject): JsonObject {
-    const metadata = { createTime: policy.updateTime };
-    const { name } = cloud.operations.start(String(policy.name), 'google.iam.v2.PolicyOperationMetadata', metadata);
-    const unfinished = cloud.operations.get(name);
-    cloud.operations.finish(name, { responseType: 'google.iam.v2.Policy', response: policy });
-    return unfinished;
+    return operation(cloud, policy);
   }
 
   const handlers: Handlers = {
     ListPolicies: ({ parent }) => {
-      const { project } = attachment(parent);
+      const { project } = attachment(cloud, parent);
       const here = [...stored.values()].filter(({ project: { number } }) => number === project.number);
       return { policies: here.map(({ policy: { rules: _, ...metadata } }) => metadata) };
     },
     GetPolicy: ({ name }) => structuredClone(find(name).policy),
     CreatePolicy: ({ parent, policyId, policy }) => {
-      const { project } = attachment(parent);
+      const { project } = attachment(cloud, parent);
       const id = String(policyId ?? '');
       if (!/^[a-z][a-z0-9.-]{2,62}$/.test(id)) throw invalid(`Invalid policy id: ${id}`);
       if (stored.has(grantKey(project, id))) throw alreadyExists(`Policy ${parent}/${id} already exists.`);
@@ -113,7 +93,7 @@ export function createDenyPolicies(cloud: Cloud, accounts: AccountStore): DenyPo
       const found = find(name);
       checkEtag(found, etag);
       stored.delete(grantKey(found.project, found.id));
-      return operation({ ...found.policy, deleteTime: new Date(runtime.now()).toISOString() });
+      return operation(cloud, { ...found.policy, deleteTime: new Date(runtime.now()).toISOString() });
     },
   };
 
@@ -137,6 +117,26 @@ export function createDenyPolicies(cloud: Cloud, accounts: AccountStore): DenyPo
         );
     },
   };
+}
+
+function attachment(cloud: Cloud, name: unknown): { project: Project; id: string } {
+  const [, project, id = ''] = ATTACHED.exec(String(name)) ?? [];
+  if (!project) throw invalid(`Invalid policy name: ${name}`);
+  return { project: cloud.project(project), id };
+}
+
+function checkEtag(found: Stored, etag: unknown): void {
+  if (etag && etag !== found.policy.etag)
+    throw aborted('The policy has been changed. Retry the whole read-modify-write.');
+}
+
+/** Makes an operation that finishes at once. The real one takes seconds. */
+function operation(cloud: Cloud, policy: JsonObject): JsonObject {
+  const metadata = { createTime: policy.updateTime };
+  const { name } = cloud.operations.start(String(policy.name), 'google.iam.v2.PolicyOperationMetadata', metadata);
+  const unfinished = cloud.operations.get(name);
+  cloud.operations.finish(name, { responseType: 'google.iam.v2.Policy', response: policy });
+  return unfinished;
 }
 
 function rulesOf(given: unknown): DenyRule[] {

@@ -1,7 +1,7 @@
 import type { JsonObject } from '../../../ports/json.ts';
 import type { Runtime } from '../../../ports/runtime.ts';
 import type { Binding, CloudSettings, Policy } from '../contracts.ts';
-import { failedPrecondition, GcpError, invalid } from '../errors.ts';
+import { aborted, failedPrecondition, invalid } from '../errors.ts';
 
 /** The etag that the real services return for a policy that has never been set. */
 const EMPTY_ETAG = 'ACAB';
@@ -53,28 +53,9 @@ export function createPolicies(
     }
   }
 
-  function answer(policy: Stored | undefined, requestedVersion: number): Policy {
-    if (!policy) return { etag: EMPTY_ETAG };
-    const conditional = policy.bindings.some(binding => binding.condition);
-    const bindings = policy.bindings.map(({ role, members, condition }) => {
-      if (!condition) return { role, members: [...members] };
-      // A client that does not request version 3 gets a hash of the condition in the role's name, as from the real service.
-      if (requestedVersion < 3) return { role: `${role}_withcond_${fingerprint(condition)}`, members: [...members] };
-      return { role, members: [...members], condition: structuredClone(condition) };
-    });
-    return {
-      version: conditional && requestedVersion >= 3 ? 3 : 1,
-      ...(bindings.length > 0 && { bindings }),
-      ...(policy.auditConfigs.length > 0 && { auditConfigs: structuredClone(policy.auditConfigs) }),
-      etag: policy.etag,
-    };
-  }
-
   return {
     get(resource, requestedVersion) {
-      if (![0, 1, 3].includes(requestedVersion)) {
-        throw invalid(`Invalid policy version ${requestedVersion}: valid values are 0, 1 and 3.`);
-      }
+      checkVersion(requestedVersion);
       return answer(stored.get(resource), requestedVersion);
     },
 
@@ -83,16 +64,10 @@ export function createPolicies(
       const before = stored.get(resource);
       const current = before?.etag ?? EMPTY_ETAG;
       if (policy.etag && policy.etag !== current) {
-        throw new GcpError({
-          code: 'ABORTED',
-          message:
-            'There were concurrent policy changes. Please retry the whole read-modify-write with exponential backoff. ' +
-            `The request's ETag '${policy.etag}' did not match the current policy's ETag '${current}'.`,
-        });
+        throw staleEtag(policy.etag, current);
       }
       const version = policy.version ?? 0;
-      if (![0, 1, 3].includes(version))
-        throw invalid(`Invalid policy version ${version}: valid values are 0, 1 and 3.`);
+      checkVersion(version);
       const bindings = normalized(policy.bindings ?? []);
       const conditional = [...bindings, ...(policy.etag ? (before?.bindings ?? []) : [])].some(
         ({ condition }) => condition,
@@ -103,12 +78,7 @@ export function createPolicies(
       }
       for (const binding of bindings) checkBinding(binding, resource, accountExists);
       checkDomains(bindings, settings.allowedMemberDomains);
-      const principals = new Set(bindings.flatMap(binding => binding.members)).size;
-      if (principals > MAX_PRINCIPALS) {
-        throw invalid(
-          `The number of members in the policy (${principals}) is larger than the maximum allowed size ${MAX_PRINCIPALS}.`,
-        );
-      }
+      checkSize(bindings);
       const now = runtime.monotonic();
       const inForce = (before?.inForce ?? []).filter(
         (_, index, all) => (all[index + 1]?.from ?? Number.POSITIVE_INFINITY) > now,
@@ -137,22 +107,41 @@ export function createPolicies(
     },
 
     rename(from, to) {
-      const renamed = (bindings: Binding[]): Binding[] =>
-        bindings.map(binding => ({
-          ...binding,
-          members: binding.members.map(member => (member === from ? to : member)),
-        }));
       for (const resource of resourcesOf.get(from) ?? []) {
         const policy = stored.get(resource);
         if (!policy) continue;
-        policy.bindings = renamed(policy.bindings);
-        policy.inForce = policy.inForce.map(entry => ({ ...entry, bindings: renamed(entry.bindings) }));
+        policy.bindings = renamed(policy.bindings, from, to);
+        policy.inForce = policy.inForce.map(entry => ({ ...entry, bindings: renamed(entry.bindings, from, to) }));
         remember(resource, policy.bindings);
       }
       resourcesOf.delete(from);
     },
   };
 }
+
+/** Returns a policy in the version that a client requests. */
+function answer(policy: Stored | undefined, requestedVersion: number): Policy {
+  if (!policy) return { etag: EMPTY_ETAG };
+  const conditional = policy.bindings.some(binding => binding.condition);
+  const bindings = policy.bindings.map(({ role, members, condition }) => {
+    if (!condition) return { role, members: [...members] };
+    // A client that does not request version 3 gets a hash of the condition in the role's name, as from the real service.
+    if (requestedVersion < 3) return { role: `${role}_withcond_${fingerprint(condition)}`, members: [...members] };
+    return { role, members: [...members], condition: structuredClone(condition) };
+  });
+  return {
+    version: conditional && requestedVersion >= 3 ? 3 : 1,
+    ...(bindings.length > 0 && { bindings }),
+    ...(policy.auditConfigs.length > 0 && { auditConfigs: structuredClone(policy.auditConfigs) }),
+    etag: policy.etag,
+  };
+}
+
+const renamed = (bindings: Binding[], from: string, to: string): Binding[] =>
+  bindings.map(binding => ({
+    ...binding,
+    members: binding.members.map(member => (member === from ? to : member)),
+  }));
 
 /** Merges bindings of the same role and condition, removes duplicate members and drops empty bindings. */
 function normalized(bindings: Binding[]): Binding[] {
@@ -184,6 +173,25 @@ const ROLE = /^(roles|projects\/[^/]+\/roles|organizations\/[^/]+\/roles)\/[A-Za
 const EMAIL = /^[^@\s:]+@[^@\s:]+\.[^@\s:]+$/;
 /** Accounts that Google creates and that no project lists. */
 const GOOGLES_OWN = /^service-\d+@|@(cloudservices|appspot)\.gserviceaccount\.com$|@cloudbuild\.gserviceaccount\.com$/;
+
+function checkVersion(version: number): void {
+  if (![0, 1, 3].includes(version)) throw invalid(`Invalid policy version ${version}: valid values are 0, 1 and 3.`);
+}
+
+const staleEtag = (given: string, current: string) =>
+  aborted(
+    'There were concurrent policy changes. Please retry the whole read-modify-write with exponential backoff. ' +
+      `The request's ETag '${given}' did not match the current policy's ETag '${current}'.`,
+  );
+
+function checkSize(bindings: Binding[]): void {
+  const principals = new Set(bindings.flatMap(binding => binding.members)).size;
+  if (principals > MAX_PRINCIPALS) {
+    throw invalid(
+      `The number of members in the policy (${principals}) is larger than the maximum allowed size ${MAX_PRINCIPALS}.`,
+    );
+  }
+}
 
 function checkBinding({ role, members }: Binding, resource: string, accountExists: (email: string) => boolean): void {
   const [, predefined] = /^roles\/(.+)$/.exec(role) ?? [];

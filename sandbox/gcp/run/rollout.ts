@@ -1,5 +1,4 @@
 import type { GcpStatus } from '../../../ports/gcp.ts';
-import type { JsonObject } from '../../../ports/json.ts';
 import type { Cloud } from '../contracts.ts';
 import {
   failed,
@@ -12,10 +11,11 @@ import {
   transition,
   transitions,
 } from './conditions.ts';
+import { containerSpec } from './containerSpec.ts';
 import type { ContainerSpec, Containers, StartOutcome } from './containers.ts';
-import { ingressOf, readEnv } from './instanceEnv.ts';
-import type { Condition, ContainerTemplate } from './messages.ts';
-import { parentOf, serviceName } from './names.ts';
+import { readEnv } from './instanceEnv.ts';
+import type { Condition } from './messages.ts';
+import { parentOf } from './names.ts';
 import type { Failure, RevisionState, ServiceState } from './serviceState.ts';
 import { percentOf, scaleOf, targetOf, trafficFailure } from './traffic.ts';
 import { timestamp } from './version.ts';
@@ -33,15 +33,6 @@ export interface Rollout {
   end(service: ServiceState): void;
 }
 
-/** The port that a probe connects to. All kinds of probe call the field `port`. */
-function probedPort(probe: JsonObject | undefined): number | undefined {
-  for (const kind of ['tcpSocket', 'httpGet', 'grpc']) {
-    const { port } = (probe?.[kind] ?? {}) as { port?: number };
-    if (typeof port === 'number') return port;
-  }
-  return undefined;
-}
-
 /**
  * Carries out accepted changes asynchronously, as the real service does: after `CloudSettings.deployMs`, plus the time that
  * instances need to start.
@@ -53,76 +44,20 @@ export function createRollout(
 ): Rollout {
   const now = () => timestamp(Math.floor(cloud.runtime.now() * 1000));
 
-  function setConditions(service: ServiceState, terminal: Condition, others: Condition[]): void {
-    service.terminalCondition = transition(service.terminalCondition, terminal, now());
-    service.conditions = transitions(service.conditions, others, now());
-  }
-
-  function judge(revision: RevisionState, failure: Failure | undefined): void {
-    revision.state = failure ? 'failed' : 'ready';
-    revision.failure = failure;
-    const result = (type: string) => (failure ? failed(type, failure) : succeeded(type));
-    const isHealth = failure && 'revisionReason' in failure.reason;
-    const resources = isHealth ? succeeded('ResourcesAvailable') : result('ResourcesAvailable');
-    const next = [result('Ready'), resources, result('ContainerHealthy'), result('ContainerReady')];
-    revision.conditions = transitions(revision.conditions, next, now());
-    revision.updateTime = now();
-    if (failure) stop(revision);
-  }
-
-  function stop(revision: RevisionState): void {
-    revision.container?.stop();
-    revision.container = undefined;
-  }
-
-  function specOf(service: ServiceState, revision: RevisionState): ContainerSpec {
-    const { template } = revision;
-    const containers = template.containers ?? [];
-    const container = containers[ingressOf(template)] ?? {};
-    const mounts = ({ volumeMounts = [] }: ContainerTemplate) =>
-      volumeMounts.flatMap(({ name, mountPath = '' }) => {
-        const volume = template.volumes?.find(one => one.name === name);
-        return volume ? { path: mountPath, volume } : [];
-      });
-    return {
-      service: serviceName(service),
-      revision: revision.id,
-      image: container.image ?? '',
-      dependsOn: container.dependsOn ?? [],
-      mounts: mounts(container),
-      sidecars: containers
-        .filter(other => other !== container)
-        .map(sidecar => ({
-          name: sidecar.name ?? '',
-          image: sidecar.image ?? '',
-          startupPort: probedPort(sidecar.startupProbe),
-          dependsOn: sidecar.dependsOn ?? [],
-          mounts: mounts(sidecar),
-        })),
-      isH2c: container.ports?.[0]?.name === 'h2c',
-      containerPort: container.ports?.[0]?.containerPort ?? 8080,
-      concurrency: template.maxInstanceRequestConcurrency ?? 80,
-      timeoutMs: Number((template.timeout ?? '300s').slice(0, -1)) * 1000,
-      startupTimeoutMs: cloud.settings.startupTimeoutMs,
-      idleMs: () => cloud.settings.idleMs,
-      instanceEnv: () => readEnv(cloud, service, template, 'start'),
-    };
-  }
-
   function bringUp(service: ServiceState, revision: RevisionState): void {
     const env = readEnv(cloud, service, revision.template, 'deployment');
     if (!env.ok) {
-      judge(revision, secretsFailed(env.message));
+      judge(revision, secretsFailed(env.message), now());
       settle(service);
       return;
     }
     revision.state = 'starting';
-    const spec = specOf(service, revision);
+    const spec = containerSpec(cloud, service, revision);
     // The first instances are scaled as if all traffic went to this revision.
     const scale = { ...scaleOf(service, revision, 100), serving: true };
     revision.container = containers.start(spec, scale, outcome => {
       if (revision.state !== 'starting') return;
-      judge(revision, failureOf(service, revision, spec, outcome));
+      judge(revision, failureOf(service, revision, spec, outcome), now());
       if (service.latestCreated === revision && !service.cancelTimer) settle(service);
     });
   }
@@ -156,31 +91,36 @@ export function createRollout(
     service.reconciling = false;
     if (!failure) service.observedGeneration = service.generation;
     const unrouted = routeFailure ?? (service.serving.length === 0 ? failure : undefined);
-    setConditions(service, failure ? failed('Ready', failure) : succeeded('Ready'), [
-      unrouted ? failed('RoutesReady', unrouted) : succeeded('RoutesReady'),
-      revisionFailure ? failed('ConfigurationsReady', revisionFailure) : succeeded('ConfigurationsReady'),
-    ]);
+    setConditions(
+      service,
+      failure ? failed('Ready', failure) : succeeded('Ready'),
+      [
+        unrouted ? failed('RoutesReady', unrouted) : succeeded('RoutesReady'),
+        revisionFailure ? failed('ConfigurationsReady', revisionFailure) : succeeded('ConfigurationsReady'),
+      ],
+      now(),
+    );
     for (const revision of service.revisions) {
       revision.container?.scale(scaleOf(service, revision, percentOf(service, revision)));
     }
-    finish(service, failure && { code: 'FAILED_PRECONDITION', message: failure.message });
-  }
-
-  function finish(service: ServiceState, error: GcpStatus | undefined): void {
-    const result = error ? { error } : { responseType: serviceType, response: serviceJson(service) };
-    for (const operation of service.operations.splice(0)) cloud.operations.finish(operation, result);
+    finish(cloud, service, failure && { code: 'FAILED_PRECONDITION', message: failure.message });
   }
 
   return {
     begin(service) {
       service.cancelTimer?.();
       service.reconciling = true;
-      setConditions(service, reconciling('Ready'), [
-        reconciling('RoutesReady'),
-        service.latestCreated?.state === 'ready'
-          ? succeeded('ConfigurationsReady')
-          : reconciling('ConfigurationsReady'),
-      ]);
+      setConditions(
+        service,
+        reconciling('Ready'),
+        [
+          reconciling('RoutesReady'),
+          service.latestCreated?.state === 'ready'
+            ? succeeded('ConfigurationsReady')
+            : reconciling('ConfigurationsReady'),
+        ],
+        now(),
+      );
       const operation = cloud.operations.start(parentOf(service), serviceType, serviceJson(service));
       service.operations.push(operation.name);
       service.cancelTimer = cloud.runtime.after(cloud.settings.deployMs, () => deploy(service));
@@ -206,7 +146,36 @@ export function createRollout(
         if (revision.state === 'starting' || revision.state === 'pending') revision.state = 'retired';
         stop(revision);
       }
-      finish(service, { code: 'ABORTED', message: `Resource '${service.id}' was deleted.` });
+      finish(cloud, service, { code: 'ABORTED', message: `Resource '${service.id}' was deleted.` });
     },
   };
+}
+
+function stop(revision: RevisionState): void {
+  revision.container?.stop();
+  revision.container = undefined;
+}
+
+/** Records that a revision is ready, or has failed. `now` is the time of its conditions. */
+function judge(revision: RevisionState, failure: Failure | undefined, now: string): void {
+  revision.state = failure ? 'failed' : 'ready';
+  revision.failure = failure;
+  const result = (type: string) => (failure ? failed(type, failure) : succeeded(type));
+  const isHealth = failure && 'revisionReason' in failure.reason;
+  const resources = isHealth ? succeeded('ResourcesAvailable') : result('ResourcesAvailable');
+  const next = [result('Ready'), resources, result('ContainerHealthy'), result('ContainerReady')];
+  revision.conditions = transitions(revision.conditions, next, now);
+  revision.updateTime = now;
+  if (failure) stop(revision);
+}
+
+function setConditions(service: ServiceState, terminal: Condition, others: Condition[], now: string): void {
+  service.terminalCondition = transition(service.terminalCondition, terminal, now);
+  service.conditions = transitions(service.conditions, others, now);
+}
+
+/** Ends all operations of a service. */
+function finish(cloud: Cloud, service: ServiceState, error: GcpStatus | undefined): void {
+  const result = error ? { error } : { responseType: serviceType, response: serviceJson(service) };
+  for (const operation of service.operations.splice(0)) cloud.operations.finish(operation, result);
 }
