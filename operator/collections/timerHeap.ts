@@ -1,22 +1,29 @@
+import assert from 'node:assert';
 import type { Runtime } from '../../ports/runtime.ts';
 
-/** Something that may be due at a time; `slot` belongs to the heap (-1: not in it). */
+/** An item with a timer. The heap sets both fields; `slot` is -1 while the item has no timer. */
 export interface Timed {
+  /** Monotonic milliseconds. */
   at: number;
   slot: number;
 }
 
 export interface TimerHeap<T extends Timed> {
-  /** Adds `item`, or moves it to another time (monotonic milliseconds). */
+  /** Sets the item's timer, or moves it to another time (monotonic milliseconds). */
   set(item: T, at: number): void;
   remove(item: T): void;
   clear(): void;
   readonly size: number;
 }
 
-/** Any number of timers behind one of the runtime's: O(log n) each. `onDue` gets them in the order of their times. */
+/**
+ * Any number of timers behind one timer of the runtime. A binary heap in an array: the parent of slot n is in slot (n - 1) / 2 and is
+ * never due later, so slot 0 is due next, and the runtime's timer is set to its time. Each change takes O(log n). `onDue` gets
+ * the items in the order of their times.
+ */
 export function createTimerHeap<T extends Timed>(runtime: Runtime, onDue: (item: T) => void): TimerHeap<T> {
   const heap: T[] = [];
+  /** The runtime's timer. */
   let armed: { at: number; cancel: () => void } | undefined;
 
   function place(item: T, slot: number) {
@@ -53,6 +60,7 @@ export function createTimerHeap<T extends Timed>(runtime: Runtime, onDue: (item:
   function remove(item: T) {
     const { slot } = item;
     if (slot < 0) return;
+    assert(heap[slot] === item, 'an item of another timer heap, or one that was set twice');
     item.slot = -1;
     const last = heap.pop();
     if (!last || last === item) return;
@@ -66,7 +74,7 @@ export function createTimerHeap<T extends Timed>(runtime: Runtime, onDue: (item:
     if (armed && armed.at === first?.at) return;
     armed?.cancel();
     armed = undefined;
-    // 2 ** 31 - 1 is the longest a Node.js timer can wait.
+    // A Node.js timer waits for at most 2 ** 31 - 1 ms. If that is too early, the timer is set again.
     if (first) {
       const ms = Math.min(Math.max(Math.ceil(first.at - runtime.monotonic()), 0), 2 ** 31 - 1);
       armed = { at: first.at, cancel: runtime.after(ms, fire) };
@@ -85,15 +93,11 @@ export function createTimerHeap<T extends Timed>(runtime: Runtime, onDue: (item:
 
   return {
     set(item, at) {
-      if (item.slot < 0) {
-        item.at = at;
-        place(item, heap.length);
-        rise(item);
-      } else {
-        item.at = at;
-        sink(item);
-        rise(item);
-      }
+      assert(!Number.isNaN(at), 'a timer without a time');
+      item.at = at;
+      if (item.slot < 0) place(item, heap.length);
+      sink(item);
+      rise(item);
       arm();
     },
     remove(item) {

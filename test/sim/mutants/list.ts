@@ -277,19 +277,19 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'lose the requeue',
     file: 'kube/queue.ts',
-    find: "    if (verdict.kind === 'again') {\n",
-    replace: "    if (verdict.kind === 'again' && verdict.afterMs < 0) {\n",
+    find: "  if (verdict.kind === 'again') {\n",
+    replace: "  if (verdict.kind === 'again' && verdict.afterMs < 0) {\n",
   },
   {
     name: 'never retry',
     file: 'kube/queue.ts',
-    find: "    } else if (verdict.kind === 'retry') {\n",
-    replace: "    } else if (verdict.kind === 'retry' && verdict.atMostMs === -1) {\n",
+    find: "  } else if (verdict.kind === 'retry') {\n",
+    replace: "  } else if (verdict.kind === 'retry' && verdict.atMostMs === -1) {\n",
   },
   {
     name: 'lose an edit that comes while its tenant is being worked on',
     file: 'kube/queue.ts',
-    find: '    if (dirty) enqueue(item, dirty);\n',
+    find: '  if (addedMeanwhile) enqueue(queue, item, addedMeanwhile);\n',
     replace: '',
   },
   {
