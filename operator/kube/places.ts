@@ -13,18 +13,7 @@ import { createTally } from '../collections/tally.ts';
  * 4. The number of runs, slow ones included, is limited for each region of a project and for each project, but not over all
  *    of them. A project that does not answer therefore takes no place from the others.
  */
-export interface Places {
-  isAnyFree(): boolean;
-  /** Whether the limits on resyncs, on the region and on the project let such a run start. */
-  allows(priority: Priority, home: string): boolean;
-  start(priority: Priority, home: string): Run;
-  end(run: Run): void;
-  /** Calls `onFree` when the oldest run that holds a place becomes slow. It is enough to call this when a key has to wait for a place. */
-  lendLater(onFree: () => void): void;
-  cancelLending(): void;
-  running(): number;
-  longestRunMs(): number;
-}
+export type Places = ReturnType<typeof createPlaces>;
 
 export interface Run {
   /** Monotonic milliseconds. */
@@ -40,7 +29,7 @@ const SLOW_MS = 2_000;
 /** The most runs at once in one region of a project and in one project, in multiples of the number of workers. */
 const MOST_TIMES = { home: 2, project: 4 };
 
-export function createPlaces(runtime: Runtime, workers: number): Places {
+export function createPlaces(runtime: Runtime, workers: number) {
   const mostResyncs = Math.max(1, workers - Math.ceil(workers / 4));
   /** All runs that have not ended, in the order in which they started, so that the slow ones come first. */
   const running = new Set<Run>();
@@ -76,22 +65,24 @@ export function createPlaces(runtime: Runtime, workers: number): Places {
 
   return {
     isAnyFree: () => held.of('all') < workers,
-    allows: (priority, home) =>
+    /** Whether rules 2 and 4 let such a run start. */
+    allows: (priority: Priority, home: string): boolean =>
       (priority !== 'resync' || held.of('resync') < mostResyncs) &&
       ofHome.of(home) < workers * MOST_TIMES.home &&
       ofProject.of(projectOf(home)) < workers * MOST_TIMES.project,
-    start(priority, home) {
+    start(priority: Priority, home: string): Run {
       const run: Run = { startedAt: runtime.monotonic(), priority, home, isSlow: false };
       running.add(run);
       count(run, 1);
       assert(held.of('all') <= workers, 'more runs hold a place than there are workers');
       return run;
     },
-    end(run) {
+    end(run: Run): void {
       assert(running.delete(run), 'a run has ended twice');
       count(run, -1);
     },
-    lendLater(onFree) {
+    /** For a key that waits for a place: calls `onFree` when the oldest run that holds one becomes slow. */
+    lendLater(onFree: () => void): void {
       const oldest = running.values().find(({ isSlow }) => !isSlow);
       if (cancelTimer || !oldest) return;
       const ms = Math.max(0, oldest.startedAt + SLOW_MS - runtime.monotonic());
@@ -99,7 +90,7 @@ export function createPlaces(runtime: Runtime, workers: number): Places {
     },
     cancelLending: () => cancelTimer?.(),
     running: () => running.size,
-    longestRunMs() {
+    longestRunMs(): number {
       const [oldest] = running;
       return oldest ? runtime.monotonic() - oldest.startedAt : 0;
     },

@@ -1,16 +1,10 @@
 import assert from 'node:assert';
 import { splitKey } from '../../ports/kubeResources.ts';
 import type { Runtime } from '../../ports/runtime.ts';
-import {
-  createFairQueue,
-  type FairQueue,
-  PRIORITIES,
-  type Priority,
-  type Queueable,
-} from '../collections/fairQueue.ts';
-import { createTimerHeap, type Timed, type TimerHeap } from '../collections/timerHeap.ts';
+import { createFairQueue, PRIORITIES, type Priority, type Queueable } from '../collections/fairQueue.ts';
+import { createTimerHeap, type Timed } from '../collections/timerHeap.ts';
 import { type BackoffLimits, backoff } from './backoff.ts';
-import { createPlaces, type Places, type Run } from './places.ts';
+import { createPlaces, type Run } from './places.ts';
 
 export type { Priority } from '../collections/fairQueue.ts';
 
@@ -115,44 +109,13 @@ interface Item extends Queueable<Priority>, Timed {
   timer: { priority: Priority; fromVerdict: boolean };
 }
 
-interface State {
-  options: QueueOptions;
-  hooks: QueueHooks;
-  /** Every key that is queued, parked or running or has a timer. */
-  items: Map<string, Item>;
-  ready: FairQueue<Item, Priority>;
-  timers: TimerHeap<Item>;
-  places: Places;
-  phase: 'collecting' | 'open' | 'stopped';
-  /** A microtask that starts runs is due. */
-  willStartRuns: boolean;
-  /** Runs started since timers and sockets had their last turn. */
-  burst: number;
-  /** Set while no run starts, so that timers and sockets get their turn. */
-  cancelPause: (() => void) | undefined;
-  /** Resolved when the queue is stopped and no run is left. */
-  idle: PromiseWithResolvers<void>;
-}
-
 const BACKOFF_MS: BackoffLimits = { base: 1_000, max: 60_000 };
 /** Runs that wait for nothing stay within the microtask queue. After so many of them, timers and sockets get a turn. */
 const BURST = 64;
 
 export function createQueue(options: QueueOptions): Queue {
-  const { runtime, workers, hooks = {} } = options;
-  const queue: State = {
-    options,
-    hooks,
-    items: new Map(),
-    ready: createFairQueue(PRIORITIES),
-    timers: createTimerHeap(runtime, item => enqueue(queue, item, item.timer.priority)),
-    places: createPlaces(runtime, workers),
-    phase: 'collecting',
-    willStartRuns: false,
-    burst: 0,
-    cancelPause: undefined,
-    idle: Promise.withResolvers(),
-  };
+  const queue = createState(options);
+  const { hooks } = queue;
   return {
     add(key, priority = 'edit') {
       if (queue.phase === 'stopped') return;
@@ -182,6 +145,31 @@ export function createQueue(options: QueueOptions): Queue {
     stats: () => statsOf(queue),
   };
 }
+
+function createState(options: QueueOptions) {
+  const { runtime, workers, hooks = {} } = options;
+  const timers = createTimerHeap<Item>(runtime, item => enqueue(queue, item, item.timer.priority));
+  const queue = {
+    options,
+    hooks,
+    /** Every key that is queued, parked or running or has a timer. */
+    items: new Map<string, Item>(),
+    ready: createFairQueue<Item, Priority>(PRIORITIES),
+    timers,
+    places: createPlaces(runtime, workers),
+    phase: 'collecting' as 'collecting' | 'open' | 'stopped',
+    /** A microtask that starts runs is due. */
+    willStartRuns: false,
+    /** Runs started since timers and sockets had their last turn. */
+    burst: 0,
+    /** Set while no run starts, so that timers and sockets get their turn. */
+    cancelPause: undefined as (() => void) | undefined,
+    /** Resolved when the queue is stopped and no run is left. */
+    idle: Promise.withResolvers<void>(),
+  };
+  return queue;
+}
+type State = ReturnType<typeof createState>;
 
 function itemOf({ items }: State, key: string): Item {
   const known = items.get(key);

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type ReflectorOptions, startReflector, trimmed } from '../../operator/kube/reflector.ts';
+import { type ReflectorOptions, startReflector } from '../../operator/kube/reflector.ts';
+import { trimmed } from '../../operator/kube/reflectorCache.ts';
 import type { KubeObject, KubeWatchEvent } from '../../ports/kube.ts';
 import { type FakeKube, fakeKube, refused } from './support/fakeKube.ts';
 import { type FakeRuntime, fakeRuntime } from './support/fakeRuntime.ts';

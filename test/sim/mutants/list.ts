@@ -275,16 +275,16 @@ export const MUTANTS: readonly Mutant[] = [
   },
   // --------------------------------------------------------------------------------------- queue, watch, status
   {
-    name: 'lose the requeue',
+    name: 'requeue a year too late',
     file: 'kube/queue.ts',
-    find: "  if (verdict.kind === 'again') {\n",
-    replace: "  if (verdict.kind === 'again' && verdict.afterMs < 0) {\n",
+    find: 'schedule(queue, item, verdict.afterMs,',
+    replace: 'schedule(queue, item, verdict.afterMs + 31_536_000_000,',
   },
   {
-    name: 'never retry',
+    name: 'retry a year too late',
     file: 'kube/queue.ts',
-    find: "  } else if (verdict.kind === 'retry') {\n",
-    replace: "  } else if (verdict.kind === 'retry' && verdict.atMostMs === -1) {\n",
+    find: 'schedule(queue, item, delay,',
+    replace: 'schedule(queue, item, delay + 31_536_000_000,',
   },
   {
     name: 'lose an edit that comes while its tenant is being worked on',
@@ -295,9 +295,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'go on after a 410 as if nothing was missed',
     file: 'kube/reflector.ts',
-    find: '        version = undefined;\n        await pause(backoff(runtime, ++relists',
+    find: '    state.version = undefined;\n    await backOff(state, ++tries.relists',
     replace:
-      '        const now = await api.list(resource, { namespace, limit: 1 });\n        version = now.ok ? now.value.metadata.resourceVersion : undefined;\n        await pause(backoff(runtime, ++relists',
+      '    const now = await api.list(resource, { namespace, limit: 1 });\n    state.version = now.ok ? now.value.metadata.resourceVersion : undefined;\n    await backOff(state, ++tries.relists',
   },
   {
     name: 'write the status without its resourceVersion',
