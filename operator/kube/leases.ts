@@ -1,25 +1,39 @@
-import type { JsonObject } from '../../ports/json.ts';
-import type { KubeApi, KubeObject, KubeStatus } from '../../ports/kube.ts';
+import type { KubeApi, KubeObject, KubeResult, KubeStatus } from '../../ports/kube.ts';
 import { apiVersionOf, LEASES } from '../../ports/kubeResources.ts';
 import type { Runtime } from '../../ports/runtime.ts';
 import { sleep } from '../../ports/runtime.ts';
+import { createLeaderTerm, type LeaderTerm } from './leaderTerm.ts';
+import { givenBack, recordOf, renewed } from './leaseRecord.ts';
+
+/**
+ * Leader election over a Lease, as client-go does it. Every process tries again and again:
+ *
+ * 1. A process that does not lead reads the lease. If another process holds it, the lease is free once its record has not changed
+ *    for the duration that it names, measured by this process's monotonic clock. The times in the record are never compared with
+ *    our clock.
+ * 2. A process that leads, or that finds the lease free, writes its own record with the resourceVersion that it has read, so
+ *    of two processes that write at the same time one gets a conflict.
+ * 3. A granted write makes or prolongs the term (`leaderTerm.ts`). The term counts from when the write was sent and ends before
+ *    the lease becomes free for others, so there are never two leaders.
+ */
 
 /** Seconds, named as in client-go. */
 export interface LeaseTimes {
-  /** Others may take over when they have seen no renewal for so long. */
+  /** Others may take the lease when its record has not changed for this long. */
   leaseDuration: number;
-  /** The leader steps down so long after it has asked for the last renewal that was granted: before others may take over. */
+  /** The leader steps down this long after it sent the last renewal that was granted; less than `leaseDuration`. */
   renewDeadline: number;
-  /** Between two renewals, from asking to asking. */
+  /** Between two renewals, from request to request. */
   retryPeriod: number;
 }
+
 /**
- * A renewal counts from when it was asked for, because nobody knows when the API server wrote it. Until the next one is
- * granted two round trips pass, so a leader bears round trips of just under half of `renewDeadline`: 8 s and a little.
- * client-go's defaults (15, 10, 2) bear 4 s by that rule; what client-go bears beyond it, it pays with two leaders at once.
+ * A renewal counts from when it was sent, because the leader cannot know when the API server wrote it. Until the next one is granted
+ * two round trips pass, so a leader stands round trips of just under half of `renewDeadline`: a little over 8 s. client-go's
+ * defaults (15, 10, 2) stand 4 s by this rule; client-go leads for longer than that, at the price of two leaders at once.
  */
 const TIMES: LeaseTimes = { leaseDuration: 20, renewDeadline: 18, retryPeriod: 2 };
-/** Between one and 2.2 retry periods: contenders don't ask in step (client-go's JitterFactor). */
+/** A process that does not lead waits for 1 to 2.2 retry periods, so that replicas do not ask in step (client-go's JitterFactor). */
 const JITTER = 1.2;
 
 export interface LeaderElectionOptions {
@@ -27,199 +41,148 @@ export interface LeaderElectionOptions {
   runtime: Runtime;
   namespace: string;
   name: string;
-  /** Of this process and no other, ever: a pod's name and something random. */
+  /** Unique to this process for ever: the pod's name and something random. */
   identity: string;
   times?: LeaseTimes;
-  /** A term begins; `term` aborts when it ends, whichever way. */
+  /** A term begins. `term` aborts when it ends, for whatever reason. */
   onElected: (term: AbortSignal) => void;
-  /** A term ended against our will. Contending goes on unless `stop` is called. */
+  /** A term has ended without `stop`. The process tries to lead again unless `stop` is called. */
   onLost?: () => void;
   onProblem?: (message: string, status?: KubeStatus) => void;
 }
 
 export interface LeaderElection {
   /**
-   * Whether this process is the leader now. Goes by the monotonic clock, so a process that stood still for too long
-   * sees that it no longer is, before any answer or timer tells it.
+   * Whether this process leads now, by the monotonic clock: a process that was suspended for too long knows at once that it
+   * no longer leads, before any answer or timer says so.
    */
   isLeader(): boolean;
-  /** Ends the term, gives the lease back so that another can take it at once, and contends no more. */
+  /** Ends the term, gives the lease back so that another replica can take it at once, and tries no more. */
   stop(): Promise<void>;
 }
 
-/**
- * Leader election over a Lease, as client-go does it: a lease is free once its record has not changed for the duration
- * it names, by our own clock; the times in it are never compared with ours. Every write carries the resourceVersion.
- */
+interface State extends Required<Omit<LeaderElectionOptions, 'onElected' | 'onLost'>> {
+  stopped: AbortSignal;
+  term: LeaderTerm;
+  /** The lease as it was last read or written, and since when it has had this resourceVersion (monotonic). */
+  known: { lease: KubeObject; since: number } | undefined;
+}
+
 export function startLeaderElection(options: LeaderElectionOptions): LeaderElection {
-  const { api, runtime, namespace, name, identity, times = TIMES, onElected, onLost, onProblem } = options;
+  const { api, runtime, namespace, name, times = TIMES, onElected, onLost, onProblem = () => {} } = options;
   const stopping = new AbortController();
-  /** The lease as last seen, and since when it has looked like that (monotonic). */
-  let seen: { lease: KubeObject; since: number } | undefined;
-  let term: { ends: AbortController; until: number; cancelTimer: () => void } | undefined;
-
-  const isLeader = () => term !== undefined && runtime.monotonic() < term.until;
-
-  function observe(lease: KubeObject) {
-    if (seen?.lease.metadata.resourceVersion === lease.metadata.resourceVersion) return;
-    seen = { lease, since: runtime.monotonic() };
-  }
-
-  function endTerm() {
-    const ending = term;
-    term = undefined;
-    ending?.cancelTimer();
-    ending?.ends.abort();
-    return ending !== undefined;
-  }
-
-  function lose(why: string) {
-    if (!endTerm()) return;
-    onProblem?.(`leadership lost: ${why}`);
-    onLost?.();
-  }
-
-  /** We held the lease at `askedAt`, monotonic: before the request that renewed it, as the server's write came after. */
-  function held(askedAt: number) {
-    // A renewal that comes too late must not revive a term that isLeader() has already denied.
-    if (term && !isLeader()) lose('not renewed in time');
-    const until = askedAt + times.renewDeadline * 1000;
-    if (stopping.signal.aborted || runtime.monotonic() >= until) return;
-    const first = term === undefined;
-    term?.cancelTimer();
-    const ends = term?.ends ?? new AbortController();
-    const cancelTimer = runtime.after(until - runtime.monotonic(), () => lose('not renewed in time'));
-    term = { ends, until, cancelTimer };
-    if (first) onElected(ends.signal);
-  }
-
-  function record(previous: Spec): JsonObject {
-    const now = runtime.now();
-    // A clock that stands still or was set back must not make a renewal that changes nothing: the others wouldn't see it.
-    const renewTime = microTime(microTime(now) === previous.renewTime ? now + 1 : now);
-    const ours = previous.holderIdentity === identity;
-    return {
-      holderIdentity: identity,
-      leaseDurationSeconds: times.leaseDuration,
-      acquireTime: ours ? (previous.acquireTime ?? renewTime) : renewTime,
-      renewTime,
-      leaseTransitions: (previous.leaseTransitions ?? 0) + (ours ? 0 : 1),
-    };
-  }
-
-  /** One attempt to take or renew the lease. */
-  async function attempt(): Promise<void> {
-    // The leader writes at once; everybody else reads first.
-    if (!isLeader() || !seen) {
-      const got = await within(api.get(LEASES, namespace, name));
-      if (!got) return;
-      if (!got.ok) {
-        if (got.status.code === 404) return create();
-        onProblem?.(`reading the lease failed: ${got.status.message}`, got.status);
-        return;
-      }
-      observe(got.value);
-      const { holderIdentity, leaseDurationSeconds } = specOf(got.value);
-      if (holderIdentity && holderIdentity !== identity) {
-        lose(`${holderIdentity} holds the lease`);
-        const freeAt = (seen?.since ?? 0) + (leaseDurationSeconds ?? times.leaseDuration) * 1000;
-        if (runtime.monotonic() < freeAt) return;
-      }
-    }
-    if (!seen || stopping.signal.aborted) return;
-    const { resourceVersion } = seen.lease.metadata;
-    const patch = { metadata: { resourceVersion }, spec: record(specOf(seen.lease)) };
-    await write(() => api.patch(LEASES, namespace, name, patch));
-  }
-
-  async function create(): Promise<void> {
-    const spec = { ...record({}), leaseTransitions: 0 };
-    const lease = { apiVersion: apiVersionOf(LEASES), kind: LEASES.kind, metadata: { name, namespace }, spec };
-    await write(() => api.create(LEASES, namespace, lease));
-  }
-
-  /** An answer counts however late it comes; only nobody waits for it any longer than `within` does. */
-  async function write(send: () => ReturnType<KubeApi['create']>): Promise<void> {
-    const askedAt = runtime.monotonic();
-    await within(send().then(result => taken(askedAt, result)));
-  }
-
-  function taken(askedAt: number, result: Awaited<ReturnType<KubeApi['create']>>) {
-    if (result.ok) {
-      observe(result.value);
-      held(askedAt);
-      return;
-    }
-    // Somebody else wrote, or the answer to our own write was lost: look first.
-    seen = result.status.code === 409 || result.status.code === 404 ? undefined : seen;
-    if (result.status.code !== 409) onProblem?.(`writing the lease failed: ${result.status.message}`, result.status);
-  }
-
-  /** Waits no longer than half of what a term has, so that there is time for another connection. Undefined: no answer yet. */
-  async function within<T>(asked: Promise<T>): Promise<T | undefined> {
-    const answered = new AbortController();
-    const patience = sleep(runtime, times.renewDeadline * 500, answered.signal);
-    let answer: T | undefined;
-    const answering = asked.then(value => {
-      answer = value;
-    });
-    await Promise.race([answering.finally(() => answered.abort()), patience]);
-    return answer;
-  }
-
-  async function run() {
-    while (!stopping.signal.aborted) {
-      const startedAt = runtime.monotonic();
-      try {
-        await attempt();
-      } catch (error) {
-        onProblem?.(`a bug in leader election: ${String(error)}`);
-      }
-      const period = times.retryPeriod * 1000;
-      const left = Math.max(0, startedAt + period - runtime.monotonic());
-      const pause = isLeader() ? left : period * (1 + runtime.random() * JITTER);
-      await sleep(runtime, pause, stopping.signal);
-    }
-  }
-  const running = run();
-
+  const term = createLeaderTerm({
+    runtime,
+    renewDeadlineMs: times.renewDeadline * 1000,
+    onElected,
+    onLost(why) {
+      onProblem(`leadership lost: ${why}`);
+      onLost?.();
+    },
+  });
+  const state: State = { ...options, times, onProblem, stopped: stopping.signal, term, known: undefined };
+  const running = run(state);
   return {
-    isLeader,
+    isLeader: term.isLeader,
     async stop() {
       stopping.abort();
-      endTerm();
+      term.end();
       await running;
-      if (!seen || specOf(seen.lease).holderIdentity !== identity) return;
-      const now = microTime(runtime.now());
-      const spec = { holderIdentity: '', leaseDurationSeconds: 1, acquireTime: now, renewTime: now };
-      const { resourceVersion } = seen.lease.metadata;
-      await api.patch(LEASES, namespace, name, { metadata: { resourceVersion }, spec });
+      const { known } = state;
+      if (!known || recordOf(known.lease).holderIdentity !== options.identity) return;
+      const { resourceVersion } = known.lease.metadata;
+      await api.patch(LEASES, namespace, name, { metadata: { resourceVersion }, spec: givenBack(runtime.now()) });
     },
   };
 }
 
-interface Spec {
-  holderIdentity?: string;
-  leaseDurationSeconds?: number;
-  acquireTime?: string;
-  renewTime?: string;
-  leaseTransitions?: number;
+async function run(state: State): Promise<void> {
+  const { runtime, times, stopped, term, onProblem } = state;
+  const period = times.retryPeriod * 1000;
+  while (!stopped.aborted) {
+    const startedAt = runtime.monotonic();
+    try {
+      await attempt(state);
+    } catch (error) {
+      onProblem(`a bug in leader election: ${String(error)}`);
+    }
+    const left = Math.max(0, startedAt + period - runtime.monotonic());
+    await sleep(runtime, term.isLeader() ? left : period * (1 + runtime.random() * JITTER), stopped);
+  }
 }
 
-/** Only what has the right type; a lease may have been written by anybody. */
-function specOf(lease: KubeObject): Spec {
-  const { holderIdentity, leaseDurationSeconds, acquireTime, renewTime, leaseTransitions } = (lease.spec ??
-    {}) as JsonObject;
-  return {
-    ...(typeof holderIdentity === 'string' && { holderIdentity }),
-    ...(typeof leaseDurationSeconds === 'number' && { leaseDurationSeconds }),
-    ...(typeof acquireTime === 'string' && { acquireTime }),
-    ...(typeof renewTime === 'string' && { renewTime }),
-    ...(typeof leaseTransitions === 'number' && { leaseTransitions }),
-  };
+/** One attempt to take or renew the lease. The leader writes at once; every other process reads first. */
+async function attempt(state: State): Promise<void> {
+  const { api, runtime, namespace, name, identity, times, term, stopped } = state;
+  if (!term.isLeader() || !state.known) {
+    const answer = await within(state, api.get(LEASES, namespace, name));
+    if (!answer) return;
+    if (!answer.ok) {
+      const { status } = answer;
+      if (status.code === 404) return create(state);
+      state.onProblem(`reading the lease failed: ${status.message}`, status);
+      return;
+    }
+    observe(state, answer.value);
+    if (isHeldByOther(state, answer.value)) return;
+  }
+  if (!state.known || stopped.aborted) return;
+  const { lease } = state.known;
+  const { resourceVersion } = lease.metadata;
+  const spec = renewed(recordOf(lease), identity, times.leaseDuration, runtime.now());
+  await write(state, () => api.patch(LEASES, namespace, name, { metadata: { resourceVersion }, spec }));
 }
 
-/** metav1.MicroTime: the API server refuses any other number of decimals than six. */
-function microTime(epochMs: number): string {
-  return new Date(epochMs).toISOString().replace('Z', '000Z');
+/** Whether another process holds the lease, so that it is not free yet. A term of this process is over as soon as another holds it. */
+function isHeldByOther({ runtime, identity, times, term, known }: State, lease: KubeObject): boolean {
+  const { holderIdentity, leaseDurationSeconds = times.leaseDuration } = recordOf(lease);
+  if (!holderIdentity || holderIdentity === identity) return false;
+  term.lose(`${holderIdentity} holds the lease`);
+  return runtime.monotonic() < (known?.since ?? 0) + leaseDurationSeconds * 1000;
+}
+
+async function create(state: State): Promise<void> {
+  const { api, runtime, namespace, name, identity, times } = state;
+  const spec = { ...renewed({}, identity, times.leaseDuration, runtime.now()), leaseTransitions: 0 };
+  const lease = { apiVersion: apiVersionOf(LEASES), kind: LEASES.kind, metadata: { name, namespace }, spec };
+  await write(state, () => api.create(LEASES, namespace, lease));
+}
+
+/** Sends a write. Its answer counts however late it comes, but `attempt` waits no longer for it than `within` does. */
+async function write(state: State, send: () => Promise<KubeResult<KubeObject>>): Promise<void> {
+  const askedAt = state.runtime.monotonic();
+  await within(
+    state,
+    send().then(result => settle(state, askedAt, result)),
+  );
+}
+
+function settle(state: State, askedAt: number, result: KubeResult<KubeObject>): void {
+  const { stopped, term, onProblem } = state;
+  if (result.ok) {
+    observe(state, result.value);
+    if (!stopped.aborted) term.renew(askedAt);
+    return;
+  }
+  const { code, message } = result.status;
+  // Another process wrote, or the answer to an own write was lost: the next attempt reads the lease first.
+  if (code === 409 || code === 404) state.known = undefined;
+  if (code !== 409) onProblem(`writing the lease failed: ${message}`, result.status);
+}
+
+function observe(state: State, lease: KubeObject): void {
+  if (state.known?.lease.metadata.resourceVersion === lease.metadata.resourceVersion) return;
+  state.known = { lease, since: state.runtime.monotonic() };
+}
+
+/** Waits for at most half of a term, so that there is time for another connection. Undefined: no answer yet. */
+async function within<T>({ runtime, times }: State, asked: Promise<T>): Promise<T | undefined> {
+  const answered = new AbortController();
+  const patience = sleep(runtime, times.renewDeadline * 500, answered.signal);
+  let answer: T | undefined;
+  const answering = asked.then(value => {
+    answer = value;
+  });
+  await Promise.race([answering.finally(() => answered.abort()), patience]);
+  return answer;
 }
