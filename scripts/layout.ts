@@ -23,7 +23,7 @@ const either = (...patterns: RegExp[]): RegExp => new RegExp(patterns.map(({ sou
 /** A file must keep to the rule of every folder that it is in. */
 const ROOMS: Record<string, Room> = {
   ports: { files: /^$/, packages: false },
-  'operator/collections': { files: /^ports\/runtime\.ts$/, packages: false },
+  'operator/collections': { files: /^(ports\/runtime\.ts|node:assert)$/, packages: false },
   // tenant/ decides about answers and errors of Google Cloud and the cluster, so it knows their types (docs/decisions/).
   'operator/tenant': { files: /^(ports\/(json|gcp|kube)\.ts|node:(crypto|util|assert\/strict))$/, packages: false },
   'operator/kube': { files: /^(ports\/.*|operator\/collections\/.*)$/, packages: true },
