@@ -41,6 +41,7 @@ describe('the lock file', () => {
     const versions = new Set(Object.values(own.optionalDependencies));
     expect(versions.size).toBe(1);
     expect(file('Dockerfile.operator')).toContain(`node:${[...versions][0]}-slim`);
+    expect(file('.node-version').trim()).toBe([...versions][0]);
     const systems = locked.filter(([, { bin }]) => bin?.node).map(([, { os, cpu }]) => `${os} ${cpu}`);
     expect(systems.sort()).toEqual(['darwin arm64', 'darwin x64', 'linux arm64', 'linux x64', 'win32 x64']);
     const names = Object.keys(own.optionalDependencies).map(name => `node_modules/${name}`);
