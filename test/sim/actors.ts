@@ -1,7 +1,12 @@
 import type { GcpResult } from '../../ports/gcp.ts';
 import type { JsonObject } from '../../ports/json.ts';
 import type { KubeApi, KubeObject } from '../../ports/kube.ts';
-import { AI_TENANTS, CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES } from '../../ports/kubeResources.ts';
+import {
+  AI_TENANTS,
+  CUSTOM_RESOURCE_DEFINITIONS,
+  NAMESPACES,
+  SECRET_MANAGER_SECRETS,
+} from '../../ports/kubeResources.ts';
 import type { GcpCore } from '../../sandbox/gcp/core.ts';
 import { ACCESSOR, canonicalSecret, emailOf, type Facts, INVOKER, PROJECTS, serviceNameOf } from './cloudFacts.ts';
 import type { CallInfo } from './faults.ts';
@@ -41,6 +46,8 @@ export async function act(stage: Stage, action: Action): Promise<string> {
       return otherVersion(stage, action);
     case 'admin':
       return admin(stage, action);
+    case 'connector':
+      return connector(stage, action);
     case 'secrets':
     case 'rotation':
       return secrets(stage, action);
@@ -128,6 +135,10 @@ async function admin(stage: Stage, action: Extract<Action, { who: 'admin' }>): P
       const annotations = { 'ai-platform.dev/project-id': action.project };
       return told(await api.patch(NAMESPACES, undefined, action.namespace, { metadata: { annotations } }));
     }
+    case 'impersonate': {
+      const annotations = { 'ai-platform.dev/impersonate-service-account': action.account };
+      return told(await api.patch(NAMESPACES, undefined, action.namespace, { metadata: { annotations } }));
+    }
     case 'createNamespace':
       return told(
         await api.create(NAMESPACES, undefined, {
@@ -146,6 +157,24 @@ async function admin(stage: Stage, action: Extract<Action, { who: 'admin' }>): P
       return told(await api.delete(CUSTOM_RESOURCE_DEFINITIONS, undefined, stage.crd.metadata.name));
     }
   }
+}
+
+/** Config Connector is done at once: what it says of the secret is all that matters here. */
+async function connector(stage: Stage, action: Extract<Action, { who: 'connector' }>): Promise<string> {
+  const api = stage.kube[action.cluster];
+  if (!api) return 'no such cluster';
+  const { namespace, secret: name } = action;
+  if (action.do === 'delete') return told(await api.delete(SECRET_MANAGER_SECRETS, namespace, name));
+  if (action.do === 'create') {
+    const { group, version, kind } = SECRET_MANAGER_SECRETS;
+    const object = { apiVersion: `${group}/${version}`, kind, metadata: { name, namespace } };
+    const made = await api.create(SECRET_MANAGER_SECRETS, namespace, object);
+    if (!made.ok) return told(made);
+  }
+  const isReady = action.do !== 'notReady';
+  const conditions = [{ type: 'Ready', status: isReady ? 'True' : 'False', reason: isReady ? 'UpToDate' : 'Updating' }];
+  const how = { subresource: 'status' } as const;
+  return told(await api.patch(SECRET_MANAGER_SECRETS, namespace, name, { status: { conditions } }, how));
 }
 
 async function secrets(stage: Stage, action: Extract<Action, { who: 'secrets' | 'rotation' }>): Promise<string> {

@@ -3,15 +3,21 @@ import type { Settings } from '../../operator/tenant/types.ts';
 import type { GcpResult } from '../../ports/gcp.ts';
 import type { JsonObject } from '../../ports/json.ts';
 import type { KubeApi, KubeListOptions, KubeObject } from '../../ports/kube.ts';
-import { AI_TENANTS, CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES } from '../../ports/kubeResources.ts';
+import {
+  AI_TENANTS,
+  CUSTOM_RESOURCE_DEFINITIONS,
+  NAMESPACES,
+  SECRET_MANAGER_SECRETS,
+} from '../../ports/kubeResources.ts';
 import type { GcpCore } from '../../sandbox/gcp/core.ts';
 import { createKubeCore, type KubeCore } from '../../sandbox/kube/index.ts';
 import { SECRET_VALUE } from './actors.ts';
 import { type Clock, createRandom, type Random } from './clock.ts';
-import type { Facts } from './cloudFacts.ts';
+import { type Facts, labelledOwner } from './cloudFacts.ts';
+import { CONNECTOR_CRD, stateOf } from './connector.ts';
 import type { ArmedFaults, CallInfo } from './faults.ts';
 import { checkGone, checkWrite, type Knowledge } from './invariants.ts';
-import type { Spec } from './oracle.ts';
+import type { ConnectorState, Spec } from './oracle.ts';
 import type { Outages } from './outages.ts';
 import { type GcpEffect, resourceOf } from './ports.ts';
 import { createReplica, type Replica } from './replica.ts';
@@ -27,6 +33,8 @@ export interface Cluster {
   replicas: Replica[];
   /** The tenants as they are stored, as of the last `look`. */
   tenants(): KubeObject[];
+  /** Config Connector's word on a secret, as of the last `look`. */
+  connector(namespace: string, name: string): ConnectorState;
   /** Since when the CRD is being deleted. */
   crdDeleted(): Promise<string | undefined>;
   /** Takes note of what has changed in the store. To be called after whatever may have changed something. */
@@ -85,6 +93,9 @@ export async function createCluster(options: ClusterOptions): Promise<Cluster> {
   const { id, index, script, clock, chance, gcp, facts, note, breakRule, count } = options;
   const core = createKubeCore({ runtime: clock });
   await must(core.api.create(CUSTOM_RESOURCE_DEFINITIONS, undefined, options.crd));
+  const impersonates = script.steps.some(({ do: what }) => what === 'impersonate');
+  const hasConnector = script.steps.some(({ who }) => who === 'connector');
+  if (hasConnector) await must(core.api.create(CUSTOM_RESOURCE_DEFINITIONS, undefined, CONNECTOR_CRD));
   const team = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'team-a' } };
   await must(core.api.create(NAMESPACES, undefined, team));
   const settings: Settings = {
@@ -95,8 +106,12 @@ export async function createCluster(options: ClusterOptions): Promise<Cluster> {
     clusterId: id,
     regionMoveGraceMs: script.graceMs ?? 60_000,
     syncIntervalMs: 180_000,
+    ...(impersonates && { impersonationAccounts: ['operator-NAMESPACE@demo-project.iam.gserviceaccount.com'] }),
   };
   let stored = new Map<string, KubeObject>();
+  let connectors = new Map<string, ConnectorState>();
+  /** The service accounts that each Namespace has named, with the time at which the next one took over. */
+  const identities = new Map<string, { account?: string; until: number }[]>();
   /** Each tenant's specs, with the time at which the next one took over. */
   const specs = new Map<string, { generation?: number; spec: Spec; until: number }[]>();
   const ever = new Set<string>();
@@ -121,7 +136,47 @@ export async function createCluster(options: ClusterOptions): Promise<Cluster> {
     isLate,
   });
 
+  async function lookAround(): Promise<void> {
+    if (hasConnector) {
+      const listed = await core.api.list(SECRET_MANAGER_SECRETS, {});
+      const items = listed.ok ? listed.value.items : [];
+      connectors = new Map(items.map(item => [`${item.metadata.namespace}/${item.metadata.name}`, stateOf(item)]));
+    }
+    if (!impersonates) return;
+    const listed = await core.api.list(NAMESPACES, {});
+    for (const { metadata } of listed.ok ? listed.value.items : []) {
+      const account = metadata.annotations?.['ai-platform.dev/impersonate-service-account'];
+      const known = identities.get(metadata.name) ?? [];
+      identities.set(metadata.name, known);
+      const last = known.at(-1);
+      if (last && last.account === account) continue;
+      if (last) last.until = clock.monotonic();
+      known.push({ account, until: Number.POSITIVE_INFINITY });
+    }
+  }
+
+  /** What is wrong with whom a write was made as: one of those that the tenant's Namespace has named of late. */
+  function wrongIdentity(method: string, request: JsonObject, actAs: string | undefined): string[] {
+    if (!impersonates) return [];
+    const service = (request.service ?? facts.service(String(request.name ?? request.resource))?.desired) as
+      | { labels?: Record<string, string> }
+      | undefined;
+    const namespace = labelledOwner(service?.labels)?.namespace;
+    const known = namespace === undefined ? [...identities.values()].flat() : (identities.get(namespace) ?? []);
+    const late = known.filter(({ until }) => clock.monotonic() - until < LATELY_MS);
+    if (namespace === undefined ? late.length === 0 : !identities.has(namespace)) return [];
+    // A Namespace that names nobody who is allowed leaves a deletion to whoever the status names.
+    const recorded = [...stored.values()].map(
+      ({ status }) => (status as { impersonatedServiceAccount?: string } | undefined)?.impersonatedServiceAccount,
+    );
+    if (late.some(({ account }) => account === actAs) || recorded.includes(actAs)) return [];
+    return [
+      `${method} ${resourceOf(request)} was called as ${actAs ?? 'the operator itself'}, which no Namespace names`,
+    ];
+  }
+
   async function look(): Promise<void> {
+    await lookAround();
     const listed = await core.api.list(AI_TENANTS, {});
     const items = listed.ok ? listed.value.items : [];
     const now = new Map(items.map(item => [`${item.metadata.namespace}/${item.metadata.name}`, item]));
@@ -198,8 +253,8 @@ export async function createCluster(options: ClusterOptions): Promise<Cluster> {
 
   const effect =
     (number: number): GcpEffect =>
-    async (method, request, sentAt) => {
-      const caller = { email: `operator@${id}.example` };
+    async (method, request, sentAt, actAs) => {
+      const caller = { email: actAs ?? `operator@${id}.example` };
       const outage = options.outages.refusal(method, request);
       if (outage) return outage;
       if (!METHODS.get(method)?.write) {
@@ -217,7 +272,8 @@ export async function createCluster(options: ClusterOptions): Promise<Cluster> {
         request,
       };
       options.onWrite(write);
-      for (const text of check.after(result)) breakRule(text);
+      for (const text of [...check.after(result), ...(isLate ? [] : wrongIdentity(method, request, actAs))])
+        breakRule(text);
       return result;
     };
 
@@ -232,6 +288,7 @@ export async function createCluster(options: ClusterOptions): Promise<Cluster> {
         faults: options.faults,
         latencyMs: script.latencyMs,
         settings,
+        limits: script.limits,
         kube,
         gcp: effect(number),
         log(level, message, fields) {
@@ -255,6 +312,7 @@ export async function createCluster(options: ClusterOptions): Promise<Cluster> {
     settings,
     replicas,
     tenants: () => [...stored.values()],
+    connector: (namespace, name) => connectors.get(`${namespace}/${name}`) ?? 'absent',
     look,
     async crdDeleted() {
       const crd = await core.api.get(CUSTOM_RESOURCE_DEFINITIONS, undefined, options.crd.metadata.name);

@@ -78,6 +78,10 @@ export function generate(seed: number): Script {
   // Drawn apart, so that every other draw of a seed stays what it was.
   const apart = createRandom(seed ^ 0x1a7e);
   faults.push(...lastingFaults(apart, spanMs));
+  const further = createRandom(seed ^ 0x2b5f);
+  const limits = !second && further.chance(0.12) ? bindingLimits(further) : undefined;
+  if (further.chance(0.12)) steps.push(...impersonated(further, tenants, spanMs));
+  if (further.chance(0.12)) steps.push(...connected(further, tenants, steps, spanMs));
   return {
     seed,
     replicas,
@@ -92,6 +96,7 @@ export function generate(seed: number): Script {
     latencyMs: random.pick([20, 200, 2_000]),
     watchLagMs: random.pick([0, 5, 5, 1_000, 10_000]),
     ...(apart.chance(0.1) && { graceMs: 400_000 }),
+    ...(limits && { limits }),
     spanMs,
     steps: steps.sort((a, b) => a.at - b.at),
     faults: faults.sort((a, b) => a.at - b.at),
@@ -119,6 +124,62 @@ function lastingFaults(random: Random, spanMs: number): Fault[] {
   if (random.chance(0.08))
     faults.push({ ...during(), fault: 'readOnly', cluster: 0, code: random.pick([403, 422, 500] as const) });
   return faults;
+}
+
+/** Quotas so small that the tenants there are have to wait for their turn. */
+function bindingLimits(random: Random): Script['limits'] {
+  const all = {
+    'secretmanager.read': random.int(30, 90),
+    'secretmanager.write': random.int(10, 30),
+    'iam.read': random.int(30, 90),
+    'iam.write': random.int(10, 30),
+    'run.read': random.int(60, 120),
+    'run.write': random.int(8, 24),
+  };
+  const chosen = Object.entries(all).filter(() => random.chance(0.6));
+  return Object.fromEntries(chosen.length > 0 ? chosen : Object.entries(all));
+}
+
+/** Namespaces name the service account to act as; one that is not allowed is put right again. */
+function impersonated(random: Random, tenants: TenantRef[], spanMs: number): Step[] {
+  const homes = new Map(tenants.map(tenant => [`${tenant.cluster}/${tenant.namespace}`, tenant]));
+  return [...homes.values()].flatMap(({ cluster, namespace }) => {
+    const name = (at: number, account: string | null): Step => {
+      return { at, who: 'admin', do: 'impersonate', cluster, namespace, account };
+    };
+    const own = `operator-${namespace}@demo-project.iam.gserviceaccount.com`;
+    const first = random.chance(0.6) ? [name(0, own)] : [];
+    const at = random.int(1, spanMs - 31_000);
+    const then = random.pick([own, null]);
+    const strange = 'operator-of-others@demo-project.iam.gserviceaccount.com';
+    if (random.chance(0.4)) return [...first, name(at, strange), name(at + random.int(1_000, 30_000), then)];
+    return [...first, name(at, then)];
+  });
+}
+
+/** Keys that name Config Connector's secrets, which come, are not Ready for a while, and go. */
+function connected(random: Random, tenants: TenantRef[], steps: Step[], spanMs: number): Step[] {
+  const found: Step[] = [];
+  const named = (key: JsonObject): JsonObject => {
+    const { external } = key.secretRef as { external: string };
+    return /^key-\d$/.test(external) && random.chance(0.6) ? { ...key, secretRef: { name: external } } : key;
+  };
+  for (const step of steps) {
+    if ('spec' in step && Array.isArray(step.spec.keys))
+      step.spec = { ...step.spec, keys: (step.spec.keys as JsonObject[]).map(named) };
+  }
+  const homes = new Map(tenants.map(tenant => [`${tenant.cluster}/${tenant.namespace}`, tenant]));
+  for (const { cluster, namespace } of homes.values()) {
+    for (const secret of SECRETS.filter(id => id !== 'other-key')) {
+      const add = (at: number, what: 'create' | 'ready' | 'notReady' | 'delete') =>
+        found.push({ at, who: 'connector', do: what, cluster, namespace, secret });
+      if (random.chance(0.9)) add(random.int(0, spanMs / 3), 'create');
+      for (let left = random.int(0, 3); left > 0; left--)
+        add(random.int(1, spanMs), random.pick(['ready', 'notReady', 'notReady', 'delete', 'create'] as const));
+      if (random.chance(0.6)) add(spanMs - 1, 'ready');
+    }
+  }
+  return found;
 }
 
 /** A GitOps tool puts the same manifest back every so often; at the end it may prune it, and may find it again. */

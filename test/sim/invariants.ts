@@ -19,7 +19,7 @@ import {
   servingRevisions,
   variablesOf,
 } from './cloudFacts.ts';
-import type { Spec } from './oracle.ts';
+import { referenceOf, type Spec } from './oracle.ts';
 import { type Asking, beforeUpdate, checkRevision, olderVersions } from './revisions.ts';
 
 /**
@@ -262,13 +262,16 @@ function createService(know: Knowledge, request: JsonObject): Check {
 
 /** What others put on the tenant's service goes along to the one that replaces it. */
 function notCarried(know: Knowledge, owner: OwnerMark, made: ServiceState): string[] {
-  const has = (service: ServiceState) =>
+  const hasVariable = (service: ServiceState) =>
     variablesOf(service, service.desired.template).some(({ name }) => name === 'FOREIGN');
+  const hasLabel = ({ desired }: ServiceState) => desired.labels?.['cost-centre'] !== undefined;
   const others = predecessors(know, owner, made);
   if (others.length === 0 || others.some(service => know.touched(serviceNameOf(service)))) return [];
-  return others.every(has) && !has(made)
-    ? [`rule 2: ${serviceNameOf(made)} lacks the variable of somebody else's that it replaces`]
-    : [];
+  return Object.entries({ variable: hasVariable, label: hasLabel }).flatMap(([what, has]) =>
+    others.every(has) && !has(made)
+      ? [`rule 2: ${serviceNameOf(made)} lacks the ${what} of somebody else's that it replaces`]
+      : [],
+  );
 }
 
 /** The tenant's other services that have served. */
@@ -449,7 +452,7 @@ function deleteAccount(know: Knowledge, name: string): Check {
       const broken: string[] = [];
       const { name: tenantName, namespace } = owner;
       const keys = ((know.tenant(namespace, tenantName)?.spec ?? {}) as unknown as Partial<Spec>).keys ?? [];
-      const named = keys.map(({ secretRef }) => secretRef.external?.split('/').at(-1));
+      const named = keys.map(key => referenceOf(key).split('/').at(-1));
       const isKnown = (secret: string) =>
         !know.lost(namespace, tenantName) || named.includes(secret.split('/').at(-1) ?? '');
       const left = granted.filter(({ name }) => !know.touched(name) && isKnown(name)).map(({ name }) => name);

@@ -1,3 +1,4 @@
+import type { Limits } from '../../operator/gcp/quota.ts';
 import type { Clock } from './clock.ts';
 import type { Fault, Script, Step } from './script.ts';
 
@@ -45,6 +46,26 @@ export interface LatenessOptions {
   onLate: (text: string) => void;
 }
 
+/** What one tenant needs of each budget at most to be brought from nothing to Ready, or away. */
+const NEEDS: Record<keyof Limits, number> = {
+  'secretmanager.read': 12,
+  'secretmanager.write': 4,
+  'iam.read': 3,
+  'iam.write': 2,
+  'run.read': 6,
+  'run.write': 3,
+};
+/** The part of a quota that flows in; a tenth and what may go at once aside. */
+const FLOW = 0.65;
+
+/** How long every tenant once takes, one budget that binds after the other. */
+export function roundMs({ limits = {} }: Script, tenants: number, api = ''): number {
+  const minutes = Object.entries(limits).flatMap(([budget, calls]) =>
+    budget.startsWith(api) ? (tenants * NEEDS[budget as keyof Limits]) / (FLOW * calls) : [],
+  );
+  return minutes.reduce((sum, one) => sum + one, 0) * 60_000;
+}
+
 /** A setting that an edit writes at once, whatever else is to be waited for. */
 const CLOSING = /: public access of \S+ is true, not false/;
 
@@ -75,13 +96,15 @@ export function createLateness({ clock, script, watched, onLate }: LatenessOptio
     cloud.createVisibleMs + cloud.policyPropagationMs + cloud.accountPropagationMs + 4 * cloud.deployMs;
 
   function bound(text: string, edited: boolean): number {
-    const faults = hasFaults ? INTERVAL_MS + SERVER_ASKED_MS + TAKE_OVER_MS : 0;
-    if (edited && !hasFaults && !losesAccounts && CLOSING.test(text)) return EDIT_MS + slow();
+    const faults = hasFaults ? INTERVAL_MS + SERVER_ASKED_MS + TAKE_OVER_MS + roundMs(script, generations.size) : 0;
+    const tenants = generations.size;
+    if (edited && !hasFaults && !losesAccounts && CLOSING.test(text))
+      return EDIT_MS + slow() + roundMs(script, tenants, 'run');
     const grace = / has moved|: Ready is |: the inventory still has Service /.test(text)
       ? (script.graceMs ?? 60_000)
       : 0;
     const lost = hasFaults ? LOST_ACCOUNT_MS : 0;
-    return INTERVAL_MS + slow() + propagation + grace + lost + faults;
+    return INTERVAL_MS + slow() + propagation + grace + lost + faults + roundMs(script, tenants);
   }
 
   function check(): void {

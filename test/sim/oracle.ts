@@ -28,11 +28,17 @@ import { holdsNewerEntry } from './versions.ts';
 
 export interface KeySpec {
   name: string;
-  secretRef: { external?: string };
+  secretRef: { external?: string; name?: string };
   env?: string;
   version?: string | number;
   rollout?: string;
 }
+
+/** A Config Connector secret of the simulation has the name of the secret that it stands for. */
+export const referenceOf = ({ secretRef }: Pick<KeySpec, 'secretRef'>): string =>
+  secretRef.external ?? secretRef.name ?? '';
+
+export type ConnectorState = 'ready' | 'notReady' | 'absent';
 
 export interface Spec {
   region: string;
@@ -71,7 +77,15 @@ const STALLED = ['SecretNotAllowed', 'ManagementConflict', 'InvalidSpec', 'Held'
 
 export function judgeTenant(
   facts: Facts,
-  where: { clusterId: string; project: string; crdDeleted?: string; excused: boolean; lost: boolean },
+  where: {
+    clusterId: string;
+    project: string;
+    crdDeleted?: string;
+    excused: boolean;
+    lost: boolean;
+    /** The state of a SecretManagerSecret of the tenant's namespace. */
+    connector: (name: string) => ConnectorState;
+  },
   tenant: KubeObject,
 ): Judged {
   const { clusterId, project, excused } = where;
@@ -143,14 +157,22 @@ export function judgeTenant(
   const wanted: Variable[] = (spec.env ?? []).map(({ name, value }) => ({ name, value }));
   const granted = new Set<string>();
   const missing: string[] = [];
+  let unresolved = false;
   for (const key of spec.keys) {
-    const resource = canonicalSecret(key.secretRef.external ?? '', project);
+    const resource = canonicalSecret(referenceOf(key), project);
     const secret = facts.secret(resource);
     const told = status.keys?.find(other => other.name === key.name);
     const hold = (reason: string, always = false) => {
       reasons.add(reason);
       if (always || key.env !== undefined) held = true;
     };
+    const connector = key.secretRef.name === undefined ? 'ready' : where.connector(key.secretRef.name);
+    if (connector !== 'ready') {
+      hold(connector === 'absent' ? 'DependencyNotFound' : 'DependencyNotReady');
+      // Which secret the key stands for is not known, so no grant is taken for a former one.
+      unresolved = true;
+      continue;
+    }
     if (!resource.startsWith(`projects/${numberOf(project)}/`) && !(secret && consents(labelsOf(secret), owner))) {
       // One answer for absent and for not allowed.
       hold('SecretNotAllowed', true);
@@ -212,7 +234,7 @@ export function judgeTenant(
     service => service.location !== spec.region && known('Service', serviceNameOf(service)),
   );
   if (account && !foreignAccount && !excused && !where.lost) withoutConsent(facts, owner, email, say);
-  if (!foreignAccount && !excused && !where.lost)
+  if (!foreignAccount && !excused && !where.lost && !unresolved)
     leftoverGrants(facts, email, { recorded: identitiesOf(tenant), granted, missing, mine }, say);
 
   let serving = false;

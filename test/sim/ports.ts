@@ -84,8 +84,8 @@ function overTheNetwork<T>(
 const latency = (random: Random, most: number): number =>
   random.chance(0.9) ? random.int(1, Math.max(1, Math.floor(most / 10))) : random.int(1, most);
 
-/** Makes a call take effect in Google Cloud. `sentAt`: when it left its client, monotonic. */
-export type GcpEffect = (method: string, request: JsonObject, sentAt: number) => Promise<GcpResult>;
+/** Makes a call take effect in Google Cloud. `sentAt`: when it left its client, monotonic; `actAs`: as whom, if not as itself. */
+export type GcpEffect = (method: string, request: JsonObject, sentAt: number, actAs?: string) => Promise<GcpResult>;
 
 /** What a request is about, by its name. */
 export function resourceOf(request: JsonObject): string {
@@ -97,7 +97,7 @@ export function resourceOf(request: JsonObject): string {
 }
 
 export function gcpPort(around: Surroundings, core: GcpEffect): GcpCall {
-  return (method, request) => {
+  return (method, request, options) => {
     const known = METHODS.get(method);
     if (!known) throw new Error(`${method} is not a method that the operator may call`);
     const kind = known.write ? 'write' : 'read';
@@ -107,7 +107,7 @@ export function gcpPort(around: Surroundings, core: GcpEffect): GcpCall {
     const body = JSON.parse(JSON.stringify(request)) as JsonObject;
     const sentAt = around.clock.monotonic();
     around.onSend(method);
-    return overTheNetwork<GcpResult>(around, call, patience, () => core(method, body, sentAt), {
+    return overTheNetwork<GcpResult>(around, call, patience, () => core(method, body, sentAt, options?.actAs), {
       timedOut: { ok: false, status: TIMED_OUT },
       hungUp: { ok: false, status: HUNG_UP },
       refused: code => ({ ok: false, status: { code: code as GcpStatus['code'], message: `injected ${code}` } }),

@@ -6,6 +6,7 @@ import type { Limits } from '../../sandbox/gcp/quotas.ts';
 import { secretName } from './actors.ts';
 import { serviceNameOf } from './cloudFacts.ts';
 import type { Cluster } from './cluster.ts';
+import { roundMs } from './lateness.ts';
 import type { Action, Script } from './script.ts';
 import { RATE_LIMITED } from './tally.ts';
 import type { World } from './world.ts';
@@ -106,7 +107,8 @@ async function within(
 ): Promise<string[]> {
   const start = world.clock.monotonic();
   // Twice: a watch that was silent for long is given up, and what was under way in it is delivered by the next one.
-  const most = boundMs + 2 * script.watchLagMs + CALLS_IN_A_ROW * script.latencyMs;
+  const tenants = cluster.tenants().length;
+  const most = boundMs + 2 * script.watchLagMs + CALLS_IN_A_ROW * script.latencyMs + roundMs(script, tenants);
   const before = world.writes.length;
   await act();
   await world.clock.advance(most);
@@ -176,7 +178,7 @@ const PROBES: Record<string, Probe> = {
 
   burst(world, script, { cluster }) {
     // Two operators in one project share its quota without knowing of each other.
-    if (script.latencyMs > QUICK_MS || world.clusters.length > 1) return undefined;
+    if (script.latencyMs > QUICK_MS || world.clusters.length > 1 || script.limits) return undefined;
     return burst(world, cluster);
   },
 };

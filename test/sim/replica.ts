@@ -1,6 +1,6 @@
 import { instrument } from '../../operator/gcp/callHooks.ts';
 import { METHODS } from '../../operator/gcp/methods.ts';
-import { PUBLISHED } from '../../operator/gcp/quota.ts';
+import { type Limits, PUBLISHED } from '../../operator/gcp/quota.ts';
 import { createEventRecorder } from '../../operator/kube/events.ts';
 import { type LeaderElection, startLeaderElection } from '../../operator/kube/leases.ts';
 import { createOperator, type Operator } from '../../operator/operator.ts';
@@ -26,6 +26,8 @@ export interface ReplicaOptions {
   faults: ArmedFaults;
   latencyMs: number;
   settings: Settings;
+  /** Calls a minute that the operator is told of; absent: as published. */
+  limits?: Partial<Limits>;
   kube: KubeApi;
   gcp: GcpEffect;
   log: Log;
@@ -154,7 +156,7 @@ function startProcess(
   const operator: Operator = createOperator({
     kube,
     gcp,
-    limits: PUBLISHED,
+    limits: { ...PUBLISHED, ...options.limits },
     runtime,
     settings: options.settings,
     events,

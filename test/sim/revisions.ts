@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Template } from '../../sandbox/gcp/run/messages.ts';
 import type { ServiceState } from '../../sandbox/gcp/run/serviceState.ts';
 import { canonicalSecret, type Facts, type OwnerMark, type Variable, variablesOf } from './cloudFacts.ts';
-import { amount, type Spec } from './oracle.ts';
+import { amount, referenceOf, type Spec } from './oracle.ts';
 
 /**
  * Every revision that the operator makes has to be one that a spec asked for: each field that it changes becomes what a
@@ -126,7 +126,7 @@ function asksFor(ask: Asking, service: ServiceState, spec: Spec, name: string, t
   const key = spec.keys.find(({ env }) => env === name);
   if (!to) return !plain && !key && ask.variables.includes(name);
   if (plain) return to.value === plain.value;
-  if (!key || to.secret !== canonicalSecret(key.secretRef.external ?? '', service.project.id)) return false;
+  if (!key || to.secret !== canonicalSecret(referenceOf(key), service.project.id)) return false;
   if (key.version !== undefined && key.version !== 'latest') return to.version === String(key.version);
   if (key.rollout === 'OnRestart') return to.version === 'latest';
   const secret = ask.facts.secret(to.secret);

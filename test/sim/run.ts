@@ -127,6 +127,7 @@ async function judge(world: World): Promise<{ problems: string[]; retried: strin
         crdDeleted,
         excused: world.excused.has(name),
         lost: world.lost.has(`${cluster.id}/${namespace}/${name}`),
+        connector: (secret: string) => cluster.connector(namespace, secret),
       };
       const judged = judgeTenant(world.facts, where, tenant);
       problems.push(...judged.problems);

@@ -1,3 +1,4 @@
+import type { Limits } from '../../operator/gcp/quota.ts';
 import type { GcpCode } from '../../ports/gcp.ts';
 import type { JsonObject } from '../../ports/json.ts';
 
@@ -25,6 +26,8 @@ export interface Script {
   watchLagMs: number;
   /** How long a former region serves on; absent: a minute. */
   graceMs?: number;
+  /** Calls a minute, all run long: Google Cloud allows no more, and the operator is told so (`--quotas`). Absent: no quota. */
+  limits?: Partial<Limits>;
   /** After this nobody edits and nothing fails any more. */
   spanMs: number;
   steps: Step[];
@@ -50,6 +53,16 @@ export type Action =
   | ({ who: 'version'; do: 'newer' | 'newerJob' | 'older' } & TenantRef)
   | ({ who: 'kubectl'; do: 'annotate'; key: string; value: string | null } & TenantRef)
   | { who: 'admin'; do: 'project'; cluster: number; namespace: string; project: string | null }
+  /** The Namespace names the service account that the operator is to act as; null: none. */
+  | { who: 'admin'; do: 'impersonate'; cluster: number; namespace: string; account: string | null }
+  /** Config Connector's SecretManagerSecret of the same name as the secret: made, made Ready or not Ready, deleted. */
+  | {
+      who: 'connector';
+      do: 'create' | 'ready' | 'notReady' | 'delete';
+      cluster: number;
+      namespace: string;
+      secret: string;
+    }
   | { who: 'admin'; do: 'deleteNamespace' | 'createNamespace'; cluster: number; namespace: string }
   | { who: 'admin'; do: 'deleteCrd' | 'createCrd'; cluster: number }
   // Who owns the secrets: they come and go, consent does, versions rotate.

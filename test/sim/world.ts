@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import type { KubeObject } from '../../ports/kube.ts';
 import { createGcpCore, type GcpCore } from '../../sandbox/gcp/core.ts';
+import type { Limits } from '../../sandbox/gcp/quotas.ts';
 import { type Script as ImageScript, scriptedContainers } from '../../sandbox/gcp/run/scriptedContainers.ts';
 import { act, rivalOf, type Stage } from './actors.ts';
 import { type Clock, createClock, createRandom } from './clock.ts';
@@ -70,6 +71,16 @@ const IMAGES = new Map<string, ImageScript>([
   ['registry.example/slow:1', { listensAfterMs: 8_000 }],
 ]);
 
+/** The quotas that hold all run long, as the local Google Cloud takes them. */
+function limitsOf({ limits = {} }: Script): Limits {
+  const found: Limits = {};
+  for (const [budget, calls] of Object.entries(limits)) {
+    const [api, kind] = budget.split('.') as ['run' | 'secretmanager' | 'iam', 'read' | 'write'];
+    found[api] = { ...found[api], [kind]: calls };
+  }
+  return found;
+}
+
 export async function createWorld(script: Script): Promise<World> {
   const chance = createRandom(script.seed);
   const clock = createClock(createRandom(chance.int(0, 2 ** 31)));
@@ -84,7 +95,7 @@ export async function createWorld(script: Script): Promise<World> {
       idleMs: 60_000,
       defaultMaxInstances: script.cloud.defaultMaxInstances ?? 100,
     },
-    limits: {},
+    limits: limitsOf(script),
     logSize: 1,
     containers: scriptedContainers(clock, IMAGES),
   });
@@ -194,7 +205,8 @@ export async function createWorld(script: Script): Promise<World> {
         if (excused.has(name)) return [];
         const key = `${cluster.id}/${namespace}/${name}`;
         const project = projectOf(cluster.id, namespace);
-        const where = { clusterId: cluster.id, project, excused: false, lost: lost.has(key) };
+        const connector = (secret: string) => cluster.connector(namespace, secret);
+        const where = { clusterId: cluster.id, project, excused: false, lost: lost.has(key), connector };
         return [{ tenant: key, generation, problems: judgeTenant(facts, where, tenant).problems }];
       }),
     );
@@ -217,7 +229,11 @@ export async function createWorld(script: Script): Promise<World> {
   };
 
   async function perform(step: Step): Promise<void> {
+    // Others have quotas of their own.
+    const { limits } = gcp.quotas;
+    if (script.limits) gcp.quotas.limits = {};
     const said = await act(stage, step);
+    if (script.limits) gcp.quotas.limits = limits;
     if (step.who === 'admin' && step.do === 'project' && said === 'done') {
       projects.set(`cluster-${step.cluster + 1}/${step.namespace}`, step.project ?? 'demo-project');
       for (const tenant of lost) excuseStranded(tenant);
@@ -242,7 +258,7 @@ export async function createWorld(script: Script): Promise<World> {
     if (fault.fault === 'quota') {
       gcp.quotas.limits = { ...gcp.quotas.limits, [fault.api]: { [fault.kind]: fault.calls } };
       clock.after(fault.forMs, () => {
-        gcp.quotas.limits = {};
+        gcp.quotas.limits = limitsOf(script);
       });
       return;
     }
@@ -299,7 +315,7 @@ export async function createWorld(script: Script): Promise<World> {
       faults.clear();
       outages.heal();
       gcp.faults.clear();
-      gcp.quotas.limits = {};
+      gcp.quotas.limits = limitsOf(script);
       for (const cluster of clusters) cluster.heal();
     },
   };

@@ -17,7 +17,7 @@ that fails: first seeds, then a crash at every call of the scenarios. Exit code 
   --from S       the first seed (default 1)`;
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
-const PARTS = ['operator', 'sandbox', 'schema', 'crds', 'test/sim', 'scripts/commandLine.ts', 'package.json'];
+const PARTS = ['operator', 'ports', 'sandbox', 'schema', 'crds', 'test/sim', 'scripts/commandLine.ts', 'package.json'];
 
 const { values } = commandLine(HELP, {
   options: {
