@@ -43,21 +43,20 @@ export const accountList: ListOf<ObservedAccount> = {
 
 export const accountWrites: Writes<'createAccount' | 'updateAccount' | 'deleteAccount'> = {
   createAccount: {
+    method: rpc.createAccount,
     guard: ({ project, accountId }) => badName('project', `projects/${project}`) ?? badId('account', accountId),
-    request: ({ project, accountId, displayName, description }) => ({
-      method: rpc.createAccount,
-      request: { name: `projects/${project}`, accountId, serviceAccount: { displayName, description } },
-    }),
+    request: ({ project, accountId, displayName, description }) => {
+      return { name: `projects/${project}`, accountId, serviceAccount: { displayName, description } };
+    },
   },
   updateAccount: {
+    method: rpc.patchAccount,
     guard: ({ name }) => badName('account', name),
-    request: ({ name, description }) => ({
-      method: rpc.patchAccount,
-      request: { serviceAccount: { name, description }, updateMask: 'description' },
-    }),
+    request: ({ name, description }) => ({ serviceAccount: { name, description }, updateMask: 'description' }),
   },
   deleteAccount: {
+    method: rpc.deleteAccount,
     guard: ({ name }) => badName('account', name),
-    request: ({ name }) => ({ method: rpc.deleteAccount, request: { name } }),
+    request: ({ name }) => ({ name }),
   },
 };

@@ -4,7 +4,7 @@ import { accountWrites } from './account.ts';
 import { failureOf } from './errors.ts';
 import { addOneByOne, isRefusal, policyWrites } from './iamPolicy.ts';
 import { serviceWrites } from './service.ts';
-import type { Calls, Executed, Request, Write, Writes } from './write.ts';
+import type { Calls, Executed, Write, Writes } from './write.ts';
 
 /** Every kind of call that the operator makes to change Google Cloud. */
 const WRITES: Writes = { ...accountWrites, ...policyWrites, ...serviceWrites };
@@ -12,7 +12,7 @@ const WRITES: Writes = { ...accountWrites, ...policyWrites, ...serviceWrites };
 const writeOf = <Kind extends Call['kind']>({ kind }: Calls[Kind]): Write<Calls[Kind]> => WRITES[kind as Kind];
 
 /** The raw call that a step stands for. */
-export const requestOf = (step: Call): Request => writeOf(step).request(step);
+export const requestOf = (step: Call) => ({ method: writeOf(step).method, request: writeOf(step).request(step) });
 
 /**
  * Makes a step's call. A call that its guard refuses fails with `Invalid` and is not made. Where Google Cloud refuses a

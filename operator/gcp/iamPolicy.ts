@@ -60,18 +60,14 @@ export function getPolicy(
 
 export const policyWrites: Writes<'setSecretPolicy' | 'setServicePolicy'> = {
   setSecretPolicy: {
+    method: rpc.setSecretPolicy,
     guard: ({ secret, policy }) => badName('secret', secret) ?? etagMissing(policy.etag),
-    request: ({ secret, policy }) => ({
-      method: rpc.setSecretPolicy,
-      request: { resource: secret, policy: policyForWriting(policy) },
-    }),
+    request: ({ secret, policy }) => ({ resource: secret, policy: policyForWriting(policy) }),
   },
   setServicePolicy: {
+    method: rpc.setServicePolicy,
     guard: ({ service, policy }) => badName('service', service) ?? etagMissing(policy.etag),
-    request: ({ service, policy }) => ({
-      method: rpc.setServicePolicy,
-      request: { resource: service, policy: policyForWriting(policy) },
-    }),
+    request: ({ service, policy }) => ({ resource: service, policy: policyForWriting(policy) }),
   },
 };
 

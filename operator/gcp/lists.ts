@@ -2,7 +2,7 @@ import type { GcpCall, GcpCallOptions } from '../../ports/gcp.ts';
 import type { Runtime } from '../../ports/runtime.ts';
 import { createRecent } from '../collections/recent.ts';
 import { accountName } from '../tenant/names.ts';
-import type { Call, ObservedAccount, ObservedSecret, ObservedService, Read } from '../tenant/types.ts';
+import type { Call, Read } from '../tenant/types.ts';
 import { accountList } from './account.ts';
 import { parsePolicy } from './iamPolicy.ts';
 import { type ListOf, listAll } from './pages.ts';
@@ -108,16 +108,10 @@ export function createSharedReads(call: GcpCall, runtime: Runtime, intervalMs = 
 
 /** The list below each parent, created when it is first read. */
 type Lists<T> = (parent: string) => SharedList<T>;
+type Known = ReturnType<typeof createKnown>;
 
-/** What one identity has read. */
-interface Known {
-  services: Lists<ObservedService>;
-  accounts: Lists<ObservedAccount>;
-  secrets: Lists<ObservedSecret>;
-  singles: ReturnType<typeof createSingles>;
-}
-
-function createKnown(call: GcpCall, runtime: Runtime, forMs: number): Known {
+/** The lists and the cache of one identity. */
+function createKnown(call: GcpCall, runtime: Runtime, forMs: number) {
   function createLists<T>(of: ListOf<T>, absentMs: number): Lists<T> {
     const lists = createRecent<SharedList<T>>(runtime, { forMs, most: MOST_LISTS });
     return parent => {

@@ -3,8 +3,13 @@ import type { Targets } from '../tenant/plan.ts';
 import type { Desired, Step, Tenant } from '../tenant/types.ts';
 import { requestOf } from './execute.ts';
 import { type Need, needOf } from './quota.ts';
+import { sameButProject } from './resourceNames.ts';
 
-/** What a reconcile needs of each budget: before its reads by an estimate, before its writes exactly. */
+/**
+ * The calls that a reconcile needs of each budget. It claims them before it makes the first one (`quota.ts`): for the reads an
+ * estimate from what has to be read, which is too high where a shared list answers; for the writes exactly the calls of the
+ * plan's steps. A reconcile that needs more than it has claimed claims the rest, or is parked for all of it.
+ */
 
 const secretNeed = (kind: Need['kind'], secret: string, calls: number): Need => {
   return { api: 'secretmanager', kind, project: part(secret, 'projects'), region: '', calls };
@@ -16,23 +21,38 @@ const serviceNeed = (kind: Need['kind'], name: string, calls = 1): Need => {
   return { api: 'run', kind, project: part(name, 'projects'), region: part(name, 'locations'), calls };
 };
 
-/** One read of everything. What turns out to be in a list that is shared costs less. */
+/** One read of every target. */
 export function readNeeds({ account, keys, formerGrants, formerConsent, services, invokersOf }: Targets): Need[] {
   return [
     ...(account ? [accountNeed('read', account.project)] : []),
-    // The secret itself, its policy, and the version if one is wanted.
+    // The secret, its policy, and the version if one is wanted.
     ...keys.map(({ secret, want }) => secretNeed('read', secret, want === 'none' ? 2 : 3)),
-    ...formerGrants.map(secret => secretNeed('read', secret, formerConsent ? 2 : 1)),
+    ...withoutKeys(formerGrants, keys).map(secret => secretNeed('read', secret, formerConsent ? 2 : 1)),
     ...services.map(name => serviceNeed('read', name, invokersOf.includes(name) ? 2 : 1)),
   ];
 }
 
-/** Who waits for an operation reads little but the services. */
+/**
+ * The recorded grants that no key stands for: those of keys are read as keys. The record names a secret by its project's number,
+ * the spec mostly by its id, so a number counts as the same project.
+ */
+function withoutKeys(grants: string[], keys: Targets['keys']): string[] {
+  const unmatched = new Set(keys);
+  return grants.filter(grant => {
+    const key = [...unmatched].find(({ secret }) => mayBeSame(secret, grant));
+    return !key || !unmatched.delete(key);
+  });
+}
+
+const mayBeSame = (secret: string, grant: string): boolean =>
+  secret === grant || (/^\d+$/.test(part(grant, 'projects')) && sameButProject('secret', secret, grant));
+
+/** While a tenant waits for an operation it reads little but the services. */
 export const waitNeeds = ({ services }: Targets): Need[] => services.map(name => serviceNeed('read', name));
 
 /**
- * The writes that are known to come before anything is read: all of a new tenant's, and one of a service whose spec was
- * edited. Without them a tenant that has to wait for its writes would have to read everything twice.
+ * The writes that are expected before anything is read: all of a new tenant's, and one of the service after an edit of the
+ * spec. If they were claimed later, a tenant that is parked for its writes would read everything twice.
  */
 export function expectedWrites({ status, generation }: Tenant, { project, region, keys }: Desired): Need[] {
   const service = serviceNeed('write', `projects/${project}/locations/${region}`);
@@ -56,9 +76,7 @@ export const serviceDeletionNeeds = ({ services }: Targets, writes: readonly str
 
 /** What a deletion needs once its services are gone: it reads and writes each grant and the account. */
 export function grantDeletionNeeds({ account, keys, formerGrants }: Targets): Need[] {
-  // A key's secret is written with the project's id in the spec and with its number in the inventory.
-  const named = new Set(keys.map(({ secret }) => part(secret, 'secrets')));
-  const former = formerGrants.filter(secret => !named.has(part(secret, 'secrets')));
+  const former = withoutKeys(formerGrants, keys);
   return [
     ...(account ? [accountNeed('read', account.project), accountNeed('write', account.project)] : []),
     ...keys.flatMap(({ secret }) => [secretNeed('read', secret, 2), secretNeed('write', secret, 1)]),
@@ -66,7 +84,7 @@ export function grantDeletionNeeds({ account, keys, formerGrants }: Targets): Ne
   ];
 }
 
-/** The number of the tenant's project, if its grants show no other and its spec names no other. */
+/** The number of the tenant's project, if neither its recorded grants nor its spec name another project. */
 export function numberOf({ spec, status }: Tenant): string | undefined {
   const isOwn = spec.keys.every(({ secretRef }) => !secretRef.external?.includes('/'));
   const grants = status.inventory.filter(({ type }) => type === 'SecretAccess');

@@ -89,22 +89,19 @@ export const serviceList: ListOf<ObservedService> = {
 /** Cloud Run answers each of these at once with an operation; the operator does not wait for the operation's end. */
 export const serviceWrites: Writes<'createService' | 'updateService' | 'deleteService'> = {
   createService: {
+    method: rpc.createService,
     guard: ({ parent, serviceId }) => badName('location', parent) ?? badId('service', serviceId),
-    request: ({ parent, serviceId, service }) => ({
-      method: rpc.createService,
-      request: { parent, serviceId, service },
-    }),
+    request: ({ parent, serviceId, service }) => ({ parent, serviceId, service }),
   },
   updateService: {
+    method: rpc.updateService,
     guard: ({ service, updateMask }) => badName('service', String(service.name)) ?? maskMissing(updateMask),
-    request: ({ service, updateMask }) => ({
-      method: rpc.updateService,
-      request: { service, updateMask: updateMask.join(',') },
-    }),
+    request: ({ service, updateMask }) => ({ service, updateMask: updateMask.join(',') }),
   },
   deleteService: {
+    method: rpc.deleteService,
     guard: ({ name, etag }) => badName('service', name) ?? etagMissing(etag),
-    request: ({ name, etag }) => ({ method: rpc.deleteService, request: { name, etag } }),
+    request: ({ name, etag }) => ({ name, etag }),
   },
 };
 

@@ -2,17 +2,13 @@ import type { JsonObject } from '../../ports/json.ts';
 import type { PolicyAddition } from '../tenant/policy.ts';
 import type { Call, Failure } from '../tenant/types.ts';
 
-/** The raw call that a step stands for. */
-export interface Request {
-  method: string;
-  request: JsonObject;
-}
-
 /** How one kind of `Call` is made. */
 export interface Write<C extends Call> {
+  method: string;
   /** The reason why the call must not be made: a name that must not reach a URL, a missing etag, an empty field mask. */
   guard(call: C): Failure | undefined;
-  request(call: C): Request;
+  /** The message that the method takes. */
+  request(call: C): JsonObject;
 }
 
 /** A `Call` by its kind. */

@@ -347,8 +347,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'share no lists',
     file: 'gcp/sharedList.ts',
-    find: '      const known = answerTo(key);\n',
-    replace: '      if (maxAgeMs >= 0) return alone(key, get);\n      const known = answerTo(key);\n',
+    find: '      const known = cache.answerTo(key);\n',
+    replace: '      if (maxAgeMs >= 0) return alone(key, get);\n      const known = cache.answerTo(key);\n',
   },
   {
     name: 'pace no tenant that never comes to rest',
