@@ -7,24 +7,24 @@ export interface CallEnd {
   method: string;
   api: Api | 'unknown';
   write: boolean;
-  /** The resource, or the parent of the list, that the request names; empty if it names none. */
+  /** As `resourceIn` says. */
   resource: string;
   code: GcpCode | 'OK';
-  /** What an answer that is no success says. */
+  /** The error message of a call that failed. */
   message?: string;
   durationMs: number;
-  /** For whom it was made, where it was made for one tenant alone. */
+  /** The tenant that the call was made for; absent for calls that tenants share. */
   tenant?: string;
 }
 
-export interface CallHooks {
-  /** Before the call goes out; it waits for what this gives back (a quota's slot, a fence). */
+interface CallHooks {
+  /** Runs before the call; the call is sent when its promise has resolved. */
   before?(method: string): Promise<void> | void;
-  /** After it has ended, whichever way. */
+  /** Runs after the call, whether it has succeeded or not. */
   after?(end: CallEnd): void;
 }
 
-/** The same call, watched: the place for metrics and quotas. */
+/** The same call with hooks, for metrics and logs. */
 export function instrument(call: GcpCall, runtime: Runtime, hooks: CallHooks): GcpCall {
   return async (method, request, options) => {
     await hooks.before?.(method);

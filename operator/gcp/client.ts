@@ -8,7 +8,7 @@ import { isAccount } from './resourceNames.ts';
 import { answerOf, httpRequestOf } from './rest.ts';
 import { CallError, createTransport } from './transport.ts';
 
-export interface GcpClientOptions {
+interface GcpClientOptions {
   runtime: Runtime;
   endpoints?: Endpoints;
   credentials?: Credentials;
@@ -23,9 +23,9 @@ export interface GcpClient {
 }
 
 /**
- * Google Cloud over REST: one HTTP request a call, never repeated (the reconciler observes again instead). Requests and
- * answers are the JSON of the wire. Only the methods of `methods.ts`; any other is a bug and throws. Credentials are not
- * looked for before the first call that needs them.
+ * Google Cloud over REST. A call is one HTTP request and is never retried: the reconciler reads again instead. Requests and
+ * answers pass through as JSON. A method that is not in `methods.ts` is a bug and throws. Credentials are loaded for the first
+ * call that needs them.
  */
 export function createGcpClient({
   runtime,
@@ -67,8 +67,8 @@ export function createGcpClient({
 }
 
 /**
- * Runs one call until it ends, its time is up or one of `signals` aborts; the request is then cut off, and whatever part
- * of it does not listen (a token that never comes) is left behind.
+ * Runs one call until it ends, its time is up or one of `signals` aborts. The request is then aborted; a part of it that ignores
+ * the signal, such as waiting for a token, is abandoned.
  */
 function untilEnd(
   runtime: Runtime,
@@ -91,7 +91,6 @@ function untilEnd(
       end({ ok: false, status });
       controller.abort();
     };
-    // A read takes no effect.
     const effect = write ? '; the call may have taken effect.' : '.';
     const cancelled = () => cut({ code: 'CANCELLED', message: `The call was cancelled${effect}` });
     const stopTimer = runtime.after(ms, () =>

@@ -5,19 +5,19 @@ import { createRecent } from '../collections/recent.ts';
 import { isObject, text } from './parse.ts';
 import { bounded } from './status.ts';
 
-/** Who signs the calls, by the account to act as (`''`: the process itself). */
+/** Clients that authenticate calls, by the account to act as (`''`: the process's own identity). */
 export interface Credentials {
-  /** Rejects with what `credentialsStatus` understands. */
+  /** Rejects with an error that `credentialsStatus` understands. */
   client(actAs: string): Promise<AuthClient>;
-  /** Google no longer takes this one: the next call looks for credentials anew. */
+  /** Google Cloud rejected this client: the next call loads credentials again. */
   forget(actAs: string): void;
 }
 
 const SCOPES = ['https://www.googleapis.com/auth/cloud-platform'];
 
 /**
- * Application Default Credentials, found when they are first needed; and from them one impersonated client an account,
- * kept with its token until it was not used for an hour. `load` is for tests.
+ * Application Default Credentials, loaded when they are first needed, and one impersonated client for each account, which is
+ * kept with its token until it has not been used for an hour. `load` is for tests.
  */
 export function createCredentials(load: () => Promise<AuthClient> = findDefault): Credentials {
   const clients = createRecent<Promise<AuthClient>>(realRuntime);
@@ -29,7 +29,7 @@ export function createCredentials(load: () => Promise<AuthClient> = findDefault)
     }
     const made = actAs === '' ? load() : impersonated(client(''), actAs);
     clients.set(actAs, made);
-    // Credentials may turn up later: what failed is not remembered.
+    // Credentials may be installed later, so a failure is not cached.
     made.catch(() => clients.delete(actAs));
     return made;
   };
@@ -37,13 +37,13 @@ export function createCredentials(load: () => Promise<AuthClient> = findDefault)
     client,
     forget(actAs) {
       clients.delete(actAs);
-      // The token that made this one may be what is no longer taken.
+      // The impersonated client used the process's own token, which may be the one that was rejected.
       clients.delete('');
     },
   };
 }
 
-/** Plain-text endpoints: nothing is looked for, nothing is sent. */
+/** For plain-text endpoints: it loads no credentials and sends none. */
 export const anonymous: AuthClient = new PassThroughClient();
 
 const findDefault = (): Promise<AuthClient> => new GoogleAuth({ scopes: SCOPES }).getClient();
@@ -53,8 +53,8 @@ async function impersonated(source: Promise<AuthClient>, account: string): Promi
 }
 
 /**
- * What it means that no credentials, or no token for them, could be had: a lost connection or a server in trouble is
- * `UNAVAILABLE`, a refused impersonation `PERMISSION_DENIED`, all else `UNAUTHENTICATED`.
+ * The status of a call for which no credentials or no token could be had: `UNAVAILABLE` after a lost connection or a server
+ * error, `PERMISSION_DENIED` after a refused impersonation, `UNAUTHENTICATED` otherwise.
  */
 export function credentialsStatus(error: unknown, actAs: string): GcpStatus {
   const said = bounded(error instanceof Error ? error.message : String(error));

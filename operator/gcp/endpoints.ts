@@ -3,7 +3,7 @@ import type { Api } from './methods.ts';
 export interface Endpoint {
   /** Scheme, host and, if any, a path prefix; no slash at its end. */
   base: string;
-  /** A plain-text address is a local stand-in: it gets no credentials. */
+  /** False for a plain-text address, which is an emulator on this machine: credentials are never sent to it. */
   credentials: boolean;
 }
 
@@ -16,15 +16,15 @@ const DEFAULTS: Record<Api, string> = {
 };
 
 /**
- * Where each API is: the public address, or what gcloud's own `CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN`, `_SECRETMANAGER`
- * and `_IAM` say. Throws on one that is no http(s) URL, or that carries a user, a query or a fragment.
+ * The address of each API: the public one, or that of gcloud's variables `CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN`, `_SECRETMANAGER`
+ * and `_IAM`. Throws on one that is no http(s) URL, or that has a user, a query or a fragment.
  */
 export function endpointsFrom(env: Record<string, string | undefined>): Endpoints {
   const endpoint = (api: Api): Endpoint => endpointOf(api, DEFAULTS[api], env);
   return { run: endpoint('run'), secretmanager: endpoint('secretmanager'), iam: endpoint('iam') };
 }
 
-/** Where one API is. `api` as gcloud writes it in its variables, in any case. */
+/** The address of one API. `api` is the end of the name of gcloud's variable, in any case. */
 export function endpointOf(api: string, otherwise: string, env: Record<string, string | undefined>): Endpoint {
   const variable = `CLOUDSDK_API_ENDPOINT_OVERRIDES_${api.toUpperCase()}`;
   const address = env[variable]?.trim() || otherwise;

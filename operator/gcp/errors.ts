@@ -1,14 +1,13 @@
 import type { GcpStatus } from '../../ports/gcp.ts';
-import type { JsonObject } from '../../ports/json.ts';
 import { CODES, ERRORS, type ErrorRow, filledIn } from '../tenant/errorTable.ts';
 import type { Failure } from '../tenant/types.ts';
 import { METHODS } from './methods.ts';
-import { isObject, text } from './parse.ts';
+import { isObject, object, objects, text, texts } from './parse.ts';
 import { partsOf } from './resourceNames.ts';
 
 /**
- * What an error of a method means to the operator, by the table of errors. Total and deterministic: the same answer always
- * gives the same failure. `message` is Google Cloud's own words.
+ * Classifies an error by the table of errors (`tenant/errorTable.ts`). The same answer of the same method always gives the same
+ * failure. `message` is Google Cloud's own text.
  */
 export function failureOf(method: string, status: GcpStatus): Failure {
   const { message, retryAfterMs } = status;
@@ -27,7 +26,7 @@ export function failureOf(method: string, status: GcpStatus): Failure {
   };
 }
 
-/** The row of the table of errors that an answer falls under. */
+/** The first row of the table of errors that fits. */
 export function rowOf(method: string, status: GcpStatus): ErrorRow | undefined {
   const details = detailsOf(status);
   return ERRORS.find(
@@ -38,31 +37,22 @@ export function rowOf(method: string, status: GcpStatus): ErrorRow | undefined {
   );
 }
 
-/** A longer delay than this is not honoured: a server, or a proxy in front of it, may ask for a day. */
+/** Longer delays are cut to this, because a server, or a proxy in front of it, may ask for a day. */
 const LONGEST_DELAY_MS = 60_000;
 
 /** The reason of an ErrorInfo and the types of a PreconditionFailure's violations. */
 function detailsOf({ details = [] }: GcpStatus): string[] {
-  return details.filter(isObject).flatMap(({ reason, violations }) => {
-    const types = Array.isArray(violations) ? violations.filter(isObject).map(({ type }) => type) : [];
-    return [reason, ...types].filter(word => typeof word === 'string');
-  });
+  return objects(details).flatMap(({ reason, violations }) =>
+    texts([reason, ...objects(violations).map(({ type }) => type)]),
+  );
 }
 
-/** What may go into a printed command: only what has the form of a name. */
-function knownOf(
-  method: string,
-  { details = [], message }: GcpStatus,
-  row: ErrorRow,
-): Record<string, string | undefined> {
-  const info = details.filter(isObject).find(({ metadata }) => isObject(metadata));
-  const metadata: JsonObject = isObject(info?.metadata) ? info.metadata : {};
+/** Values for the placeholders of an advice. They end up in printed commands, so only what has the form of a name is taken. */
+function knownOf(method: string, { details = [], message }: GcpStatus, row: ErrorRow) {
+  const metadata = object(objects(details).find(info => isObject(info.metadata))?.metadata);
   const groups = row.text?.exec(message)?.groups ?? {};
-  const service = match(metadata.service, /^([a-z0-9.-]+\.googleapis\.com)$/) ?? groups.service;
+  const service = /^([a-z0-9.-]+\.googleapis\.com)$/.exec(text(metadata.service))?.[1] ?? groups.service;
   const project = partsOf('project', text(metadata.consumer))?.[0] ?? groups.project;
   const fallback = row.name === 'API disabled' ? `${METHODS.get(method)?.api ?? 'iam'}.googleapis.com` : undefined;
   return { ...groups, service: row.name === 'API disabled' ? (service ?? fallback) : undefined, project };
 }
-
-const match = (text: unknown, pattern: RegExp): string | undefined =>
-  typeof text === 'string' ? pattern.exec(text)?.[1] : undefined;

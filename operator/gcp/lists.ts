@@ -78,6 +78,8 @@ export function createSharedReads(call: GcpCall, runtime: Runtime, intervalMs = 
       const place = parentAndId(shape, name);
       return place ? lists(place.parent).read(place.id, listed, get, onChanged) : get();
     }
+    const cached = <T>(key: string, get: () => Promise<Read<T>>, options?: GcpCallOptions): Promise<Read<T>> =>
+      knownTo(options).singles.read(key, single, get);
     return {
       account: (project, email, options) =>
         fromList(knownTo(options).accounts, 'account', accountName(project, email), () =>
@@ -87,14 +89,10 @@ export function createSharedReads(call: GcpCall, runtime: Runtime, intervalMs = 
         fromList(knownTo(options).secrets, 'secret', name, () => uncached.secret(name, options)),
       service: (name, options) =>
         fromList(knownTo(options).services, 'service', name, () => uncached.service(name, options)),
-      secretPolicy: (name, options) =>
-        knownTo(options).singles.read(`policy ${name}`, single, () => uncached.secretPolicy(name, options)),
-      servicePolicy: (name, options) =>
-        knownTo(options).singles.read(`policy ${name}`, single, () => uncached.servicePolicy(name, options)),
+      secretPolicy: (name, options) => cached(policyKey(name), () => uncached.secretPolicy(name, options), options),
+      servicePolicy: (name, options) => cached(policyKey(name), () => uncached.servicePolicy(name, options), options),
       secretVersion: (secret, want, options) =>
-        knownTo(options).singles.read(`version ${secret} ${want}`, single, () =>
-          uncached.secretVersion(secret, want, options),
-        ),
+        cached(`version ${secret} ${want}`, () => uncached.secretVersion(secret, want, options), options),
     };
   }
 
@@ -128,6 +126,8 @@ function createKnown(call: GcpCall, runtime: Runtime, forMs: number) {
   };
 }
 
+const policyKey = (resource: string): string => `policy ${resource}`;
+
 /** What each kind of call makes stale. */
 const STALE: { [Kind in Call['kind']]: (known: Known, step: Calls[Kind], outcome: Executed) => void } = {
   createAccount: ({ accounts }, { project, email }, { ok }) => accounts(`projects/${project}`).wrote(email, ok),
@@ -136,8 +136,8 @@ const STALE: { [Kind in Call['kind']]: (known: Known, step: Calls[Kind], outcome
   createService: ({ services }, { parent, serviceId }, { ok }) => services(parent).wrote(serviceId, ok),
   updateService: (known, { service }, outcome) => wroteService(known, { name: String(service.name) }, outcome),
   deleteService: wroteService,
-  setSecretPolicy: ({ singles }, { secret }, outcome) => singles.put(`policy ${secret}`, policyAfter(outcome)),
-  setServicePolicy: ({ singles }, { service }, outcome) => singles.put(`policy ${service}`, policyAfter(outcome)),
+  setSecretPolicy: ({ singles }, { secret }, outcome) => singles.put(policyKey(secret), policyAfter(outcome)),
+  setServicePolicy: ({ singles }, { service }, outcome) => singles.put(policyKey(service), policyAfter(outcome)),
 };
 
 const noteWrite = <Kind extends Call['kind']>(known: Known, step: Calls[Kind], outcome: Executed): void =>

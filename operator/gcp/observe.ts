@@ -5,7 +5,7 @@ import { secretReferences } from '../tenant/template.ts';
 import type { Observed, ObservedKey } from '../tenant/types.ts';
 import type { Reads } from './reads.ts';
 
-/** Reads everything that a plan is made from, side by side. Reads only; what fails is part of what was observed. */
+/** Reads everything that a plan needs, concurrently. A read that fails is part of the result. */
 export async function observe(reads: Reads, targets: Targets, options?: GcpCallOptions): Promise<Observed> {
   const { account } = targets;
   const [accountRead, { keys, formerGrants }, services] = await Promise.all([
@@ -23,8 +23,8 @@ export async function observe(reads: Reads, targets: Targets, options?: GcpCallO
 }
 
 /**
- * One secret can be written with its project's id or its number, and nothing tells that two of them are one project but
- * Google Cloud's own name for what is found there.
+ * A service may name the key's secret by its project's id or by its number. Only Google Cloud knows that both are one project: it
+ * answers reads of both with the same name.
  */
 async function observeSpelling(
   reads: Reads,
@@ -36,7 +36,7 @@ async function observeSpelling(
 ): Promise<ObservedKey> {
   if (key.secret.state !== 'present') return key;
   const { name } = key.secret.value;
-  // A project's number may be that of the tenant's own project.
+  // The number may be that of the tenant's own project.
   const isNumber = /^\d+$/.test(part(asked, 'projects'));
   const others = [...new Set([...written, ...(isNumber ? [part(name, 'secrets')] : [])])]
     .map(reference => ({ project: part(reference, 'projects'), full: secretName(reference, ownProject) }))
@@ -50,12 +50,8 @@ async function observeSpelling(
   return { ...key, alsoIn };
 }
 
-/** The keys first: which grants have left the spec shows only by the names that Google Cloud answers. */
-async function observeSecrets(
-  reads: Reads,
-  targets: Targets,
-  options?: GcpCallOptions,
-): Promise<Pick<Observed, 'keys' | 'formerGrants'>> {
+/** Reads keys first: a recorded grant has left the spec if no key's secret has its name in Google Cloud's answers. */
+async function observeSecrets(reads: Reads, targets: Targets, options?: GcpCallOptions) {
   const keys = await Promise.all(targets.keys.map(key => observeKey(reads, key, options)));
   const named = keys.flatMap(({ secret }) => (secret.state === 'present' ? secret.value.name : []));
   const former = targets.formerGrants.filter(secret => !named.includes(secret));
@@ -71,11 +67,7 @@ async function observeSecrets(
   return { keys, formerGrants };
 }
 
-async function observeKey(
-  reads: Reads,
-  key: Targets['keys'][number],
-  options?: GcpCallOptions,
-): Promise<Observed['keys'][number]> {
+async function observeKey(reads: Reads, key: Targets['keys'][number], options?: GcpCallOptions): Promise<ObservedKey> {
   const secret = await reads.secret(key.secret, options);
   if (secret.state !== 'present') return { name: key.name, secret };
   const [policy, version] = await Promise.all([
@@ -85,18 +77,11 @@ async function observeKey(
   return { name: key.name, secret, policy, version };
 }
 
-async function observeService(
-  reads: Reads,
-  name: string,
-  targets: Targets,
-  options?: GcpCallOptions,
-): Promise<Observed['services'][number]> {
+async function observeService(reads: Reads, name: string, targets: Targets, options?: GcpCallOptions) {
   const region = part(name, 'locations');
   const service = await reads.service(name, options);
   const matters =
     service.state === 'present' &&
     (targets.invokersOf.includes(name) || (targets.isPublic && !service.value.invokerIamDisabled));
-  return matters
-    ? { name, region, service, invokers: await reads.servicePolicy(name, options) }
-    : { name, region, service };
+  return { name, region, service, ...(matters && { invokers: await reads.servicePolicy(name, options) }) };
 }

@@ -1,10 +1,10 @@
 import type { Json, JsonObject } from '../../ports/json.ts';
 
-/** How answers of Google Cloud are read: nothing is taken for what it should be, and nothing throws. */
+/** Reads fields of answers of Google Cloud without trusting their types. Nothing here throws. */
 
 /**
- * An answer whose fields are read by the names that the vendor's package declares for the message `T`, so that a name that is
- * not one is a type error. The values may be anything. Only types: nothing of the packages is loaded.
+ * An answer with the field names that the vendor's package declares for the message `T`, so that a misspelt field is a type
+ * error. Values may be anything. Only types are imported; the packages are not loaded.
  */
 export type Message<T> = { readonly [field in keyof T]?: Json };
 
@@ -14,7 +14,7 @@ export const isObject = (value: unknown): value is JsonObject =>
 /** A string field; `''`, proto3's default, for anything else. */
 export const text = (value: unknown): string => (typeof value === 'string' ? value : '');
 
-/** A string that must be there. */
+/** A string that is not empty. */
 export const filled = (value: unknown): string | undefined =>
   typeof value === 'string' && value !== '' ? value : undefined;
 
@@ -33,14 +33,14 @@ export const objects = (value: unknown): JsonObject[] => (Array.isArray(value) ?
 export const texts = (value: unknown): string[] =>
   Array.isArray(value) ? value.filter((item): item is string => typeof item === 'string') : [];
 
-/** A `map<string, string>`. Null prototype: a label may be called `__proto__`. */
+/** A `map<string, string>`. It has no prototype, because a label may be called `__proto__`. */
 export function stringMap(value: unknown): Record<string, string> {
   const map: Record<string, string> = Object.create(null);
   if (isObject(value)) for (const [key, item] of Object.entries(value)) if (typeof item === 'string') map[key] = item;
   return map;
 }
 
-/** Parses JSON text; undefined if it is none. */
+/** Undefined for text that is not JSON. */
 export function json(source: string): Json | undefined {
   try {
     const parsed: Json = JSON.parse(source);

@@ -54,7 +54,7 @@ export const UNLIMITED = Object.fromEntries(Object.keys(PUBLISHED).map(budget =>
  * In which order budgets are given: `close` (what closes access or revokes; at most half of a budget), `edit` (edits,
  * deletions and waiting for an operation), `retry` (what has failed), `resync` (the periodic check).
  */
-export const RANKS = ['close', 'edit', 'retry', 'resync'] as const;
+const RANKS = ['close', 'edit', 'retry', 'resync'] as const;
 export type Rank = (typeof RANKS)[number];
 /** The part of a full bucket that a rank leaves to higher ones, unless it is its turn. */
 const RESERVE: Record<Rank, number> = { close: 0, edit: 0, retry: 0.25, resync: 0.5 };
@@ -89,7 +89,7 @@ export interface Claim {
   release(): void;
 }
 
-export interface Budget extends Place {
+interface Budget extends Place {
   /** Negative where more was asked for than there was. */
   left: number;
   aMinute: number;

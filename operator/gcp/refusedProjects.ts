@@ -4,17 +4,17 @@ import type { CallEnd } from './callHooks.ts';
 import { OUTAGE_CODES } from './status.ts';
 
 /**
- * APIs whose calls in one project are all refused with 403. That is an outage (the operator's role was taken away) only if it
- * concerns more than one tenant, and either the project is one in which tenants were served before, or the API works in
- * no project at all. A secret of somebody's, or a Namespace that names a project without rights, is a tenant's own matter.
+ * Finds APIs that answer every call in a project with PERMISSION_DENIED. That is an outage (the operator's role was removed) only
+ * if it concerns more than one tenant, and if tenants were served in the project before or the API works in no project at all.
+ * Otherwise it is one tenant's problem, such as a secret without consent or a Namespace that names a foreign project.
  */
-export interface RefusedProjects {
+interface RefusedProjects {
   onCall(end: CallEnd): void;
-  /** Those that are an outage, and for how long: the longest 100. */
+  /** The 100 longest outages. */
   list(): { api: string; project: string; forMs: number }[];
 }
 
-/** A project that nobody has called for so long is not known to be refused. */
+/** A refusal is forgotten if the API was not called in that project for this long, milliseconds. */
 const FORGOTTEN_MS = 900_000;
 const MOST = 1_000;
 const MOST_LISTED = 100;
@@ -30,7 +30,7 @@ interface Refused {
 export function createRefusedProjects(now: () => number): RefusedProjects {
   const clock = { monotonic: now };
   const refused = createRecent<Refused>(clock, { forMs: FORGOTTEN_MS, most: MOST });
-  /** Projects in which accounts or services were read, so that tenants are at home there; and APIs that work somewhere. */
+  /** Projects in which accounts or services were read, so tenants live there; and APIs that work in some project. */
   const homes = createRecent<true>(clock, { most: MOST });
   const working = createRecent<true>(clock, { forMs: FORGOTTEN_MS });
 

@@ -4,8 +4,8 @@ import { isObject, json } from './parse.ts';
 import { CallError, type HttpRequest } from './transport.ts';
 
 /**
- * The request message of a method as one HTTP request, by the rules of google/api/http.proto. Bodies are the JSON that they
- * are given and answers the JSON that came: a field or an enum value that nobody here knows survives both ways.
+ * Turns the request message of a method into one HTTP request, by the rules of google/api/http.proto. JSON passes unchanged in
+ * both directions, so fields and enum values that this version does not know survive.
  */
 export function httpRequestOf({ http, body }: HttpRule, request: JsonObject): HttpRequest {
   const [method = '', template = ''] = http.split(' ');
@@ -28,14 +28,14 @@ export function httpRequestOf({ http, body }: HttpRule, request: JsonObject): Ht
   };
 }
 
-/** The answer of a call that succeeded. An empty one is an empty message. */
+/** Parses the body of a successful answer. An empty body is an empty message. */
 export function answerOf(body: string): JsonObject {
   const answer = body.trim() === '' ? {} : json(body);
   if (isObject(answer)) return answer;
   throw new CallError({ code: 'UNKNOWN', message: 'A successful answer whose body is no JSON object.' });
 }
 
-/** The value of a path's variable, escaped. Throws where the value is not of the rule's form: nothing is sent then. */
+/** The escaped value of a variable in a path. Throws if the value is not of the rule's form; the call is then not sent. */
 function bound(field: string, form: string, value: Json | undefined): string {
   const expected = form.split('/');
   const segments = typeof value === 'string' ? value.split('/') : [];
@@ -48,13 +48,13 @@ function bound(field: string, form: string, value: Json | undefined): string {
   return segments.map(segment => encodeURIComponent(segment).replaceAll('%40', '@')).join('/');
 }
 
-/** The object without one field, at the end of a path; the others stay as they are. */
+/** The object without the one field at the end of a path of names. */
 function without(value: JsonObject, [step = '', ...steps]: string[]): JsonObject {
   const { [step]: inner, ...rest } = value;
   return steps.length > 0 && isObject(inner) ? { ...value, [step]: without(inner, steps) } : rest;
 }
 
-/** A field of a message is a parameter of its own (`options.requestedPolicyVersion`), a list is a repeated one. */
+/** A field of a nested message is one parameter (`options.requestedPolicyVersion`); a list is a repeated parameter. */
 function addParameters(query: URLSearchParams, name: string, value: Json | undefined): void {
   if (Array.isArray(value)) for (const item of value) addParameters(query, name, item);
   else if (isObject(value))

@@ -2,13 +2,13 @@ import type { Runtime } from '../../ports/runtime.ts';
 import { createRecent } from '../collections/recent.ts';
 import type { Observed, ObservedService } from '../tenant/types.ts';
 
-/** More services than fail at once anywhere; beyond it the longest known are forgotten, and their waits begin anew. */
+/** More services than fail at once anywhere. Beyond this the oldest are forgotten, and their backoff starts again. */
 const MOST = 10_000;
 
 /**
- * Says of each service that is not ready for how long this process has seen it so. Google's own times are not compared
- * with this machine's clock: one that is half an hour fast would find every backoff already over. A new generation, such
- * as a retry of the operator's own makes, starts the count anew, so two retries are never closer than their backoff.
+ * Adds to each service that is not ready how long this process has known that. Google Cloud's timestamps are not compared with this
+ * machine's clock: on a machine whose clock is half an hour fast every backoff would already be over. A new generation, which
+ * also each retry of the operator makes, starts at 0 again, so two retries are never closer than their backoff.
  */
 export function createServiceAges(runtime: Pick<Runtime, 'monotonic'>): (observed: Observed) => Observed {
   const since = createRecent<{ state: string; at: number }>(runtime, { most: MOST });
@@ -32,7 +32,7 @@ export function createServiceAges(runtime: Pick<Runtime, 'monotonic'>): (observe
   });
 }
 
-/** Undefined: it is ready. */
+/** Undefined for a service that is ready. */
 function unreadyState({ generation, observedGeneration, reconciling, terminal }: ObservedService): string | undefined {
   const settled = !reconciling && generation === observedGeneration;
   if (settled && terminal.state === 'SUCCEEDED') return undefined;

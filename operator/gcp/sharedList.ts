@@ -36,7 +36,7 @@ export interface SharedList<T> {
   size(): number;
 }
 
-export interface Listing<T> {
+interface Listing<T> {
   items: Map<string, T>;
   pages: number;
   /** Something in it could not be understood or reached, so a resource may exist although it is not in the list. */

@@ -31,13 +31,13 @@ export const OUTAGE_CODES: ReadonlySet<GcpCode | 'OK'> = new Set(GCP_CODES.filte
 
 export const passes = (code: GcpCode): boolean => CODES[code].passes === true;
 
-/** Longer ones end up in a status nobody can read. */
+/** Messages end up in the tenant's status, which longer ones would make unreadable. */
 const MAX_MESSAGE = 4096;
 
 /**
- * The google.rpc.Status of an HTTP answer that is no 2xx. Only a body in Google's own form counts for what it says: an
- * error page of a proxy or load balancer is `UNKNOWN` (or what 429 and 5xx say), never `NOT_FOUND` — that would mean a
- * resource is gone. `now`: milliseconds since the epoch, for a `Retry-After` that is a date.
+ * The google.rpc.Status of an HTTP answer that is no 2xx. Only a body in Google's own form is believed: an error page of a proxy or
+ * load balancer is `UNKNOWN` (or the code of 429 and 5xx), never `NOT_FOUND`, which would mean that a resource is gone.
+ * `now`: milliseconds since the epoch, for a `Retry-After` that is a date.
  */
 export function statusOf(http: number, retryAfter: string | null, body: string, now: number): GcpStatus {
   const parsed = json(body);

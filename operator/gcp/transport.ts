@@ -9,7 +9,7 @@ import { bounded, statusOf } from './status.ts';
 /** One HTTP request below an endpoint's address. */
 export interface HttpRequest {
   method: string;
-  /** From its first slash on, with the query, all of it escaped. */
+  /** Starts with a slash and includes the query; escaped. */
   path: string;
   /** JSON. */
   body?: string;
@@ -19,7 +19,7 @@ export interface HttpRequest {
 /** Sends a request; resolves to the body of a 2xx, rejects with a `CallError` for anything else. */
 export type Send = (request: HttpRequest) => Promise<string>;
 
-/** A call that failed, or that was not made. */
+/** A call failed, or was not made. */
 export class CallError extends Error {
   readonly status: GcpStatus;
   constructor(status: GcpStatus) {
@@ -28,15 +28,15 @@ export class CallError extends Error {
   }
 }
 
-export interface Transport {
+interface Transport {
   /** For one endpoint and one identity (`''`: the process's own). */
   send(endpoint: Endpoint, actAs: string): Send;
   close(): void;
 }
 
-/** HTTP with keep-alive, credentials and errors; never a retry, never a redirect. `now`: milliseconds since the epoch. */
+/** HTTP with keep-alive and credentials, without retries and redirects. `now`: milliseconds since the epoch. */
 export function createTransport(credentials: Credentials, now: () => number): Transport {
-  // A plain-text endpoint is on this machine: no proxy.
+  // A plain-text endpoint is on this machine, so no proxy is used.
   const plain = new http.Agent({ keepAlive: true });
   const secure = new https.Agent({ keepAlive: true, proxyEnv: process.env });
 
@@ -55,7 +55,7 @@ export function createTransport(credentials: Credentials, now: () => number): Tr
     async request => {
       const url = endpoint.base + request.path;
       const { client, headers } = await authorized(endpoint, actAs, url);
-      // Credentials may have taken longer than the caller waits: a call that was given up is not made.
+      // The caller may have given up while credentials were loaded.
       if (request.signal?.aborted)
         throw new CallError({ code: 'CANCELLED', message: 'The call was given up before it was made.' });
       headers.set('user-agent', 'aitenant-operator');
@@ -107,7 +107,7 @@ async function exchange(client: AuthClient, request: Exchange): Promise<Answer> 
     });
     return { status: response.status, retryAfter: response.headers.get('retry-after'), body: response.data ?? '' };
   } catch (error) {
-    // No answer: refused, reset, hung up, not resolved, or cut off half-way. It may have taken effect.
+    // The connection was refused, reset or closed, or the name was not resolved. The call may have taken effect.
     const said = error instanceof Error ? error.message : String(error);
     throw new CallError({ code: 'UNAVAILABLE', message: bounded(`No answer from Google Cloud: ${said}`) });
   }

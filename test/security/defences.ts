@@ -424,8 +424,8 @@ export const DEFENCES: readonly Defence[] = [
   {
     shownBy: ['unit/google-errors.test.ts', 'a hostile ErrorInfo puts nothing into the command'],
     file: 'operator/gcp/errors.ts',
-    find: 'match(metadata.service, /^([a-z0-9.-]+\\.googleapis\\.com)$/)',
-    replace: 'match(metadata.service, /^([\\s\\S]+)$/)',
+    find: '/^([a-z0-9.-]+\\.googleapis\\.com)$/.exec(text(metadata.service))',
+    replace: '/^([\\s\\S]+)$/.exec(text(metadata.service))',
   },
   // --------------------------------------------------------------------------------------- the cluster, abuse, mistakes
   {
