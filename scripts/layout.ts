@@ -1,4 +1,5 @@
-import { globSync, readFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, globSync, readFileSync } from 'node:fs';
 import { basename, dirname, join, normalize } from 'node:path';
 import { parseSync } from 'oxc-parser';
 
@@ -7,6 +8,8 @@ import { parseSync } from 'oxc-parser';
  * the operator or of the sandbox have one name. Biome holds the length of functions and circles of imports (biome.json), knip holds that
  * every export, file and dependency is used (knip.json). Exit code 1 and one line for each problem.
  */
+
+const ROOT = new URL('..', import.meta.url).pathname;
 
 interface Room {
   /** The files that a file of this folder may import from outside of it. */
@@ -119,6 +122,47 @@ function nameProblems(folder: string, files: string[], excepted: string[]): stri
   ];
 }
 
+interface Override {
+  includes: string[];
+  linter: { rules: Record<string, Record<string, string>> };
+}
+
+/**
+ * The files for which biome.json turns a rule off although they no longer break it. Overrides for tests stand for a decision and are left out.
+ */
+export function unneededOverrides(overrides: Override[]): string[] {
+  return overrides.flatMap(({ includes, linter }) => {
+    const files = includes.filter(file => !file.startsWith('test/'));
+    const rules = Object.entries(linter.rules).flatMap(([group, names]) =>
+      Object.keys(names).map(name => `${group}/${name}`),
+    );
+    return rules.flatMap(rule => {
+      const broken = filesThatBreak(rule, files);
+      return files
+        .filter(file => !broken.has(file))
+        .map(file => `${file} is an exception in biome.json that is no longer needed: ${rule}`);
+    });
+  });
+}
+
+/** `--only` runs a rule also where biome.json turns it off. */
+function filesThatBreak(rule: string, files: string[]): Set<string> {
+  const args = ['lint', `--only=${rule}`, '--reporter=json', '--max-diagnostics=none'];
+  const there = files.filter(file => existsSync(join(ROOT, file)));
+  if (there.length === 0) return new Set();
+  const biome = spawnSync('biome', [...args, ...there], {
+    cwd: ROOT,
+    encoding: 'utf8',
+    shell: process.platform === 'win32',
+  });
+  const { diagnostics } = JSON.parse(biome.stdout) as {
+    diagnostics: { category: string; location: { path: string } }[];
+  };
+  return new Set(
+    diagnostics.filter(({ category }) => category === `lint/${rule}`).map(({ location }) => location.path),
+  );
+}
+
 /** What is wrong with the layout of these files: their code by their path from the root. */
 export function layoutProblems(files: Map<string, string>, sameName = SAME_NAME): string[] {
   return [
@@ -129,13 +173,13 @@ export function layoutProblems(files: Map<string, string>, sameName = SAME_NAME)
 
 /** The project's own files. */
 export function sourceFiles(): Map<string, string> {
-  const root = new URL('..', import.meta.url).pathname;
-  const files = globSync('{ports,operator,backend,schema,sandbox}/**/*.ts', { cwd: root }).sort();
-  return new Map(files.map(file => [file, readFileSync(join(root, file), 'utf8')]));
+  const files = globSync('{ports,operator,backend,schema,sandbox}/**/*.ts', { cwd: ROOT }).sort();
+  return new Map(files.map(file => [file, readFileSync(join(ROOT, file), 'utf8')]));
 }
 
 if (import.meta.main) {
-  const problems = layoutProblems(sourceFiles());
+  const { overrides } = JSON.parse(readFileSync(join(ROOT, 'biome.json'), 'utf8')) as { overrides: Override[] };
+  const problems = [...layoutProblems(sourceFiles()), ...unneededOverrides(overrides)];
   for (const problem of problems) console.error(problem);
   if (problems.length > 0) process.exit(1);
 }

@@ -39,7 +39,7 @@ export function publish({ name, title, figures, notes }: Result): void {
   };
   const written = { name, title, at: new Date().toISOString(), machine, figures, notes };
   writeFileSync(new URL(`${name}.json`, folder), `${JSON.stringify(written, null, 2)}\n`);
-  const plotted = figures.filter(({ plot }) => plot);
+  const plotted = figures.filter(({ plot }) => plot).map(({ what, value }) => ({ what, value, shown: shown(value) }));
   writeFileSync(new URL(`${name}.svg`, folder), bars(title, plotted));
 }
 
@@ -69,7 +69,7 @@ export function quantile(values: number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN;
 }
 
-export const mib = (bytes: number): number => bytes / 2 ** 20;
+const mib = (bytes: number): number => bytes / 2 ** 20;
 
 /** Heap in use after a collection, MiB. Needs `--expose-gc`. */
 export function heapMiB(): number {

@@ -15,7 +15,7 @@ import { scriptedContainers } from '../../sandbox/gcp/run/scriptedContainers.ts'
 import { createKubeCore, type KubeCore } from '../../sandbox/kube/index.ts';
 import { createTimeline, type Timeline } from './timeline.ts';
 
-export const REGION = 'asia-northeast1';
+const REGION = 'asia-northeast1';
 export const INTERVAL_MS = 600_000;
 const SECRETS = 'google.cloud.secretmanager.v1.SecretManagerService';
 
@@ -42,7 +42,7 @@ export interface World {
 }
 
 /** Calls of the operator since the last reset, by kind. */
-export interface Traffic {
+interface Traffic {
   /** List calls that answer for many tenants; a list of one secret's versions is none. */
   lists: number;
   others: number;

@@ -22,7 +22,7 @@ export interface Live {
 }
 
 /** The cluster can't be read; the message says which object, and why. */
-export class ClusterUnread extends Error {}
+class ClusterUnread extends Error {}
 
 /** Opens the cluster of the kubeconfig, and closes the connection after `use`. */
 export async function withCluster<T>(use: (kube: KubeApi) => Promise<T>): Promise<T> {

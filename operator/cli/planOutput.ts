@@ -29,7 +29,7 @@ export interface Counts {
   unread: number;
 }
 
-export function countsOf(results: TenantResult[]): Counts {
+function countsOf(results: TenantResult[]): Counts {
   const steps = results.flatMap(each => each.steps);
   const count = (sign: string) => steps.filter(({ action }) => SIGNS[action].sign === sign).length;
   const unread = results.filter(({ state }) => state === 'unread').length;

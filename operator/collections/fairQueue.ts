@@ -3,7 +3,7 @@ export const PRIORITIES = ['edit', 'retry', 'resync'] as const;
 export type Priority = (typeof PRIORITIES)[number];
 
 /** Two lanes, one within the other: first the outer lanes take turns, and in each of them the inner ones. */
-export type Lane = readonly [outer: string, inner: string];
+type Lane = readonly [outer: string, inner: string];
 
 export interface Queueable<P extends string> {
   lane: Lane;

@@ -83,13 +83,13 @@ function boundConnections(server: Server): void {
  * The path of a request target in any form that HTTP has (RFC 9112, 3.2). By hand, because `URL` throws for some of them.
  * An authority (CONNECT) and `*` are returned as they are; no path is equal to them.
  */
-export function pathOf(target: string): string {
+function pathOf(target: string): string {
   const path = target.replace(/^[a-z][a-z\d+.-]*:\/\/[^/?#]*/i, '').replace(/[?#].*$/s, '');
   return path === '' ? '/' : path;
 }
 
 /** Whether a host, with or without a port, can only mean this machine. */
-export function isLocalName(host: string): boolean {
+function isLocalName(host: string): boolean {
   return /^(localhost|127(\.\d{1,3}){3}|\[::1\]|::1)(:\d+)?$/i.test(host);
 }
 

@@ -25,7 +25,7 @@ import type { KubeObject } from '../../ports/kube.ts';
 /** The pure part of a reconcile from one end to the other, for objects and answers that nobody vouches for. */
 
 const NOW = Date.UTC(2030, 0, 1);
-export const settings: Settings = {
+const settings: Settings = {
   project: 'tenants-1',
   projects: [],
   defaultImage: 'gcr.io/cloudrun/hello',
@@ -96,10 +96,7 @@ export function mustBeSound({ steps, statuses }: Gone): void {
 export type Answers = Record<'account' | 'secret' | 'policy' | 'version' | 'service' | 'servicePolicy', unknown>;
 
 /** What is observed where every read is answered by these. As in operator/gcp, only without the waiting. */
-export function observed(
-  answers: Answers,
-  { account, keys, formerGrants, formerConsent, services }: Targets,
-): Observed {
+function observed(answers: Answers, { account, keys, formerGrants, formerConsent, services }: Targets): Observed {
   const odd = { state: 'failed' as const, failure: { kind: 'Transient' as const, message: 'odd' } };
   const read = <T>(answer: unknown, parse: (answer: JsonObject) => T | undefined, bad?: Failure): Read<T> => {
     if (bad) return { state: 'failed', failure: bad };

@@ -58,7 +58,7 @@ export class StandsStill extends Error {}
 
 const MOST_AT_ONCE = 20_000;
 
-export const EPOCH = Date.UTC(2030, 0, 1);
+const EPOCH = Date.UTC(2030, 0, 1);
 
 export function createClock(random: Random): Clock {
   const heap: Timer[] = [];

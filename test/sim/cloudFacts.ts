@@ -99,7 +99,7 @@ export function cloudFacts(core: GcpCore) {
   };
 }
 
-export const unconditional = (bindings: Binding[], role: string): string[] =>
+const unconditional = (bindings: Binding[], role: string): string[] =>
   bindings.filter(binding => binding.role === role && !binding.condition).flatMap(({ members }) => members);
 
 /** The revisions that take requests now. */

@@ -26,7 +26,7 @@ import { holdsNewerEntry } from './versions.ts';
  * the contract alone. It shares no code with the operator.
  */
 
-export interface KeySpec {
+interface KeySpec {
   name: string;
   secretRef: { external?: string; name?: string };
   env?: string;

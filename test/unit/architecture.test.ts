@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { layoutProblems, sourceFiles } from '../../scripts/layout.ts';
+import { layoutProblems, sourceFiles, unneededOverrides } from '../../scripts/layout.ts';
 
 test('every import of the project points the allowed way', () => {
   expect(layoutProblems(sourceFiles()).filter(problem => problem.includes(' imports '))).toEqual([]);
@@ -36,5 +36,13 @@ test('two files of one name are named, and so is an exception that is not needed
   expect(layoutProblems(files, {})).toEqual(['a.ts is the name of 2 files: operator/gcp/a.ts, operator/kube/a.ts']);
   expect(layoutProblems(files, { operator: ['a.ts'], sandbox: ['a.ts'] })).toEqual([
     'a.ts is an exception in scripts/layout.ts that sandbox/ no longer needs',
+  ]);
+});
+
+test('an exception in biome.json is named when the file keeps the rule or is gone', () => {
+  const linter = { rules: { complexity: { noExcessiveLinesPerFunction: 'off' } } };
+  expect(unneededOverrides([{ includes: ['scripts/layout.ts', 'operator/gone.ts'], linter }])).toEqual([
+    'scripts/layout.ts is an exception in biome.json that is no longer needed: complexity/noExcessiveLinesPerFunction',
+    'operator/gone.ts is an exception in biome.json that is no longer needed: complexity/noExcessiveLinesPerFunction',
   ]);
 });

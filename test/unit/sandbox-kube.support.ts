@@ -3,7 +3,7 @@ import type { Runtime } from '../../ports/runtime.ts';
 import { createKubeCore, type KubeCoreOptions } from '../../sandbox/kube/index.ts';
 
 /** A clock that only `tick` moves, and randomness from a small generator. */
-export function virtualRuntime(start = Date.parse('2030-01-01T00:00:00Z')) {
+function virtualRuntime(start = Date.parse('2030-01-01T00:00:00Z')) {
   let now = 0;
   let seed = 1;
   let timers: { at: number; fn: () => void }[] = [];

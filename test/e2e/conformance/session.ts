@@ -16,14 +16,14 @@ export interface Target {
   folder: string;
 }
 
-export interface CallOptions {
+interface CallOptions {
   body?: unknown;
   type?: string;
   accept?: string;
 }
 
 /** What was answered, as it came. */
-export interface Answer {
+interface Answer {
   code: number;
   // biome-ignore lint/suspicious/noExplicitAny: answers of any kind, looked into by scenarios
   body: any;
@@ -38,7 +38,7 @@ export interface KubectlOptions {
   lines?: number;
 }
 
-export interface Watching {
+interface Watching {
   /** Resolves with the events so far once there are `count` of them, or the server has ended the watch. */
   until(count: number): Promise<Answer['body'][]>;
   /** Ends the watch and records its events. */

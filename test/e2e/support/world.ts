@@ -73,7 +73,7 @@ export interface World {
   must(method: string, request: JsonObject): Promise<JsonObject>;
 }
 
-export interface SecretOptions {
+interface SecretOptions {
   labels?: Record<string, string>;
   value?: string | null;
   project?: string;

@@ -10,7 +10,7 @@ import type {
 } from '../../../ports/kube.ts';
 import { keyOf } from '../../../ports/kubeResources.ts';
 
-export interface FakeRequest {
+interface FakeRequest {
   verb: 'list' | 'watch' | 'get' | 'create' | 'patch' | 'delete';
   plural: string;
   namespace?: string;
@@ -20,7 +20,7 @@ export interface FakeRequest {
 }
 
 /** What becomes of a request: nothing special, refused, lost with or without its effect, or held until let go. */
-export type Fault = undefined | KubeStatus | 'lost' | 'lost-after' | Promise<void>;
+type Fault = undefined | KubeStatus | 'lost' | 'lost-after' | Promise<void>;
 
 export interface FakeKube extends KubeApi {
   /** Every request so far. */

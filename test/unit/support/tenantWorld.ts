@@ -190,7 +190,7 @@ export const templateA = (changes: JsonObject = {}, container: JsonObject = {}):
   ...changes,
 });
 
-export const succeeded = { state: 'SUCCEEDED', reason: '', message: '' } as const;
+const succeeded = { state: 'SUCCEEDED', reason: '', message: '' } as const;
 export const comingUp = {
   reconciling: true,
   terminal: { state: 'PENDING', reason: '', message: '' },
