@@ -133,6 +133,12 @@ const needsGet = ({ call }: Step): boolean => DECIDING[call.kind];
 /** How old a policy or version may be that an earlier pass of the same reconcile has read. */
 const SAME_RECONCILE_MS = 1_000;
 
+/** A function of its own: the shared lists keep it for half an interval, and with it all variables of the scope that makes it. */
+const wakeOf =
+  ({ wake }: Parts, key: string) =>
+  () =>
+    wake(key);
+
 async function observeAll(
   parts: Parts,
   its: Reconciliation,
@@ -143,7 +149,7 @@ async function observeAll(
   const { shared, pacing, reads, settings, uncertain } = parts;
   const ages = agesOf(freshness, tenant, settings);
   const isCached = freshness !== 'now' && !confirms;
-  const onChanged = isCached && pacing.isRegular(tenant, run) ? () => parts.wake(key) : undefined;
+  const onChanged = isCached && pacing.isRegular(tenant, run) ? wakeOf(parts, key) : undefined;
   const lists = shared.at(confirms ? { ...ages, single: SAME_RECONCILE_MS } : ages, onChanged);
   const { account, service, secret } = reads;
   const current = confirms ? { ...lists, account, service, secret } : lists;
