@@ -495,3 +495,21 @@ describe('in the same reconcile as the edit', () => {
     expect(await w.callers(HOME)).not.toContain('allUsers');
   });
 });
+
+test('a deletion whose services are gone reads no secret and no account before it has the budget for them', async () => {
+  const { core, faults, once, later } = await world({
+    isImpersonated: false,
+    former: 'none',
+    isPublic: true,
+    drifted: false,
+    opened: 'none',
+  });
+  await core.api.delete(AI_TENANTS, 'default', 'tenant-a');
+  await once();
+  await later(10_000);
+  const methods: string[] = [];
+  faults.before = async method => methods.push(method.split('.').slice(-2).join('.'));
+  faults.budget = api => api === 'secretmanager';
+  expect(await once()).toMatchObject({ kind: 'park' });
+  expect(methods).toEqual(['Services.GetService']);
+});
