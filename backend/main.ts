@@ -50,7 +50,9 @@ try {
   // own modules, which doubles the start (bench/README.md); V8 reads it anew whenever it decides on memory.
   setTimeout(() => setFlagsFromString('--optimize-for-size'), startedMs).unref();
 } catch (error) {
-  // Its own texts (of readConfig) and the system's (such as a port in use) name no value.
-  log('ERROR', error instanceof Error ? `can't start: ${error.message}` : "can't start");
+  // Its own texts (of readConfig) and the system's name no value.
+  const { code, port, message } = error as NodeJS.ErrnoException & { port?: number };
+  const why = code === 'EADDRINUSE' ? `port ${port} is in use by another program: set PORT to another one.` : message;
+  log('ERROR', `can't start: ${why}`);
   process.exit(1);
 }

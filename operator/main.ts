@@ -152,9 +152,13 @@ async function kubeSystemUid(kube: KubeApi, log: Log): Promise<string> {
     const found = await kube.get(NAMESPACES, undefined, 'kube-system');
     if (found.ok && found.value.metadata.uid) return found.value.metadata.uid;
     const message = found.ok ? 'it has no UID' : found.status.message;
-    log('warn', 'cannot read Namespace kube-system, which names this cluster (or set --cluster-id)', {
-      error: message,
-    });
+    log(
+      'warn',
+      'cannot read Namespace kube-system, whose UID is the id of this cluster, and tries again; with --cluster-id it need not be read',
+      {
+        error: message,
+      },
+    );
     await sleep(runtime, 2_000);
   }
 }

@@ -129,7 +129,7 @@ export function createOperator(options: OperatorOptions): Operator {
         options.hooks?.onEnd?.(key, verdict, tookMs);
       },
       onError: (key, error) =>
-        log('error', 'a bug in the reconciler', {
+        log('error', 'a bug in the reconciler: please report it with this line', {
           tenant: key,
           error: error instanceof Error ? String(error.stack) : String(error),
         }),

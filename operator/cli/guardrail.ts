@@ -267,11 +267,20 @@ function parsed(argv: string[]) {
   }
 }
 
-/** Google's words, and what to do about the two refusals that are to be expected. */
+/** Google's words, and what to do about the refusals that are to be expected. */
 function explained(error: unknown): string {
   if (!(error instanceof CallError)) return error instanceof Error ? error.message : String(error);
   const { code, message } = error.status;
-  if (code === 'PERMISSION_DENIED') return `${message}\nIt takes roles/iam.denyAdmin, granted on the organization.`;
+  if (code === 'PERMISSION_DENIED') {
+    return (
+      `${message}\nIt takes roles/iam.denyAdmin, granted on the organization, and resourcemanager.projects.get on the project. ` +
+      'Check the id of the project too.'
+    );
+  }
+  if (code === 'RESOURCE_EXHAUSTED') {
+    return `${message}\nGoogle Cloud allows 5 reads and 5 writes of deny policies a minute: run this again in a minute.`;
+  }
+  if (code === 'UNAUTHENTICATED') return `${message}\nLog in: gcloud auth application-default login`;
   if (code === 'ABORTED' || code === 'ALREADY_EXISTS') {
     return `${message}\nSomebody else changed the policy meanwhile: run this again.`;
   }

@@ -157,7 +157,7 @@ async function runForever(state: State): Promise<void> {
     } catch (error) {
       counters.failures++;
       state.version = undefined;
-      problem(options, `a bug: ${String(error)}`);
+      problem(options, `a bug in the operator, please report it with this line: ${String(error)}`);
       await sleep(options.runtime, RELIST_MS.max, stopped);
     }
   }

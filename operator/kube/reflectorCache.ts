@@ -42,7 +42,7 @@ export function createReflectorCache({ transform, onChange, onProblem, counters 
       return transform(object);
     } catch (error) {
       counters.malformed++;
-      onProblem(`an object was left out: ${String(error)}`);
+      onProblem(`an object of the answer can't be used and was left out: ${String(error)}`);
       return undefined;
     }
   }

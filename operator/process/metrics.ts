@@ -55,7 +55,7 @@ export function createMetrics(
   });
   new Gauge({
     name: 'workqueue_longest_running_processor_seconds',
-    help: 'How long the longest reconciliation has been going on.',
+    help: 'How long the oldest reconciliation that has not ended has been running.',
     labelNames: ['name'],
     registers,
     collect() {
@@ -84,7 +84,7 @@ export function createMetrics(
   });
   new Gauge({
     name: 'aitenant_gcp_budget_calls_per_minute',
-    help: 'The quota that is believed in: what --quotas says, less what refusals have taught.',
+    help: 'The quota that the operator keeps to: that of --quotas, lowered after Google Cloud has refused calls.',
     labelNames: budget,
     registers,
     collect() {
@@ -106,7 +106,7 @@ export function createMetrics(
   });
   new Gauge({
     name: 'aitenant_gcp_budget_parked_seconds',
-    help: 'How long the first reconcile that is parked for this budget has been: intervals are stretched by that.',
+    help: 'How long the reconcile that waits longest for this budget has been parked. The intervals of resyncs grow by that.',
     labelNames: budget,
     registers,
     collect() {

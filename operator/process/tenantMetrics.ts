@@ -43,7 +43,7 @@ export function createTenantMetrics(registry: Registry, now: () => number) {
   });
   new Gauge({
     name: 'aitenant_not_ready',
-    help: 'Seconds for which this tenant has not been Ready; those that have not been for longest, 1,000 at most.',
+    help: 'Seconds for which this tenant has not been Ready. At most 1,000 tenants, those that have not been Ready for the longest time.',
     labelNames: ['namespace', 'name', 'reason'],
     registers,
     collect() {
@@ -56,7 +56,7 @@ export function createTenantMetrics(registry: Registry, now: () => number) {
   });
   new Gauge({
     name: 'aitenant_out_of_sync_seconds',
-    help: 'How long the tenant that has not been Ready for longest has not been, by its reason.',
+    help: 'For each reason of Ready, how long ago the tenant that has not been Ready for the longest time was Ready last.',
     labelNames: ['reason'],
     registers,
     collect() {
@@ -71,7 +71,7 @@ export function createTenantMetrics(registry: Registry, now: () => number) {
   });
   new Gauge({
     name: 'aitenant_resync_late_seconds',
-    help: 'By how much the tenant whose check is latest has gone without one for longer than its interval.',
+    help: 'How much later than its interval the most overdue check of a tenant is.',
     registers,
     collect() {
       let latest = 0;

@@ -171,7 +171,7 @@ const annotateCommand = ({ owner }: ClaimRules): string =>
 
 const unknown = (target: string, rules: ClaimRules): string =>
   `${target} carries this tenant's full owner marks, and the tenant's status does not know it: the status was lost, or somebody forged the marks. ` +
-  `Check what it holds, then let this tenant take it: ${annotateCommand(rules)} (for a whole rebuilt cluster: start the operator with --restore once).`;
+  `Check what it holds, then let this tenant take it: ${annotateCommand(rules)}. If the whole cluster was rebuilt, start the operator once with --restore instead.`;
 
 const unasked = (target: string, rules: ClaimRules): string =>
   `${target} exists already and lets namespace ${rules.owner.namespace} adopt it, but this AiTenant does not ask for it. ` +

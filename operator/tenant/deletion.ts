@@ -105,7 +105,7 @@ function notUnderstood({ namespace, name, status }: Tenant): Blocker | undefined
   const others = more.length > 0 ? ` and ${more.length} more` : '';
   const message =
     `The inventory has an entry that this version of the operator does not know: ${first.type} ${first.name}${others}. ` +
-    'Install the newer operator that wrote it. Or remove what it names by hand, and let go of everything else too: ' +
+    'Install the newer operator that wrote it. Or delete what the entry names by hand, and abandon everything else: ' +
     `kubectl annotate aitenant ${name} -n ${namespace} ai-platform.dev/deletion-policy=abandon --overwrite`;
   return { aspect: 'Service', reason: 'ManagementConflict', message };
 }
@@ -113,8 +113,8 @@ function notUnderstood({ namespace, name, status }: Tenant): Blocker | undefined
 /** The plan for a tenant without records whose project is not known either. */
 export function noProject({ namespace, name, status }: Tenant): Plan {
   const message =
-    `Nothing is on record of this tenant, and no project is known to search for what is its own. Name it: kubectl annotate ` +
-    `namespace ${namespace} ai-platform.dev/project-id=PROJECT --overwrite. If nothing is there: kubectl annotate aitenant ` +
+    `The inventory of this tenant is empty, and no project is known in which to search for its resources. Name the project: kubectl annotate ` +
+    `namespace ${namespace} ai-platform.dev/project-id=PROJECT --overwrite. If Google Cloud has nothing of this tenant: kubectl annotate aitenant ` +
     `${name} -n ${namespace} ai-platform.dev/deletion-policy=abandon --overwrite`;
   const blocker: Blocker = { aspect: 'ServiceAccount', reason: 'InvalidSpec', message };
   return { ...emptyPlan(), blockers: [blocker], inventory: status.inventory };

@@ -65,7 +65,11 @@ export const KINDS: Record<FailureKind, { reason: Blocker['reason']; advice: str
     advice:
       'The operator tries again by itself. If it stays so, ask for more quota: https://console.cloud.google.com/iam-admin/quotas',
   },
-  Invalid: { reason: 'InvalidSpec', advice: 'Edit the spec: kubectl edit aitenant.' },
+  Invalid: {
+    reason: 'InvalidSpec',
+    advice:
+      'Google Cloud refuses the request itself. If its words name a value of the spec, change that: kubectl edit aitenant.',
+  },
   Propagating: {
     reason: 'PermissionDenied',
     advice:

@@ -80,5 +80,8 @@ export function closingIdentity(tenant: Tenant, annotations: Annotations, settin
   if (actAs !== undefined) return { ok: true, actAs };
   const last = tenant.status.impersonatedServiceAccount;
   if (last === undefined) return chosenIdentity(tenant.namespace, annotations, settings);
-  return { ok: false, message: `${quoted(last)}, as which the operator acted last, is not allowed any more.` };
+  return {
+    ok: false,
+    message: `The operator acted as ${quoted(last)} last, which its flag --impersonation-accounts does not allow any more.`,
+  };
 }

@@ -176,7 +176,7 @@ function withTimes(blockers: Blocker[], now: number): Blocker[] {
   return blockers.map(blocker => {
     if (blocker.reason !== 'QuotaExceeded' || blocker.retryAfterMs === undefined) return blocker;
     const at = iso(Math.ceil((now + blocker.retryAfterMs) / 60_000) * 60_000).slice(0, 16);
-    return { ...blocker, message: `${blocker.message} Google Cloud asks to wait: tried again by ${at}Z.` };
+    return { ...blocker, message: `${blocker.message} Google Cloud asks to wait: the operator tries again by ${at}Z.` };
   });
 }
 

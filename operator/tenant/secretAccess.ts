@@ -301,7 +301,7 @@ function planFormer(keys: Keys, entry: SecretAccessEntry, inUse: (secret: string
     out.waiting.push({ aspect: 'SecretAccess', message, retryAfterMs: 2_000 });
   } else if (use === 'unknown') {
     out.notes.push(
-      `The grant on ${entry.name} has left the spec and stays while a service that may read it is unread.`,
+      `The grant on ${entry.name} is not in the spec any more. It stays until the service that may still use the secret can be read.`,
     );
   } else {
     out.steps.push(revoke);

@@ -217,7 +217,7 @@ describe('a spec', () => {
 
     const message = await refused('huge', 'InvalidSpec');
     expect(message).toContain('resources.limits.memory');
-    expect(message).toContain('Edit the spec');
+    expect(message).toContain('If its words name a value of the spec, change that');
 
     await world.edit('huge', { resources: { memory: '1G' } });
     await world.ready('huge');

@@ -223,6 +223,16 @@ describe('the guardrail', () => {
   });
 
   test.each([
+    ['RESOURCE_EXHAUSTED', 'Quota exceeded.', 'run this again in a minute'],
+    ['UNAUTHENTICATED', 'Who?', 'gcloud auth application-default login'],
+    ['PERMISSION_DENIED', 'No.', 'resourcemanager.projects.get on the project'],
+  ] as const)('a read that is refused (%s): what to do', async (code, message, advice) => {
+    core.faults.add({ method: 'GetPolicy', error: { code, message } });
+    const ended = await guardrail('--project', 'demo-project', '--check');
+    expect(ended).toEqual({ code: 1, output: expect.stringContaining(advice) });
+  });
+
+  test.each([
     [['--project', '123456'], 'name the project by its id'],
     [['--project', '../demo'], 'name the project by its id'],
     [[], 'name the project by its id'],

@@ -433,6 +433,16 @@ describe('a request', () => {
     expect(refusal).toMatch(/^HTTP\/1\.1 403 /);
   });
 
+  it('refuses a WebSocket to a container that speaks HTTP/2 only, and does not send it HTTP/1', async () => {
+    const world = await start();
+    const env = [{ name: 'BEHAVIOUR', value: 'h2c' }];
+    const service = await world.deploy('web', { ports: [{ name: 'h2c', containerPort: 8080 }], env });
+    const port = Number(new URL(service.uri as string).port);
+    const socket = connect(port, '127.0.0.1').setEncoding('latin1');
+    socket.write(`GET /ws HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`);
+    expect(String(await once(socket, 'data'))).toMatch(/^HTTP\/1\.1 503 /);
+  });
+
   it.each(['Content-Length: 4', 'Transfer-Encoding: chunked'])(
     'keeps the frame of its body, also where Connection names it away (%s)',
     async frame => {

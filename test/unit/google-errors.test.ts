@@ -109,7 +109,7 @@ describe('the remedy', () => {
       messages()
         .filter(([, message]) => message.includes(words))
         .map(([name]) => name);
-    expect(plain('Edit the spec')).toEqual([]);
+    expect(plain('If its words name a value of the spec')).toEqual([]);
     expect(plain('the missing permission')).toEqual(['account-denied', 'permission-missing']);
   });
 

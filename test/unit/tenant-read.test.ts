@@ -287,7 +287,11 @@ describe('what a failure means', () => {
       'Doing: said no. The operator tries again by itself. If it stays so, ask for more quota: https://console.cloud.google.com/iam-admin/quotas',
     ],
     ['NotFound', 'DependencyNotFound', 'Doing: said no'],
-    ['Invalid', 'InvalidSpec', 'Doing: said no. Edit the spec: kubectl edit aitenant.'],
+    [
+      'Invalid',
+      'InvalidSpec',
+      'Doing: said no. Google Cloud refuses the request itself. If its words name a value of the spec, change that: kubectl edit aitenant.',
+    ],
   ])('%s is %s', (kind, reason, message) => {
     expect(failureBlocker('Service', 'Doing', failure(kind), 0)).toEqual({ aspect: 'Service', reason, message });
   });

@@ -70,6 +70,9 @@ export function createIngress(
     signal: AbortSignal,
     upgraded?: Upgraded,
   ) {
+    // An upgrade is HTTP/1's, and a container that speaks HTTP/2 would answer it with a protocol error. (By HTTP/2 a WebSocket is an
+    // extended CONNECT, RFC 8441, which is not built here.)
+    if (upgraded && isH2c) return 'unavailable' as const;
     for (;;) {
       const place = await pool.acquire(signal);
       if ('refused' in place) return place.refused;
