@@ -4,7 +4,7 @@ import type { Runtime } from '../../ports/runtime.ts';
 import { failureOf } from '../gcp/errors.ts';
 import { rpc } from '../gcp/methods.ts';
 import { filled, objects } from '../gcp/parse.ts';
-import { createReads } from '../gcp/reads.ts';
+import { createReads, type Reads } from '../gcp/reads.ts';
 import { parseSecret } from '../gcp/secret.ts';
 import { parseService } from '../gcp/service.ts';
 import { explained } from '../tenant/context.ts';
@@ -60,69 +60,101 @@ export async function discover(
 ): Promise<Discovery> {
   const patient = patiently(call, runtime);
   const reads = createReads(patient);
+  const { services, skipped } = await readServices(patient, project, regions);
+  const isTenants = ({ name }: ObservedService) => part(name, 'services').startsWith(PREFIX);
+  const others = services
+    .filter(service => !isTenants(service))
+    .map(({ name, region }) => `${part(name, 'services')} in ${region}`);
+  const named = services.filter(isTenants);
+  if (named.length === 0) return { tenants: [], others, skipped };
+  const secrets = await readSecrets(patient, reads, project);
+  const tenants = await each(named, service => readFoundTenant(reads, project, secrets, service));
+  return { tenants: tenants.sort((a, b) => (a.service.name < b.service.name ? -1 : 1)), others, skipped };
+}
+
+/** All Cloud Run services of the project, in the regions that are named or in all. */
+async function readServices(
+  call: GcpCall,
+  project: string,
+  regions: string[],
+): Promise<{ services: ObservedService[]; skipped: Discovery['skipped'] }> {
   const skipped: Discovery['skipped'] = [];
   const perRegion = await each(regions.length > 0 ? regions : REGIONS, async region => {
-    const listed = await list(patient, rpc.listServices, `projects/${project}/locations/${region}`, 'services', 100);
+    const listed = await list(call, rpc.listServices, `projects/${project}/locations/${region}`, 'services', 100);
     if (listed.ok) return listed.items.flatMap(item => parseService(item) ?? []);
-    // Not every project has every region; one that was asked for by name has to be there.
+    // Not every project may use every region. A region that was asked for by name must be readable.
     if (regions.length > 0 || !isRegionMissing(listed.message)) throw new Error(`region ${region}: ${listed.message}`);
     skipped.push({ region, message: listed.message });
     return [];
   });
-  const isTenants = ({ name }: ObservedService) => part(name, 'services').startsWith(PREFIX);
-  const services = perRegion.flat().filter(isTenants);
-  const others = perRegion
-    .flat()
-    .filter(service => !isTenants(service))
-    .map(({ name, region }) => `${part(name, 'services')} in ${region}`);
-  if (services.length === 0) return { tenants: [], others, skipped };
+  return { services: perRegion.flat(), skipped };
+}
 
-  const listed = await list(patient, rpc.listSecrets, `projects/${project}`, 'secrets', 1000);
+interface ProjectSecrets {
+  /** The project's own secrets, each with its IAM policy. */
+  own: FoundSecret[];
+  externalOf: FoundTenant['externalOf'];
+}
+
+async function readSecrets(call: GcpCall, reads: Reads, project: string): Promise<ProjectSecrets> {
+  const listed = await list(call, rpc.listSecrets, `projects/${project}`, 'secrets', 1000);
   if (!listed.ok) throw new Error(`secrets of project ${project}: ${listed.message}`);
   const own = await each(
     listed.items.flatMap(item => parseSecret(item) ?? []),
-    async value => withPolicy(part(value.name, 'secrets'), { state: 'present', value }),
+    async value => withPolicy(reads, part(value.name, 'secrets'), { state: 'present', value }),
   );
+  // Secret Manager answers with the project's number, and a template may name the project either way.
   const number = own[0]?.secret.state === 'present' ? part(own[0].secret.value.name, 'projects') : undefined;
-  const externalOf = (reference: string): string => {
-    const name = secretName(reference, project);
-    return [project, number].includes(part(name, 'projects')) ? part(name, 'secrets') : name;
+  return {
+    own,
+    externalOf(reference) {
+      const name = secretName(reference, project);
+      return [project, number].includes(part(name, 'projects')) ? part(name, 'secrets') : name;
+    },
   };
+}
 
-  async function withPolicy(external: string, secret: Read<ObservedSecret>): Promise<FoundSecret> {
-    if (secret.state !== 'present') return { external, secret };
-    const policy = await reads.secretPolicy(secret.value.name);
-    return policy.state === 'present' ? { external, secret, policy: policy.value } : { external, secret };
+async function withPolicy(reads: Reads, external: string, secret: Read<ObservedSecret>): Promise<FoundSecret> {
+  if (secret.state !== 'present') return { external, secret };
+  const policy = await reads.secretPolicy(secret.value.name);
+  return policy.state === 'present' ? { external, secret, policy: policy.value } : { external, secret };
+}
+
+/** What belongs to one service: its account, its callers and the secrets of other projects that it reads. */
+async function readFoundTenant(
+  reads: Reads,
+  project: string,
+  { own, externalOf }: ProjectSecrets,
+  service: ObservedService,
+): Promise<FoundTenant> {
+  const name = part(service.name, 'services').slice(PREFIX.length);
+  const email = serviceAccountEmail(serviceAccountId(name), project);
+  const foreign = new Set(
+    secretReferences(service.template)
+      .map(externalOf)
+      .filter(external => external.startsWith('projects/')),
+  );
+  const [account, invokers, others] = await Promise.all([
+    reads.account(project, email),
+    reads.servicePolicy(service.name),
+    each([...foreign], async external => withPolicy(reads, external, await reads.secret(external))),
+  ]);
+  // An account that does not exist may be answered with 403, and one whose id is impossible with 400: it is not there.
+  if (account.state === 'failed' && account.failure.kind !== 'Propagating' && account.failure.kind !== 'Invalid') {
+    throw new Error(`service account ${email}: ${forReaders(explained(account.failure))}`);
   }
-
-  const tenants = await each(services, async (service): Promise<FoundTenant> => {
-    const name = part(service.name, 'services').slice(PREFIX.length);
-    const email = serviceAccountEmail(serviceAccountId(name), project);
-    const foreign = [...new Set(secretReferences(service.template).map(externalOf))].filter(external =>
-      external.startsWith('projects/'),
-    );
-    const [account, invokers, others] = await Promise.all([
-      reads.account(project, email),
-      reads.servicePolicy(service.name),
-      each(foreign, async external => withPolicy(external, await reads.secret(external))),
-    ]);
-    if (account.state === 'failed' && account.failure.kind !== 'Propagating' && account.failure.kind !== 'Invalid') {
-      throw new Error(`service account ${email}: ${forReaders(explained(account.failure))}`);
-    }
-    if (invokers.state === 'failed')
-      throw new Error(`callers of ${service.name}: ${forReaders(explained(invokers.failure))}`);
-    return {
-      name,
-      project,
-      service,
-      invokers: invokers.state === 'present' ? invokers.value : { bindings: [] },
-      email,
-      account,
-      secrets: [...own, ...others],
-      externalOf,
-    };
-  });
-  return { tenants: tenants.sort((a, b) => (a.service.name < b.service.name ? -1 : 1)), others, skipped };
+  if (invokers.state === 'failed')
+    throw new Error(`callers of ${service.name}: ${forReaders(explained(invokers.failure))}`);
+  return {
+    name,
+    project,
+    service,
+    invokers: invokers.state === 'present' ? invokers.value : { bindings: [] },
+    email,
+    account,
+    secrets: [...own, ...others],
+    externalOf,
+  };
 }
 
 /** What Cloud Run answers for a location that does not exist or that the project may not use. */
@@ -134,8 +166,9 @@ async function list(call: GcpCall, method: string, parent: string, field: string
   const items: JsonObject[] = [];
   let pageToken: string | undefined;
   do {
-    const result = await call(method, { parent, pageSize, pageToken });
-    if (!result.ok) return { ok: false, message: forReaders(explained(failureOf(method, result.status))) };
+    const request = { parent, pageSize, pageToken };
+    const result = await call(method, request);
+    if (!result.ok) return { ok: false, message: forReaders(explained(failureOf(method, result.status, request))) };
     items.push(...objects(result.response[field]));
     pageToken = filled(result.response.nextPageToken);
   } while (pageToken !== undefined);

@@ -7,9 +7,10 @@ import { partsOf } from './resourceNames.ts';
 
 /**
  * Classifies an error by the table of errors (`tenant/errorTable.ts`). The same answer of the same method always gives the same
- * failure. `message` is Google Cloud's own text.
+ * failure. `message` is Google Cloud's own text. The
+ * request names the project and region for printed commands.
  */
-export function failureOf(method: string, status: GcpStatus): Failure {
+export function failureOf(method: string, status: GcpStatus, request: JsonObject = {}): Failure {
   const { message, retryAfterMs } = status;
   const more = {
     ...(status.code === 'ALREADY_EXISTS' && { exists: true }),
@@ -21,7 +22,7 @@ export function failureOf(method: string, status: GcpStatus): Failure {
     kind: row.kind,
     message,
     ...(row.reason && { reason: row.reason }),
-    advice: filledIn(row.advice, knownOf(method, status, row)),
+    advice: filledIn(row.advice, { ...placeOf(request), ...knownOf(method, status, row) }),
     ...more,
   };
 }
@@ -54,5 +55,17 @@ function knownOf(method: string, { details = [], message }: GcpStatus, row: Erro
   const service = /^([a-z0-9.-]+\.googleapis\.com)$/.exec(text(metadata.service))?.[1] ?? groups.service;
   const project = partsOf('project', text(metadata.consumer))?.[0] ?? groups.project;
   const fallback = row.name === 'API disabled' ? `${METHODS.get(method)?.api ?? 'iam'}.googleapis.com` : undefined;
-  return { ...groups, service: row.name === 'API disabled' ? (service ?? fallback) : undefined, project };
+  return {
+    ...groups,
+    service: row.name === 'API disabled' ? (service ?? fallback) : undefined,
+    ...(project !== undefined && { project }),
+  };
+}
+
+/** The project and region of what was asked for. */
+function placeOf({ name, parent, resource, service }: JsonObject): Record<string, string> {
+  const asked = texts([name, parent, resource, object(service).name])[0] ?? '';
+  const project = /^projects\/([a-z][a-z0-9.:-]*)(?:\/|$)/.exec(asked)?.[1];
+  const region = /\/locations\/([a-z0-9-]+)(?:\/|$)/.exec(asked)?.[1];
+  return { ...(project && { project }), ...(region && { region }) };
 }

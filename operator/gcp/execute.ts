@@ -24,7 +24,7 @@ export async function execute(call: GcpCall, step: Call, options?: GcpCallOption
   const { method, request } = requestOf(step);
   const result = await call(method, request, options);
   if (result.ok) return result;
-  const failure = failureOf(method, result.status);
+  const failure = failureOf(method, result.status, request);
   if (step.kind !== 'setServicePolicy' || !step.additions || !isRefusal(failure)) return { ok: false, failure };
   const { kind, service, additions } = step;
   return addOneByOne(service, additions, failure, policy => execute(call, { kind, service, policy }, options));

@@ -23,7 +23,7 @@ export async function getOne<T>(call: GcpCall, get: Get<T>, options?: GcpCallOpt
   const bad = badName(shape, name);
   if (bad) return failed(bad);
   const result = await call(method, request, options);
-  if (!result.ok) return absentOrFailed(failureOf(method, result.status));
+  if (!result.ok) return absentOrFailed(failureOf(method, result.status, request));
   const value = get.parse(result.response);
   return value === undefined ? notUnderstood(method, name) : { state: 'present', value };
 }

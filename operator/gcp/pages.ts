@@ -31,8 +31,11 @@ export async function listAll<T>(call: GcpCall, list: ListOf<T>, parent: string)
   let partial = false;
   let pageToken: string | undefined;
   for (let pages = 1; pages <= MAX_PAGES; pages++) {
-    const result = await call(method, { ...list.request(parent), pageToken });
-    if (!result.ok) return { ok: false, failure: failureOf(method, result.status), passes: passes(result.status.code) };
+    const request = { ...list.request(parent), pageToken };
+    const result = await call(method, request);
+    if (!result.ok) {
+      return { ok: false, failure: failureOf(method, result.status, request), passes: passes(result.status.code) };
+    }
     for (const item of objects(result.response[field])) {
       const value = list.parse(item);
       if (value !== undefined) items.set(list.key(value), value);

@@ -101,7 +101,7 @@ async function getNewest(
   for (let page = 0; page < MAX_PAGES; page++) {
     const request = { parent: secret, pageSize: 1_000, filter: `state:${state}`, pageToken };
     const result = await call(rpc.listSecretVersions, request, options);
-    if (!result.ok) return absentOrFailed(failureOf(rpc.listSecretVersions, result.status));
+    if (!result.ok) return absentOrFailed(failureOf(rpc.listSecretVersions, result.status, request));
     best = newestIn(state, result.response, best);
     pageToken = filled(result.response.nextPageToken);
     if (!pageToken) return best ? { state: 'present', value: best } : { state: 'absent' };

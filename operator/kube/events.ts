@@ -162,7 +162,9 @@ export function createEventRecorder(options: EventRecorderOptions): EventRecorde
     for (let entry = waiting.shift(); entry; entry = waiting.shift()) {
       // From here on a repeat is a write of its own.
       entry.waiting = false;
-      const failure = await write(entry).catch(error => `a bug in the operator, please report it with this line: ${String(error)}`);
+      const failure = await write(entry).catch(
+        error => `a bug in the operator, please report it with this line: ${String(error)}`,
+      );
       if (failure === undefined) counters.written++;
       else {
         counters.dropped++;

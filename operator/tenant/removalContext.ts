@@ -42,7 +42,10 @@ export function unreadBlocker(
   const blocker = readBlocker(aspect, what, failure, sinceMs);
   if (isRecorded || !abandonable(failure)) return blocker;
   const letGo = `kubectl annotate aitenant ${name} -n ${namespace} ai-platform.dev/deletion-policy=abandon --overwrite`;
-  return { ...blocker, message: `${blocker.message} The inventory does not name it. If Google Cloud has nothing of this tenant there, abandon the rest: ${letGo}` };
+  return {
+    ...blocker,
+    message: `${blocker.message} The inventory does not name it. If Google Cloud has nothing of this tenant there, abandon the rest: ${letGo}`,
+  };
 }
 
 /** Failures that do not keep a tenant from being abandoned. An account that was created just now also answers 403. */

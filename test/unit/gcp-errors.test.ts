@@ -86,3 +86,37 @@ test('whatever comes, the same status always gives the same kind of failure, and
     }),
   );
 });
+
+describe('a printed command names the project and the region that were asked for', () => {
+  const region = "Permission denied on 'locations/mars-central1' (or it may not exist).";
+
+  test.each([
+    { parent: 'projects/my-project/locations/mars-central1' },
+    { name: 'projects/my-project/locations/mars-central1/services/a' },
+    { resource: 'projects/my-project/locations/mars-central1/services/a' },
+    { service: { name: 'projects/my-project/locations/mars-central1/services/a' } },
+  ])('%j', request => {
+    const { advice } = failureOf(rpc.listServices, { code: 'PERMISSION_DENIED', message: region }, request);
+    expect(advice).toMatch(/gcloud run regions list --project=my-project$/);
+  });
+
+  test('what Google Cloud itself names counts first', () => {
+    const details = [{ reason: 'BILLING_DISABLED', metadata: { consumer: 'projects/billed' } }];
+    const { advice } = failureOf(
+      rpc.listServices,
+      { code: 'PERMISSION_DENIED', message: 'No.', details },
+      { parent: 'projects/my-project/locations/r' },
+    );
+    expect(advice).toContain('projects link billed ');
+  });
+
+  test.each([
+    {},
+    { parent: 'projects/-' },
+    { name: 'projects/123/secrets/a' },
+    { parent: 'projects/$(reboot)/locations/r' },
+  ])('%j names no project id', request => {
+    const { advice } = failureOf(rpc.listServices, { code: 'PERMISSION_DENIED', message: region }, request);
+    expect(advice).toMatch(/--project=PROJECT$/);
+  });
+});

@@ -394,7 +394,7 @@ describe('bad input', () => {
     };
     const { runtime, reflector, problems } = setUp(kube, { api });
     await runtime.settle();
-    expect(problems).toEqual(['things: a bug: 1']);
+    expect(problems).toEqual(['things: a bug in the operator, please report it with this line: 1']);
     broken = false;
     await runtime.advance(30_000);
     expect(reflector.size).toBe(1);
