@@ -122,7 +122,9 @@ function over(live: KubeObject, file: KubeObject | undefined): KubeObject {
 function must<T>(result: KubeResult<T>, what: string): T {
   if (result.ok) return result.value;
   const { code, message } = result.status;
-  const advice = ADVICE[code] ?? (code < 400 ? UNREACHABLE : '');
+  // A plug-in's failure comes with its own advice, and the address is not what is wrong.
+  const isUnreachable = code < 400 && !message.startsWith('the exec plug-in ');
+  const advice = ADVICE[code] ?? (isUnreachable ? UNREACHABLE : '');
   throw new ClusterUnread(`--live can't read ${what} in the cluster: ${advised(message.trim(), advice)}`);
 }
 

@@ -32,6 +32,8 @@ export interface CredentialSource {
 
 /** Less than a request waits for its answer, so that the request's failure names the plug-in. */
 const RUN_MS = 25_000;
+/** An answer holds a token or a certificate; one without end would use up the memory of the process. */
+const MAX_OUTPUT = 1024 * 1024;
 /** A plug-in that fails or gives what is refused or expired is not run at each request. */
 const PAUSE_MS = 5_000;
 /** kubectl runs the same plug-in, and may ask for a login. Its arguments are not printed: some hold a secret. */
@@ -106,6 +108,11 @@ function runCommand(plugin: ExecPlugin, extra: NodeJS.ProcessEnv, runtime: Runti
     let errors = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       output += text;
+      if (output.length <= MAX_OUTPUT) return;
+      output = '';
+      child.stdout.removeAllListeners('data');
+      kill();
+      fail(`answered more than 1 MiB, which no credentials are, and was stopped. ${TRY}`);
     });
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       process.stderr.write(text);

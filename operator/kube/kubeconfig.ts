@@ -205,6 +205,8 @@ function checkCluster({ name, server, caFile, caData, skipTlsVerify, proxyUrl }:
   };
   if (server === '') wrong('has no server');
   if (!URL.canParse(serverUrl(server))) wrong(`has the server ${JSON.stringify(server)}, which is not a URL`);
+  if (!/^https?:$/.test(new URL(serverUrl(server)).protocol))
+    wrong(`has the server ${JSON.stringify(server)}, which is neither https:// nor http://`);
   if (caFile !== '' && caData !== '') wrong('has certificate-authority and certificate-authority-data: keep one');
   if (skipTlsVerify && (caFile !== '' || caData !== '')) {
     wrong('has insecure-skip-tls-verify and a certificate authority: keep one');

@@ -53,6 +53,7 @@ describe('a cluster that can not be read: what it answered and what to do', () =
     [404, '404 page not found\n', /: 404 page not found\. .*does not have the CRD.*kubectl apply -f/],
     [0, 'connect ECONNREFUSED 127.0.0.1:1', /:1\. Check that the address.*kubectl get --raw/],
     [0, "Unexpected token '<'", /'<'\. Check that the address/],
+    [0, 'the exec plug-in x failed with exit code 1.', /: the exec plug-in x failed with exit code 1\.$/],
     [500, 'etcdserver: no leader', /: etcdserver: no leader$/],
   ])('%i %s', async (code, message, expected) => {
     const list = async () => ({ ok: false, status: { code, reason: '', message } });

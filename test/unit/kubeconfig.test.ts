@@ -175,6 +175,14 @@ describe('an exec plug-in', () => {
     expect(readFileSync(join(folder, 'log'), 'utf8')).toBe('run\n');
   });
 
+  test('that answers without end is stopped, and the process goes on', async () => {
+    const get = await client(plugin('exec yes'), realRuntime);
+    const message =
+      `the exec plug-in ${folder}/plug-in answered more than 1 MiB, which no credentials are, and was stopped. ` +
+      '`kubectl get --raw /version` runs it too.';
+    expect(await get()).toEqual({ ok: false, status: { code: 0, reason: 'NoAnswer', message } });
+  });
+
   test('that is not there: the request has the hint of the kubeconfig', async () => {
     const user = plugin('');
     rmSync(join(folder, 'plug-in'));
