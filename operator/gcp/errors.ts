@@ -1,4 +1,5 @@
 import type { GcpStatus } from '../../ports/gcp.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import { CODES, ERRORS, type ErrorRow, filledIn } from '../tenant/errorTable.ts';
 import type { Failure } from '../tenant/types.ts';
 import { METHODS } from './methods.ts';
