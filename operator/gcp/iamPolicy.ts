@@ -1,7 +1,7 @@
 import type { GcpCall, GcpCallOptions } from '../../ports/gcp.ts';
 import type { JsonObject } from '../../ports/json.ts';
-import { type PolicyAddition, withAdditions } from '../tenant/policy.ts';
-import type { Binding, Failure, Policy, Read } from '../tenant/types.ts';
+import { withAdditions } from '../tenant/policy.ts';
+import type { Binding, Failure, Policy, PolicyAddition, Read } from '../tenant/types.ts';
 import { getOne } from './getOne.ts';
 import { rpc } from './methods.ts';
 import { filled, isObject } from './parse.ts';

@@ -1,5 +1,5 @@
 import { part } from '../tenant/names.ts';
-import type { Targets } from '../tenant/plan.ts';
+import type { Targets } from '../tenant/targets.ts';
 import type { Desired, Step, Tenant } from '../tenant/types.ts';
 import { requestOf } from './execute.ts';
 import { type Need, needOf } from './quota.ts';

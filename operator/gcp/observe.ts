@@ -1,6 +1,6 @@
 import type { GcpCallOptions } from '../../ports/gcp.ts';
 import { part, secretName } from '../tenant/names.ts';
-import type { Targets } from '../tenant/plan.ts';
+import type { Targets } from '../tenant/targets.ts';
 import { secretReferences } from '../tenant/template.ts';
 import type { Observed, ObservedKey } from '../tenant/types.ts';
 import type { Reads } from './reads.ts';

@@ -1,6 +1,5 @@
 import type { JsonObject } from '../../ports/json.ts';
-import type { PolicyAddition } from '../tenant/policy.ts';
-import type { Call, Failure } from '../tenant/types.ts';
+import type { Call, Failure, PolicyAddition } from '../tenant/types.ts';
 
 /** How one kind of `Call` is made. */
 export interface Write<C extends Call> {

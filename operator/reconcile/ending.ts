@@ -1,8 +1,8 @@
 import type { Verdict } from '../kube/queue.ts';
 import { notVerified } from '../tenant/outageReport.ts';
-import { type Report, released } from '../tenant/report.ts';
+import { released } from '../tenant/report.ts';
 import { FINALIZER } from '../tenant/resource.ts';
-import type { Tenant } from '../tenant/types.ts';
+import type { Report, Tenant } from '../tenant/types.ts';
 import { abandonedGrants } from '../tenant/withdrawnConsent.ts';
 import type { Written } from './ownWrites.ts';
 import { isRequested, requestAnswer } from './pacing.ts';

@@ -1,9 +1,8 @@
 import { hash } from 'node:crypto';
 import type { Ages } from '../gcp/lists.ts';
 import type { Verdict } from '../kube/queue.ts';
-import type { Again } from '../tenant/report.ts';
 import { untilSlot } from '../tenant/slot.ts';
-import type { Settings, Tenant } from '../tenant/types.ts';
+import type { Again, Settings, Tenant } from '../tenant/types.ts';
 import { grantsOf } from '../tenant/withdrawnConsent.ts';
 import type { ReconcilerOptions, Run } from './reconcilerOptions.ts';
 

@@ -1,6 +1,6 @@
 import type { RefusedMember } from '../gcp/write.ts';
-import { type Refusal, type Refusals, refusalKey } from '../tenant/invokers.ts';
-import type { PolicyAddition } from '../tenant/policy.ts';
+import { refusalKey } from '../tenant/invokers.ts';
+import type { PolicyAddition, Refusal, Refusals } from '../tenant/types.ts';
 
 /**
  * Members of services' policies that Google Cloud has refused, by tenant: they are not tried again with every reconcile, and

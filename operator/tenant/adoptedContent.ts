@@ -1,26 +1,26 @@
 import type { JsonObject } from '../../ports/json.ts';
 import type { Context } from './context.ts';
+import { serviceEntry } from './inventory.ts';
 import { part } from './names.ts';
 import { claimService } from './ownership.ts';
 import { printable } from './printable.ts';
 import type { Observed, ObservedService } from './types.ts';
 
 /**
- * What an adopted template holds that nobody named. Whoever may create services in the project can prepare one whose
- * command or variables would send the tenant's keys elsewhere, so it is told before a key is laid into it. Names only:
- * a value or an argument may itself be a key.
+ * Messages about content of adopted services that the spec does not name. Whoever may create services in the project can
+ * prepare one whose command or variables send the tenant's keys elsewhere, so an event names that content before the service
+ * gets a key. Only names are shown, because a value or an argument may be a key.
  */
 export function adoptedContent(ctx: Context, observed: Observed): string[] {
   return observed.services.flatMap(({ name, service }) => {
-    const known = ctx.status.inventory.some(entry => entry.type === 'Service' && entry.name === name);
-    if (known || service.state !== 'present') return [];
+    if (serviceEntry(ctx.status.inventory, name) || service.state !== 'present') return [];
     if (!['ours', 'consented'].includes(claimService(service.value, ctx.rules))) return [];
-    const held = foreignContent(ctx, service.value);
-    if (held.length === 0) return [];
+    const foreign = foreignContent(ctx, service.value);
+    if (foreign.length === 0) return [];
     const [project, region, id] = [part(name, 'projects'), part(name, 'locations'), part(name, 'services')];
     return [
       printable(
-        `The adopted Cloud Run service ${id} in ${region} keeps what this AiTenant does not name: ${held.join('; ')}. ` +
+        `The adopted Cloud Run service ${id} in ${region} keeps what this AiTenant does not name: ${foreign.join('; ')}. ` +
           `Check that it may read the keys: gcloud run services describe ${id} --region=${region} --project=${project}`,
       ),
     ];
@@ -46,7 +46,7 @@ function foreignContent({ desired }: Context, { template }: ObservedService): st
   ];
 }
 
-/** An event holds 1,024 bytes. */
+/** With this many names the message fits into an event (1,024 bytes). */
 const SHOWN = 10;
 const some = (names: string[]): string =>
   names

@@ -1,4 +1,7 @@
-/** The annotations that the operator obeys. A change of any other one is no edit: tools stamp objects all the time. */
+/**
+ * The annotations that the operator reads. A change of any other annotation is not an edit, because many tools write
+ * annotations.
+ */
 
 /** On an AiTenant. */
 export const TENANT_ANNOTATIONS = [
@@ -18,6 +21,6 @@ export const NAMESPACE_ANNOTATIONS = [
 
 type Annotations = Record<string, string> | undefined;
 
-/** Whether all of `names` have the same values in both. */
+/** Whether the annotations of these names have the same values in both. */
 export const sameAnnotations = (names: readonly string[], a: Annotations, b: Annotations): boolean =>
   names.every(name => a?.[name] === b?.[name]);

@@ -3,10 +3,18 @@ import type { Context } from './context.ts';
 import { entriesOfType } from './inventory.ts';
 import { part, targetOf } from './names.ts';
 import { ownerLabels } from './ownership.ts';
-import { type PolicyAddition, PUBLIC_MEMBERS, RUN_INVOKER, sameMember } from './policy.ts';
+import { PUBLIC_MEMBERS, RUN_INVOKER, sameMember } from './policy.ts';
 import type { AccessPlan } from './secretAccess.ts';
 import { applyScaling, applyTemplate, inheritedTemplate, type WantedTemplate, wantedTemplate } from './template.ts';
-import type { InventoryEntry, InvokerEntry, Observed, ObservedService, Policy, ServiceSettings } from './types.ts';
+import type {
+  InventoryEntry,
+  InvokerEntry,
+  Observed,
+  ObservedService,
+  Policy,
+  PolicyAddition,
+  ServiceSettings,
+} from './types.ts';
 
 /**
  * What a new service takes over: every setting that the spec does not name, so that the service is never more open than the one
@@ -24,8 +32,8 @@ export interface Predecessor {
 }
 
 /**
- * The spec's service, laid over its predecessor's settings. `isAgain`: the service was on record before, so it gets the settings in
- * the status. `inherited`: the predecessor's inventory entries.
+ * The spec's service, laid over its predecessor's settings. `isAgain`: the service was on record before, so it gets the
+ * settings in the status. `inherited`: the predecessor's inventory entries.
  */
 export function newService(
   { desired, status, settings }: Context,

@@ -1,4 +1,4 @@
-import { ownerText, part } from './names.ts';
+import { ownerText, part, targetOf } from './names.ts';
 import {
   ADOPT,
   type Claim,
@@ -18,16 +18,16 @@ import { printable, quoted } from './printable.ts';
 import type { ObservedAccount, ObservedService } from './types.ts';
 
 /**
- * What a message says where consent or an owner's mark is missing. A printed command works when obeyed, makes no revision,
- * and takes nothing from anybody else; where there is no such command the message says whom to ask.
+ * The messages for a missing consent or owner mark. A printed command works as it is, makes no revision, and takes nothing from
+ * anybody else. If there is no such command, the message says whom to ask.
  */
 
-/** At most 64 labels. Sources: secretmanager v1 resources.proto, run v2 service.proto. */
+/** The limit of labels of a resource. Sources: secretmanager v1 resources.proto, run v2 service.proto. */
 const MOST_LABELS = 64;
-/** A longer command would be cut off at the end of a condition's message. */
+/** A longer command would be cut off in a condition's message. */
 const LONGEST_COMMAND = 1_500;
 
-/** A secret of the tenant's own project that does not name its namespace. */
+/** The message for a secret of the tenant's own project without consent. */
 export function askForSecret(
   secret: { project: string; id: string; labels: Record<string, string> },
   rules: ClaimRules,
@@ -49,7 +49,10 @@ export function askForSecret(
   );
 }
 
-/** One answer for a secret of another project, whether it is absent, forbidden or without consent: no oracle of names. */
+/**
+ * The message for a secret of another project. It is the same whether the secret is absent, forbidden or without consent, so
+ * that nobody can probe for names.
+ */
 export function askForForeignSecret(project: string, id: string, rules: ClaimRules): string {
   return (
     `secret ${id} of project ${project} cannot be used by namespace ${rules.owner.namespace}: it does not exist there, the operator may not ` +
@@ -58,7 +61,7 @@ export function askForForeignSecret(project: string, id: string, rules: ClaimRul
   );
 }
 
-/** Why an account that exists is not this tenant's, and what to do about it. Undefined: it is, or may be adopted. */
+/** The message for an account that is not this tenant's. Undefined: it is, or it may be adopted. */
 export function accountConflict(
   found: ObservedAccount,
   claim: Claim,
@@ -89,10 +92,10 @@ export function accountConflict(
   );
 }
 
-/** The same of a Cloud Run service. */
+/** The message for a service that is not this tenant's. Undefined: it is, or it may be adopted. */
 export function serviceConflict(found: ObservedService, claim: Claim, rules: ClaimRules): string | undefined {
   const project = part(found.name, 'projects');
-  const target = `Cloud Run service ${part(found.name, 'services')} in ${part(found.name, 'locations')}`;
+  const target = targetOf(found.name);
   if (claim === 'theirs') return belongsTo(target, labelledOwner(found.labels), rules);
   if (claim === 'unknown') return unknown(target, rules);
   if (claim === 'partial') {
@@ -116,13 +119,16 @@ export function serviceConflict(found: ObservedService, claim: Claim, rules: Cla
   return `${refused}.${andAsk(rules)} Whoever administers project ${project} lets this tenant adopt it (makes no revision) with: ${command}`;
 }
 
-/** The commands that `import` prints; undefined where nothing is missing or no command can give it. */
+/** The command in a message, for `import`. Undefined: the message has none. */
 export const commandIn = (message: string | undefined): string | undefined =>
   message === undefined ? undefined : /(?:gcloud|curl) .*$/s.exec(message)?.[0];
 
 // --------------------------------------------------------------------------------------------------------- helpers
 
-/** `gcloud run services update --update-labels` labels the template too, which makes a revision; the API call does not. */
+/**
+ * Labels a service without a new revision. `gcloud run services update --update-labels` also labels the template, which
+ * makes one.
+ */
 function serviceCommand(name: string, labels: Record<string, string>): string {
   return (
     `curl -X PATCH -H "Authorization: Bearer $(gcloud auth print-access-token)" -H 'Content-Type: application/json' ` +
@@ -130,7 +136,7 @@ function serviceCommand(name: string, labels: Record<string, string>): string {
   );
 }
 
-/** The consent that stands is somebody else's; undefined: nobody loses anything by consent to this namespace. */
+/** The reason if the present consent is another namespace's. Undefined: nobody loses anything by consent to this namespace. */
 function whomToAsk(marks: ConsentMarks, rules: ClaimRules): string | undefined {
   switch (consentOf(marks, rules)) {
     case 'given':
@@ -141,7 +147,7 @@ function whomToAsk(marks: ConsentMarks, rules: ClaimRules): string | undefined {
     case 'otherCluster':
       return `it names this namespace of cluster ${quoted(marks.cluster ?? '')}, not of ${rules.owner.cluster}.`;
     case 'otherUid':
-      // A cluster has one Namespace of a name, so the one that the UID names is gone. Another cluster may still have it.
+      // In this cluster the Namespace of that UID no longer exists. In another cluster it may.
       return marks.cluster === rules.owner.cluster && rules.namespaceUid !== undefined
         ? undefined
         : `it names the Namespace with the UID ${quoted(marks.uid ?? '')}, which may be another cluster's.`;

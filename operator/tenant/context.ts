@@ -1,5 +1,4 @@
 import { KINDS } from './errorTable.ts';
-import type { Refusals } from './invokers.ts';
 import type { ClaimRules } from './ownership.ts';
 import type {
   Aspect,
@@ -10,12 +9,13 @@ import type {
   FailureKind,
   InventoryEntry,
   Plan,
+  Refusals,
   Settings,
   Step,
   TenantStatus,
 } from './types.ts';
 
-/** What the plan of every resource is computed from, beside what was observed. */
+/** The input of every resource's plan, besides the observed state. */
 export interface Context {
   desired: Desired;
   status: TenantStatus;

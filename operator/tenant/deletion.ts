@@ -1,4 +1,4 @@
-import { abandonAccount, accountLeftBehind, accountToRemove, removeAccount } from './account.ts';
+import { type AccountToRemove, abandonAccount, accountLeftBehind, accountToRemove, removeAccount } from './account.ts';
 import { type ConnectorSecret, inventoryProject, namedProject } from './desired.ts';
 import { entriesKeptBy, entriesOfType } from './inventory.ts';
 import {
@@ -11,19 +11,19 @@ import {
   serviceId,
   serviceName,
 } from './names.ts';
-import type { Targets } from './plan.ts';
 import { quoted } from './printable.ts';
-import { emptyPlan, removalContext } from './removalContext.ts';
+import { emptyPlan, type RemovalContext, removalContext } from './removalContext.ts';
 import { removeAccess } from './secretAccess.ts';
 import { abandonServices, removeServices, servicesLeftBehind } from './service.ts';
-import type { Blocker, InventoryType, Observed, Plan, SecretRef, Settings, Tenant } from './types.ts';
+import type { Targets } from './targets.ts';
+import type { Aspect, Blocker, InventoryType, Observed, Plan, SecretRef, Settings, Tenant } from './types.ts';
 
 /**
- * The deletion of a tenant, in the opposite order of `plan.ts`: services, then grants, then the account. Each follows only when
- * nothing is left that needs it.
+ * The deletion of a tenant, in the opposite order of `plan.ts`: services, then grants, then the account. Each follows only
+ * when nothing is left that needs it.
  *
- * Only the inventory and the owner marks in Google Cloud decide what is deleted. The spec and the Namespace only say where to look
- * for resources that the inventory lacks; such a resource is recorded before it is deleted. Consent plays no part.
+ * Only the inventory and the owner marks in Google Cloud decide what is deleted. The spec and the Namespace only say where
+ * to look for resources that the inventory lacks; such a resource is recorded before it is deleted. Consent plays no part.
  */
 
 export type DeletionPolicy = 'delete' | 'abandon';
@@ -155,10 +155,16 @@ export function planAccountDeletion(
   if (!account) {
     return { ...out, inventory: [...entriesOfType('SecretAccess', tenant.status.inventory), ...out.inventory] };
   }
-  removeAccess(ctx, observed, account, out);
-  removeAccount(ctx, account, out);
+  for (const remove of Object.values(AFTER_SERVICES)) remove(ctx, observed, account, out);
   return out;
 }
+
+type Remove = (ctx: RemovalContext, observed: Omit<Observed, 'services'>, account: AccountToRemove, out: Plan) => void;
+/** The removal of every other resource, in order. */
+const AFTER_SERVICES: Record<Exclude<Aspect, 'Service'>, Remove> = {
+  SecretAccess: removeAccess,
+  ServiceAccount: (ctx, _observed, account, out) => removeAccount(ctx, account, out),
+};
 
 /** The Warning events of what a deletion leaves although it is on record, because it no longer carries this tenant's marks. */
 export function leftBehind(
@@ -170,15 +176,22 @@ export function leftBehind(
   return [...servicesLeftBehind(ctx, services), ...accountLeftBehind(ctx, account)];
 }
 
+type Abandon = (ctx: RemovalContext, observed: Observed, out: Plan) => void;
+const ABANDON: Record<Aspect, Abandon> = {
+  Service: (ctx, { services }, out) => abandonServices(ctx, services, out),
+  // Grants carry no marks. An event has the command that removes them (`abandonedGrants`).
+  SecretAccess: () => {},
+  ServiceAccount: (ctx, { account }, out) => abandonAccount(ctx, account, out),
+};
+
 /**
  * Removes the owner marks and leaves everything else as it is. A resource that does not exist or that the operator may not change
- * does not stop it. Grants stay (`abandonedGrants`); invokers and variables carry no marks.
+ * does not stop it.
  */
 export function planAbandon(tenant: Tenant, observed: Observed, settings: Settings): Plan {
   const ctx = removalContext(tenant, settings, 0);
   const out = emptyPlan();
-  abandonServices(ctx, observed.services, out);
-  abandonAccount(ctx, observed.account, out);
+  for (const abandon of Object.values(ABANDON)) abandon(ctx, observed, out);
   // The entries stay on record while anything is left to do: after that the finalizer is removed.
   return { ...out, inventory: out.steps.length + out.blockers.length > 0 ? tenant.status.inventory : [] };
 }

@@ -3,15 +3,15 @@ import * as names from './names.ts';
 import { quoted } from './printable.ts';
 import type { Blocker, Desired, DesiredKey, InventoryEntry, KeySpec, Settings, Tenant } from './types.ts';
 
-/** What a Config Connector SecretManagerSecret says; `secret` is `projects/P/secrets/S`. */
+/** A Config Connector SecretManagerSecret. `secret` is `projects/P/secrets/S`. */
 export type ConnectorSecret =
   | { state: 'absent' }
-  /** The API server has not let the operator list them yet, so whether it exists is not known. */
+  /** The API server has not let the operator list them yet. */
   | { state: 'unread' }
   | { state: 'notReady'; why: string }
   | { state: 'ready'; secret: string };
 
-/** What the cluster knows beside the resource itself. */
+/** The facts of the cluster that the desired state depends on, besides the resource. */
 export interface Surroundings {
   namespaceAnnotations: Record<string, string>;
   namespaceUid?: string;
@@ -23,7 +23,7 @@ export type DesiredResult = { ok: true; desired: Desired } | { ok: false; messag
 
 const PROJECT_ANNOTATIONS = ['ai-platform.dev/project-id', 'cnrm.cloud.google.com/project-id'];
 
-/** What should exist in Google Cloud for this tenant. Pure; a spec that names no usable project is refused with a message. */
+/** The resources that should exist in Google Cloud for this tenant, or the message with which the tenant is refused. */
 export function desiredState(tenant: Tenant, settings: Settings, around: Surroundings): DesiredResult {
   if (tenant.unknownValues.length > 0) {
     const newer =
@@ -38,9 +38,9 @@ export function desiredState(tenant: Tenant, settings: Settings, around: Surroun
 }
 
 /**
- * What access is closed by and grants are removed by where the rest of the spec cannot be followed, because the Namespace
- * names no usable project or identity, or could not be read: the project on record. Undefined: nothing is on record, as
- * whom to act is not known, or the spec has a value that this version does not know.
+ * The desired state for closing access and removing grants while the rest of the spec cannot be followed, because the Namespace
+ * names no usable project or identity or could not be read. It uses the project on record. Undefined: nothing is on record, the
+ * identity is not known, or the spec has a value that this version does not know.
  */
 export function closingState(tenant: Tenant, settings: Settings, around: Surroundings): Desired | undefined {
   const project = inventoryProject(tenant.status.inventory);
@@ -106,11 +106,11 @@ function chosenProject(
   return { ok: true, id };
 }
 
-/** The project that the Namespace names, else the operator's own default. */
+/** The project that the Namespace names, or the operator's default. */
 export const namedProject = (namespaceAnnotations: Record<string, string>, settings: Settings): string | undefined =>
   PROJECT_ANNOTATIONS.map(key => namespaceAnnotations[key]).find(value => value) ?? settings.project;
 
-/** The project in which the inventory holds an account or a service. */
+/** The project of the account or service in the inventory. */
 export function inventoryProject(inventory: InventoryEntry[]): string | undefined {
   const entry = inventory.find(({ type }) => type === 'ServiceAccount' || type === 'Service');
   return entry && names.part(entry.name, 'projects');

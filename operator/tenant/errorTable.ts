@@ -2,35 +2,34 @@ import type { GcpCode } from '../../ports/gcp.ts';
 import type { Blocker, FailureKind } from './types.ts';
 
 /**
- * What Google Cloud's errors mean: one table from error to kind, reason and advice, with the source of each row. It is data
- * only; `gcp/errors.ts` reads it for answers of calls, `revisionAdvice` below for the failure of a revision. The first row
- * that fits counts. Each row is tested against an answer that was recorded or documented (test/fixtures/google-errors).
+ * The meaning of Google Cloud's errors: a table from error to kind, reason and advice, with the source of each row.
+ * `gcp/errors.ts` applies it to answers of calls, `revisionAdvice` below to failed revisions. The first row that matches
+ * counts. Each row is tested against a recorded or documented answer (test/fixtures/google-errors).
  *
- * An advice is plain sentences, with the command where there is one. `{name}` is replaced by the named group of `text`, by the
- * ErrorInfo's metadata (`service`, `project`), or by what the caller knows; a part in `[[ ]]` is left out where one of its
- * names is not known.
+ * An advice has a command if there is one. `{name}` is replaced by the named group of `text`, by the ErrorInfo's metadata
+ * (`service`, `project`), or by a value of the caller. Text in `[[ ]]` is left out if one of its names is not known.
  */
 export interface ErrorRow {
-  /** Names the row in tests. */
+  /** The row's name in tests. */
   name: string;
-  /** Canonical codes of the answer; none: the row is about a revision that does not come up. */
+  /** Canonical codes of the answer. Absent: the row is about failed revisions. */
   codes?: readonly GcpCode[];
   /** The end of the full name of the method. */
   methods?: RegExp;
   /** `reason` of google.rpc.ErrorInfo, or `type` of a violation of google.rpc.PreconditionFailure. */
   detail?: RegExp;
-  /** Google Cloud's words. Where `detail` stands too, one of both is enough. */
+  /** Matches Google Cloud's message. If the row also has `detail`, one of both is enough. */
   text?: RegExp;
-  /** What the operator does about it. */
+  /** The kind decides how the operator reacts. */
   kind: FailureKind;
-  /** The reason that the status gets, where it is not the usual one of the kind. */
+  /** The reason for the status, if it is not the kind's usual one. */
   reason?: Blocker['reason'];
-  /** What a person can do about it; empty: nothing. */
+  /** The advice for a person. Empty: there is none. */
   advice: string;
   source: string;
 }
 
-/** What each code of google.rpc.Code means where no row of the table fits. */
+/** The kind of each code of google.rpc.Code if no row of the table matches. */
 export const CODES: Record<GcpCode, FailureKind> = {
   ABORTED: 'Conflict',
   ALREADY_EXISTS: 'Conflict',
@@ -50,7 +49,7 @@ export const CODES: Record<GcpCode, FailureKind> = {
   UNIMPLEMENTED: 'Invalid',
 };
 
-/** The reason and the advice of each kind where no row of the table fits. */
+/** The reason and the advice of each kind if no row of the table matches. */
 export const KINDS: Record<FailureKind, { reason: Blocker['reason']; advice: string }> = {
   Transient: { reason: 'Updating', advice: 'The operator tries again.' },
   Conflict: { reason: 'Updating', advice: 'The operator tries again.' },
@@ -328,8 +327,8 @@ export const ERRORS: readonly ErrorRow[] = [
   },
 
   // -------------------------------------------------------------------------------------- identities that are not visible yet
-  // A fresh account gives these answers until it is visible everywhere, for up to a minute. An old account, or rights that are
-  // truly missing, give the same words: who reads `Propagating` knows the account's age and decides.
+  // A new account gives these answers until it is visible everywhere, for up to a minute. A missing permission gives the same
+  // message, so the reader of `Propagating` decides by the account's age.
   {
     name: 'fresh account: act as',
     codes: ['PERMISSION_DENIED'],
@@ -470,21 +469,18 @@ export const ERRORS: readonly ErrorRow[] = [
   },
 ];
 
-/** Rows that name a revision's failure, or an image, a connector or an agent that a revision needs. */
+/** The rows of failed revisions, and of the image, connector or service agent that a revision needs. */
 const OF_REVISION = ERRORS.filter(
   ({ name, codes }) => codes === undefined || /^image|^service agent|^connector/.test(name),
 );
 
-/** The row for the words with which a revision failed, and its advice. */
+/** The row for the message of a failed revision, and its advice. */
 export function revisionAdvice(words: string, known: Record<string, string>): { row: ErrorRow; advice: string } {
   const row = OF_REVISION.find(({ text }) => text === undefined || text.test(words)) as ErrorRow;
   return { row, advice: filledIn(row.advice, { ...known, ...row.text?.exec(words)?.groups }) };
 }
 
-/**
- * An advice with its names replaced. `{name|WORD}` is WORD where the name is not known; a part in `[[ ]]` is left out where a
- * name in it is not known.
- */
+/** The advice with its names replaced. `{name|WORD}` becomes WORD if the name is not known. */
 export function filledIn(advice: string, known: Record<string, string | undefined>): string {
   const fill = (text: string): string | undefined => {
     let isKnown = true;

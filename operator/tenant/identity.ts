@@ -3,8 +3,8 @@ import { quoted } from './printable.ts';
 import type { Settings, Tenant } from './types.ts';
 
 /**
- * As whom the operator acts for the tenants of a namespace: its own identity, or the service account that the Namespace
- * names, as far as `--impersonation-accounts` allows that one for this namespace.
+ * The identity with which the operator acts for the tenants of a namespace: its own, or the service account that the Namespace
+ * names, if `--impersonation-accounts` allows that account for this namespace.
  */
 
 const ANNOTATION = 'ai-platform.dev/impersonate-service-account';
@@ -14,7 +14,7 @@ export type Identity = { ok: true; actAs?: string } | { ok: false; message: stri
 
 type Annotations = Record<string, string>;
 
-/** An annotation that is there and can't be followed is refused: never does the operator's own identity stand in for it. */
+/** An annotation that cannot be followed is refused. The operator's own identity never replaces it. */
 export function chosenIdentity(namespace: string, annotations: Annotations, settings: Settings): Identity {
   const account = annotations[ANNOTATION];
   if (account === undefined && settings.requireImpersonation) {
@@ -45,9 +45,9 @@ function isAllowed(account: string, namespace: string, settings: Settings): bool
 }
 
 /**
- * What is wrong with a pattern of `--impersonation-accounts`; undefined: nothing. Were anything but `@` to follow
- * NAMESPACE, or `*` to stand before it, one namespace's pattern would fit accounts that are meant for another one, such as
- * `a` and `a-b` with `NAMESPACE-*@…`.
+ * The error in a pattern of `--impersonation-accounts`. Undefined: there is none. NAMESPACE must be followed by `@` and must not
+ * come after `*`. Otherwise the pattern of one namespace would match accounts of another one: with `NAMESPACE-*@…` the pattern of
+ * namespace `a` would match the accounts of namespace `a-b`.
  */
 export function patternProblem(pattern: string): string | undefined {
   for (const { index } of pattern.matchAll(new RegExp(PLACEHOLDER, 'g'))) {
@@ -60,9 +60,9 @@ export function patternProblem(pattern: string): string | undefined {
 }
 
 /**
- * As whom a tenant is deleted. No annotation stops a deletion: where the Namespace names nobody that is allowed, whoever
- * made it takes it away (as the inventory's project counts, and not the annotation's). The status is no authority: an
- * account that it names must be allowed too; else the operator acts as itself, on nothing but what is marked as the tenant's.
+ * The identity for the deletion of a tenant. No annotation stops a deletion: if the Namespace names no allowed account, the
+ * account that created the resources also deletes them. It is taken from the status, which can be forged, so it must be
+ * allowed too. Otherwise the operator acts as itself, and only on resources that are marked as the tenant's.
  */
 export function deletingIdentity(tenant: Tenant, annotations: Annotations, settings: Settings): string | undefined {
   const chosen = chosenIdentity(tenant.namespace, annotations, settings);
@@ -72,8 +72,8 @@ export function deletingIdentity(tenant: Tenant, annotations: Annotations, setti
 }
 
 /**
- * As whom access is closed where the spec cannot be followed otherwise, and where the Namespace could not be read (no
- * annotations). An account that is not allowed any more is not replaced by the operator's own identity.
+ * The identity for closing access while the rest of the spec cannot be followed, or the Namespace could not be read (then without
+ * annotations). An account that is no longer allowed is not replaced by the operator's own identity.
  */
 export function closingIdentity(tenant: Tenant, annotations: Annotations, settings: Settings): Identity {
   const actAs = deletingIdentity(tenant, annotations, settings);

@@ -37,7 +37,7 @@ export const serviceEntry = (inventory: InventoryEntry[], name: string): Service
 /** Two entries with the same key stand for the same resource. */
 export const entryKey = (entry: InventoryEntry): string => [entry.type, entry.name, detailOf(entry)].join(' ');
 
-/** What tells an entry from others of its type and name. An account that was created again is another resource. */
+/** The part of the key besides type and name. An account that was created again is another resource. */
 function detailOf(entry: InventoryEntry): string {
   switch (entry.type) {
     case 'ServiceAccount':

@@ -6,14 +6,23 @@ import {
   hasMember,
   isDeletedFormOf,
   membersOf,
-  type PolicyAddition,
   PUBLIC_MEMBERS,
   RUN_INVOKER,
   sameMember,
   withAdditions,
 } from './policy.ts';
 import { quoted } from './printable.ts';
-import type { Blocker, InventoryEntry, InvokerEntry, Observed, ObservedService, Policy, Step } from './types.ts';
+import type {
+  Blocker,
+  InventoryEntry,
+  InvokerEntry,
+  Observed,
+  ObservedService,
+  Policy,
+  PolicyAddition,
+  Refusal,
+  Step,
+} from './types.ts';
 
 /**
  * The callers of a service: the invoker check, which the spec's `access` switches, and the members of the service's IAM policy.
@@ -22,7 +31,7 @@ import type { Blocker, InventoryEntry, InvokerEntry, Observed, ObservedService, 
  * A refused member is retried later than the rest (`addition`). Callers are deleted with their service.
  */
 export interface InvokersPlan {
-  /** What `invokerIamDisabled` of the service must become. Undefined: it stays. */
+  /** The new value of the service's `invokerIamDisabled`. Undefined: it stays. */
   invokerIamDisabled?: boolean;
   from?: string;
   /** Removes members that the spec no longer names, and public members where callers are checked. */
@@ -35,23 +44,6 @@ export interface InvokersPlan {
   /** The policy could not be read. */
   unread: boolean;
 }
-
-/** A member that Google Cloud has refused. */
-export interface Refusal {
-  /** Google Cloud's message. */
-  message: string;
-  /** The advice, if it is more than to correct or remove the member. */
-  advice?: string;
-  /** The member may be an account that was created too recently to be known everywhere. */
-  propagating: boolean;
-  /** Times of the first and of the last refusal in a row, in milliseconds since the epoch. */
-  since: number;
-  at: number;
-  /** Generation of the spec that named the member. After an edit the member is retried at once. */
-  generation: number;
-}
-/** By `refusalKey`. */
-export type Refusals = ReadonlyMap<string, Refusal>;
 
 export const refusalKey = (service: string, { role, member }: PolicyAddition): string => `${service} ${role} ${member}`;
 

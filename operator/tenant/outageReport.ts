@@ -1,6 +1,5 @@
 import { condition, readyOf } from './conditions.ts';
-import type { Report } from './report.ts';
-import type { Blocker, Condition, Observed, Plan, Reason, Tenant } from './types.ts';
+import type { Blocker, Condition, Observed, Plan, Reason, Report, Tenant } from './types.ts';
 
 /** Outages: what the status says while Google Cloud cannot be read. */
 
@@ -46,9 +45,9 @@ const isOutageMessage = ({ reason, message }: Condition): boolean =>
   reason === 'Updating' && message.startsWith(OUTAGE_WORDS);
 
 /**
- * The report of a tenant during an outage. A tenant that was up to date gets the reason NotVerified once the outage is long; Ready
- * stays True. A tenant whose spec was edited is Updating at once. The message then stays the same until the outage ends. The
- * conditions of the resources keep their last values, because the resources were not read.
+ * The report of a tenant during an outage. A tenant that was up to date gets the reason NotVerified once the outage is long;
+ * Ready stays True. A tenant whose spec was edited is Updating at once. The message then stays the same until the outage
+ * ends. The conditions of the resources keep their last values, because the resources were not read.
  */
 export function notVerified(
   tenant: Tenant,

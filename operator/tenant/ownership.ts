@@ -2,10 +2,11 @@ import { ownerText, part, serviceId } from './names.ts';
 import type { InventoryEntry, ObservedAccount, ObservedSecret, ObservedService, Owner, Read } from './types.ts';
 
 /**
- * Whose something in Google Cloud is (rules 2 and 3 of the contract). An owner's marks beat consent. What a tenant may
- * treat as its own needs both sides: the marks in Google Cloud, and either this tenant's inventory or somebody who asks
- * for adoption. Marks and descriptions can be written by whoever may create resources in the project; they prove nothing
- * alone.
+ * The owner of a resource in Google Cloud (rules 2 and 3 of the contract). Owner marks take precedence over consent.
+ *
+ * A tenant may treat a resource as its own only if both sides agree: the marks in Google Cloud, and either this tenant's
+ * inventory or a request for adoption. Marks alone prove nothing, because whoever may create resources in the project can write
+ * labels and descriptions.
  */
 
 const LABELS = {
@@ -19,38 +20,38 @@ export const CONSENT = {
   cluster: 'ai-tenant-cluster',
   uid: 'ai-tenant-namespace-uid',
 } as const;
-/** The annotation by which an AiTenant asks for what already exists. */
+/** The annotation with which an AiTenant asks to adopt existing resources. */
 export const ADOPT = 'ai-platform.dev/adopt';
 /** IAM v1: a service account's description holds at most 256 bytes. */
 export const DESCRIPTION_BYTES = 256;
 
 export type Claim =
-  /** Marked as this tenant's, and known to its inventory or asked for. */
+  /** The marks are this tenant's, and its inventory has the resource or adoption is asked for. */
   | 'ours'
-  /** Marked as this tenant's in full, but unknown to its inventory, and nobody asks for it. */
+  /** All marks are this tenant's, but its inventory lacks the resource and adoption is not asked for. */
   | 'unknown'
-  /** Some of the owner labels are missing, the others are this tenant's; its inventory does not name the service. */
+  /** Some owner labels are missing, the others are this tenant's, and its inventory lacks the service. */
   | 'partial'
-  /** Marked as another owner's. */
+  /** The marks are another owner's. */
   | 'theirs'
-  /** Unmarked; Google Cloud's side consents and the AiTenant asks for it. */
+  /** No marks. The resource consents, and the AiTenant asks for adoption. */
   | 'consented'
-  /** Unmarked; Google Cloud's side consents, the AiTenant does not ask. */
+  /** No marks. The resource consents, but the AiTenant does not ask for adoption. */
   | 'unasked'
   | 'unclaimed';
 
 export interface ClaimRules {
   owner: Owner;
   policy: 'labelled' | 'any';
-  /** What this tenant's status says is or may be its own. */
+  /** The tenant's inventory. */
   inventory: InventoryEntry[];
-  /** The cluster's name is not known (`plan` without `--cluster-id`): consent for one cluster counts for any. */
+  /** The cluster's ID is not known (`plan` without `--cluster-id`), so consent for any cluster counts. */
   anyCluster?: boolean;
-  /** The UID of the tenant's Namespace; undefined: not known. */
+  /** The UID of the tenant's Namespace. Undefined: not known. */
   namespaceUid?: string;
-  /** The AiTenant asks for the adoption of what already exists. */
+  /** The AiTenant asks to adopt existing resources. */
   adopt?: boolean;
-  /** Full marks are enough although the inventory is lost: `--restore`, and every deletion. */
+  /** Full marks are enough, even if the inventory lacks the resource: with `--restore`, and in every deletion. */
   restore?: boolean;
   /** `--consent-uid`: printed commands name the Namespace's UID too. */
   consentUid?: boolean;
@@ -67,18 +68,18 @@ export function withoutOwnerLabels(labels: Record<string, string>): Record<strin
   return Object.fromEntries(Object.entries(labels).filter(([key]) => !marks.includes(key)));
 }
 
-/** Whether all of the owner's marks are there. */
+/** Whether all owner labels are present. */
 export const isFullyMarked = (labels: Record<string, string>, owner: Owner): boolean =>
   Object.entries(ownerLabels(owner)).every(([key, value]) => labels[key] === value);
 
-/** Who the labels name, as far as they do; undefined without any mark. */
+/** The owner that the labels name, with `?` for a missing label. Undefined: there are none. */
 export function labelledOwner(labels: Record<string, string>): string | undefined {
   const marks = Object.values(LABELS).map(key => labels[key]);
   return marks.every(mark => mark === undefined) ? undefined : marks.map(mark => mark ?? '?').join('/');
 }
 
 export function claimService({ name, labels }: Pick<ObservedService, 'name' | 'labels'>, rules: ClaimRules): Claim {
-  // A status can be forged by who may write it: it makes nothing the tenant's that does not have the tenant's name.
+  // Whoever may write the status can forge it, so only a service with the tenant's name can be the tenant's.
   const known =
     part(name, 'services') === serviceId(rules.owner.name) &&
     rules.inventory.some(entry => entry.type === 'Service' && entry.name === name);
@@ -93,7 +94,7 @@ export function claimService({ name, labels }: Pick<ObservedService, 'name' | 'l
   return claimByConsent(labelledConsent(labels), rules);
 }
 
-/** The cluster that these marks name for the same namespace and name: what `plan` goes by where it is not told its own. */
+/** The cluster that the marks name for the same namespace and name. `plan` uses it if its own cluster's ID is not known. */
 export function markedCluster(
   labels: Record<string, string>,
   description: string,
@@ -107,8 +108,8 @@ export function markedCluster(
 // ------------------------------------------------------------------------------------------- description (accounts)
 
 /**
- * What a description says of `key`: `[key=value]`, or `key=value` (until 1.0), as a word of its own between plain spaces
- * or at an end. Words that contradict each other are joined, so that they fit nobody.
+ * The value of `key` in a description: `[key=value]`, or `key=value` (until 1.0), as a word between spaces. Different values for
+ * one key are joined, so that they match no owner.
  */
 function described(description: string, key: string): string | undefined {
   const values = description.split(' ').flatMap(word => {
@@ -118,7 +119,7 @@ function described(description: string, key: string): string | undefined {
   return values.length === 0 ? undefined : [...new Set(values)].join('|');
 }
 
-/** The description without the words of these keys, and without the plain spaces before each. */
+/** The description without the words of these keys and the spaces before them. */
 function withoutWords(description: string, keys: readonly string[]): string {
   const any = keys.join('|');
   const word = new RegExp(`(^| +)(?:(?:${any})=[^ ]*|\\[(?:${any})=[^ ]*\\])(?= |$)`, 'g');
@@ -134,7 +135,7 @@ export function claimAccount(
   const owner = describedOwner(description);
   if (owner === undefined) return claimByConsent(describedConsent(description), rules);
   if (owner !== ownerText(rules.owner)) return 'theirs';
-  // Without an identity on record: of a call that made it, whose answer never came.
+  // An entry without a unique ID belongs to a create call whose answer never came.
   const known = rules.inventory.some(
     entry => entry.type === 'ServiceAccount' && (entry.uniqueId === undefined || entry.uniqueId === uniqueId),
   );
@@ -142,8 +143,8 @@ export function claimAccount(
 }
 
 /**
- * The description with the owner's word beside what stands there. Where that needs the room, the words of consent go:
- * they have served. Undefined: there is no room (256 bytes) for the word.
+ * The description with the owner's mark added. If there is no room, the words of consent are removed, which are not needed any
+ * more. Undefined: there is still no room (256 bytes).
  */
 export function markDescription(description: string, owner: Owner): string | undefined {
   const marked = [description, withoutConsent(description)].map(text =>
@@ -158,7 +159,7 @@ export const withoutConsent = (description: string): string => withoutWords(desc
 
 // --------------------------------------------------------------------------------------------------------- consent
 
-/** Whom something in Google Cloud names, by its labels or the words of its description. */
+/** The namespace, cluster and UID that a resource consents to, by its labels or by its description. */
 export type ConsentMarks = Partial<Record<keyof typeof CONSENT, string>>;
 
 const consentMarks = (value: (key: string) => string | undefined): ConsentMarks => ({
@@ -171,7 +172,7 @@ export const labelledConsent = (labels: Record<string, string>): ConsentMarks =>
 
 export const describedConsent = (description: string): ConsentMarks => consentMarks(key => described(description, key));
 
-/** Whether the marks name this tenant's Namespace, or what keeps them from it. */
+/** `given`: the marks name this tenant's Namespace. The others say why they do not. */
 export type Consent = 'given' | 'none' | 'otherNamespace' | 'otherCluster' | 'otherUid';
 
 export function consentOf({ namespace, cluster, uid }: ConsentMarks, rules: ClaimRules): Consent {
@@ -184,15 +185,15 @@ export function consentOf({ namespace, cluster, uid }: ConsentMarks, rules: Clai
 }
 
 /**
- * Whether a secret's labels let this namespace use it. A UID that does not fit refuses a new grant only: `standing`, the
- * grant exists already, and a Namespace that was restored from a backup has another UID.
+ * Whether a secret's labels let this namespace use it. `standing`: the grant exists already. Another UID then does not matter,
+ * because a Namespace that was restored from a backup has another one.
  */
 export function secretConsent(labels: Record<string, string>, rules: ClaimRules, standing: boolean): boolean {
   const consent = consentOf(labelledConsent(labels), rules);
   return consent === 'given' || (standing && consent === 'otherUid');
 }
 
-/** Whether a grant's secret was read and does not name the tenant's namespace any more. */
+/** Whether the secret was read and no longer consents to the tenant's namespace. */
 export const lostConsent = (secret: Read<ObservedSecret>, rules: ClaimRules): boolean =>
   secret.state === 'present' && !secretConsent(secret.value.labels, rules, true);
 

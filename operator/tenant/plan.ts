@@ -11,9 +11,8 @@ import {
   iso,
   serviceEntry,
 } from './inventory.ts';
-import type { Refusals } from './invokers.ts';
 import { statusWasLost } from './lostStatus.ts';
-import { part, serviceName } from './names.ts';
+import { part } from './names.ts';
 import { ADOPT, type ClaimRules, claimService } from './ownership.ts';
 import { deletedMember } from './policy.ts';
 import { planServices } from './regionMove.ts';
@@ -21,13 +20,14 @@ import { type AccessPlan, planAccess, recordedIdentities, type SecretUse } from 
 import type { ServicesPlan } from './service.ts';
 import { mayRead } from './serviceProgress.ts';
 import type {
+  Aspect,
   Desired,
   InventoryEntry,
-  InventoryType,
   KeyStatus,
   Observed,
   Plan,
   Policy,
+  Refusals,
   Settings,
   Tenant,
 } from './types.ts';
@@ -37,42 +37,6 @@ import type {
  * account → grants → services, and each plan gets the one before it, so the order is checked by the types. `deletion.ts` has
  * the order of a deletion.
  */
-
-/** What to read in Google Cloud: everything that is wanted, and everything that is on record. */
-export interface Targets {
-  account?: { project: string; email: string };
-  keys: { name: string; secret: string; want: 'newestEnabled' | 'latest' | 'none' | (string & {}) }[];
-  formerGrants: string[];
-  /** Also read the secrets of former grants, whose consent may have been withdrawn. */
-  formerConsent?: boolean;
-  services: string[];
-  /** Services whose IAM policy is read in any case. */
-  invokersOf: string[];
-  /** Also read the policy of a service with an invoker check, because an `allUsers` member may make it public. */
-  isPublic: boolean;
-}
-
-export function targets(desired: Desired, inventory: InventoryEntry[]): Targets {
-  const wanted = serviceName(desired.project, desired.region, desired.serviceId);
-  const named = (type: InventoryType) => entriesOfType(type, inventory).map(({ name }) => name);
-  const services = [...new Set([wanted, ...named('Service')])];
-  // During a move the bindings that others added are carried over from the former region's service.
-  const moving = entriesOfType('Service', inventory).some(({ name, retireAt }) => name !== wanted && !retireAt);
-  const checked = desired.spec.access === 'Authenticated' || moving;
-  return {
-    account: { project: desired.project, email: desired.account.email },
-    keys: desired.keys.flatMap(({ name, secret, env, version, rollout }) => {
-      if (secret === undefined) return [];
-      const latest = rollout === 'OnNewVersion' ? 'newestEnabled' : 'latest';
-      return [{ name, secret, want: env === undefined ? 'none' : version === 'latest' ? latest : version }];
-    }),
-    formerGrants: named('SecretAccess'),
-    formerConsent: true,
-    services,
-    invokersOf: checked ? services : named('Invoker'),
-    isPublic: desired.spec.access === 'Public',
-  };
-}
 
 export interface TenantPlan extends Plan {
   keys: KeyStatus[];
@@ -123,13 +87,19 @@ export function plan(
   const keys = planAccess(ctx, account, observed, grants, secret => secretUse(ctx, observed, secret));
   const access = account.contained ? { ...keys, ...onlyClosing(keys, grants) } : keys;
   const services = planOwnServices(ctx, account, access, observed);
+  // In the order of the steps.
+  const plans = Object.values({
+    ServiceAccount: { ...account, entries: withoutForgotten(account.entries, ctx, access, observed) },
+    SecretAccess: access,
+    Service: services,
+  } satisfies Record<Aspect, PartialPlan>);
   const whole = withinBounds(status, {
-    steps: [...account.steps, ...access.steps, ...services.steps],
-    blockers: [...account.blockers, ...access.blockers, ...services.blockers],
-    waiting: [...account.waiting, ...access.waiting, ...services.waiting],
-    inventory: [...withoutForgotten(account.entries, ctx, access, observed), ...access.entries, ...services.entries],
+    steps: plans.flatMap(({ steps }) => steps),
+    blockers: plans.flatMap(({ blockers }) => blockers),
+    waiting: plans.flatMap(({ waiting }) => waiting),
+    inventory: plans.flatMap(({ entries }) => entries),
     recheckAfterMs: services.recheckAfterMs,
-    notes: [...access.notes, ...services.notes],
+    notes: plans.flatMap(({ notes }) => notes),
     keys: access.keys,
     versions: access.versions,
     adopted: adoptedContent(ctx, observed),
@@ -141,7 +111,10 @@ export function plan(
   return whole;
 }
 
-/** Whether a service of the tenant may read the secret. A service that was created just now may serve although it was not found. */
+/**
+ * Whether a service of the tenant may read the secret. A service that was created just now may serve although it was not
+ * found.
+ */
 function secretUse({ rules, now }: Context, { services }: Observed, secret: string): SecretUse {
   const mayServe = services.some(({ name, service }) => {
     if (service.state === 'failed') return false;
@@ -159,8 +132,8 @@ function secretUse({ rules, now }: Context, { services }: Observed, secret: stri
 const MOST_ENTRIES = 2_000;
 
 /**
- * The API server would refuse a status with more entries than the CRD allows, and the tenant could never change again. Until entries
- * have left the inventory, the plan then only removes and closes, and records nothing new.
+ * The API server would refuse a status with more entries than the CRD allows, and the tenant could never change again. Until
+ * entries have left the inventory, the plan then only removes and closes, and records nothing new.
  */
 function withinBounds(status: Tenant['status'], plan: TenantPlan): TenantPlan {
   if (plan.inventory.length + status.notUnderstood.inventory.length <= MOST_ENTRIES) return plan;

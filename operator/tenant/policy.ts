@@ -1,10 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { JsonObject } from '../../ports/json.ts';
-import type { Binding, Policy } from './types.ts';
+import type { Binding, Policy, PolicyAddition } from './types.ts';
 
 /**
- * Edits of IAM policies. Each answers a new policy, or undefined where nothing would change; everything that is not
- * asked for survives: other bindings, conditions, audit configs, order.
+ * Edits of IAM policies. Each returns a new policy, or undefined if nothing would change. Everything else survives: other
+ * bindings, conditions, audit configs, and the order.
  */
 
 export const SECRET_ACCESSOR = 'roles/secretmanager.secretAccessor';
@@ -13,11 +12,11 @@ export const PUBLIC_MEMBERS: readonly string[] = ['allUsers', 'allAuthenticatedU
 
 export const accountMember = (email: string): string => `serviceAccount:${email}`;
 
-/** What a member becomes when its account is deleted. Source: IAM documentation, "Policies and deleted principals". */
+/** The name of a member after its account was deleted. Source: IAM documentation, "Policies and deleted principals". */
 export const deletedMember = (email: string, uniqueId: string): string =>
   `deleted:serviceAccount:${email}?uid=${uniqueId}`;
 
-/** IAM writes e-mail addresses in lower case whatever case they were given in; other identifiers keep theirs. */
+/** IAM stores e-mail addresses in lower case. Other identifiers keep their case. */
 export function sameMember(a: string, b: string): boolean {
   const folded = (member: string) =>
     /^(user|group|serviceAccount|domain):/.test(member) ? member.toLowerCase() : member;
@@ -27,7 +26,7 @@ export function sameMember(a: string, b: string): boolean {
 const unconditional = (binding: Binding, role: string): boolean =>
   binding.role === role && binding.condition === undefined;
 
-/** Whether `member` has `role` without a condition. */
+/** Whether the member has the role without a condition. */
 export function hasMember(policy: Policy, role: string, member: string): boolean {
   return policy.bindings.some(
     binding => unconditional(binding, role) && binding.members.some(other => sameMember(other, member)),
@@ -39,27 +38,20 @@ export function membersOf(policy: Policy, role: string): string[] {
   return policy.bindings.filter(binding => unconditional(binding, role)).flatMap(binding => binding.members);
 }
 
-/** Whether this is `member` after its account was deleted, whatever identity it had. */
+/** Whether `other` is the name of `member` after its account was deleted, with any unique ID. */
 export const isDeletedFormOf = (other: string, member: string): boolean =>
   other.toLowerCase().startsWith(`deleted:${member.toLowerCase()}?uid=`);
-
-/** One member of one binding. */
-export interface PolicyAddition {
-  role: string;
-  member: string;
-  condition?: JsonObject;
-}
 
 const isHome = (binding: Binding, { role, condition }: PolicyAddition): boolean =>
   binding.role === role && isDeepStrictEqual(binding.condition, condition);
 
-/** Whether it stands in the policy already. */
+/** Whether the policy has the member already. */
 export const hasAddition = (policy: Policy, addition: PolicyAddition): boolean =>
   policy.bindings.some(
     binding => isHome(binding, addition) && binding.members.some(other => sameMember(other, addition.member)),
   );
 
-/** Undefined: all of them stand there already. */
+/** The policy with the members added. Undefined: it has all of them already. */
 export function withAdditions(policy: Policy, additions: PolicyAddition[]): Policy | undefined {
   let edited = policy;
   for (const addition of additions) {
@@ -79,7 +71,7 @@ export interface PolicyEdit {
   role: string;
   add: string[];
   remove: string[];
-  /** Taken off every binding of every role, conditional ones included. */
+  /** Members to remove from every binding of every role, also from conditional ones. */
   removeEverywhere?: readonly string[];
 }
 

@@ -2,7 +2,7 @@ const BINARY: Record<string, number> = { Ki: 2 ** 10, Mi: 2 ** 20, Gi: 2 ** 30, 
 const DECIMAL: Record<string, number> = { m: 1e-3, '': 1, k: 1e3, M: 1e6, G: 1e9, T: 1e12, P: 1e15, E: 1e18 };
 
 /**
- * The value of a Kubernetes quantity (`1`, `1000m`, `512Mi`, `1e3`); undefined if it is none.
+ * The value of a Kubernetes quantity (`1`, `1000m`, `512Mi`, `1e3`). Undefined: the text is not a quantity.
  * Source: Kubernetes API conventions, resource.Quantity.
  */
 export function quantity(text: string): number | undefined {
@@ -13,7 +13,7 @@ export function quantity(text: string): number | undefined {
   return Number(number) * (binary ? (BINARY[binary] ?? 1) : (DECIMAL[decimal] ?? 1));
 }
 
-/** Whether two quantities have the same value, however they are written. */
+/** Whether two quantities have the same value, also if they are written differently. */
 export function sameQuantity(a: string | undefined, b: string | undefined): boolean {
   if (a === b) return true;
   if (a === undefined || b === undefined) return false;

@@ -3,7 +3,6 @@ import { emptyPartialPlan, readBlocker } from './context.ts';
 import { absenceCounts, entriesOfType, iso, serviceEntry } from './inventory.ts';
 import { serviceName, targetOf } from './names.ts';
 import { claimService } from './ownership.ts';
-import type { PolicyAddition } from './policy.ts';
 import {
   conflictOf,
   deleteStep,
@@ -15,7 +14,7 @@ import {
   type ServicesPlan,
 } from './service.ts';
 import { isReady } from './serviceProgress.ts';
-import type { Failure, InventoryEntry, ObservedService } from './types.ts';
+import type { Failure, InventoryEntry, ObservedService, PolicyAddition } from './types.ts';
 
 /**
  * All services of a tenant: the one of the wanted region, and those of regions that the tenant is leaving.
@@ -221,8 +220,8 @@ const checkAgain = (out: ServicesPlan, ms: number): void => {
 };
 
 /**
- * Deletes a service whose grace is over. The status write before a deletion may be refused, so access is closed first, which needs
- * no record. If closing changes the etag, the deletion of this plan fails and the next one succeeds.
+ * Deletes a service whose grace is over. The status write before a deletion may be refused, so access is closed first, which
+ * needs no record. If closing changes the etag, the deletion of this plan fails and the next one succeeds.
  */
 function planRetirement(
   services: Services,

@@ -1,7 +1,8 @@
 /**
- * The regions of Cloud Run. Its API v2 reads services region by region (`-` is no location), so where a region is not on
- * record, each of these is read. `import` takes a region that is newer than this list with --region; a service that a lost
- * status named in such a region is not found. Source: Cloud Run documentation, "Locations".
+ * The regions of Cloud Run. The API v2 lists services of one region only, so all of these are read if the region is not on
+ * record. For a region that is newer than this list, `import` has the option --region; after a lost status a service there
+ * is not found.
+ * Source: Cloud Run documentation, "Locations".
  */
 export const REGIONS: readonly string[] = [
   'africa-south1',

@@ -3,7 +3,7 @@ import { absenceCounts, age, iso, SETTLE_MS } from './inventory.ts';
 import type { ClaimRules } from './ownership.ts';
 import type { Aspect, Blocker, Failure, InventoryEntry, Plan, Settings, Tenant } from './types.ts';
 
-/** What removing or abandoning any resource of a tenant is computed from, beside what was observed. */
+/** The input of removing or abandoning any resource of a tenant, besides the observed state. */
 export interface RemovalContext {
   tenant: Tenant;
   rules: ClaimRules;

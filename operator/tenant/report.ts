@@ -18,6 +18,7 @@ import { isReady } from './serviceProgress.ts';
 import { fingerprint } from './slot.ts';
 import { imageOf } from './template.ts';
 import type {
+  Again,
   Blocker,
   Condition,
   Desired,
@@ -28,6 +29,7 @@ import type {
   Outcome,
   Plan,
   Reason,
+  Report,
   Tenant,
   TenantStatus,
 } from './types.ts';
@@ -36,22 +38,6 @@ import type {
  * The report of a reconcile: the status to write, and when to reconcile the tenant again. `conditions.ts` has the conditions,
  * `outageReport.ts` what is reported while Google Cloud cannot be read.
  */
-
-/** When to reconcile again. `changed`: soon, to see the effect of the calls. `backoff`: after a growing delay up to `capMs`. */
-export type Again =
-  | { kind: 'changed' }
-  | { kind: 'after'; ms: number }
-  | { kind: 'backoff'; capMs: number; atLeastMs?: number }
-  | { kind: 'interval' };
-
-export interface Report {
-  status: TenantStatus;
-  again: Again;
-  /** Google Cloud could not be read, so the status is the last one. */
-  unread?: true;
-  /** With `unread`: the message of the first failure. */
-  failure?: string;
-}
 
 /** `outcomes`: of the plan's steps; undefined before the first call. */
 export function report(

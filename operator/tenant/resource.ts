@@ -17,22 +17,29 @@ import type {
 } from './types.ts';
 
 /**
- * Reads an AiTenant as it came from a watch, and turns a status back into JSON. The API server has validated and defaulted
- * the object, but it may be older or newer than this version's schema: what is missing gets the CRD's default, a value of
- * the spec that this version does not know is reported, what it does not know in the status is kept, and nothing throws.
+ * Reads an AiTenant as it came from a watch, and turns a status back into JSON. The API server has validated and defaulted the
+ * object, but the object may be older or newer than this version's schema:
+ *
+ * - A missing field gets the CRD's default.
+ * - An unknown value of the spec is reported, and the operator changes nothing for that tenant.
+ * - Unknown fields, conditions and inventory entries of the status are kept and written back.
  */
 
 export const FINALIZER = 'ai-platform.dev/finalizer';
+
+/** `T` with every field present, so that a field that is added to `T` and not read here is a type error. */
+type Complete<T> = { [K in keyof Required<T>]: T[K] };
 
 type Fields = Record<string, unknown>;
 const fields = (value: unknown): Fields =>
   typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : {};
 const list = (value: unknown): unknown[] => (Array.isArray(value) ? value : []);
-const text = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined);
+const nonEmpty = (value: unknown): string | undefined =>
+  typeof value === 'string' && value !== '' ? value : undefined;
 const numeric = (value: unknown, otherwise: number): number =>
   typeof value === 'number' && Number.isFinite(value) ? value : otherwise;
 /** An int-or-string. */
-const scalar = (value: unknown): string | undefined => (typeof value === 'number' ? String(value) : text(value));
+const scalar = (value: unknown): string | undefined => (typeof value === 'number' ? String(value) : nonEmpty(value));
 
 export function readTenant(object: KubeObject): Tenant {
   const { metadata } = object;
@@ -58,8 +65,8 @@ type Rollout = KeySpec['rollout'];
 const ROLLOUT: Record<Rollout, true> = { OnNewVersion: true, OnRestart: true };
 
 /**
- * A value of an enum. One that this version does not know is never read as the default, which could open what the spec
- * closes: it is added to `unknownValues`, and a tenant with one of those is not touched (`desired.ts`).
+ * A value of an enum. An unknown value is added to `unknownValues`, and the operator changes nothing for the tenant
+ * (`desired.ts`). It is not replaced by the default, because the default might open what the spec closes.
  */
 function oneOf<T extends string>(
   known: Record<T, true>,
@@ -75,19 +82,19 @@ function oneOf<T extends string>(
   return otherwise;
 }
 
-function readSpec(value: unknown, unknownValues: string[]): TenantSpec {
+function readSpec(value: unknown, unknownValues: string[]): Complete<TenantSpec> {
   const spec = fields(value);
   const scaling = fields(spec.scaling);
   const resources = fields(spec.resources);
   return {
-    region: text(spec.region) ?? '',
+    region: nonEmpty(spec.region) ?? '',
     keys: once(
       list(spec.keys)
         .map(fields)
         .map((key, at) => readKey(key, `spec.keys[${at}]`, unknownValues)),
       ({ name }) => name,
     ),
-    image: text(spec.image),
+    image: nonEmpty(spec.image),
     env: once(list(spec.env).map(fields).flatMap(readVariable), ({ name }) => name),
     scaling: {
       minInstances: numeric(scaling.minInstances, 0),
@@ -97,22 +104,23 @@ function readSpec(value: unknown, unknownValues: string[]): TenantSpec {
     resources: { cpu: scalar(resources.cpu) ?? '1', memory: scalar(resources.memory) ?? '1Gi' },
     timeoutSeconds: numeric(spec.timeoutSeconds, 300),
     access: oneOf(ACCESS, spec.access, 'Public', 'spec.access', unknownValues),
-    invokers: list(spec.invokers).flatMap(member => text(member) ?? []),
+    invokers: list(spec.invokers).flatMap(member => nonEmpty(member) ?? []),
     suspend: spec.suspend === true,
   };
 }
 
 function readVariable(item: Fields): TenantSpec['env'] {
-  const name = text(item.name);
+  const name = nonEmpty(item.name);
   return name ? [{ name, value: typeof item.value === 'string' ? item.value : '' }] : [];
 }
 
-function readKey(key: Fields, path: string, unknownValues: string[]): KeySpec {
+function readKey(key: Fields, path: string, unknownValues: string[]): Complete<KeySpec> {
   const ref = fields(key.secretRef);
+  const secretRef: Complete<KeySpec['secretRef']> = { external: nonEmpty(ref.external), name: nonEmpty(ref.name) };
   return {
-    name: text(key.name) ?? '',
-    secretRef: { external: text(ref.external), name: text(ref.name) },
-    env: text(key.env),
+    name: nonEmpty(key.name) ?? '',
+    secretRef,
+    env: nonEmpty(key.env),
     version: scalar(key.version) ?? 'latest',
     rollout: oneOf(ROLLOUT, key.rollout, 'OnNewVersion', `${path}.rollout`, unknownValues),
   };
@@ -129,10 +137,10 @@ const CONDITION_TYPES: Record<ConditionType, true> = {
 };
 
 /**
- * A status, perhaps of another version of the operator. Fields that this version does not know stay on the object that they
- * stand on; inventory entries and conditions that it does not know are set apart, in `notUnderstood`.
+ * The status, which another version of the operator may have written. Unknown fields stay on their object. Unknown inventory
+ * entries and conditions go to `notUnderstood`.
  */
-function readStatus(value: unknown): TenantStatus {
+function readStatus(value: unknown): Complete<TenantStatus> {
   const status = fields(value);
   const notUnderstood: TenantStatus['notUnderstood'] = { conditions: [], inventory: [] };
   return {
@@ -142,16 +150,16 @@ function readStatus(value: unknown): TenantStatus {
       list(status.conditions).flatMap(item => readCondition(fields(item)) ?? setApart(item, notUnderstood.conditions)),
       ({ type }) => type,
     ),
-    url: text(status.url),
-    serviceAccountEmail: text(status.serviceAccountEmail),
-    impersonatedServiceAccount: text(status.impersonatedServiceAccount),
-    latestReadyRevision: text(status.latestReadyRevision),
-    projectId: text(status.projectId),
-    region: text(status.region),
+    url: nonEmpty(status.url),
+    serviceAccountEmail: nonEmpty(status.serviceAccountEmail),
+    impersonatedServiceAccount: nonEmpty(status.impersonatedServiceAccount),
+    latestReadyRevision: nonEmpty(status.latestReadyRevision),
+    projectId: nonEmpty(status.projectId),
+    region: nonEmpty(status.region),
     keys: once(list(status.keys).map(fields).flatMap(readKeyStatus), ({ name }) => name),
-    lastHandledReconcileAt: text(status.lastHandledReconcileAt),
-    reconciledHash: text(status.reconciledHash),
-    image: text(status.image),
+    lastHandledReconcileAt: nonEmpty(status.lastHandledReconcileAt),
+    reconciledHash: nonEmpty(status.reconciledHash),
+    image: nonEmpty(status.image),
     serviceSettings: readSettings(status.serviceSettings),
     inventory: list(status.inventory).flatMap(
       item => readEntry(fields(item)) ?? setApart(item, notUnderstood.inventory),
@@ -165,45 +173,45 @@ function setApart(item: unknown, apart: JsonObject[]): [] {
   return [];
 }
 
-/** What is not what it should be is left out; what a newer version has written stays. */
+/** Fields of the wrong type are left out. Fields of a newer version stay. */
 function readSettings(value: unknown): ServiceSettings | undefined {
   if (value === undefined) return undefined;
   const settings = fields(value);
   const { useDefault, policy } = fields(settings.binaryAuthorization);
-  const audiences = list(settings.customAudiences).flatMap(audience => text(audience) ?? []);
+  const audiences = list(settings.customAudiences).flatMap(audience => nonEmpty(audience) ?? []);
   return {
     ...settings,
-    ingress: text(settings.ingress),
+    ingress: nonEmpty(settings.ingress),
     iapEnabled: settings.iapEnabled === true || undefined,
     defaultUriDisabled: settings.defaultUriDisabled === true || undefined,
     customAudiences: audiences.length > 0 ? audiences : undefined,
     binaryAuthorization:
-      useDefault === true ? { useDefault } : text(policy) !== undefined ? { policy: text(policy) } : undefined,
+      useDefault === true ? { useDefault } : nonEmpty(policy) !== undefined ? { policy: nonEmpty(policy) } : undefined,
   };
 }
 
-/** The first of each: these lists are maps to the API server, which refuses a status with two of one key. */
+/** The first item of each key. The API server treats these lists as maps and refuses a status with two items of one key. */
 const once = <T>(items: T[], key: (item: T) => string): T[] =>
   items.filter((item, at) => items.findIndex(other => key(other) === key(item)) === at);
 
 function readCondition(item: Fields): Condition | undefined {
-  const type = text(item.type);
+  const type = nonEmpty(item.type);
   if (type === undefined || !Object.hasOwn(CONDITION_TYPES, type)) return undefined;
   return {
     ...item,
     type: type as ConditionType,
     status: item.status === 'True' || item.status === 'False' ? item.status : 'Unknown',
-    reason: text(item.reason) ?? '',
+    reason: nonEmpty(item.reason) ?? '',
     message: typeof item.message === 'string' ? item.message : '',
-    lastTransitionTime: text(item.lastTransitionTime) ?? '',
+    lastTransitionTime: nonEmpty(item.lastTransitionTime) ?? '',
     observedGeneration: numeric(item.observedGeneration, 0),
   };
 }
 
 function readKeyStatus(item: Fields): KeyStatus[] {
-  const name = text(item.name);
+  const name = nonEmpty(item.name);
   return name
-    ? [{ ...item, name, version: scalar(item.version), secret: text(item.secret), granted: item.granted === true }]
+    ? [{ ...item, name, version: scalar(item.version), secret: nonEmpty(item.secret), granted: item.granted === true }]
     : [];
 }
 
@@ -220,21 +228,21 @@ const ENTRY_FIELDS: EntryFields = {
 
 /** Undefined for an entry that this version does not understand: it is of another type, or a field that it needs is missing. */
 function readEntry(item: Fields): InventoryEntry | undefined {
-  const [type, name] = [text(item.type), text(item.name)];
+  const [type, name] = [nonEmpty(item.type), nonEmpty(item.name)];
   if (!name || !type || !Object.hasOwn(ENTRY_FIELDS, type)) return undefined;
-  const entry: Fields = { ...item, type, name, time: text(item.time) ?? '' };
+  const entry: Fields = { ...item, type, name, time: nonEmpty(item.time) ?? '' };
   for (const [field, presence] of Object.entries(ENTRY_FIELDS[type as InventoryType])) {
-    if (text(item[field]) !== undefined) continue;
+    if (nonEmpty(item[field]) !== undefined) continue;
     if (presence === 'required') return undefined;
     delete entry[field];
   }
   return entry as unknown as InventoryEntry;
 }
 
-/** The CRD's bounds of what is copied from elsewhere into the status. What is longer is left out, not cut. */
+/** The CRD's bounds of values that are copied from elsewhere into the status. A longer value is left out, not cut. */
 export const LONGEST = { url: 2048, latestReadyRevision: 256, image: 2048, lastHandledReconcileAt: 1024 } as const;
 
-/** The status as it is written: without empty fields, and with what this version does not understand put back. */
+/** The status as it is written: without undefined fields, and with the conditions and entries of a newer version. */
 export function statusJson({ notUnderstood, ...status }: TenantStatus): JsonObject {
   const tooLong = (Object.keys(LONGEST) as (keyof typeof LONGEST)[]).filter(
     field => (status[field]?.length ?? 0) > LONGEST[field],
@@ -249,8 +257,8 @@ export function statusJson({ notUnderstood, ...status }: TenantStatus): JsonObje
 }
 
 /**
- * The status with the fields of a newer version on its inventory entries. A plan makes the entries of what it creates again
- * anew, so what such an entry had besides is taken from `before`, the status that stands.
+ * The status with a newer version's fields on its inventory entries. A plan makes a new entry for a resource that it creates
+ * again, so the unknown fields of such an entry are copied from `before`, the stored status.
  */
 export function keepingUnknown(before: TenantStatus, status: TenantStatus): TenantStatus {
   const former = new Map(before.inventory.map(entry => [entryKey(entry), entry]));
@@ -264,5 +272,5 @@ export function keepingUnknown(before: TenantStatus, status: TenantStatus): Tena
   return { ...status, inventory };
 }
 
-/** The stored status as this version would write it: compared with another one, the order of its lists does not count. */
+/** The stored status as this version would write it, for comparison with a new one. */
 export const statusOf = (object: KubeObject): JsonObject => statusJson(readStatus(object.status));

@@ -41,7 +41,7 @@ import type {
 export type SecretUse = 'used' | 'unused' | 'unknown';
 
 export interface AccessPlan extends PartialPlan {
-  /** The variables of the service that hold a key. */
+  /** The variables of the service that contain a key. */
   variables: WantedVariable[];
   /** The service's template must not change now. */
   freezesTemplate: boolean;
@@ -52,7 +52,7 @@ export interface AccessPlan extends PartialPlan {
   versions: Map<string, string>;
 }
 
-/** What the plan of each key is computed from and adds to. */
+/** The input of each key's plan, and `out`, to which it adds. */
 interface Keys {
   ctx: Context;
   account: AccountPlan;
@@ -203,7 +203,7 @@ function planGrant(
   out.steps.push(grant);
 }
 
-/** What a lost consent means for a service that uses the secret: the first part of the message. */
+/** The first part of the message, about a running service that uses the secret. */
 function lostUse({ ctx, observed }: Keys, secretId: string): string {
   const templates = observed.services.flatMap(({ service }) =>
     service.state === 'present' && claimService(service.value, ctx.rules) === 'ours' ? [service.value.template] : [],
@@ -316,7 +316,7 @@ const mayBeKey = ({ ctx, observed }: Keys, entry: SecretAccessEntry): boolean =>
       (key.secret === undefined || part(key.secret, 'secrets') === part(entry.name, 'secrets')),
   );
 
-/** Whose member is taken off a policy: the account of this e-mail, in every identity that the status records. */
+/** The account whose members are removed from a policy, in every identity that the status records. */
 export interface Revoked {
   status: TenantStatus;
   desired: { account: { email: string } };

@@ -6,7 +6,6 @@ import { absenceCounts, entriesOfType, entryKey, iso, serviceEntry } from './inv
 import { type InvokersPlan, planInvokers } from './invokers.ts';
 import { part, serviceName, targetOf } from './names.ts';
 import { claimService, isFullyMarked, labelledOwner, ownerLabels, withoutOwnerLabels } from './ownership.ts';
-import type { PolicyAddition } from './policy.ts';
 import { abandonable, keepUntilSure, notDeleted, type RemovalContext, unreadBlocker } from './removalContext.ts';
 import type { AccessPlan } from './secretAccess.ts';
 import { isReady, planProgress, updateStep } from './serviceProgress.ts';
@@ -27,6 +26,7 @@ import type {
   Observed,
   ObservedService,
   Plan,
+  PolicyAddition,
   ServiceEntry,
   Step,
   VariableEntry,
@@ -47,7 +47,7 @@ export interface ServicesPlan extends PartialPlan {
 
 export type ServiceRead = Observed['services'][number];
 
-/** What the plan of each of a tenant's services is computed from and adds to. */
+/** The input of each service's plan, and `out`, to which it adds. */
 export interface Services {
   ctx: Context;
   access: AccessPlan;
@@ -169,7 +169,8 @@ function serviceChanges(
   const changes: Change[] = [...marks];
   const fields: JsonObject = {};
   if (marks.length > 0) fields.labels = { ...found.labels, ...ownerLabels(owner) };
-  // Closing access must neither wait for anything else that Cloud Run may refuse nor fail with it. The rest follows with the new etag.
+  // Closing access must neither wait for anything else that Cloud Run may refuse nor fail with it. The rest follows with the
+  // new etag.
   const closing = callers.invokerIamDisabled === false;
   const traffic = closing ? undefined : applyTraffic(found.traffic);
   if (traffic) {
@@ -219,7 +220,7 @@ function pushInOrder(
   out.steps.push(...ordered.filter(one => one !== undefined));
 }
 
-/** With more entries than this, variables that the service's template does not hold leave the inventory. */
+/** With more entries than this, variables that the service's template does not contain leave the inventory. */
 const CROWDED = 1_000;
 
 /** Without this, edits that rename variables while no revision becomes ready would fill the inventory. */

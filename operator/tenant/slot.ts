@@ -1,18 +1,17 @@
 import { hash } from 'node:crypto';
 import type { Desired, Tenant } from './types.ts';
 
-/** When a tenant that is as it should be is looked at again, and how a new process knows that it is. Pure. */
+/** The time of the periodic check of a tenant that is up to date, and how a new process knows that it is. */
 
-/** A check that has just ended, or timers that are a little early, are not followed by another at once. */
+/** A slot that is closer than this is skipped, so that an early timer does not cause a second check. */
 const LEAST_MS = 1_000;
 
-/** Stands for a desired state, in the status of a tenant for which Google Cloud was seen to match it. */
-// A Namespace's UID says who may use what, and nothing about what is wanted.
+/** Hash of a desired state, for the status. Without the Namespace's UID, which only matters for consent. */
 export function fingerprint(desired: Desired): string {
   return hash('sha256', JSON.stringify({ ...desired, namespaceUid: undefined }), 'base64url').slice(0, 22);
 }
 
-/** Whether the status says, of this very generation and desired state, that nothing was left to do. */
+/** Whether the status says that this generation and desired state are up to date. */
 export function isReconciled({ status, generation }: Tenant, desired: Desired): boolean {
   const ready = status.conditions.find(({ type }) => type === 'Ready');
   return (
@@ -24,8 +23,8 @@ export function isReconciled({ status, generation }: Tenant, desired: Desired): 
 }
 
 /**
- * Milliseconds until the tenant's own place in the interval comes round: the interval at most, whatever was last. Its place
- * goes by its UID and the wall clock (`now`): the same for every process, and spread evenly over all tenants.
+ * Milliseconds until the tenant's slot in the interval, at most one interval. The slot depends on the tenant's UID and the wall
+ * clock (`now`), so it is the same for every process, and the slots of all tenants are spread evenly.
  */
 export function untilSlot(uid: string, intervalMs: number, now: number): number {
   const share = Number.parseInt(hash('sha256', uid).slice(0, 8), 16) / 2 ** 32;

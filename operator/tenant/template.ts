@@ -4,27 +4,24 @@ import { sameQuantity } from './quantity.ts';
 import type { Change, TenantSpec } from './types.ts';
 
 /**
- * The part of a Cloud Run service's template that is ours, laid over what is there: fields, variables, labels and
- * annotations that the spec never named survive.
+ * The fields of a Cloud Run service's template that the operator writes, laid over the present template. Fields, variables,
+ * labels and annotations that the spec never named survive. An unchanged template is not written, because every write makes a
+ * new revision.
  */
 
-/** Makes a new revision of an unchanged template when a failed one is tried again. */
+/** A new value of this annotation makes a new revision of an unchanged template: the retry of a failed one. */
 export const RETRY_ANNOTATION = 'ai-platform.dev/retry';
 
 export interface WantedKey {
-  /** As Cloud Run wants it: the bare id in the same project, else `projects/P/secrets/S`. */
+  /** The bare ID of a secret in the same project, else `projects/P/secrets/S`. */
   secret: string;
-  /** Every project that a reference to the same secret may be written with: ids, numbers, and `''` for a bare id. */
+  /** Every project that a reference to the same secret may name: by ID, by number, or `''` for a bare ID. */
   projects: string[];
   version: string;
 }
 
-/** A variable of the container: a plain value, or a secret's version. */
-export interface WantedVariable {
-  name: string;
-  value?: string;
-  key?: WantedKey;
-}
+/** A variable of the container: a plain value, or a version of a secret. */
+export type WantedVariable = { name: string; value: string } | { name: string; key: WantedKey };
 
 export interface WantedTemplate {
   serviceAccount: string;
@@ -34,9 +31,12 @@ export interface WantedTemplate {
   timeoutSeconds: number;
   concurrency: number;
   variables: WantedVariable[];
-  /** Names of variables that were ours and have left the spec. */
+  /** Names of recorded variables that have left the spec. */
   dropVariables: string[];
 }
+
+/** Fields of the spec that are not in the template: see desired.ts, secretAccess.ts, invokers.ts and the reconcile. */
+type Elsewhere = 'region' | 'keys' | 'access' | 'invokers' | 'suspend';
 
 export function wantedTemplate(
   spec: TenantSpec,
@@ -44,14 +44,17 @@ export function wantedTemplate(
   keyVariables: WantedVariable[],
   ourVariables: string[],
 ): WantedTemplate {
-  const variables = [...keyVariables, ...spec.env.map(({ name, value }) => ({ name, value }))];
+  const { image, env, resources, timeoutSeconds, scaling, ...elsewhere } = spec;
+  // A field that is added to the spec is a type error here until it is read above or named in `Elsewhere`.
+  elsewhere satisfies Record<Exclude<keyof typeof elsewhere, Elsewhere>, never>;
+  const variables = [...keyVariables, ...env.map(({ name, value }) => ({ name, value }))];
   return {
     serviceAccount,
-    image: spec.image,
-    cpu: spec.resources.cpu,
-    memory: spec.resources.memory,
-    timeoutSeconds: spec.timeoutSeconds,
-    concurrency: spec.scaling.concurrency,
+    image,
+    cpu: resources.cpu,
+    memory: resources.memory,
+    timeoutSeconds,
+    concurrency: scaling.concurrency,
     variables,
     dropVariables: ourVariables.filter(name => !variables.some(variable => variable.name === name)),
   };
@@ -60,12 +63,12 @@ export function wantedTemplate(
 const object = (value: Json | undefined): JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value) ? value : {};
 const objects = (value: Json | undefined): JsonObject[] => (Array.isArray(value) ? value.map(object) : []);
-const text = (value: Json | undefined): string | undefined =>
+const scalar = (value: Json | undefined): string | undefined =>
   typeof value === 'string' ? value : typeof value === 'number' ? String(value) : undefined;
-/** 0, proto3's default, for what is no number. */
+/** A value that is not a number counts as 0, the default of proto3. */
 const number = (value: Json | undefined): number => (Number.isFinite(Number(value)) ? Number(value) : 0);
 
-/** The container that takes the requests: the one with ports where there are several. */
+/** Index of the container that receives the requests: the first one with ports, if there are several containers. */
 function servingIndex(containers: JsonObject[]): number {
   return Math.max(
     0,
@@ -78,38 +81,38 @@ export function servingContainer(template: JsonObject): JsonObject {
   return containers[servingIndex(containers)] ?? {};
 }
 
-export const imageOf = (template: JsonObject): string | undefined => text(servingContainer(template).image);
+export const imageOf = (template: JsonObject): string | undefined => scalar(servingContainer(template).image);
 
-/** Every secret that a container or volume of the template reads, as it is written there. */
+/** Every secret reference of the template's containers and volumes, as it is written there. */
 export function secretReferences(template: JsonObject): string[] {
   const variables = objects(template.containers).flatMap(container => objects(container.env));
   return [
     ...variables.map(variable => object(object(variable.valueSource).secretKeyRef).secret),
     ...objects(template.volumes).map(volume => object(volume.secret).secret),
-  ].flatMap(reference => text(reference) || []);
+  ].flatMap(reference => scalar(reference) || []);
 }
 
-/** Whether the template mounts the secret as files: those are read when they are opened, not when an instance starts. */
+/** Whether the template mounts the secret as files. Files are read when they are opened, variables when an instance starts. */
 export const mountsSecret = (template: JsonObject, secretId: string): boolean =>
-  objects(template.volumes).some(volume => secretIdOf(text(object(volume.secret).secret) ?? '') === secretId);
+  objects(template.volumes).some(volume => secretIdOf(scalar(object(volume.secret).secret) ?? '') === secretId);
 
-/** Whether any container or volume of the template reads the secret (by id, whatever project it is written with). */
+/** Whether any container or volume of the template reads a secret of this ID, in whatever project. */
 export const readsSecret = (template: JsonObject, secretId: string): boolean =>
   secretReferences(template).some(reference => secretIdOf(reference) === secretId);
 
-/** The version of each secret-backed variable as it stands on the template. */
+/** By variable: the secret and version that the template names. */
 export function pinnedVersions(template: JsonObject): Map<string, { secret: string; version: string }> {
   const pinned = new Map<string, { secret: string; version: string }>();
   for (const variable of objects(servingContainer(template).env)) {
     const ref = object(object(variable.valueSource).secretKeyRef);
-    const [name, secret] = [text(variable.name), text(ref.secret)];
-    if (name && secret) pinned.set(name, { secret, version: text(ref.version) || 'latest' });
+    const [name, secret] = [scalar(variable.name), scalar(ref.secret)];
+    if (name && secret) pinned.set(name, { secret, version: scalar(ref.version) || 'latest' });
   }
   return pinned;
 }
 
 export const retryCount = (template: JsonObject): number => {
-  const count = Number(text(object(template.annotations)[RETRY_ANNOTATION]) ?? 0);
+  const count = Number(scalar(object(template.annotations)[RETRY_ANNOTATION]) ?? 0);
   return Number.isInteger(count) && count > 0 ? count : 0;
 };
 
@@ -118,22 +121,22 @@ export function withRetry(template: JsonObject, count: number): JsonObject {
   return { ...rest, annotations: { ...object(template.annotations), [RETRY_ANNOTATION]: String(count) } };
 }
 
-/** A template that changes anyway needs nothing to tell it from the one that failed. */
+/** A template that changes makes a new revision anyway. */
 export function withoutRetry(template: JsonObject): JsonObject {
   const { [RETRY_ANNOTATION]: retry, ...annotations } = object(template.annotations);
   return retry === undefined ? template : { ...template, annotations };
 }
 
-/** What a new service starts from: its predecessor's template, less what belonged to that service's own revisions. */
+/** The predecessor's template without what belonged to that service's own revisions. */
 export function inheritedTemplate(template: JsonObject): JsonObject {
   const { revision: _named, ...rest } = template;
   return withoutRetry(rest);
 }
 
-/** CPU only during requests and a faster start: what the console and gcloud set, and what the manual's service has. */
+/** CPU only during requests, and a faster start: the defaults of the console and of gcloud. */
 const NEW_RESOURCES = { cpuIdle: true, startupCpuBoost: true };
 
-/** Lays `wanted` over `current`. No changes: the template is to be left alone, whatever it is written like. */
+/** Lays `wanted` over `current`. Without changes the template must not be written, even if it is spelled differently. */
 export function applyTemplate(
   current: JsonObject,
   wanted: WantedTemplate,
@@ -150,22 +153,22 @@ export function applyTemplate(
   };
 
   if (template.serviceAccount !== wanted.serviceAccount) {
-    set('serviceAccount', text(template.serviceAccount), wanted.serviceAccount, () => {
+    set('serviceAccount', scalar(template.serviceAccount), wanted.serviceAccount, () => {
       template.serviceAccount = wanted.serviceAccount;
     });
   }
   if (seconds(template.timeout) !== wanted.timeoutSeconds) {
-    set('timeoutSeconds', text(template.timeout), `${wanted.timeoutSeconds}s`, () => {
+    set('timeoutSeconds', scalar(template.timeout), `${wanted.timeoutSeconds}s`, () => {
       template.timeout = `${wanted.timeoutSeconds}s`;
     });
   }
   if (number(template.maxInstanceRequestConcurrency) !== wanted.concurrency) {
-    set('scaling.concurrency', text(template.maxInstanceRequestConcurrency), String(wanted.concurrency), () => {
+    set('scaling.concurrency', scalar(template.maxInstanceRequestConcurrency), String(wanted.concurrency), () => {
       template.maxInstanceRequestConcurrency = wanted.concurrency;
     });
   }
   if (wanted.image !== undefined && container.image !== wanted.image) {
-    set('image', text(container.image), wanted.image, () => {
+    set('image', scalar(container.image), wanted.image, () => {
       container.image = wanted.image;
     });
   }
@@ -173,8 +176,8 @@ export function applyTemplate(
     container.resources === undefined ? { ...NEW_RESOURCES } : { ...object(container.resources) };
   const limits = { ...object(resources.limits) };
   for (const [name, value] of Object.entries({ cpu: wanted.cpu, memory: wanted.memory })) {
-    if (!sameQuantity(text(limits[name]), value)) {
-      set(`resources.${name}`, text(limits[name]), value, () => {
+    if (!sameQuantity(scalar(limits[name]), value)) {
+      set(`resources.${name}`, scalar(limits[name]), value, () => {
         limits[name] = value;
         container.resources = { ...resources, limits };
       });
@@ -194,7 +197,7 @@ function applyVariables(current: JsonObject[], wanted: WantedTemplate): { variab
   const changes: Change[] = [];
   const variables: JsonObject[] = [];
   for (const variable of current) {
-    const name = text(variable.name) ?? '';
+    const name = scalar(variable.name) ?? '';
     if (wanted.dropVariables.includes(name)) {
       changes.push({ field: `env.${name}`, from: shownVariable(variable), to: undefined });
       continue;
@@ -216,10 +219,10 @@ function applyVariables(current: JsonObject[], wanted: WantedTemplate): { variab
   return { variables, changes };
 }
 
-/** The variable as it is wanted; fields of `before` that nobody here knows stay where a value of the same kind stood. */
+/** The wanted variable. Unknown fields of `before` stay, those of its value only if the value is of the same kind. */
 function writtenVariable(want: WantedVariable, before: JsonObject = {}): JsonObject {
   const { value: _value, valueSource, ...others } = before;
-  if (want.key === undefined) return { ...others, name: want.name, value: want.value ?? '' };
+  if (!('key' in want)) return { ...others, name: want.name, value: want.value };
   const { secret, version } = want.key;
   const ref = object(object(valueSource).secretKeyRef);
   const source = ref.secret === undefined ? {} : object(valueSource);
@@ -228,35 +231,38 @@ function writtenVariable(want: WantedVariable, before: JsonObject = {}): JsonObj
 
 function sameVariable(variable: JsonObject, want: WantedVariable): boolean {
   const ref = object(object(variable.valueSource).secretKeyRef);
-  if (want.key === undefined) return ref.secret === undefined && (text(variable.value) ?? '') === (want.value ?? '');
-  return sameSecret(text(ref.secret) ?? '', want.key) && (text(ref.version) || 'latest') === want.key.version;
+  if (!('key' in want)) return ref.secret === undefined && (scalar(variable.value) ?? '') === want.value;
+  return sameSecret(scalar(ref.secret) ?? '', want.key) && (scalar(ref.version) || 'latest') === want.key.version;
 }
 
-/** Plain values may be anything somebody typed, so none is shown; a secret's name and version are no secret. */
+/**
+ * The variable as a change shows it. A plain value may be confidential and is never shown; a secret's name and version are
+ * not.
+ */
 export function shownVariable(variable: JsonObject): string {
   const ref = object(object(variable.valueSource).secretKeyRef);
-  const secret = text(ref.secret);
-  return secret === undefined ? '(value)' : `${secret}:${text(ref.version) || 'latest'}`;
+  const secret = scalar(ref.secret);
+  return secret === undefined ? '(value)' : `${secret}:${scalar(ref.version) || 'latest'}`;
 }
 
 export const secretIdOf = (reference: string): string =>
   reference.startsWith('projects/') ? part(reference, 'secrets') : reference;
 
-/** One secret can be written as a bare id, or with its project's id or number: compared by parts. */
+/** Whether both name the same secret. A reference may be a bare ID, or name the project by ID or number. */
 function sameSecret(reference: string, wanted: WantedKey): boolean {
   return secretIdOf(reference) === secretIdOf(wanted.secret) && wanted.projects.includes(part(reference, 'projects'));
 }
 
 function seconds(duration: Json | undefined): number | undefined {
-  const match = /^(\d+(?:\.\d+)?)s$/.exec(text(duration) ?? '');
+  const match = /^(\d+(?:\.\d+)?)s$/.exec(scalar(duration) ?? '');
   return match ? Number(match[1]) : undefined;
 }
 
 // --------------------------------------------------------------------------------------------------------- scaling
 
 /**
- * The instances in force. Cloud Run keeps minimum and maximum on the service and on the template: the higher minimum and
- * the lower maximum count. Source: Cloud Run documentation, "Minimum instances" and "Maximum instances".
+ * The numbers of instances in effect. Cloud Run has a minimum and a maximum on the service and on the template; the higher
+ * minimum and the lower maximum count. Source: Cloud Run documentation, "Minimum instances" and "Maximum instances".
  */
 export function scalingInForce(scaling: JsonObject, template: JsonObject): { min: number; max?: number } {
   const own = object(template.scaling);
@@ -268,15 +274,16 @@ export function scalingInForce(scaling: JsonObject, template: JsonObject): { min
 }
 
 /**
- * The template's maximum that Cloud Run fills in where none is sent; less where the project's quota is small (20 and 5 are
- * reported). Source: Cloud Run documentation, "Maximum instances"; reports of client projects for the smaller ones.
+ * The maximum that Cloud Run sets on a template without one. It is lower where the project's quota is small (20 and 5 are
+ * reported).
+ * Source: Cloud Run documentation, "Maximum instances"; reports of client projects for the lower ones.
  */
 const SERVER_MAXIMUM = 100;
 
 /**
- * What to write so that `min` and `max` are in force: on the service, which makes no revision; on the template only
- * where what stands there, or what Cloud Run fills in there, is in the way. A maximum in the way is raised and never
- * cleared, because Cloud Run would fill in its default again, which may be lower still.
+ * The writes after which `min` and `max` are in effect. They go on the service, which makes no revision. The template is written
+ * only if its own numbers, or Cloud Run's defaults for them, prevent that. Its maximum is then raised and not removed, because
+ * Cloud Run would set its default again, which may be lower.
  */
 export function applyScaling(
   scaling: JsonObject,
@@ -311,28 +318,28 @@ export function applyScaling(
 
 const LATEST = 'TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST';
 
-/** Undefined: all traffic goes to the latest ready revision already. Tags without traffic survive. */
+/** All traffic to the latest ready revision. Undefined: that is so already. Tags without traffic survive. */
 export function applyTraffic(traffic: JsonObject[]): JsonObject[] | undefined {
   const share = (target: JsonObject) => number(target.percent);
   const latest = traffic.filter(target => target.type === LATEST).reduce((sum, target) => sum + share(target), 0);
   if (traffic.length === 0 || latest === 100) return undefined;
-  const tags = traffic.filter(target => text(target.tag)).map(({ percent: _percent, ...target }) => target);
+  const tags = traffic.filter(target => scalar(target.tag)).map(({ percent: _percent, ...target }) => target);
   return [{ type: LATEST, percent: 100 }, ...tags];
 }
 
 export function shownTraffic(traffic: JsonObject[]): string {
   return traffic
     .filter(target => number(target.percent) > 0)
-    .map(target => `${target.type === LATEST ? 'latest' : (text(target.revision) ?? '?')}=${number(target.percent)}%`)
+    .map(target => `${target.type === LATEST ? 'latest' : (scalar(target.revision) ?? '?')}=${number(target.percent)}%`)
     .join(', ');
 }
 
-/** Whether every serving revision is the latest one. An answer that names none that serves does not say so. */
+/** Whether every serving revision is the latest one. False for an answer that names no serving revision. */
 export function onlyLatestServes(trafficStatuses: JsonObject[], latestCreated: string): boolean {
   const short = (name: string) => name.split('/').at(-1);
   const serving = trafficStatuses.filter(target => number(target.percent) > 0);
   return (
     serving.length > 0 &&
-    serving.every(target => target.type === LATEST || short(text(target.revision) ?? '') === short(latestCreated))
+    serving.every(target => target.type === LATEST || short(scalar(target.revision) ?? '') === short(latestCreated))
   );
 }

@@ -1,15 +1,14 @@
 import type { JsonObject } from '../../ports/json.ts';
-import type { PolicyAddition } from './policy.ts';
 
 /**
- * The words of the operator's heart: the resource as it is read, what is wanted, what was seen, what to do about it.
- * Pure data. `operator/gcp` turns answers of Google Cloud into the `Observed…` types and steps into calls.
+ * The data that the operator decides about: the resource as it is read, the desired state, the observed state, and the plan.
+ * `operator/gcp` turns answers of Google Cloud into the `Observed…` types, and steps into calls.
  */
 
 // ---------------------------------------------------------------------------------------------------- the resource
 
 export interface SecretRef {
-  /** A secret's id, or `projects/P/secrets/S`. */
+  /** A secret's ID, or `projects/P/secrets/S`. */
   external?: string;
   /** A Config Connector SecretManagerSecret in the same namespace. */
   name?: string;
@@ -30,7 +29,7 @@ export interface TenantSpec {
   image?: string;
   env: { name: string; value: string }[];
   scaling: { minInstances: number; maxInstances: number; concurrency: number };
-  /** Kubernetes quantities, as text. */
+  /** Kubernetes quantities, as strings. */
   resources: { cpu: string; memory: string };
   timeoutSeconds: number;
   access: 'Public' | 'Authenticated';
@@ -38,7 +37,7 @@ export interface TenantSpec {
   suspend: boolean;
 }
 
-/** What every inventory entry has. The operator writes an entry before the first call that may create the resource. */
+/** The fields of every inventory entry. The operator writes an entry before the first call that may create the resource. */
 interface Recorded {
   /** Full name of the resource, or of the resource that carries it: a grant's secret, an invoker's or a variable's service. */
   name: string;
@@ -96,14 +95,14 @@ export interface Condition {
 
 export interface KeyStatus {
   name: string;
-  /** The highest version that was live; only an explicit version lowers it. */
+  /** The highest version that was live. Only an explicit version in the spec lowers it. */
   version?: string;
-  /** The secret that `version` is of, as Google Cloud answers it: another secret's versions start anew. */
+  /** Name of the secret that `version` belongs to, as Google Cloud answers it. Another secret starts without a version. */
   secret?: string;
   granted: boolean;
 }
 
-/** Fields of a Cloud Run service, as Google Cloud writes them. */
+/** Fields of a Cloud Run service, with Google Cloud's names and values. */
 export interface ServiceSettings {
   ingress?: string;
   iapEnabled?: boolean;
@@ -117,24 +116,21 @@ export interface TenantStatus {
   conditions: Condition[];
   url?: string;
   serviceAccountEmail?: string;
-  /** As whom the operator acted last; absent: as itself. */
+  /** The service account that the operator last impersonated. Absent: it acted as itself. */
   impersonatedServiceAccount?: string;
   latestReadyRevision?: string;
   projectId?: string;
   region?: string;
   keys: KeyStatus[];
   lastHandledReconcileAt?: string;
-  /** Stands for the desired state that Google Cloud was last seen to match (`slot.ts`). */
+  /** Hash of the desired state that Google Cloud matched at the last reconcile (`slot.ts`). */
   reconciledHash?: string;
-  /** The last container image seen on the tenant's service. */
+  /** The last container image that was read from the tenant's service. */
   image?: string;
-  /** What limits access to the tenant's service or what it may run, as last seen: a service made again has it too. */
+  /** The last read settings that limit access to the service or what it may run. A service that is created again gets them. */
   serviceSettings?: ServiceSettings;
   inventory: InventoryEntry[];
-  /**
-   * What a newer version of the operator wrote and this one does not know; written back as it stands. Fields that are not
-   * known ride along on the objects that they stand on.
-   */
+  /** Conditions and inventory entries of a newer version of the operator, which are written back unchanged. */
   notUnderstood: { conditions: JsonObject[]; inventory: JsonObject[] };
 }
 
@@ -149,12 +145,12 @@ export interface Tenant {
   hasFinalizer: boolean;
   annotations: Record<string, string>;
   spec: TenantSpec;
-  /** Values of the spec that this version does not know, in words: nothing is changed for a tenant that has one. */
+  /** Descriptions of values in the spec that this version does not know. With one of them nothing is changed for the tenant. */
   unknownValues: string[];
   status: TenantStatus;
 }
 
-/** Every reason that Ready can have. */
+/** Every reason of the condition Ready. */
 export type Reason =
   | 'UpToDate'
   | 'Updating'
@@ -169,26 +165,26 @@ export type Reason =
   | 'Deleting'
   | 'DeleteFailed'
   | 'Suspended'
-  /** Somebody disabled the tenant's service account: nothing is created, enabled or changed. */
+  /** The tenant's service account is disabled, so nothing is created, enabled or changed. */
   | 'Held'
-  /** Up to date when Google Cloud last answered; it has not answered for several intervals. */
+  /** The tenant was up to date when Google Cloud last answered, which is several sync intervals ago. */
   | 'NotVerified';
 
 // -------------------------------------------------------------------------------------------------------- settings
 
-/** What the operator's flags say to the pure part. */
+/** The operator's flags that decisions depend on. */
 export interface Settings {
-  /** `--project`: for namespaces that name none. */
+  /** `--project`: the project of namespaces without an annotation. */
   project?: string;
-  /** `--projects`: patterns with `*`; empty: all. */
+  /** `--projects`: patterns with `*`. Empty: all projects are allowed. */
   projects: string[];
-  /** `--impersonation-accounts`: patterns with `*` and NAMESPACE; absent or empty: nobody is impersonated. */
+  /** `--impersonation-accounts`: patterns with `*` and NAMESPACE. Absent or empty: no account may be impersonated. */
   impersonationAccounts?: string[];
   defaultImage: string;
   claimPolicy: 'labelled' | 'any';
-  /** `--require-impersonation`: a Namespace that names nobody to act as is refused. */
+  /** `--require-impersonation`: a Namespace that names no service account to impersonate is refused. */
   requireImpersonation?: boolean;
-  /** `--restore`: full owner marks are enough although the inventory is lost. */
+  /** `--restore`: full owner marks are enough, even if the inventory lacks the resource. */
   restore?: boolean;
   /** `--consent-uid`: printed commands name the Namespace's UID too. */
   consentUid?: boolean;
@@ -205,9 +201,9 @@ export interface Owner {
 
 // --------------------------------------------------------------------------------------------------------- desired
 
-/** A key of the spec, its secret named as far as it is known. */
+/** A key of the spec with the name of its secret. */
 export interface DesiredKey extends Omit<KeySpec, 'secretRef'> {
-  /** `projects/P/secrets/S` as the spec names it (P an id or a number); absent: see `blocked`. */
+  /** `projects/P/secrets/S`, where P is an ID or a number as in the spec. Absent: `blocked` says why. */
   secret?: string;
   blocked?: Blocker;
 }
@@ -215,9 +211,9 @@ export interface DesiredKey extends Omit<KeySpec, 'secretRef'> {
 export interface Desired {
   owner: Owner;
   project: string;
-  /** The UID of the tenant's Namespace, as consent may name it; absent: not known. */
+  /** The UID of the tenant's Namespace, which consent may name. Absent: not known. */
   namespaceUid?: string;
-  /** The service account to act as; absent: the operator itself. */
+  /** The service account to impersonate. Absent: the operator acts as itself. */
   actAs?: string;
   account: { id: string; email: string; name: string; displayName: string };
   keys: DesiredKey[];
@@ -229,28 +225,28 @@ export interface Desired {
 // -------------------------------------------------------------------------------------------------------- observed
 
 export type FailureKind =
-  /** No answer, or one that says "try again": it may have taken effect. */
+  /** No answer, or one that asks to retry. The call may have taken effect. */
   | 'Transient'
-  /** Somebody else wrote in between (stale etag), or it exists already: look again. */
+  /** The etag is stale because somebody else has written, or the resource exists already. A new read resolves it. */
   | 'Conflict'
   | 'NotFound'
   | 'PermissionDenied'
   | 'QuotaExceeded'
-  /** Refused for what was asked. */
+  /** The request itself is refused. */
   | 'Invalid'
-  /** A fresh identity or grant is not visible everywhere yet. */
+  /** A new identity or grant is not visible everywhere yet. */
   | 'Propagating';
 
 export interface Failure {
   kind: FailureKind;
-  /** Google Cloud's own words. */
+  /** Google Cloud's message. */
   message: string;
-  /** The reason that the status gets; absent: the usual one of the kind. */
+  /** The reason for the status. Absent: the kind's usual one. */
   reason?: Blocker['reason'];
-  /** What a person can do about it, empty: nothing; absent: the usual advice of the kind. */
+  /** The advice for a person. Empty: there is none. Absent: the kind's usual advice. */
   advice?: string;
   retryAfterMs?: number;
-  /** With `Conflict`: a create was refused because something of that name is there. */
+  /** With `Conflict`: the create failed because a resource of that name exists. */
   exists?: boolean;
 }
 
@@ -266,21 +262,21 @@ export interface ObservedAccount {
 }
 
 export interface ObservedSecret {
-  /** Names of versions (`versionAliases`), for `import`; absent: none. */
+  /** Aliases of versions (`versionAliases`), for the command `import`. */
   aliases?: Record<string, string>;
   /** As Google Cloud answers it: `projects/NUMBER/secrets/S`. */
   name: string;
   labels: Record<string, string>;
 }
 
-/** Fields that are not named here are carried along. */
+/** Unknown fields are kept. */
 export interface Binding extends JsonObject {
   role: string;
   members: string[];
   condition?: JsonObject;
 }
 
-/** google.iam.v1.Policy, read with requestedPolicyVersion 3. Fields that are not named here are carried along. */
+/** google.iam.v1.Policy, read with requestedPolicyVersion 3. Unknown fields are kept. */
 export interface Policy extends JsonObject {
   version?: number;
   bindings: Binding[];
@@ -288,12 +284,19 @@ export interface Policy extends JsonObject {
   etag?: string;
 }
 
+/** One member of one binding. */
+export interface PolicyAddition {
+  role: string;
+  member: string;
+  condition?: JsonObject;
+}
+
 export interface SecretVersion {
   version: number;
   state: 'ENABLED' | 'DISABLED' | 'DESTROYED' | 'UNKNOWN';
 }
 
-/** A Cloud Run service, its template as raw proto3 JSON so that what we don't manage survives. */
+/** A Cloud Run service. The template is raw proto3 JSON, so that fields that the operator does not manage survive. */
 export interface ObservedService {
   /** `projects/P/locations/R/services/S`. */
   name: string;
@@ -303,9 +306,9 @@ export interface ObservedService {
   generation: string;
   observedGeneration: string;
   reconciling: boolean;
-  /** Set while it is being deleted. */
+  /** Set while the service is being deleted. */
   deleteTime?: string;
-  /** For how long this process has seen it come up, or seen that it failed, on its own clock; absent: not known. */
+  /** Milliseconds since this process first saw the present rollout, or its failure. Absent: not known. */
   unreadyForMs?: number;
   terminal: { state: 'SUCCEEDED' | 'FAILED' | 'PENDING'; reason: string; message: string };
   latestReadyRevision: string;
@@ -317,7 +320,7 @@ export interface ObservedService {
   invokerIamDisabled: boolean;
   scaling: JsonObject;
   template: JsonObject;
-  /** The whole service as Google Cloud answered it. */
+  /** The service as Google Cloud answered it. */
   raw: JsonObject;
 }
 
@@ -327,11 +330,11 @@ export interface ObservedKey {
   /** Read only when the secret is present. */
   policy?: Read<Policy>;
   /**
-   * OnNewVersion with `latest`: the newest enabled version; `latest` otherwise: the most recent one; a number: that one.
-   * `absent`: there is none.
+   * For `latest` with OnNewVersion the newest enabled version, for `latest` with OnRestart the newest, for a number that
+   * one.
    */
   version?: Read<SecretVersion>;
-  /** Other projects that this very secret can be named with, the spec's own spelling aside; '': the tenant's own. */
+  /** Other projects that name the same secret, besides the one in the spec. '': a bare ID in the tenant's own project. */
   alsoIn?: string[];
 }
 
@@ -339,11 +342,11 @@ export interface Observed {
   account: Read<ObservedAccount>;
   keys: ObservedKey[];
   /**
-   * By canonical secret name: secrets in the inventory that no key of the spec names any more. `read`: the secret itself, whose
-   * labels may have lost their consent; absent: it is of no interest (deletion).
+   * Secrets in the inventory that no key of the spec names any more. `read`: the secret, whose consent may have been withdrawn.
+   * A deletion does not read it.
    */
   formerGrants: { secret: string; policy: Read<Policy>; read?: Read<ObservedSecret> }[];
-  /** By region: the wanted one first, then every other that the inventory names. */
+  /** The wanted region's service first, then those of every other region in the inventory. */
   services: { name: string; region: string; service: Read<ObservedService>; invokers?: Read<Policy> }[];
 }
 
@@ -351,18 +354,18 @@ export interface Observed {
 
 export type Aspect = 'ServiceAccount' | 'SecretAccess' | 'Service';
 
-/** Something that keeps the tenant from being up to date and that no step of this plan puts right. */
+/** Something that prevents the tenant from being up to date and that no step of this plan resolves. */
 export interface Blocker {
   aspect: Aspect;
   reason: Exclude<Reason, 'UpToDate' | 'Suspended' | 'Deleting' | 'DeleteFailed' | 'NotVerified'>;
   message: string;
-  /** Look again after this long; absent: as the reason says. */
+  /** When to retry. Absent: by the reason. */
   retryAfterMs?: number;
-  /** Google Cloud did not answer a read, so whether anything is wrong is not known. */
+  /** Google Cloud did not answer a read, so it is not known whether anything is wrong. */
   unread?: true;
 }
 
-/** One field, old → new, for people and for `plan`. */
+/** A change of one field, for events and for the command `plan`. */
 export interface Change {
   field: string;
   from?: string;
@@ -379,15 +382,15 @@ export type Call =
       description: string;
     }
   | { kind: 'updateAccount'; name: string; description: string }
-  /** `name` by unique id, so that a successor of the same e-mail is never hit. */
+  /** `name` has the unique ID, so that a later account of the same e-mail is never deleted. */
   | { kind: 'deleteAccount'; name: string }
   | { kind: 'setSecretPolicy'; secret: string; policy: Policy }
   | { kind: 'createService'; parent: string; serviceId: string; service: JsonObject }
-  /** `service` holds name, etag and the masked fields only. */
+  /** `service` has the name, the etag and the fields of the mask only. */
   | { kind: 'updateService'; service: JsonObject; updateMask: string[] }
   | { kind: 'deleteService'; name: string; etag: string }
   /**
-   * `additions`: all that `policy` adds to `base`. Google Cloud refuses a policy for one bad member, so each is then tried
+   * `additions`: what `policy` adds to `base`. If Google Cloud refuses the policy because of one member, each is added
    * alone.
    */
   | {
@@ -397,41 +400,76 @@ export type Call =
       additions?: { base: Policy; members: PolicyAddition[] };
     };
 
-/** One write: what, why, and what must have succeeded before it. */
+/** One write, with its reason and with the steps that must have succeeded before. */
 export interface Step {
   id: string;
   aspect: Aspect;
   call: Call;
-  /** Ids of steps that must have succeeded in this very run. */
+  /** IDs of steps that must have succeeded in the same run. */
   needs: string[];
-  /** It only removes or closes: it comes first, needs no record and is made whatever a status write answers. */
+  /** The step only removes or closes access. It is made first, without a record, and even if a status write fails. */
   closes: boolean;
   verb: 'Create' | 'Update' | 'Grant' | 'Revoke' | 'Delete' | 'Adopt' | 'Abandon';
-  /** What it is done to, in people's words: `Cloud Run service ai-platform-tenant-a in asia-northeast1`. */
+  /** The resource as messages call it: `Cloud Run service ai-platform-tenant-a in asia-northeast1`. */
   target: string;
   changes: Change[];
-  /** Inventory entries (`entryKey`) that this call may bring into being, and that its success takes away. */
+  /** Keys (`entryKey`) of the inventory entries that this call may create, and of those that its success removes. */
   creates: string[];
   removes: string[];
-  /** True if it undoes what somebody did behind the operator's back. */
+  /** The step reverts a change that somebody made in Google Cloud. */
   drift: boolean;
 }
 
 export interface Plan {
   steps: Step[];
   blockers: Blocker[];
-  /** What is on its way without a step of ours. */
+  /** Operations that are in progress without a step of this plan. */
   waiting: { aspect: Aspect; message: string; retryAfterMs: number }[];
-  /** The inventory as it must stand before the first step's call. */
+  /** The inventory as it must be recorded before the first call. */
   inventory: InventoryEntry[];
-  /** Something of the plan's own falls due then (a former region's service is deleted). */
+  /** When a planned deletion of a former region's service is due. */
   recheckAfterMs?: number;
-  /** What people should know of although nothing is wrong. */
+  /** Messages that are shown although nothing is wrong. */
   notes: string[];
 }
 
-/** What came of one step. */
+/** The result of one step. */
 export type Outcome =
   | { step: Step; result: 'done'; response: JsonObject }
   | { step: Step; result: 'failed'; failure: Failure }
   | { step: Step; result: 'skipped' };
+
+/** A member that Google Cloud has refused. */
+export interface Refusal {
+  /** Google Cloud's message. */
+  message: string;
+  /** The advice, if it is more than to correct or remove the member. */
+  advice?: string;
+  /** The member may be an account that was created too recently to be known everywhere. */
+  propagating: boolean;
+  /** Times of the first and of the last refusal in a row, in milliseconds since the epoch. */
+  since: number;
+  at: number;
+  /** Generation of the spec that named the member. After an edit the member is retried at once. */
+  generation: number;
+}
+/** By `refusalKey`. */
+export type Refusals = ReadonlyMap<string, Refusal>;
+
+// ---------------------------------------------------------------------------------------------------------- report
+
+/** When to reconcile again. `changed`: soon, to see the effect of the calls. `backoff`: after a growing delay up to `capMs`. */
+export type Again =
+  | { kind: 'changed' }
+  | { kind: 'after'; ms: number }
+  | { kind: 'backoff'; capMs: number; atLeastMs?: number }
+  | { kind: 'interval' };
+
+export interface Report {
+  status: TenantStatus;
+  again: Again;
+  /** Google Cloud could not be read, so the status is the last one. */
+  unread?: true;
+  /** With `unread`: the message of the first failure. */
+  failure?: string;
+}

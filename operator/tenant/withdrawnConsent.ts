@@ -2,14 +2,14 @@ import { inventoryProject } from './desired.ts';
 import { entriesOfType } from './inventory.ts';
 import { part } from './names.ts';
 import { type ClaimRules, claimAccount, lostConsent } from './ownership.ts';
-import type { Targets } from './plan.ts';
 import { SECRET_ACCESSOR } from './policy.ts';
 import { revokeStep } from './secretAccess.ts';
+import type { Targets } from './targets.ts';
 import type { Desired, InventoryEntry, Observed, SecretAccessEntry, Settings, Step, Tenant } from './types.ts';
 
 /**
- * Consent that was taken back is obeyed also while the spec is not followed: suspended, refused, a deletion that waits, an
- * interval of 0. Only the inventory and the marks in Google Cloud decide, as in a deletion.
+ * Grants whose secret's owner has withdrawn consent are removed even while the spec is not followed: the tenant is suspended or
+ * refused, its deletion waits, or its interval is 0. As in a deletion, only the inventory and the owner marks decide.
  */
 
 export const grantsOf = ({ status }: Pick<Tenant, 'status'>): SecretAccessEntry[] =>
@@ -20,7 +20,7 @@ export function standingRules(tenant: Tenant, settings: Settings): ClaimRules {
   return { owner, policy: settings.claimPolicy, inventory: tenant.status.inventory, restore: settings.restore };
 }
 
-/** What to read before these grants are removed. */
+/** The resources to read before these grants are removed. */
 export function consentTargets(tenant: Tenant, grants: InventoryEntry[]): Targets {
   const account = tenant.status.inventory.find(({ type }) => type === 'ServiceAccount');
   return {
@@ -33,7 +33,7 @@ export function consentTargets(tenant: Tenant, grants: InventoryEntry[]): Target
   };
 }
 
-/** The steps that remove the grants whose secret has lost its consent. */
+/** The steps that remove the grants without consent. */
 export function planConsent(tenant: Tenant, observed: Observed, settings: Settings): Step[] {
   const rules = standingRules(tenant, settings);
   const { account } = observed;
@@ -47,7 +47,7 @@ export function planConsent(tenant: Tenant, observed: Observed, settings: Settin
   });
 }
 
-/** For each grant that an abandoned tenant leaves behind: what stays, and the command that removes it. */
+/** The event for each grant that an abandoned tenant leaves, with the command that removes it. */
 export function abandonedGrants(tenant: Tenant): string[] {
   const account = tenant.status.inventory.find(({ type }) => type === 'ServiceAccount');
   const email = account ? part(account.name, 'serviceAccounts') : tenant.status.serviceAccountEmail;

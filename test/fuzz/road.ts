@@ -15,9 +15,10 @@ import {
 import { desiredState } from '../../operator/tenant/desired.ts';
 import { accountName } from '../../operator/tenant/names.ts';
 import { claimAccount, claimService } from '../../operator/tenant/ownership.ts';
-import { plan, type Targets, targets } from '../../operator/tenant/plan.ts';
+import { plan } from '../../operator/tenant/plan.ts';
 import { deleting, refused, report, suspended } from '../../operator/tenant/report.ts';
 import { readTenant } from '../../operator/tenant/resource.ts';
+import { type Targets, targets } from '../../operator/tenant/targets.ts';
 import type { Failure, Observed, Policy, Read, Settings, Step, TenantStatus } from '../../operator/tenant/types.ts';
 import type { JsonObject } from '../../ports/json.ts';
 import type { KubeObject } from '../../ports/kube.ts';

@@ -3,7 +3,7 @@ import { readNeeds } from '../../operator/gcp/needs.ts';
 import { observe } from '../../operator/gcp/observe.ts';
 import { needOf } from '../../operator/gcp/quota.ts';
 import { createReads } from '../../operator/gcp/reads.ts';
-import type { Targets } from '../../operator/tenant/plan.ts';
+import type { Targets } from '../../operator/tenant/targets.ts';
 import type { GcpCall } from '../../ports/gcp.ts';
 
 /** The budget that a reconcile claims before its reads is the number of calls that it makes. */

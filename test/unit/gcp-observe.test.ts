@@ -11,7 +11,7 @@ import { badId, badName, sameButProject } from '../../operator/gcp/resourceNames
 import { parseVersion } from '../../operator/gcp/secret.ts';
 import { parseService } from '../../operator/gcp/service.ts';
 import type { Executed } from '../../operator/gcp/write.ts';
-import type { Targets } from '../../operator/tenant/plan.ts';
+import type { Targets } from '../../operator/tenant/targets.ts';
 import type { Call } from '../../operator/tenant/types.ts';
 import type { GcpCall, GcpCode, GcpResult } from '../../ports/gcp.ts';
 import type { JsonObject } from '../../ports/json.ts';

@@ -5,8 +5,8 @@ import { type ConnectorSecret, desiredState, inventoryProject } from '../../oper
 import { chosenIdentity, deletingIdentity, patternProblem } from '../../operator/tenant/identity.ts';
 import { resolveVersion } from '../../operator/tenant/keyVersion.ts';
 import { isProjectId, isServiceAccount, matchesAny, part, serviceAccountEmail } from '../../operator/tenant/names.ts';
-import { targets } from '../../operator/tenant/plan.ts';
 import { printable, quoted } from '../../operator/tenant/printable.ts';
+import { targets } from '../../operator/tenant/targets.ts';
 import type { DesiredKey, Settings } from '../../operator/tenant/types.ts';
 import {
   absent,

@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { Refusal, Refusals } from '../../operator/tenant/invokers.ts';
-import type { ObservedService, Policy, Read } from '../../operator/tenant/types.ts';
+import type { ObservedService, Policy, Read, Refusal, Refusals } from '../../operator/tenant/types.ts';
 import {
   absent,
   at,

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { plan, type TenantPlan } from '../../operator/tenant/plan.ts';
-import { deleting, type Report, refused, report, suspended } from '../../operator/tenant/report.ts';
-import type { Blocker, Failure, ObservedService, Outcome, Plan, Tenant } from '../../operator/tenant/types.ts';
+import { deleting, refused, report, suspended } from '../../operator/tenant/report.ts';
+import type { Blocker, Failure, ObservedService, Outcome, Plan, Report, Tenant } from '../../operator/tenant/types.ts';
 import {
   absent,
   at,

@@ -420,14 +420,15 @@ describe('a template as Cloud Run answers it', () => {
 describe('what is wanted of a template', () => {
   test('are the keys, then the plain variables; what was ours and is in neither goes', () => {
     const spec = readTenant({ metadata: { name: 'a' }, spec: { env: [{ name: 'P', value: 'x' }], image: 'i' } }).spec;
-    expect(wantedTemplate(spec, 'sa', [{ name: 'K' }], ['P', 'K', 'OLD'])).toEqual({
+    const key = { name: 'K', key: { secret: 'k', projects: [''], version: '3' } };
+    expect(wantedTemplate(spec, 'sa', [key], ['P', 'K', 'OLD'])).toEqual({
       serviceAccount: 'sa',
       image: 'i',
       cpu: '1',
       memory: '1Gi',
       timeoutSeconds: 300,
       concurrency: 80,
-      variables: [{ name: 'K' }, { name: 'P', value: 'x' }],
+      variables: [key, { name: 'P', value: 'x' }],
       dropVariables: ['OLD'],
     });
   });

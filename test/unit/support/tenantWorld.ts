@@ -1,5 +1,4 @@
 import { type ConnectorSecret, desiredState } from '../../../operator/tenant/desired.ts';
-import type { Refusals } from '../../../operator/tenant/invokers.ts';
 import { ownerLabels } from '../../../operator/tenant/ownership.ts';
 import { plan, type TenantPlan } from '../../../operator/tenant/plan.ts';
 import { RUN_INVOKER, SECRET_ACCESSOR } from '../../../operator/tenant/policy.ts';
@@ -16,6 +15,7 @@ import type {
   ObservedService,
   Policy,
   Read,
+  Refusals,
   Settings,
   Step,
   Tenant,
