@@ -117,7 +117,7 @@ const READS: Read[] = [
   {
     page: 'docs/ja/first-tenant.md',
     before: NEW_TENANT,
-    prints: ['condition met', '{"status":"ok"}', 'heard: こんにちは', 'npm run plan'],
+    prints: ['condition met', '{"status":"ok"}', 'heard: こんにちは', 'Nothing is left to import'],
   },
   {
     page: 'docs/runbook.md',
