@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { copyFileSync, globSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { copyFileSync, globSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { parseSync } from 'oxc-parser';
@@ -59,10 +59,14 @@ function lint(root: string, rule: string): string[] {
 
 /** How many exports and exported types nothing imports. */
 function unused(root: string): { exports: number; types: number } {
-  const { stdout } = spawnSync(join(BIN, 'knip'), ['--reporter=json', '--no-config-hints'], {
-    cwd: root,
-    encoding: 'utf8',
-  });
+  // Without the exceptions of knip.json.
+  const { ignoreIssues: _, ...config } = JSON.parse(readFileSync(join(ROOT, 'knip.json'), 'utf8'));
+  const folder = mkdtempSync(join(tmpdir(), 'figures-'));
+  const file = join(folder, 'knip.json');
+  writeFileSync(file, JSON.stringify(config));
+  const args = ['--reporter=json', '--no-config-hints', `--config=${file}`];
+  const { stdout } = spawnSync(join(BIN, 'knip'), args, { cwd: root, encoding: 'utf8' });
+  rmSync(folder, { recursive: true });
   const { issues } = JSON.parse(stdout) as { issues: { exports: unknown[]; types: unknown[] }[] };
   const count = (kind: 'exports' | 'types') => issues.reduce((sum, issue) => sum + issue[kind].length, 0);
   return { exports: count('exports'), types: count('types') };
