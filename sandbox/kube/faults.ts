@@ -1,6 +1,6 @@
 import type { KubeStatus } from '../../ports/kube.ts';
 import { failure, reasonOf, type StatusError } from './status.ts';
-import type { OpenWatch } from './verbs/reads.ts';
+import type { OpenWatch } from './verbs/watch.ts';
 
 export type KubeVerb = 'get' | 'list' | 'watch' | 'create' | 'update' | 'patch' | 'delete' | 'deletecollection';
 

@@ -5,17 +5,18 @@ import type { KubeVerb, RequestInfo } from '../faults.ts';
 import type { Runner } from '../requestRunner.ts';
 import type { Registry } from '../resources/registry.ts';
 import type { StoredObject, Target, WriteOptions } from '../resources/resource.ts';
-import { partialMetadata, table } from '../resources/table.ts';
 import { badRequest, failure, isStatusError, methodNotAllowed, type Status, type StatusError } from '../status.ts';
 import { APPLY_PATCH } from '../verbs/patch.ts';
-import type { Reads, WatchOptions } from '../verbs/reads.ts';
+import type { Reads } from '../verbs/reads.ts';
 import type { Verbs } from '../verbs/verbs.ts';
 import { answerAbout, textNotFound } from './about.ts';
 import { duplicateFields } from './duplicateFields.ts';
 import { goJson } from './goJson.ts';
+import { groupVersion, render, renderList, type View } from './render.ts';
 import { decodeBody, type KubeAnswer, type KubeRequest, type KubeResponse, negotiate, type Wanted } from './request.ts';
-import { deleteOptions, includeObject, integer, listOptions, writeOptions } from './requestOptions.ts';
+import { deleteOptions, listOptions, writeOptions } from './requestOptions.ts';
 import { targetOf, verbOf } from './routes.ts';
+import { watchStream } from './watchStream.ts';
 
 const MAX_BODY = 3 * 1024 * 1024;
 
@@ -27,194 +28,111 @@ interface Parts {
   runtime: Runtime;
 }
 
+/** One request for a resource. */
+interface Call extends View {
+  verb: KubeVerb;
+  request: KubeRequest;
+  /** Warnings for the client are pushed here. */
+  warnings: string[];
+}
+
 /** Translates HTTP requests into calls of the core, without a socket. A request gets one answer or a stream of watch events. */
-export function createHandler({ registry, verbs, reads, run, runtime }: Parts) {
+export function createHandler(parts: Parts) {
   return async function handle(request: KubeRequest): Promise<KubeResponse> {
     try {
       // Concatenated instead of resolved against a base URL, where a leading `//` would begin an authority.
       const url = new URL(`http://kubernetes${request.url}`);
-      const target = targetOf(registry, url.pathname);
-      if (!target) return answerAbout(registry, request, url);
-      return await serve(request, url.searchParams, target);
+      const target = targetOf(parts.registry, url.pathname);
+      if (!target) return answerAbout(parts.registry, request, url);
+      return await serve(parts, request, url.searchParams, target);
     } catch (error) {
       if (isStatusError(error)) return refusal(error);
       return refusal(failure(500, 'InternalError', `Internal error occurred: ${error}`));
     }
   };
+}
 
-  async function serve(request: KubeRequest, query: URLSearchParams, target: Target): Promise<KubeResponse> {
-    const verb = verbOf(request.method, query, target);
-    if (!verb) {
-      const across = target.def.namespaced && target.namespace === undefined;
-      if (target.def.custom && across) return textNotFound();
-      throw methodNotAllowed();
-    }
-    const wanted = negotiate(request.headers?.accept);
-    const warnings: string[] = [];
-    if ((request.body?.length ?? 0) > MAX_BODY) {
-      throw failure(413, 'RequestEntityTooLarge', `Request entity too large: limit is ${MAX_BODY}`, {});
-    }
-    const info: RequestInfo = {
-      verb,
-      resource: target.subresource ? `${target.def.plural}/${target.subresource}` : target.def.plural,
-      group: target.def.group,
-      namespace: target.namespace,
-      name: target.name,
-    };
-    const outcome = await run(info, () => perform(verb, request, query, target, wanted, warnings));
-    if (outcome.kind === 'lost') return { lost: true };
-    if (outcome.kind === 'refused') return refusal(outcome.error, warnings);
-    const response = outcome.value;
-    if (warnings.length && 'body' in response) response.headers.Warning = warningHeader(warnings);
-    return response;
+async function serve(
+  parts: Parts,
+  request: KubeRequest,
+  query: URLSearchParams,
+  target: Target,
+): Promise<KubeResponse> {
+  const verb = verbOf(request.method, query, target);
+  if (!verb) {
+    const across = target.def.namespaced && target.namespace === undefined;
+    if (target.def.custom && across) return textNotFound();
+    throw methodNotAllowed();
   }
+  const wanted = negotiate(request.headers?.accept);
+  const warnings: string[] = [];
+  const call = { verb, request, query, target, wanted, warnings, runtime: parts.runtime };
+  if ((request.body?.length ?? 0) > MAX_BODY) {
+    throw failure(413, 'RequestEntityTooLarge', `Request entity too large: limit is ${MAX_BODY}`, {});
+  }
+  const info: RequestInfo = {
+    verb,
+    resource: target.subresource ? `${target.def.plural}/${target.subresource}` : target.def.plural,
+    group: target.def.group,
+    namespace: target.namespace,
+    name: target.name,
+  };
+  const outcome = await parts.run(info, () => perform(parts, call));
+  if (outcome.kind === 'lost') return { lost: true };
+  if (outcome.kind === 'refused') return refusal(outcome.error, warnings);
+  const response = outcome.value;
+  if (warnings.length && 'body' in response) response.headers.Warning = warningHeader(warnings);
+  return response;
+}
 
-  function perform(
-    verb: KubeVerb,
-    request: KubeRequest,
-    query: URLSearchParams,
-    target: Target,
-    wanted: Wanted,
-    warnings: string[],
-  ): KubeResponse & object {
-    const { group, kind, custom } = target.def;
-    const version = target.version.name;
-    const apiVersion = group ? `${group}/${version}` : version;
-    const body = () => decodeBody(request, kind, custom ? undefined : apiVersion);
-    const options = (kind: string): WriteOptions => ({
-      ...writeOptions(query, warnings, kind, request.headers),
-      duplicates: duplicateFields((request.body ?? '').toString()),
-    });
-    const show = (object: StoredObject, code = 200) => answer(code, render(target, query, wanted, object), wanted);
-    switch (verb) {
-      case 'get':
-        return show(verbs.shown(target, verbs.stored(target)));
-      case 'list': {
-        const { metadata, items } = reads.list(target, listOptions(query, false));
-        return answer(200, renderList(target, query, wanted, metadata, items), wanted);
-      }
-      case 'watch':
-        return watch(target, query, wanted);
-      case 'create':
-        return show(verbs.create(target, body(), options('CreateOptions')), 201);
-      case 'update': {
-        const { object, created } = verbs.update(target, body(), options('UpdateOptions'));
+/** Runs the verb of a request that the runner has let through. */
+function perform({ verbs, reads }: Parts, call: Call): KubeResponse & object {
+  const { verb, request, query, target, wanted, warnings } = call;
+  const { kind, custom } = target.def;
+  const body = () => decodeBody(request, kind, custom ? undefined : groupVersion(target));
+  const options = (kind: string): WriteOptions => ({
+    ...writeOptions(query, warnings, kind, request.headers),
+    duplicates: duplicateFields((request.body ?? '').toString()),
+  });
+  const show = (object: StoredObject, code = 200) => answer(code, render(call, object), wanted);
+  switch (verb) {
+    case 'get':
+      return show(verbs.shown(target, verbs.stored(target)));
+    case 'list': {
+      const { metadata, items } = reads.list(target, listOptions(query, false));
+      return answer(200, renderList(call, metadata, items), wanted);
+    }
+    case 'watch':
+      return watchStream(reads, call);
+    case 'create':
+      return show(verbs.create(target, body(), options('CreateOptions')), 201);
+    case 'update': {
+      const { object, created } = verbs.update(target, body(), options('UpdateOptions'));
+      return show(object, created ? 201 : 200);
+    }
+    case 'patch': {
+      const type = (request.headers?.['content-type'] ?? '').split(';')[0]?.trim() ?? '';
+      if (type === APPLY_PATCH) {
+        const { object, created } = verbs.apply(target, applyBody(request), options('PatchOptions'));
         return show(object, created ? 201 : 200);
       }
-      case 'patch': {
-        const type = (request.headers?.['content-type'] ?? '').split(';')[0]?.trim() ?? '';
-        if (type === APPLY_PATCH) {
-          const { object, created } = verbs.apply(target, applyBody(request), options('PatchOptions'));
-          return show(object, created ? 201 : 200);
-        }
-        return show(verbs.patch(target, type, patchBody(request), options('PatchOptions')));
-      }
-      case 'delete': {
-        const result = verbs.remove(target, deleteOptions(request, query));
-        return isStatus(result) ? answer(200, { ...result, code: undefined }, wanted) : show(result);
-      }
-      case 'deletecollection': {
-        const options = deleteOptions(request, query);
-        const { metadata, items } = reads.list(target, listOptions(query, false));
-        for (const { metadata: meta } of items) {
-          verbs.remove({ ...target, namespace: meta.namespace, name: meta.name }, options);
-        }
-        return answer(200, renderList(target, query, wanted, metadata, items), wanted);
-      }
+      return show(verbs.patch(target, type, patchBody(request), options('PatchOptions')));
     }
-  }
-
-  function render(target: Target, query: URLSearchParams, wanted: Wanted, object: StoredObject): object {
-    if (wanted.as === 'Table') {
-      const metadata = { resourceVersion: object.metadata.resourceVersion };
-      return tableOf(target, query, wanted, metadata, [object], true);
+    case 'delete': {
+      const result = verbs.remove(target, deleteOptions(request, query));
+      return isStatus(result) ? answer(200, { ...result, code: undefined }, wanted) : show(result);
     }
-    return wanted.as ? partialMetadata(object, wanted.groupVersion) : object;
-  }
-
-  function tableOf(
-    { version }: Target,
-    query: URLSearchParams,
-    { groupVersion }: Wanted,
-    metadata: object,
-    items: StoredObject[],
-    headers: boolean,
-  ) {
-    // Cells are made from the object as stored; only events are shown in other words than they are kept in.
-    const format = { includeObject: includeObject(query), groupVersion, headers };
-    return table(version, items, metadata, format, runtime.now());
-  }
-
-  function renderList(
-    target: Target,
-    query: URLSearchParams,
-    wanted: Wanted,
-    metadata: object,
-    items: StoredObject[],
-  ): object {
-    const { def } = target;
-    if (wanted.as === 'Table') return tableOf(target, query, wanted, metadata, items, true);
-    if (wanted.as) {
-      const partial = items.map(item => partialMetadata(item, wanted.groupVersion));
-      return { kind: 'PartialObjectMetadataList', apiVersion: wanted.groupVersion, metadata, items: partial };
+    case 'deletecollection': {
+      const options = deleteOptions(request, query);
+      const { metadata, items } = reads.list(target, listOptions(query, false));
+      for (const { metadata: meta } of items) {
+        verbs.remove({ ...target, namespace: meta.namespace, name: meta.name }, options);
+      }
+      return answer(200, renderList(call, metadata, items), wanted);
     }
-    const apiVersion = groupVersion(target);
-    // Items of built-in lists carry no kind, those of custom resources do.
-    const bare = def.custom ? items : items.map(({ kind: _, apiVersion: __, ...rest }) => rest);
-    const listMeta = def.custom ? { continue: '', ...metadata } : metadata;
-    return { kind: def.listKind, apiVersion, metadata: listMeta, items: bare };
-  }
-
-  function watch(target: Target, query: URLSearchParams, wanted: Wanted): KubeResponse & object {
-    const options: WatchOptions = {
-      ...listOptions(query, true),
-      timeoutSeconds: integer(query.get('timeoutSeconds')),
-      allowWatchBookmarks: query.get('allowWatchBookmarks') === 'true' || query.get('allowWatchBookmarks') === '1',
-      sendInitialEvents: query.has('sendInitialEvents')
-        ? /^(true|1)$/.test(query.get('sendInitialEvents') ?? '')
-        : undefined,
-    };
-    // A refusal has to be told before the stream begins.
-    let lines: ((text: string) => void) | undefined;
-    let over: (() => void) | undefined;
-    let early: string[] = [];
-    let ended = false;
-    let headers = true;
-    const open = reads.watch(target, options, {
-      event(event) {
-        let object: object = event.object;
-        if (event.type !== 'ERROR' && wanted.as) {
-          if (wanted.as === 'Table') {
-            const metadata = { resourceVersion: event.object.metadata.resourceVersion };
-            object = tableOf(target, query, wanted, metadata, [event.object], headers);
-            headers = false;
-          } else object = partialMetadata(event.object, wanted.groupVersion);
-        }
-        const line = `${goJson({ type: event.type, object })}\n`;
-        if (lines) lines(line);
-        else early.push(line);
-      },
-      end() {
-        ended = true;
-        over?.();
-      },
-    });
-    return {
-      code: 200,
-      headers: { 'Content-Type': 'application/json', 'Cache-Control': 'no-cache, private' },
-      start(sink) {
-        lines = text => sink.write(text);
-        over = () => sink.end();
-        for (const line of early) sink.write(line);
-        early = [];
-        if (ended) sink.end();
-        return open.stop;
-      },
-    };
   }
 }
 
-const groupVersion = ({ def, version }: Target) => (def.group ? `${def.group}/${version.name}` : version.name);
 const isStatus = (value: Status | StoredObject): value is Status => value.kind === 'Status';
 
 /** An object to apply, in YAML or JSON. */

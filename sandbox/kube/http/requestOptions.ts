@@ -3,9 +3,9 @@
 import type { WriteOptions } from '../resources/resource.ts';
 import type { TableRequest } from '../resources/table.ts';
 import { badRequest, failure, invalid } from '../status.ts';
+import type { ListOptions } from '../verbs/list.ts';
 import { APPLY_PATCH } from '../verbs/patch.ts';
-import type { ListOptions } from '../verbs/reads.ts';
-import type { DeleteOptions } from '../verbs/verbs.ts';
+import type { DeleteOptions } from '../verbs/remove.ts';
 import { decodeBody, type KubeRequest } from './request.ts';
 
 export function listOptions(query: URLSearchParams, watching: boolean): ListOptions {
