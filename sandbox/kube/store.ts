@@ -11,7 +11,7 @@ export interface StoreEvent {
 interface Shelf {
   objects: Map<string, StoredObject>;
   history: StoreEvent[];
-  /** Events up to this revision are forgotten. */
+  /** The events up to this revision are dropped. */
   compacted: number;
   listeners: Set<(event: StoreEvent) => void>;
 }
@@ -27,6 +27,7 @@ const storeKey = (namespace: string | undefined, name: string) => (namespace ? `
  */
 export function createStore({ historyLimit = 2000 }: { historyLimit?: number } = {}) {
   const shelves = new Map<string, Shelf>();
+  const everywhere = new Set<(storage: string, event: StoreEvent) => void>();
   let revision = 1;
 
   function shelf(storage: string): Shelf {
@@ -38,22 +39,11 @@ export function createStore({ historyLimit = 2000 }: { historyLimit?: number } =
     return found;
   }
 
-  const everywhere = new Set<(storage: string, event: StoreEvent) => void>();
-
   function publish(storage: string, event: StoreEvent) {
-    const { history, listeners } = shelf(storage);
-    history.push(event);
-    // Cut in steps, so that a full history does not cost a copy per write.
-    if (history.length > historyLimit * 1.25)
-      forget(storage, history[history.length - historyLimit - 1]?.revision ?? 0);
-    for (const listener of [...listeners]) listener(event);
+    const place = shelf(storage);
+    record(place, event, historyLimit);
+    for (const listener of [...place.listeners]) listener(event);
     for (const listener of everywhere) listener(storage, event);
-  }
-
-  function forget(storage: string, upTo: number) {
-    const it = shelf(storage);
-    it.history = it.history.filter(event => event.revision > upTo);
-    it.compacted = Math.max(it.compacted, upTo);
   }
 
   return {
@@ -80,23 +70,15 @@ export function createStore({ historyLimit = 2000 }: { historyLimit?: number } =
       return object;
     },
 
-    /** Everything on the shelf in key order, as it was at revision `at`; undefined if that is forgotten. */
+    /** The objects of a kind in key order, as they were at revision `at`; undefined if that revision is compacted. */
     list(storage: string, at = revision): [string, StoredObject][] | undefined {
-      const { objects, history, compacted } = shelf(storage);
-      if (at < compacted) return undefined;
-      let view = objects;
-      if (at < revision) {
-        view = new Map(objects);
-        for (const event of history.filter(event => event.revision > at).reverse()) {
-          const key = storeKey(event.object.metadata.namespace, event.object.metadata.name);
-          if (event.old) view.set(key, event.old);
-          else view.delete(key);
-        }
-      }
+      const place = shelf(storage);
+      if (at < place.compacted) return undefined;
+      const view = at < revision ? viewAt(place, at) : place.objects;
       return [...view].sort(([a], [b]) => (a < b ? -1 : 1));
     },
 
-    /** Events after `since`; undefined if some of them are forgotten. */
+    /** The events after revision `since`; undefined if some of them are compacted. */
     eventsAfter(storage: string, since: number): StoreEvent[] | undefined {
       const { history, compacted } = shelf(storage);
       return since < compacted ? undefined : history.filter(event => event.revision > since);
@@ -110,16 +92,40 @@ export function createStore({ historyLimit = 2000 }: { historyLimit?: number } =
       return () => listeners.delete(listener);
     },
 
-    /** Tells every write, wherever it is. */
+    /** Calls `listener` after every write of any kind of object. */
     onWrite(listener: (storage: string, event: StoreEvent) => void) {
       everywhere.add(listener);
     },
 
     size: (storage: string) => shelf(storage).objects.size,
 
-    /** Forgets all history up to `upTo`: older resourceVersions are answered 410. */
+    /** Drops the history up to revision `upTo`. Requests for an older resourceVersion are answered 410. */
     compact(upTo = revision) {
-      for (const storage of shelves.keys()) forget(storage, upTo);
+      for (const place of shelves.values()) forget(place, upTo);
     },
   };
+}
+
+/** Appends an event. Once the history exceeds `limit` by a quarter it is cut, so that not every write copies it. */
+function record(shelf: Shelf, event: StoreEvent, limit: number): void {
+  shelf.history.push(event);
+  if (shelf.history.length > limit * 1.25)
+    forget(shelf, shelf.history[shelf.history.length - limit - 1]?.revision ?? 0);
+}
+
+/** Drops the events up to revision `upTo`. */
+function forget(shelf: Shelf, upTo: number): void {
+  shelf.history = shelf.history.filter(event => event.revision > upTo);
+  shelf.compacted = Math.max(shelf.compacted, upTo);
+}
+
+/** The objects as they were at an earlier revision: undoes the events after it, the last one first. */
+function viewAt({ objects, history }: Shelf, at: number): Map<string, StoredObject> {
+  const view = new Map(objects);
+  for (const { object, old } of history.filter(event => event.revision > at).reverse()) {
+    const key = storeKey(object.metadata.namespace, object.metadata.name);
+    if (old) view.set(key, old);
+    else view.delete(key);
+  }
+  return view;
 }

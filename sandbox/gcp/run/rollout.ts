@@ -33,79 +33,19 @@ export interface Rollout {
   end(service: ServiceState): void;
 }
 
+interface Parts {
+  cloud: Cloud;
+  containers: Containers;
+  /** The address of a revision's log. */
+  logUri: (service: ServiceState, revision: RevisionState) => string;
+}
+
 /**
  * Carries out accepted changes asynchronously, as the real service does: after `CloudSettings.deployMs`, plus the time that
  * instances need to start.
  */
-export function createRollout(
-  cloud: Cloud,
-  containers: Containers,
-  logUri: (service: ServiceState, revision: RevisionState) => string,
-): Rollout {
-  const now = () => timestamp(Math.floor(cloud.runtime.now() * 1000));
-
-  function bringUp(service: ServiceState, revision: RevisionState): void {
-    const env = readEnv(cloud, service, revision.template, 'deployment');
-    if (!env.ok) {
-      judge(revision, secretsFailed(env.message), now());
-      settle(service);
-      return;
-    }
-    revision.state = 'starting';
-    const spec = containerSpec(cloud, service, revision);
-    // The first instances are scaled as if all traffic went to this revision.
-    const scale = { ...scaleOf(service, revision, 100), serving: true };
-    revision.container = containers.start(spec, scale, outcome => {
-      if (revision.state !== 'starting') return;
-      judge(revision, failureOf(service, revision, spec, outcome), now());
-      if (service.latestCreated === revision && !service.cancelTimer) settle(service);
-    });
-  }
-
-  function failureOf(service: ServiceState, revision: RevisionState, spec: ContainerSpec, outcome: StartOutcome) {
-    if (outcome.ok) return undefined;
-    if (outcome.why === 'imageMissing') return imageMissing(outcome.message ?? spec.image);
-    if (outcome.why === 'env') return secretsFailed(outcome.message);
-    return notListening(spec.containerPort, logUri(service, revision));
-  }
-
-  function deploy(service: ServiceState): void {
-    service.cancelTimer = undefined;
-    const revision = service.latestCreated;
-    if (revision?.state === 'pending') bringUp(service, revision);
-    else if (revision?.state !== 'starting') settle(service);
-  }
-
-  /**
-   * Ends a change once the newest revision is ready or has failed. Moves the traffic if it can be moved, and ends the
-   * operations.
-   */
-  function settle(service: ServiceState): void {
-    const newest = service.latestCreated;
-    if (newest?.state === 'ready') service.latestReady = newest;
-    const revisionFailure = newest?.failure && ofRevision(newest.id, newest.failure);
-    const wanted = service.desired.traffic ?? [];
-    const routeFailure = trafficFailure(service, wanted);
-    if (!routeFailure && wanted.every(target => targetOf(service, target))) service.serving = wanted;
-    const failure = revisionFailure ?? routeFailure;
-    service.reconciling = false;
-    if (!failure) service.observedGeneration = service.generation;
-    const unrouted = routeFailure ?? (service.serving.length === 0 ? failure : undefined);
-    setConditions(
-      service,
-      failure ? failed('Ready', failure) : succeeded('Ready'),
-      [
-        unrouted ? failed('RoutesReady', unrouted) : succeeded('RoutesReady'),
-        revisionFailure ? failed('ConfigurationsReady', revisionFailure) : succeeded('ConfigurationsReady'),
-      ],
-      now(),
-    );
-    for (const revision of service.revisions) {
-      revision.container?.scale(scaleOf(service, revision, percentOf(service, revision)));
-    }
-    finish(cloud, service, failure && { code: 'FAILED_PRECONDITION', message: failure.message });
-  }
-
+export function createRollout(cloud: Cloud, containers: Containers, logUri: Parts['logUri']): Rollout {
+  const parts = { cloud, containers, logUri };
   return {
     begin(service) {
       service.cancelTimer?.();
@@ -119,11 +59,11 @@ export function createRollout(
             ? succeeded('ConfigurationsReady')
             : reconciling('ConfigurationsReady'),
         ],
-        now(),
+        now(cloud),
       );
       const operation = cloud.operations.start(parentOf(service), serviceType, serviceJson(service));
       service.operations.push(operation.name);
-      service.cancelTimer = cloud.runtime.after(cloud.settings.deployMs, () => deploy(service));
+      service.cancelTimer = cloud.runtime.after(cloud.settings.deployMs, () => deploy(parts, service));
       return operation;
     },
     supersede(revision) {
@@ -135,7 +75,7 @@ export function createRollout(
         reason: { revisionReason: 'RETIRED' },
       };
       revision.failure = retired;
-      revision.conditions = transitions(revision.conditions, [failed('Ready', retired)], now());
+      revision.conditions = transitions(revision.conditions, [failed('Ready', retired)], now(cloud));
     },
     end(service) {
       service.cancelTimer?.();
@@ -149,6 +89,72 @@ export function createRollout(
       finish(cloud, service, { code: 'ABORTED', message: `Resource '${service.id}' was deleted.` });
     },
   };
+}
+
+const now = ({ runtime }: Cloud) => timestamp(Math.floor(runtime.now() * 1000));
+
+function deploy(parts: Parts, service: ServiceState): void {
+  service.cancelTimer = undefined;
+  const revision = service.latestCreated;
+  if (revision?.state === 'pending') bringUp(parts, service, revision);
+  else if (revision?.state !== 'starting') settle(parts.cloud, service);
+}
+
+/** Starts the containers of a revision. Its first instances decide whether it becomes ready. */
+function bringUp(parts: Parts, service: ServiceState, revision: RevisionState): void {
+  const { cloud, containers, logUri } = parts;
+  const env = readEnv(cloud, service, revision.template, 'deployment');
+  if (!env.ok) {
+    judge(revision, secretsFailed(env.message), now(cloud));
+    settle(cloud, service);
+    return;
+  }
+  revision.state = 'starting';
+  const spec = containerSpec(cloud, service, revision);
+  // The first instances are scaled as if all traffic went to this revision.
+  const scale = { ...scaleOf(service, revision, 100), serving: true };
+  revision.container = containers.start(spec, scale, outcome => {
+    if (revision.state !== 'starting') return;
+    judge(revision, failureOf(spec, outcome, logUri(service, revision)), now(cloud));
+    if (service.latestCreated === revision && !service.cancelTimer) settle(cloud, service);
+  });
+}
+
+function failureOf(spec: ContainerSpec, outcome: StartOutcome, log: string): Failure | undefined {
+  if (outcome.ok) return undefined;
+  if (outcome.why === 'imageMissing') return imageMissing(outcome.message ?? spec.image);
+  if (outcome.why === 'env') return secretsFailed(outcome.message);
+  return notListening(spec.containerPort, log);
+}
+
+/**
+ * Ends a change once the newest revision is ready or has failed. Moves the traffic if it can be moved, and ends the
+ * operations.
+ */
+function settle(cloud: Cloud, service: ServiceState): void {
+  const newest = service.latestCreated;
+  if (newest?.state === 'ready') service.latestReady = newest;
+  const revisionFailure = newest?.failure && ofRevision(newest.id, newest.failure);
+  const wanted = service.desired.traffic ?? [];
+  const routeFailure = trafficFailure(service, wanted);
+  if (!routeFailure && wanted.every(target => targetOf(service, target))) service.serving = wanted;
+  const failure = revisionFailure ?? routeFailure;
+  service.reconciling = false;
+  if (!failure) service.observedGeneration = service.generation;
+  const unrouted = routeFailure ?? (service.serving.length === 0 ? failure : undefined);
+  setConditions(
+    service,
+    failure ? failed('Ready', failure) : succeeded('Ready'),
+    [
+      unrouted ? failed('RoutesReady', unrouted) : succeeded('RoutesReady'),
+      revisionFailure ? failed('ConfigurationsReady', revisionFailure) : succeeded('ConfigurationsReady'),
+    ],
+    now(cloud),
+  );
+  for (const revision of service.revisions) {
+    revision.container?.scale(scaleOf(service, revision, percentOf(service, revision)));
+  }
+  finish(cloud, service, failure && { code: 'FAILED_PRECONDITION', message: failure.message });
 }
 
 function stop(revision: RevisionState): void {
