@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { stringify } from 'yaml';
 import { type Answer, ask } from './ask.ts';
-import { findBinaries } from './binaries.ts';
+import { type Binaries, findBinaries } from './binaries.ts';
 import { type Guarded, startGuarded } from './guarded.ts';
 
 export interface EnvtestOptions {
@@ -64,33 +64,13 @@ export async function startEnvtest(options: EnvtestOptions): Promise<Envtest> {
 
 type Started = EnvtestOptions & { port: number; etcdPort: number };
 
-async function start(binaries: { etcd: string; kubeApiserver: string }, options: Started): Promise<Envtest> {
-  const { port, etcdPort, apiServerFlags = [] } = options;
-  const stateDir = resolve(options.stateDir);
-  const file = (name: string) => join(stateDir, name);
-  const url = `https://127.0.0.1:${port}`;
-  const etcdUrl = `http://127.0.0.1:${etcdPort}`;
+async function start(binaries: Binaries, options: Started): Promise<Envtest> {
+  const files = filesIn(resolve(options.stateDir));
+  const url = `https://127.0.0.1:${options.port}`;
+  const etcdUrl = `http://127.0.0.1:${options.etcdPort}`;
   const token = randomBytes(24).toString('hex');
-  for (const name of ['etcd', 'certs', 'etcd.log', 'apiserver.log'])
-    rmSync(file(name), { recursive: true, force: true });
-  mkdirSync(stateDir, { recursive: true });
-  writeFileSync(file('tokens.csv'), `${token},admin,admin,system:masters\n`, { mode: 0o600 });
-  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
-  writeFileSync(file('service-accounts.key'), privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
-
-  const etcd = startGuarded({
-    command: binaries.etcd,
-    args: [
-      `--data-dir=${file('etcd')}`,
-      `--listen-client-urls=${etcdUrl}`,
-      `--advertise-client-urls=${etcdUrl}`,
-      '--listen-peer-urls=http://127.0.0.1:0',
-      '--unsafe-no-fsync',
-      '--log-level=warn',
-    ],
-    log: file('etcd.log'),
-    graceMs: 0,
-  });
+  prepare(files, token);
+  const etcd = startEtcd(binaries.etcd, files, etcdUrl);
   let apiServer: Guarded | undefined;
   let ca = '';
 
@@ -101,7 +81,7 @@ async function start(binaries: { etcd: string; kubeApiserver: string }, options:
     get ca() {
       return ca;
     },
-    kubeconfigPath: file('kubeconfig'),
+    kubeconfigPath: files.kubeconfig,
     writeKubeconfig(path, userToken, namespace = 'default', server = url) {
       writeFileSync(path, kubeconfig(server, ca, userToken, namespace), { mode: 0o600 });
       return path;
@@ -109,56 +89,17 @@ async function start(binaries: { etcd: string; kubeApiserver: string }, options:
     ask: (method, path, body, contentType) => ask({ url, ca, token }, method, path, body, contentType),
 
     async startApiServer() {
-      apiServer = startGuarded({
-        command: binaries.kubeApiserver,
-        args: [
-          `--etcd-servers=${etcdUrl}`,
-          `--cert-dir=${file('certs')}`,
-          `--secure-port=${port}`,
-          '--bind-address=127.0.0.1',
-          '--advertise-address=127.0.0.1',
-          '--endpoint-reconciler-type=none',
-          `--service-account-issuer=${url}`,
-          `--service-account-key-file=${file('service-accounts.key')}`,
-          `--service-account-signing-key-file=${file('service-accounts.key')}`,
-          '--service-cluster-ip-range=10.0.0.0/24',
-          `--token-auth-file=${file('tokens.csv')}`,
-          '--authorization-mode=RBAC',
-          '--disable-admission-plugins=ServiceAccount',
-          ...apiServerFlags,
-        ],
-        log: file('apiserver.log'),
-        // It holds nothing, and waits for its watchers to go when asked to end.
-        graceMs: 0,
+      const started = startKubeApiserver(binaries.kubeApiserver, files, url, etcdUrl, options);
+      apiServer = started;
+      await untilReady(files, etcd, started, async () => {
+        ca = readFileSync(join(files.certs, 'apiserver.crt'), 'utf8');
+        return (await envtest.ask('GET', '/readyz')).code === 200;
       });
-      const deadline = performance.now() + READY_MS;
-      for (;;) {
-        for (const [name, program] of [['etcd', etcd] as const, ['apiserver', apiServer] as const]) {
-          if (program.hasExited()) throw new Error(`${name} ended at once:\n${tail(file(`${name}.log`))}`);
-        }
-        try {
-          ca = readFileSync(file('certs/apiserver.crt'), 'utf8');
-          if ((await envtest.ask('GET', '/readyz')).code === 200) return;
-        } catch {
-          // Not there yet.
-        }
-        if (performance.now() > deadline)
-          throw new Error(`kube-apiserver isn't ready:\n${tail(file('apiserver.log'))}`);
-        await sleep(50);
-      }
     },
     async stopApiServer() {
       await apiServer?.stop();
     },
-    async compact() {
-      const call = async (path: string, body: object) => {
-        const answer = await fetch(etcdUrl + path, { method: 'POST', body: JSON.stringify(body) });
-        if (!answer.ok) throw new Error(`etcd: ${await answer.text()}`);
-        return (await answer.json()) as { header?: { revision?: string } };
-      };
-      const { header } = await call('/v3/kv/range', { key: Buffer.from('\0').toString('base64') });
-      await call('/v3/kv/compaction', { revision: header?.revision, physical: true });
-    },
+    compact: () => compact(etcdUrl),
     async stop() {
       await apiServer?.stop();
       await etcd.stop();
@@ -167,7 +108,7 @@ async function start(binaries: { etcd: string; kubeApiserver: string }, options:
 
   try {
     await envtest.startApiServer();
-    // A fresh server makes these by and by; nobody should find them missing.
+    // kube-apiserver creates these a moment after it is ready. Callers may rely on them.
     await untilFound(envtest, ['default', 'kube-system', 'kube-public', 'kube-node-lease']);
   } catch (error) {
     await envtest.stop();
@@ -175,6 +116,93 @@ async function start(binaries: { etcd: string; kubeApiserver: string }, options:
   }
   envtest.writeKubeconfig(envtest.kubeconfigPath, token);
   return envtest;
+}
+
+type Files = ReturnType<typeof filesIn>;
+
+/** The paths below the state folder. */
+const filesIn = (stateDir: string) => ({
+  stateDir,
+  etcd: join(stateDir, 'etcd'),
+  certs: join(stateDir, 'certs'),
+  etcdLog: join(stateDir, 'etcd.log'),
+  apiServerLog: join(stateDir, 'apiserver.log'),
+  tokens: join(stateDir, 'tokens.csv'),
+  serviceAccountsKey: join(stateDir, 'service-accounts.key'),
+  kubeconfig: join(stateDir, 'kubeconfig'),
+});
+
+/** Empties the state folder and writes what kube-apiserver reads at its start. */
+function prepare(files: Files, token: string): void {
+  for (const path of [files.etcd, files.certs, files.etcdLog, files.apiServerLog]) {
+    rmSync(path, { recursive: true, force: true });
+  }
+  mkdirSync(files.stateDir, { recursive: true });
+  writeFileSync(files.tokens, `${token},admin,admin,system:masters\n`, { mode: 0o600 });
+  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  writeFileSync(files.serviceAccountsKey, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
+}
+
+const startEtcd = (command: string, files: Files, url: string): Guarded =>
+  startGuarded({
+    command,
+    args: [
+      `--data-dir=${files.etcd}`,
+      `--listen-client-urls=${url}`,
+      `--advertise-client-urls=${url}`,
+      '--listen-peer-urls=http://127.0.0.1:0',
+      '--unsafe-no-fsync',
+      '--log-level=warn',
+    ],
+    log: files.etcdLog,
+    graceMs: 0,
+  });
+
+const startKubeApiserver = (command: string, files: Files, url: string, etcdUrl: string, options: Started): Guarded =>
+  startGuarded({
+    command,
+    args: [
+      `--etcd-servers=${etcdUrl}`,
+      `--cert-dir=${files.certs}`,
+      `--secure-port=${options.port}`,
+      '--bind-address=127.0.0.1',
+      '--advertise-address=127.0.0.1',
+      '--endpoint-reconciler-type=none',
+      `--service-account-issuer=${url}`,
+      `--service-account-key-file=${files.serviceAccountsKey}`,
+      `--service-account-signing-key-file=${files.serviceAccountsKey}`,
+      '--service-cluster-ip-range=10.0.0.0/24',
+      `--token-auth-file=${files.tokens}`,
+      '--authorization-mode=RBAC',
+      '--disable-admission-plugins=ServiceAccount',
+      ...(options.apiServerFlags ?? []),
+    ],
+    log: files.apiServerLog,
+    // It keeps no state of its own. After SIGTERM it would wait until all watches have ended.
+    graceMs: 0,
+  });
+
+/** Waits until `isReady` resolves to true. Rejects after 90 s, or if a program ends before. */
+async function untilReady(files: Files, etcd: Guarded, apiServer: Guarded, isReady: () => Promise<boolean>) {
+  const deadline = performance.now() + READY_MS;
+  for (;;) {
+    if (etcd.hasExited()) throw new Error(`etcd ended at once:\n${tail(files.etcdLog)}`);
+    if (apiServer.hasExited()) throw new Error(`kube-apiserver ended at once:\n${tail(files.apiServerLog)}`);
+    // It fails while the certificate is not written yet or the port refuses connections.
+    if (await isReady().catch(() => false)) return;
+    if (performance.now() > deadline) throw new Error(`kube-apiserver isn't ready:\n${tail(files.apiServerLog)}`);
+    await sleep(50);
+  }
+}
+
+async function compact(etcdUrl: string): Promise<void> {
+  const call = async (path: string, body: object) => {
+    const answer = await fetch(etcdUrl + path, { method: 'POST', body: JSON.stringify(body) });
+    if (!answer.ok) throw new Error(`etcd: ${await answer.text()}`);
+    return (await answer.json()) as { header?: { revision?: string } };
+  };
+  const { header } = await call('/v3/kv/range', { key: Buffer.from('\0').toString('base64') });
+  await call('/v3/kv/compaction', { revision: header?.revision, physical: true });
 }
 
 async function untilFound(envtest: Envtest, namespaces: string[]) {

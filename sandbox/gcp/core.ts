@@ -83,6 +83,18 @@ export interface GcpCoreOptions {
   logUri?: (service: string, revision: string) => string;
 }
 
+/** The parts that answer a call. */
+interface Inner {
+  runtime: Runtime;
+  faults: Faults;
+  quotas: Quotas;
+  cloud: LocalCloud;
+  handlers: Handlers;
+  /** Project ids by project number. */
+  idOf: Map<string, string>;
+  lookup: ReturnType<typeof protoRegistry>['lookup'];
+}
+
 /** The name of a deny policy contains the escaped name of its project. */
 const PROJECT_AND_REGION =
   /^(?:policies\/cloudresourcemanager\.googleapis\.com%2F)?projects(?:\/|%2F)([^/]+)(\/locations\/([^/]+))?/i;
@@ -118,6 +130,7 @@ export function createGcpCore(options: GcpCoreOptions): GcpCore {
     ...run.handlers,
   };
   const idOf = new Map(options.projects.map(({ id, number }) => [number, id]));
+  const inner: Inner = { runtime, faults, quotas, cloud, handlers, idOf, lookup };
   const counters = createCounters();
   const requestLog: LogEntry[] = [];
   const logSize = options.logSize ?? 10_000;
@@ -138,45 +151,9 @@ export function createGcpCore(options: GcpCoreOptions): GcpCore {
     };
     requestLog.push(entry);
     if (requestLog.length > logSize) requestLog.splice(0, requestLog.length - logSize);
-    const result = await answer(method, raw, resource, invocation);
+    const result = await answer(inner, method, raw, resource, invocation);
     if (!result.ok) entry.code = result.status.code;
     return result;
-  }
-
-  async function answer(
-    method: Method,
-    raw: JsonObject,
-    resource: string,
-    { caller, signal, fromQuery, enumsAsNumbers }: Invocation,
-  ): Promise<GcpResult> {
-    const fault = faults.take({ method: method.name, resource, request: raw, caller });
-    if (fault?.delayMs) await sleep(runtime, fault.delayMs, signal);
-    if (signal?.aborted)
-      return failure({ code: 'CANCELLED', message: 'The call was cancelled before it took effect.' });
-    if (fault?.error) return failure(fault.error);
-    let result: GcpResult;
-    try {
-      const [, project = '-', , region = ''] = resource.match(PROJECT_AND_REGION) ?? [];
-      quotas.take(method.api, method.kind, idOf.get(project) ?? project, region);
-      const request = parseMessage(method.request, raw, { fromQuery, keep: method.routeFields, lookup });
-      const permission = permissionFor(method.name);
-      if (permission && !cloud.permitted(permission, resource, caller)) throw denied(permission, resource);
-      const handler = handlers[method.name];
-      if (!handler) throw failedPrecondition(`${method.name} is not supported by the local Google Cloud.`);
-      if (method.name === WAIT) {
-        const asked = Number.parseFloat(String(request.timeout ?? '')) * 1000;
-        await cloud.operationStore.settled(String(request.name), Math.min(asked || MAX_WAIT_MS, MAX_WAIT_MS));
-      }
-      const response = handler(request, caller);
-      result = { ok: true, response: formatMessage(method.response, response, { enumsAsNumbers, lookup }) };
-    } catch (error) {
-      if (!(error instanceof GcpError)) throw error;
-      result = failure(error.status);
-    }
-    if (fault?.answerDelayMs) await sleep(runtime, fault.answerDelayMs, signal);
-    if (signal?.aborted)
-      return failure({ code: 'CANCELLED', message: 'The call was cancelled; it may have taken effect.' });
-    return fault?.lost ? failure(fault.lost) : result;
   }
 
   return {
@@ -190,6 +167,56 @@ export function createGcpCore(options: GcpCoreOptions): GcpCore {
     quotas,
     requestLog,
   };
+}
+
+/** Answers a call, with the faults that are planned for it. */
+async function answer(
+  core: Inner,
+  method: Method,
+  raw: JsonObject,
+  resource: string,
+  invocation: Invocation,
+): Promise<GcpResult> {
+  const { runtime, faults } = core;
+  const { caller, signal } = invocation;
+  const fault = faults.take({ method: method.name, resource, request: raw, caller });
+  if (fault?.delayMs) await sleep(runtime, fault.delayMs, signal);
+  if (signal?.aborted) return failure({ code: 'CANCELLED', message: 'The call was cancelled before it took effect.' });
+  if (fault?.error) return failure(fault.error);
+  const result = await perform(core, method, raw, resource, invocation);
+  if (fault?.answerDelayMs) await sleep(runtime, fault.answerDelayMs, signal);
+  if (signal?.aborted)
+    return failure({ code: 'CANCELLED', message: 'The call was cancelled; it may have taken effect.' });
+  return fault?.lost ? failure(fault.lost) : result;
+}
+
+/** Checks quota, request and permission, and calls the method's handler. */
+async function perform(
+  core: Inner,
+  method: Method,
+  raw: JsonObject,
+  resource: string,
+  { caller, fromQuery, enumsAsNumbers }: Invocation,
+): Promise<GcpResult> {
+  const { cloud, quotas, idOf, lookup } = core;
+  try {
+    const [, project = '-', , region = ''] = resource.match(PROJECT_AND_REGION) ?? [];
+    quotas.take(method.api, method.kind, idOf.get(project) ?? project, region);
+    const request = parseMessage(method.request, raw, { fromQuery, keep: method.routeFields, lookup });
+    const permission = permissionFor(method.name);
+    if (permission && !cloud.permitted(permission, resource, caller)) throw denied(permission, resource);
+    const handler = core.handlers[method.name];
+    if (!handler) throw failedPrecondition(`${method.name} is not supported by the local Google Cloud.`);
+    if (method.name === WAIT) {
+      const asked = Number.parseFloat(String(request.timeout ?? '')) * 1000;
+      await cloud.operationStore.settled(String(request.name), Math.min(asked || MAX_WAIT_MS, MAX_WAIT_MS));
+    }
+    const response = handler(request, caller);
+    return { ok: true, response: formatMessage(method.response, response, { enumsAsNumbers, lookup }) };
+  } catch (error) {
+    if (!(error instanceof GcpError)) throw error;
+    return failure(error.status);
+  }
 }
 
 const failure = (status: GcpStatus): GcpResult => ({ ok: false, status: structuredClone(status) });

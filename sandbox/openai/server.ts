@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Runtime } from '../../ports/runtime.ts';
 import { realRuntime, sleep } from '../../ports/runtime.ts';
@@ -64,6 +64,13 @@ export interface OpenAi {
   close(): Promise<void>;
 }
 
+interface State {
+  settings: OpenAiSettings;
+  counters: OpenAiCounters;
+  runtime: Runtime;
+  checkKey: (key: string) => boolean;
+}
+
 /**
  * A stand-in for OpenAI's API on 127.0.0.1: `POST /v1/chat/completions`, `GET /v1/models` and `GET /v1/models/ID`, with the
  * real one's answers, errors and server-sent events. The same request gets the same answer: `MODEL heard: MESSAGE`.
@@ -82,77 +89,9 @@ export async function startOpenAi(options: OpenAiOptions = {}): Promise<OpenAi> 
     connections: 0,
   };
 
+  const state = { settings, counters, runtime, checkKey };
   const forbidden = (res: ServerResponse, message: string) => refuse(res, { ...badRequest(message), status: 403 });
-  const server = createLocalServer({ pages: 'own', refuse: forbidden }, async (req, res) => {
-    counters.requests += 1;
-    counters.inFlight += 1;
-    counters.maxInFlight = Math.max(counters.maxInFlight, counters.inFlight);
-    const gone = new AbortController();
-    res.once('close', () => {
-      counters.inFlight -= 1;
-      // Our own cut is no caller's doing.
-      if (!res.writableFinished && !gone.signal.aborted) counters.aborted += 1;
-      gone.abort();
-    });
-    const id = String(counters.requests).padStart(12, '0');
-    res.setHeader('X-Request-Id', `req_${id}`);
-    res.setHeader('OpenAI-Version', '2020-10-01');
-    const key = /^Bearer (\S+)$/.exec(req.headers.authorization ?? '')?.[1];
-    const [path] = (req.url ?? '').split('?', 1);
-    if (key === undefined || !checkKey(key)) {
-      counters.refusedKeys += 1;
-      return refuse(res, refusedKey(key));
-    }
-    if (path === '/v1/chat/completions' && req.method === 'POST') {
-      if (hasBodyOfAnyPage(req)) {
-        req.resume();
-        return refuse(res, badRequest('Send the body as JSON, with the header Content-Type: application/json.'));
-      }
-      const body = await readBody(req, MAX_BODY).catch(() => undefined);
-      if (body === undefined) return void res.destroy();
-      const request = readChatRequest(body.toString());
-      if ('status' in request) return refuse(res, request);
-      return complete(res, request, id, gone);
-    }
-    const { status, body } = answerElse(req.method ?? '', path ?? '');
-    send(res, status, body);
-  });
-
-  async function complete(res: ServerResponse, request: ChatRequest, id: string, gone: AbortController): Promise<void> {
-    const { fault } = settings;
-    const { signal } = gone;
-    await sleep(runtime, settings.latencyMs, signal);
-    if (signal.aborted || fault?.kind === 'hang') return;
-    if (fault?.kind === 'rateLimit') return refuse(res, rateLimited(request.model, fault.retryAfterSeconds));
-    if (fault?.kind === 'error') return refuse(res, { ...serverError(fault.status), ...fault });
-    const created = Math.floor(runtime.now() / 1000);
-    const answer = answerTo(request, settings.repeat);
-    if (!request.stream) {
-      const body = JSON.stringify(completionObject(`chatcmpl-${id}`, created, request, answer));
-      res.writeHead(200, { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) });
-      if (fault?.kind === 'cut') return cut(res, gone, body.slice(0, body.length / 2));
-      counters.completed += 1;
-      res.end(body);
-      return;
-    }
-    res.writeHead(200, { 'Content-Type': 'text/event-stream; charset=utf-8', 'Cache-Control': 'no-cache' });
-    const stops = fault?.kind === 'cut' || fault?.kind === 'unfinished';
-    const stopAfter = stops ? (fault.afterChunks ?? 3) : Number.POSITIVE_INFINITY;
-    let sent = 0;
-    for (const chunk of chunkObjects(`chatcmpl-${id}`, created, request, answer)) {
-      if (fault?.kind === 'noReason') for (const choice of chunk.choices) choice.finish_reason = null;
-      if (sent === stopAfter) return fault?.kind === 'cut' ? cut(res, gone, '') : void res.end();
-      if (sent > 0 && settings.chunkDelayMs > 0) await sleep(runtime, settings.chunkDelayMs, signal);
-      if (signal.aborted) return;
-      sent += 1;
-      counters.chunks += 1;
-      if (!res.write(`data: ${JSON.stringify(chunk)}\n\n`)) await drained(res);
-    }
-    if (signal.aborted) return;
-    counters.completed += 1;
-    res.end('data: [DONE]\n\n');
-  }
-
+  const server = createLocalServer({ pages: 'own', refuse: forbidden }, (req, res) => handle(state, req, res));
   server.on('connection', () => {
     counters.connections += 1;
   });
@@ -173,7 +112,85 @@ export async function startOpenAi(options: OpenAiOptions = {}): Promise<OpenAi> 
   };
 }
 
-/** More than any request to a chat model is long. */
+async function handle(state: State, req: IncomingMessage, res: ServerResponse): Promise<void> {
+  const { counters } = state;
+  counters.requests += 1;
+  counters.inFlight += 1;
+  counters.maxInFlight = Math.max(counters.maxInFlight, counters.inFlight);
+  const gone = new AbortController();
+  res.once('close', () => {
+    counters.inFlight -= 1;
+    // If the fault `cut` broke the connection, the caller did not abort.
+    if (!res.writableFinished && !gone.signal.aborted) counters.aborted += 1;
+    gone.abort();
+  });
+  const id = String(counters.requests).padStart(12, '0');
+  res.setHeader('X-Request-Id', `req_${id}`);
+  res.setHeader('OpenAI-Version', '2020-10-01');
+  const key = /^Bearer (\S+)$/.exec(req.headers.authorization ?? '')?.[1];
+  const [path] = (req.url ?? '').split('?', 1);
+  if (key === undefined || !state.checkKey(key)) {
+    counters.refusedKeys += 1;
+    return refuse(res, refusedKey(key));
+  }
+  if (path === '/v1/chat/completions' && req.method === 'POST') {
+    if (hasBodyOfAnyPage(req)) {
+      req.resume();
+      return refuse(res, badRequest('Send the body as JSON, with the header Content-Type: application/json.'));
+    }
+    const body = await readBody(req, MAX_BODY).catch(() => undefined);
+    if (body === undefined) return void res.destroy();
+    const request = readChatRequest(body.toString());
+    if ('status' in request) return refuse(res, request);
+    return complete(state, res, request, id, gone);
+  }
+  const { status, body } = answerElse(req.method ?? '', path ?? '');
+  send(res, status, body);
+}
+
+/** Answers a chat completion, or does what the fault asks for. */
+async function complete(
+  { settings, counters, runtime }: State,
+  res: ServerResponse,
+  request: ChatRequest,
+  id: string,
+  gone: AbortController,
+): Promise<void> {
+  const { fault } = settings;
+  const { signal } = gone;
+  await sleep(runtime, settings.latencyMs, signal);
+  if (signal.aborted || fault?.kind === 'hang') return;
+  if (fault?.kind === 'rateLimit') return refuse(res, rateLimited(request.model, fault.retryAfterSeconds));
+  if (fault?.kind === 'error') return refuse(res, { ...serverError(fault.status), ...fault });
+  const created = Math.floor(runtime.now() / 1000);
+  const answer = answerTo(request, settings.repeat);
+  if (!request.stream) {
+    const body = JSON.stringify(completionObject(`chatcmpl-${id}`, created, request, answer));
+    res.writeHead(200, { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) });
+    if (fault?.kind === 'cut') return cut(res, gone, body.slice(0, body.length / 2));
+    counters.completed += 1;
+    res.end(body);
+    return;
+  }
+  res.writeHead(200, { 'Content-Type': 'text/event-stream; charset=utf-8', 'Cache-Control': 'no-cache' });
+  const stops = fault?.kind === 'cut' || fault?.kind === 'unfinished';
+  const stopAfter = stops ? (fault.afterChunks ?? 3) : Number.POSITIVE_INFINITY;
+  let sent = 0;
+  for (const chunk of chunkObjects(`chatcmpl-${id}`, created, request, answer)) {
+    if (fault?.kind === 'noReason') for (const choice of chunk.choices) choice.finish_reason = null;
+    if (sent === stopAfter) return fault?.kind === 'cut' ? cut(res, gone, '') : void res.end();
+    if (sent > 0 && settings.chunkDelayMs > 0) await sleep(runtime, settings.chunkDelayMs, signal);
+    if (signal.aborted) return;
+    sent += 1;
+    counters.chunks += 1;
+    if (!res.write(`data: ${JSON.stringify(chunk)}\n\n`)) await drained(res);
+  }
+  if (signal.aborted) return;
+  counters.completed += 1;
+  res.end('data: [DONE]\n\n');
+}
+
+/** The largest body that is read: 32 MiB, more than a request to a chat model needs. */
 const MAX_BODY = 32 * 1024 * 1024;
 
 /** The answer to every request that is not a chat completion. */
