@@ -10,7 +10,7 @@ export interface WatchOptions extends ListOptions {
   sendInitialEvents?: boolean;
 }
 
-export type WatchEvent =
+type WatchEvent =
   | { type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK'; object: StoredObject }
   | { type: 'ERROR'; object: Status };
 
