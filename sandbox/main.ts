@@ -73,9 +73,9 @@ async function main(options: Options): Promise<void> {
 const telling = (error: unknown): string =>
   error instanceof Failure ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error);
 
-/** Tells the user to unset the exported variables, which a shell keeps after the sandbox has stopped. */
+/** Asks the user to unset the exported variables, which a shell keeps after the sandbox has stopped. */
 const leaving = ({ envFile }: World): string =>
-  `Stopped. A shell that has sourced ${envFile} still points at this sandbox; in it: source ${envFile}.off`;
+  `Stopped. A shell that has sourced ${envFile} still points at this sandbox. Run in it: source ${envFile}.off`;
 
 /**
  * With `--kube=current` the cluster stays after the sandbox. Deletes the demonstration's tenant while the operator still runs,

@@ -17,21 +17,21 @@ const HIGHEST_PORT_BASE = 65_000;
 export const usage = `Usage: npm run sandbox -- [OPTION…]
 
 A local Kubernetes API, a local Google Cloud and the real operator on this machine; examples/tenant-a.yaml is applied and
-called. Stays until Ctrl-C.
+called. Everything runs until Ctrl-C.
 
   --once            exit after the demonstration: 0, or 1 if it failed
   --no-demo         start everything, apply nothing
   --kube=memory     a Kubernetes API in memory (the default)
   --kube=current    the cluster of the current kubeconfig: the CRD is installed there, and tenant-a for the demonstration
-  --kube=envtest    a real kube-apiserver and etcd: from KUBEBUILDER_ASSETS, or built once with Go
+  --kube=envtest    a real kube-apiserver and etcd, from KUBEBUILDER_ASSETS or built once with Go
   --port-base N     listen on N … N+7, with tenants from N+10 on (${DEFAULT_PORT_BASE})
   --state DIR       folder for kubeconfig, exports and logs (.sandbox)
-  --help            this page`;
+  --help            print this page`;
 
-/** A mistake of whoever typed the options; the message says what to write instead. */
+/** A mistake in the options. The message names the right form. */
 export class UsageError extends Error {}
 
-/** Throws `UsageError`. `help`: the page was asked for. */
+/** Reads the options. Returns `help` if `--help` is among them. Throws `UsageError`. */
 export function readOptions(argv: string[], env: NodeJS.ProcessEnv = {}): Options | 'help' {
   const lost = flagsLostToNpm(env, ['once', 'no-demo', 'kube', 'port-base', 'state'], []);
   if (lost !== undefined) throw new UsageError(`${lost} Write: npm run sandbox -- --once`);

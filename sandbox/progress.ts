@@ -1,10 +1,10 @@
-/** A step that failed for a reason that can be told in a sentence or two, the next thing to do among them. */
+/** A failure that the user can mend. Its message says in one or two sentences what failed and what to do. */
 export class Failure extends Error {}
 
-/** Runs one step and, when it has happened, says so with the time it took; `told` words what came of it. */
+/** Runs one step and prints its result and duration. `told` is the text to print, or makes it from the result. */
 export type Step = <T>(told: string | ((result: T) => string), act: () => Promise<T>) => Promise<T>;
 
-/** Prints each step to `print`: `✓ what happened (0.3 s)`. A step that throws prints nothing: its failure goes on. */
+/** Prints each finished step: `✓ TEXT (0.3 s)`. For a step that throws it prints nothing and passes the error on. */
 export function createProgress(print: (line: string) => void): Step {
   return async (told, act) => {
     const startedAt = performance.now();
@@ -15,7 +15,7 @@ export function createProgress(print: (line: string) => void): Step {
   };
 }
 
-/** Calls `probe` until it answers something; throws `late()` after `ms` milliseconds. */
+/** Calls `probe` every 100 ms until it returns a value. Throws `late()` after `ms` milliseconds. */
 export async function poll<T>(probe: () => Promise<T | undefined>, ms: number, late: () => Error): Promise<T> {
   const deadline = performance.now() + ms;
   for (;;) {

@@ -2,14 +2,14 @@ import { lstat, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises
 import { join } from 'node:path';
 import { Failure } from './progress.ts';
 
-/** Stands in every folder that a sandbox made: what is in such a folder is the sandbox's to write and delete. */
+/** Marks a folder as made by a sandbox, which may then write and delete the files in it. */
 const MARKER = '.aitenant-sandbox';
 const MARKER_TEXT =
   'Made by `npm run sandbox`, which writes and deletes files in this folder. It leaves folders without this file alone.\n';
 
 /**
- * Makes the folder, or takes one that is empty or carries the marker. Throws `Failure` for any other: a sandbox deletes
- * `logs` and writes `kubeconfig` and `env`, and those of somebody else would be lost.
+ * Makes the folder, or uses one that is empty or has the marker. Throws `Failure` for any other folder, because the sandbox would
+ * overwrite the user's files in it: it deletes `logs` and writes `kubeconfig` and `env`.
  */
 export async function claimStateFolder(state: string): Promise<void> {
   const marker = join(state, MARKER);
@@ -21,7 +21,7 @@ export async function claimStateFolder(state: string): Promise<void> {
   if (entries.includes(MARKER)) return withoutLinks(state, entries);
   if (entries.length > 0 && !(await isOfEarlierVersion(state))) {
     throw new Failure(
-      `${state} holds files that no sandbox made, and they would be overwritten. Name a new or an empty folder: ` +
+      `${state} contains files that were not made by a sandbox and would be overwritten. Name a new or an empty folder: ` +
         'npm run sandbox -- --state .sandbox-2',
     );
   }
@@ -43,13 +43,13 @@ const WRITTEN = [
   'nfs',
 ];
 
-/** A link in the place of one of them leads to somebody's file, such as ~/.kube/config: the link goes, the file stays as it is. */
+/** Removes symbolic links with these names, so that the sandbox does not overwrite their target, such as ~/.kube/config. */
 async function withoutLinks(state: string, entries: string[]): Promise<void> {
   for (const path of WRITTEN.filter(name => entries.includes(name)).map(name => join(state, name)))
     if ((await lstat(path)).isSymbolicLink()) await rm(path);
 }
 
-/** Version 0.1 wrote no marker, but its exports name the folder itself. */
+/** True for a folder of version 0.1, which wrote no marker but a file `env` that names the folder. */
 async function isOfEarlierVersion(state: string): Promise<boolean> {
   const exports = await readFile(join(state, 'env'), 'utf8').catch(() => '');
   return /^export CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN=http:/m.test(exports) && exports.includes(join(state, 'gcloud'));

@@ -16,10 +16,10 @@ export function nextSteps(world: World, tenantUrl: string | undefined): string {
   const first = tenantUrl && [
     'Call the tenant',
     `  curl -H 'content-type: application/json' -d '{"message":"Hello"}' ${tenantUrl}/chat`,
-    'Look at it, then change it',
+    'Describe the tenant, then change it',
     `  kubectl describe aitenant ${TENANT}`,
     `  kubectl patch aitenant ${TENANT} --type=merge -p '{"spec":{"scaling":{"maxInstances":3}}}'`,
-    'Give its key a new version: within 10 s a new revision takes over',
+    'Add a new version of its key: within 10 s a new revision serves with it',
     key(`${TENANT}-openai-key`, 'rotated', 'versions add'),
   ];
   return [
@@ -30,7 +30,7 @@ export function nextSteps(world: World, tenantUrl: string | undefined): string {
     '  kubectl get aitenants',
     ...(first ?? []),
     ...second,
-    `Logs: ${world.operatorLog}, of services below ${world.serviceLogs}/. Metrics: ${world.metricsUrl}`,
+    `Logs: ${world.operatorLog} (operator), ${world.serviceLogs}/ (services). Metrics: ${world.metricsUrl}`,
     '',
     'Ctrl-C stops everything.',
   ].join('\n');

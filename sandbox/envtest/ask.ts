@@ -16,8 +16,8 @@ export interface Answer {
 const PATIENCE_MS = 60_000;
 
 /**
- * One request and its whole answer; a body that is no string goes as JSON. Always a connection of its own, so that none
- * outlives a restart of the server. Rejects if no answer comes.
+ * Sends one request and reads its whole answer. A body that is not a string is sent as JSON. Each request has its own connection, so
+ * that none is left over from before a restart of the server. Rejects if the server sends nothing for 60 s.
  */
 export function ask(
   { url, ca, token }: Server,
@@ -40,7 +40,7 @@ export function ask(
       response.on('end', () => resolve({ code: response.statusCode ?? 0, headers: response.headers, body: text }));
       response.on('error', reject);
     });
-    sent.on('timeout', () => sent.destroy(new Error('no answer')));
+    sent.on('timeout', () => sent.destroy(new Error(`no answer from ${url} within ${PATIENCE_MS / 1000} s`)));
     sent.on('error', reject);
     sent.end(body === undefined || typeof body === 'string' ? body : JSON.stringify(body));
   });

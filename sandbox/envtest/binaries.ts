@@ -12,7 +12,7 @@ export interface Binaries {
 
 export interface FindBinariesOptions {
   env?: Env;
-  /** Told what happens, a line at a time, while something is built: that takes minutes. */
+  /** Receives lines that report the progress of a build, which takes minutes. */
   progress?: (line: string) => void;
 }
 
@@ -25,16 +25,19 @@ const PROGRESS_MS = 30_000;
 export class NoBinariesError extends Error {}
 
 /**
- * etcd and kube-apiserver: from `KUBEBUILDER_ASSETS` if set (as `setup-envtest use -p path` prints it), else from the cache
- * folder (`$XDG_CACHE_HOME` or `~/.cache`, then `aitenant-operator/`), else built into it with Go from the modules that
- * `test/kube/go.mod` names: 7 minutes on two cores, once. Throws `NoBinariesError`.
+ * Returns the paths of etcd and kube-apiserver, from the first of these that applies:
+ * 1. the folder `KUBEBUILDER_ASSETS`, if it is set (`setup-envtest use -p path` prints one);
+ * 2. the cache folder `aitenant-operator/` in `$XDG_CACHE_HOME` or `~/.cache`;
+ * 3. a build with Go into that cache folder, from the modules in `test/kube/go.mod` (once, about 7 minutes on two cores).
+ * Throws `NoBinariesError` if none applies.
  */
 export async function findBinaries({ env = process.env, progress }: FindBinariesOptions = {}): Promise<Binaries> {
   const assets = env.KUBEBUILDER_ASSETS;
   if (assets) {
     const found = binariesIn(assets);
     for (const path of Object.values(found)) {
-      if (!isExecutable(path)) throw new NoBinariesError(`KUBEBUILDER_ASSETS is set, but ${path} is no program.`);
+      if (!isExecutable(path))
+        throw new NoBinariesError(`KUBEBUILDER_ASSETS is set, but ${path} is not an executable file.`);
     }
     return found;
   }
@@ -58,7 +61,7 @@ function isExecutable(path: string): boolean {
   }
 }
 
-/** Other versions get another folder. */
+/** Part of the cache folder's name, so that other versions of the modules get another folder. */
 const moduleHash = () =>
   createHash('sha256')
     .update(readFileSync(join(MODULE, 'go.mod')))
@@ -78,7 +81,7 @@ async function build(folder: string, env: Env, progress: (line: string) => void)
     `Building kube-apiserver ${gitVersion} and its etcd with Go into ${folder} (about 7 minutes on 2 cores, once).`,
   );
   await go(['list', '-deps', ETCD, APISERVER]).catch(({ message }: Error) => {
-    throw new NoBinariesError(`The Go modules that test/kube/go.mod names can't be had: ${message}`);
+    throw new NoBinariesError(`The Go modules that test/kube/go.mod names can't be downloaded: ${message}`);
   });
   mkdirSync(folder, { recursive: true });
   const variable = (name: string, value = '') => `-X k8s.io/component-base/version.${name}=${value}`;
@@ -95,7 +98,7 @@ async function build(folder: string, env: Env, progress: (line: string) => void)
   );
 }
 
-/** Builds beside `target` and moves it there when whole, so that a build cut short is never taken for one that is done. */
+/** Builds into a temporary file and then renames it to `target`, so that an interrupted build leaves no incomplete binary. */
 async function goBuild(
   go: Go,
   name: string,
@@ -114,7 +117,7 @@ async function goBuild(
   };
   const timer = setInterval(tell, PROGRESS_MS);
   try {
-    // -v names each package that is compiled; one that Go has in its own cache is not.
+    // -v prints each package that Go compiles. Packages in Go's own cache are not printed.
     await go(['build', '-v', '-trimpath', ...flags, '-o', half, pkg], line => {
       if (!line.startsWith('go: ')) compiled++;
     });
@@ -137,7 +140,7 @@ async function hasGo(go: Go): Promise<boolean> {
 
 type Env = Record<string, string | undefined>;
 
-/** Resolves with its output; rejects with the end of what it said if it fails or can't be run. */
+/** Runs go and resolves with its output. Rejects with the last lines of stderr if it fails, or if it cannot be run. */
 type Go = (args: string[], onLine?: (line: string) => void) => Promise<{ stdout: string }>;
 
 const goIn =
@@ -178,8 +181,8 @@ function noGo(version: string): string {
       ? 'brew install go'
       : `curl -fsSL https://go.dev/dl/go${version}.${process.platform}-${arch}.tar.gz | sudo tar -xz -C /usr/local && export PATH=$PATH:/usr/local/go/bin`;
   return [
-    'A real kube-apiserver is built with Go, once, and there is no Go here. Install it:',
+    'A real kube-apiserver must be built once with Go, and Go is not installed on this machine. Install it:',
     `  ${command}`,
-    'or, where setup-envtest is at hand, use its binaries: export KUBEBUILDER_ASSETS=$(setup-envtest use -p path)',
+    'Or, if setup-envtest is installed, use its binaries: export KUBEBUILDER_ASSETS=$(setup-envtest use -p path)',
   ].join('\n');
 }

@@ -1,8 +1,8 @@
 import { findBinaries, NoBinariesError } from './binaries.ts';
 
 /**
- * `node sandbox/envtest/build.ts`: makes sure that there is a kube-apiserver and an etcd, and says where. Exit code 3: there
- * is nothing to build them with.
+ * `node sandbox/envtest/build.ts`: builds kube-apiserver and etcd if they are missing, and prints their paths. Exit code 3: they are
+ * missing and cannot be built on this machine.
  */
 try {
   const { etcd, kubeApiserver } = await findBinaries({ progress: console.log });

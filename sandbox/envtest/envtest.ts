@@ -9,11 +9,11 @@ import { type Binaries, findBinaries } from './binaries.ts';
 import { type Guarded, startGuarded } from './guarded.ts';
 
 export interface EnvtestOptions {
-  /** Folder for its data, certificates, logs and kubeconfig. What an earlier one left in it is removed. */
+  /** The folder for data, certificates, logs and kubeconfig. Files of an earlier envtest in it are removed. */
   stateDir: string;
-  /** kube-apiserver listens here, etcd on the next one; free ports if absent. */
+  /** The port of kube-apiserver; etcd gets the next one. Default: any free ports. */
   portBase?: number;
-  /** Told what happens while the binaries are built. */
+  /** Receives lines that report the progress of building the binaries. */
   progress?: (line: string) => void;
   /** More flags for kube-apiserver. */
   apiServerFlags?: string[];
@@ -24,20 +24,20 @@ export interface Envtest {
   /** Such as `https://127.0.0.1:6443`. */
   url: string;
   etcdUrl: string;
-  /** PEM: what the server's certificate is to be checked with. */
+  /** The certificate of the server's certificate authority, PEM. */
   ca: string;
   /** The token of a cluster administrator. */
   token: string;
   /** A kubeconfig of that administrator. */
   kubeconfigPath: string;
-  /** Writes a kubeconfig for somebody else; answers its path. */
+  /** Writes a kubeconfig with another user's token and returns its path. */
   writeKubeconfig(path: string, token: string, namespace?: string, server?: string): string;
-  /** One request as the administrator. Rejects if no answer comes. */
+  /** Sends one request as the administrator. Rejects if no answer arrives. */
   ask(method: string, path: string, body?: unknown, contentType?: string): Promise<Answer>;
   stopApiServer(): Promise<void>;
   /** Resolves when it is ready. */
   startApiServer(): Promise<void>;
-  /** Makes etcd forget everything but the newest state of each object. */
+  /** Compacts etcd: only the newest revision of each object stays. */
   compact(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -46,13 +46,13 @@ const READY_MS = 90_000;
 const ATTEMPTS = 3;
 
 /**
- * Starts etcd and kube-apiserver on 127.0.0.1; resolves when the API is ready (about 4 s). Neither outlives this process.
- * Rejects with `NoBinariesError` where there are none and they can't be built, or with the end of the log.
+ * Starts etcd and kube-apiserver on 127.0.0.1 and resolves when the API is ready (about 4 s). Neither outlives this process.
+ * Rejects with `NoBinariesError` if the binaries are missing and cannot be built, and with the end of the log if a start fails.
  */
 export async function startEnvtest(options: EnvtestOptions): Promise<Envtest> {
   const binaries = await findBinaries({ progress: options.progress });
   for (let attempt = 1; ; attempt++) {
-    // Somebody may take a free port before it is used.
+    // Another process may take a free port before it is used here. Such a start is repeated with other ports.
     const [port, etcdPort] = options.portBase ? [options.portBase, options.portBase + 1] : await freePorts(2);
     try {
       return await start(binaries, { ...options, port: port ?? 0, etcdPort: etcdPort ?? 0 });
@@ -209,7 +209,8 @@ async function untilFound(envtest: Envtest, namespaces: string[]) {
   const deadline = performance.now() + READY_MS;
   for (const name of namespaces) {
     while ((await envtest.ask('GET', `/api/v1/namespaces/${name}`)).code !== 200) {
-      if (performance.now() > deadline) throw new Error(`kube-apiserver makes no namespace ${name}`);
+      if (performance.now() > deadline)
+        throw new Error(`kube-apiserver has not created the namespace ${name} within ${READY_MS / 1000} s`);
       await sleep(20);
     }
   }
@@ -227,7 +228,7 @@ function kubeconfig(server: string, ca: string, token: string, namespace: string
   });
 }
 
-/** Ports that were free a moment ago. */
+/** Returns ports that no process listens on at the moment. */
 async function freePorts(count: number): Promise<number[]> {
   const servers = await Promise.all(
     Array.from({ length: count }, () => {

@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
 
 /**
- * `guard.ts GRACE_MS COMMAND ARG…`: runs a program for as long as the process that forked this one lives. When that one
- * goes, however it goes, its end of the IPC channel closes with it, and the program is ended: SIGTERM, and SIGKILL after
- * GRACE_MS. Sits in a session of its own, so Ctrl-C in a terminal reaches neither: the parent decides.
+ * `guard.ts GRACE_MS COMMAND ARG…`: runs a program for as long as the parent process lives. When the parent ends for any reason, the
+ * IPC channel closes, and the guard sends the program SIGTERM and, after GRACE_MS milliseconds, SIGKILL. The guard has its own
+ * session, so that Ctrl-C in a terminal reaches neither it nor the program: the parent decides when they stop.
  */
 const [graceMs = '0', command = '', ...args] = process.argv.slice(2);
 const child = spawn(command, args, { stdio: ['ignore', 'inherit', 'inherit'] });
@@ -21,5 +21,5 @@ child.on('error', error => {
   process.exit(127);
 });
 child.on('exit', code => process.exit(code ?? 1));
-// The parent may be gone already: then `disconnect` says so.
+// If the parent has already ended, this call fails and `disconnect` follows.
 process.send?.({ pid: child.pid }, undefined, undefined, () => {});

@@ -15,7 +15,7 @@ export interface Guarded {
 export interface GuardedOptions {
   command: string;
   args: string[];
-  /** File that its output is added to. */
+  /** The file that its output is appended to. */
   log: string;
   env?: NodeJS.ProcessEnv;
   /** Milliseconds between SIGTERM and SIGKILL; 0: SIGKILL at once. */
@@ -23,8 +23,8 @@ export interface GuardedOptions {
 }
 
 /**
- * Starts a program that never outlives this process, even if this one is killed with SIGKILL: a guard process stands
- * between the two and ends the program when either the guard's parent goes or `stop` is called.
+ * Starts a program that never outlives this process, even if this process is killed with SIGKILL. A guard process (guard.ts) runs the
+ * program and ends it when this process ends or `stop` is called.
  */
 export function startGuarded({ command, args, log, graceMs, env }: GuardedOptions): Guarded {
   const output = openSync(log, 'a');
@@ -35,7 +35,7 @@ export function startGuarded({ command, args, log, graceMs, env }: GuardedOption
     stdio: ['ignore', output, output, 'ipc'],
   });
   closeSync(output);
-  // A parent that has nothing left to do may end: the guard notices.
+  // The guard does not keep this process alive. When this process ends, the guard ends the program.
   guard.unref();
   guard.channel?.unref();
 
@@ -46,7 +46,7 @@ export function startGuarded({ command, args, log, graceMs, env }: GuardedOption
   });
   const exited = new Promise<number>(resolve => {
     const end = () => {
-      // Should somebody kill the guard itself.
+      // A guard that was killed with SIGKILL could not end the program.
       if (!over && guard.signalCode === 'SIGKILL' && pid !== undefined) kill(pid);
       over = true;
       resolve(guard.exitCode ?? 1);
@@ -61,7 +61,7 @@ export function startGuarded({ command, args, log, graceMs, env }: GuardedOption
     pid: () => pid,
     stop() {
       if (guard.connected) guard.disconnect();
-      // Someone waits now, so this process must live on to see the end.
+      // The caller awaits `exited`, so the guard must keep this process alive until then.
       guard.ref();
       return exited;
     },
@@ -72,6 +72,6 @@ function kill(pid: number) {
   try {
     process.kill(pid, 'SIGKILL');
   } catch {
-    // It has gone.
+    // The process has already ended.
   }
 }

@@ -102,7 +102,7 @@ describe('a sandbox that stays', () => {
     expect(await run.ended).toBe(0);
     expect(await readFile(join(state, 'operator.log'), 'utf8')).toContain('"why":"SIGTERM"');
     expect(await answers(`http://127.0.0.1:${base + 3}/healthz`)).toBe(false);
-    expect(run.output()).toContain(`in it: source ${state}/env.off`);
+    expect(run.output()).toContain(`Run in it: source ${state}/env.off`);
   });
 
   test('env.off takes everything back that env and the printed export have set', async () => {

@@ -26,7 +26,9 @@ describe('the binaries of a real Kubernetes API', () => {
   test('KUBEBUILDER_ASSETS without them: says what is missing, and builds nothing in their stead', async () => {
     program(join(folder, 'etcd'));
     const found = findBinaries({ env: { KUBEBUILDER_ASSETS: folder } });
-    await expect(found).rejects.toThrow(`KUBEBUILDER_ASSETS is set, but ${folder}/kube-apiserver is no program.`);
+    await expect(found).rejects.toThrow(
+      `KUBEBUILDER_ASSETS is set, but ${folder}/kube-apiserver is not an executable file.`,
+    );
     await expect(found).rejects.toBeInstanceOf(NoBinariesError);
   });
 
@@ -35,7 +37,7 @@ describe('the binaries of a real Kubernetes API', () => {
     const [, version = ''] = /^go (\S+)/m.exec(goMod) ?? [];
     const found = findBinaries({ env: { PATH: folder, XDG_CACHE_HOME: join(folder, 'cache') } });
     await expect(found).rejects.toBeInstanceOf(NoBinariesError);
-    await expect(found).rejects.toThrow('there is no Go here. Install it:');
+    await expect(found).rejects.toThrow('Go is not installed on this machine. Install it:');
     if (process.platform === 'linux') await expect(found).rejects.toThrow(`https://go.dev/dl/go${version}.linux-`);
     await expect(found).rejects.toThrow('export KUBEBUILDER_ASSETS=$(setup-envtest use -p path)');
     expect(existsSync(join(folder, 'cache'))).toBe(false);
@@ -47,7 +49,7 @@ describe('the binaries of a real Kubernetes API', () => {
     program(join(bin, 'go'), `[ "$1" != list ] || { echo 'dial tcp: no such host' >&2; exit 1; }`);
     const found = findBinaries({ env: { PATH: bin, XDG_CACHE_HOME: join(folder, 'cache') }, progress: () => {} });
     await expect(found).rejects.toBeInstanceOf(NoBinariesError);
-    await expect(found).rejects.toThrow("can't be had: go list -deps");
+    await expect(found).rejects.toThrow("can't be downloaded: go list -deps");
   });
 
   test('built once, told as it goes, then found in the cache', async () => {

@@ -306,7 +306,7 @@ describe('the state folder', () => {
   test('with files of somebody else is refused and left as it is', async () => {
     for (const name of ['kubeconfig', 'logs', 'env', 'x']) {
       const folder = await given({ [name]: 'mine' });
-      await expect(claimStateFolder(folder)).rejects.toThrow('holds files that no sandbox made');
+      await expect(claimStateFolder(folder)).rejects.toThrow('contains files that were not made by a sandbox');
       expect(await readdir(folder)).toEqual([name]);
       expect(await readFile(join(folder, name), 'utf8')).toBe('mine');
     }

@@ -21,10 +21,10 @@ const hopByHop = [
   'expect',
 ];
 
-/** `Connection` can't name these away: without its length a body would be read as the next request. */
+/** A `Connection` header cannot remove these. Without its length, an instance would read a body as the next request. */
 const ofTheMessage = ['host', 'content-length', 'transfer-encoding'];
 
-/** A connection to an instance; undefined: nobody listens there (any more). A new one each: none can be stale. */
+/** Opens a new connection to an instance, so that none is stale. Resolves with undefined if no process listens on the port. */
 export function connectTo(port: number, signal: AbortSignal): Promise<Socket | undefined> {
   return new Promise(resolve => {
     const socket = connect({ port, host: '127.0.0.1', noDelay: true, signal });
@@ -33,15 +33,15 @@ export function connectTo(port: number, signal: AbortSignal): Promise<Socket | u
   });
 }
 
-/** The most of a request's body over HTTP/1 (Cloud Run, "Quotas and limits": 32 MiB). */
+/** The largest request body over HTTP/1: 32 MiB (Cloud Run, "Quotas and limits"). */
 const MAX_BODY = 32 * 1024 * 1024;
 
 /** True if the request's headers say that its body is too long. */
 export const isTooLarge = ({ headers }: IncomingMessage): boolean => Number(headers['content-length'] ?? 0) > MAX_BODY;
 
 /**
- * The headers that Cloud Run's front end adds (Cloud Run, "Container runtime contract"; Cloud Trace, "Trace context"). What a caller
- * says of the protocol is replaced, what it says of addresses is only added to, and its trace goes on.
+ * The headers that Cloud Run's front end adds (Cloud Run, "Container runtime contract"; Cloud Trace, "Trace context"). The caller's
+ * headers on the protocol are replaced, its address is appended to `X-Forwarded-For`, and its trace id is kept.
  */
 function frontEndHeaders({ headers, socket }: IncomingMessage): IncomingHttpHeaders {
   const from = socket.remoteAddress ?? '';
@@ -58,16 +58,13 @@ function frontEndHeaders({ headers, socket }: IncomingMessage): IncomingHttpHead
   };
 }
 
-/** The headers that an instance gets: the caller's own, and those of the front end in the place of what it says of them. */
+/** The headers that an instance receives: the caller's, overridden by those of the front end. */
 const passedOn = (incoming: IncomingMessage): IncomingHttpHeaders => ({
   ...withoutHopByHop(incoming.headers),
   ...frontEndHeaders(incoming),
 });
 
-/**
- * Passes a WebSocket's handshake on over `socket`, and then bytes both ways. Resolves when one side has closed, or the answer to the
- * handshake was another one.
- */
+/** Forwards a WebSocket's handshake over `socket`, then bytes in both directions. Resolves when one side has closed. */
 export function forwardUpgrade(
   incoming: IncomingMessage,
   client: Duplex,
@@ -94,8 +91,8 @@ export function forwardUpgrade(
 }
 
 /**
- * The same to a container that speaks HTTP/2 without TLS (`ports[].name: h2c`; Cloud Run, "Use HTTP/2"). Trailers, which gRPC ends with,
- * go on to callers that came by HTTP/2.
+ * Forwards a request to a container that speaks HTTP/2 without TLS (`ports[].name: h2c`; Cloud Run, "Use HTTP/2"), as `forward` does.
+ * Callers that use HTTP/2 also receive trailers, in which gRPC sends its status.
  */
 export function forwardH2c(
   incoming: IncomingMessage,
@@ -133,15 +130,15 @@ export function forwardH2c(
     });
     stream.on('error', () => end('failed'));
     stream.on('close', () => response.headersSent || end('failed'));
-    // No bound of the body here: Cloud Run has one for HTTP/1 only.
+    // The body's size is not checked: Cloud Run limits it for HTTP/1 only.
     incoming.pipe(stream);
     response.once('close', () => session.destroy());
   });
 }
 
 /**
- * Passes a request on over `socket` and its answer back, both as they come. Resolves when all is sent, or with how it
- * went wrong; aborting `signal` ends it on both sides.
+ * Forwards a request over `socket` and streams the answer back. Resolves with `done` once the whole answer is sent, else with the
+ * kind of failure. An abort of `signal` closes both connections.
  */
 export function forward(
   incoming: IncomingMessage,
@@ -155,23 +152,23 @@ export function forward(
       createConnection: () => socket,
       method: incoming.method,
       path: incoming.url,
-      // Not `close`: an instance that answers before it has read the body would reset the connection, and the answer be lost.
+      // With `close`, an instance that answers before it has read the body would reset the connection and its answer would be lost.
       headers: { ...headers, connection: 'keep-alive' },
       signal,
     });
     let answered = false;
     outgoing.on('response', answer => {
       const { statusCode = 0, statusMessage = '' } = answer;
-      // What node:http reads but is no answer, or one that it does not write: it counts as none.
+      // node:http parses answers that it refuses to write, such as status 99. They count as no answer.
       const isWritable = isAnswer(statusCode, incoming) && /^[\t\x20-\x7e\x80-\xff]*$/.test(statusMessage);
       if (!isWritable) return void outgoing.destroy();
       answered = true;
       const answerHeaders = withoutHopByHop(answer.headers);
       delete answerHeaders['transfer-encoding'];
-      // HTTP/2 has no words beside the number.
+      // HTTP/2 has no status message.
       if (incoming.httpVersionMajor === 1) response.writeHead(statusCode, statusMessage, answerHeaders);
       else response.writeHead(statusCode, answerHeaders);
-      // A stream's first event may be long in coming: its head goes now.
+      // The headers are sent at once, because the first event of a stream may come much later.
       response.flushHeaders();
       pipeline(answer, response, error => {
         resolve(error ? 'failed' : 'done');
@@ -189,7 +186,7 @@ export function forward(
       resolve('tooLarge');
       outgoing.destroy();
     });
-    // Not a pipeline: an instance may answer before it has read all, and that answer counts.
+    // `pipeline` would end the answer if the instance stops reading. An instance may answer before it has read the whole body.
     incoming.pipe(outgoing);
     outgoing.flushHeaders();
     response.once('close', () => outgoing.destroy());
@@ -205,7 +202,7 @@ function withoutHopByHop(given: IncomingHttpHeaders): IncomingHttpHeaders {
   const named = String(given.connection ?? '').split(',');
   for (const name of [...hopByHop, ...named.map(one => one.trim().toLowerCase())])
     if (!ofTheMessage.includes(name)) delete headers[name];
-  // HTTP/2's pseudo-fields.
+  // The pseudo-header fields of HTTP/2, such as `:status`.
   for (const name of Object.keys(headers)) if (name.startsWith(':')) delete headers[name];
   return headers;
 }

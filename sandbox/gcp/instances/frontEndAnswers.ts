@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 
-/** The answers that Google's front end gives in a service's place, as recorded from the real one. */
+/** The answers that Google's front end sends instead of a service, recorded from the real one. */
 export function answerFor(
   kind: 'forbidden' | 'notFound' | 'tooLarge' | 'rateExceeded' | 'noInstance' | 'unavailable' | 'timeout',
   path: string,
@@ -41,7 +41,7 @@ export function answerFor(
   }
 }
 
-/** Sends it, unless the answer is under way already. */
+/** Sends such an answer. If another answer has already begun, closes the connection. */
 export function refuse(response: ServerResponse, kind: Parameters<typeof answerFor>[0], path: string): void {
   if (response.headersSent) {
     response.destroy();

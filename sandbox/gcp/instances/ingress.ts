@@ -6,7 +6,7 @@ import { connectTo, forward, forwardH2c, forwardUpgrade, isTooLarge } from './fo
 import { refuse } from './frontEndAnswers.ts';
 import type { Pool } from './pool.ts';
 
-/** A revision that runs. */
+/** A running revision. */
 export interface Workload {
   pool: Pool;
   /** Milliseconds that one request may take. */
@@ -15,16 +15,16 @@ export interface Workload {
   isH2c: boolean;
 }
 
-/** The connection of a WebSocket's handshake, and what has been read of it already. */
+/** The connection of a WebSocket's handshake. `head` holds the bytes after the handshake that were already read. */
 export interface Upgraded {
   client: Duplex;
   head: Buffer;
 }
 
-/** A connection that is refused by an instance just ended is tried again elsewhere after this. */
+/** If an instance has just ended and refuses the connection, the request is tried on another one after 20 ms. */
 const retryMs = 20;
 
-/** Sends requests on to instances, as Cloud Run's front end does. `workload` finds a service's revision. */
+/** Forwards requests to instances, as Cloud Run's front end does. `workload` returns the running revision of a service. */
 export function createIngress(
   runtime: Runtime,
   run: () => Pick<Run, 'route' | 'mayInvoke'> | undefined,
@@ -56,7 +56,7 @@ export function createIngress(
       if (isOverdue) refuse(response, 'timeout', path);
       else if (failure && failure !== 'cancelled') refuse(response, failure, path);
     } catch {
-      // Such as a request that node:http reads but does not write.
+      // node:http throws for requests that it can parse but not write.
       refuse(response, 'unavailable', path);
     } finally {
       cancelTimeout();
@@ -70,8 +70,8 @@ export function createIngress(
     signal: AbortSignal,
     upgraded?: Upgraded,
   ) {
-    // An upgrade is HTTP/1's, and a container that speaks HTTP/2 would answer it with a protocol error. (By HTTP/2 a WebSocket is an
-    // extended CONNECT, RFC 8441, which is not built here.)
+    // Upgrades exist in HTTP/1 only. A container that speaks HTTP/2 would answer with a protocol error. WebSockets over HTTP/2
+    // (extended CONNECT, RFC 8441) are not supported here.
     if (upgraded && isH2c) return 'unavailable' as const;
     for (;;) {
       const place = await pool.acquire(signal);
@@ -97,8 +97,8 @@ export function createIngress(
 }
 
 /**
- * The account that a bearer token names: the local cloud's `emulator:EMAIL`, or the `email` of an identity token, whose
- * signature nobody checks here.
+ * The account that a bearer token names: EMAIL of the local cloud's `emulator:EMAIL`, or the claim `email` of an identity token. The
+ * token's signature is not checked.
  */
 function callerOf(authorization: string | undefined): string | undefined {
   const [, token = ''] = /^Bearer (\S+)$/i.exec(authorization ?? '') ?? [];

@@ -11,9 +11,9 @@ import { type Method, protoRegistry } from './protos.ts';
 import { createRouter, requestOf } from './routes.ts';
 
 /**
- * The REST face of the local Google Cloud: one port for all APIs, since their paths don't collide
- * (`/v2/…` Cloud Run, `/v1/projects/…/secrets`, `/v1/projects/…/serviceAccounts`). Any bearer token is accepted; one of the
- * form `emulator:EMAIL` says who calls. Without one the caller is the sandbox's owner, who may do all.
+ * The local Google Cloud as REST: one port for all APIs, because their paths differ (`/v2/…` Cloud Run, `/v1/projects/…/secrets`,
+ * `/v1/projects/…/serviceAccounts`). Any bearer token is accepted. A token `emulator:EMAIL` names the caller; with any other one, or
+ * without one, the caller is the sandbox's owner, who has every permission.
  */
 
 export interface GcpServer {
@@ -30,8 +30,8 @@ const HERE =
   'enabled APIs can be read.';
 
 /**
- * Paths that real clients call and that the local Google Cloud does not have, each with its message. The status is 400: some clients
- * retry 501 for half a minute, and print 404 as if a resource were missing.
+ * Paths that real clients call and that the local Google Cloud does not support, each with its message. The status is 400, because
+ * some clients retry 501 for half a minute and report 404 as a missing resource.
  */
 const NOT_HERE: [path: RegExp, message: string][] = [
   [
@@ -54,7 +54,7 @@ const NOT_HERE: [path: RegExp, message: string][] = [
   ],
   [
     /^\/v[13]\/projects\/[^/]+:(get|set)IamPolicy$|^\/v1\/((projects|organizations)\/[^/]+\/)?roles\b|:(queryGrantableRoles|queryTestablePermissions)$/,
-    "Projects' policies and IAM roles are not supported by the local Google Cloud: whoever calls it may do all.",
+    "Projects' policies and IAM roles are not supported by the local Google Cloud: every caller has every permission.",
   ],
   [
     /\/serviceAccounts\/[^/]+(\/keys|:sign|:generate)/,
@@ -63,7 +63,7 @@ const NOT_HERE: [path: RegExp, message: string][] = [
   [/^\/(v\d[a-z0-9]*|apis?)\//, `This is not supported by the local Google Cloud. ${HERE}`],
 ];
 
-/** Serves `core` on 127.0.0.1; `port` 0 or absent: a free one. */
+/** Serves `core` on `host` (default 127.0.0.1) and `port` (default 0: any free port). */
 export async function startGcpServer(options: { core: GcpCore; port?: number; host?: string }): Promise<GcpServer> {
   const { core, port = 0, host = '127.0.0.1' } = options;
   const match = createRouter(protoRegistry().methods.values());
@@ -113,8 +113,8 @@ export async function startGcpServer(options: { core: GcpCore; port?: number; ho
 
   const guard = {
     pages: 'own',
-    // gcloud has this server as its proxy, and puts a region before the address: REGION-127.0.0.1 (clientEnv.ts). No DNS name ends
-    // in a number.
+    // gcloud uses this server as its proxy and puts the region before the host: REGION-127.0.0.1 (clientEnv.ts). No public DNS name
+    // matches, because none ends in a number.
     alsoHost: /^[a-z0-9-]+-127\.0\.0\.1(:\d+)?$/,
     refuse: (response: ServerResponse, message: string) => fail(response, { code: 'PERMISSION_DENIED', message }),
   } as const;
@@ -149,7 +149,7 @@ export async function startGcpServer(options: { core: GcpCore; port?: number; ho
 }
 
 /**
- * The method that a request means: clients that can't send it (all of Google's Java clients for PATCH) send POST and name it in
+ * The method of a request. Clients that cannot send it (all Java clients of Google, for PATCH) send POST with the method in
  * `X-HTTP-Method-Override` (https://cloud.google.com/apis/docs/system-parameters).
  */
 function verbOf({ method = 'GET', headers }: IncomingMessage): string {
@@ -165,7 +165,7 @@ function callerOf(authorization: string | undefined): { email?: string } {
 
 const tooLarge = () => invalid(`Request payload size exceeds the limit: ${MAX_BODY_BYTES} bytes.`);
 
-/** Google's Java clients compress every body. */
+/** The body without its compression. Google's Java clients send every body with gzip. */
 async function unpacked(bytes: Buffer, encoding = 'identity'): Promise<Buffer> {
   if (bytes.length === 0 || encoding === 'identity') return bytes;
   if (encoding !== 'gzip') throw invalid(`Unsupported Content-Encoding '${encoding}': send gzip or none.`);

@@ -18,9 +18,10 @@ import {
 import { compare, fieldSetOf, merge, removeItems, type Type, withDeclared } from './typed.ts';
 
 /**
- * Who set which field, kept as kube-apiserver keeps it: every write takes what it changes from all others; an apply names all
- * that its manager wants, conflicts with what others set otherwise, and takes away what it no longer names and nobody else
- * owns. Source: Kubernetes documentation, "Server-Side Apply".
+ * The ownership of fields, as kube-apiserver records it in `metadata.managedFields` (Kubernetes documentation, "Server-Side Apply"):
+ * 1. Every write makes its manager an owner of the fields that it changes, and ends other managers' ownership of these.
+ * 2. An apply lists all fields that its manager wants. It conflicts with managers that own one of them with another value.
+ * 3. An apply removes the fields that its manager's last apply listed, this one does not list, and no other manager owns.
  */
 
 export interface Writer {
@@ -35,7 +36,7 @@ interface Managed {
   fields: FieldSet;
   time?: string;
 }
-/** By the identity of the writer. */
+/** The managers by `identity`. */
 type Managers = Map<string, Managed>;
 
 export interface Conflict {
@@ -43,10 +44,10 @@ export interface Conflict {
   path: string;
 }
 
-/** More writers that only update are summed up in one. Source: kube-apiserver, managedfields, capmanagers. */
+/** The most managers with operation Update. The oldest beyond it become one entry (kube-apiserver, managedfields, capmanagers). */
 const MOST_UPDATERS = 10;
 
-/** Fields that nobody owns: the server's own, and what names the object. */
+/** Fields without an owner: those that the server sets, and those that identify the object. */
 const UNOWNED = (() => {
   const set = emptySet();
   const meta = 'name namespace creationTimestamp selfLink uid clusterName generation managedFields resourceVersion';
@@ -55,11 +56,11 @@ const UNOWNED = (() => {
   return set;
 })();
 
-/** An applier's identity leaves its version out: applying in a newer version replaces what it applied before. */
+/** The identity of an applier has no API version, so that an apply in a newer version replaces the entry of the older one. */
 const identity = ({ manager, operation, apiVersion, subresource }: Writer): string =>
   JSON.stringify([manager, operation, operation === 'Apply' ? '' : apiVersion, subresource ?? '']);
 
-/** Undefined where an entry can't be read. */
+/** Returns undefined if an entry is not valid. */
 function decode(entries: ManagedFieldsEntry[]): Managers | undefined {
   const managers: Managers = new Map();
   for (const { manager = '', operation, apiVersion = '', subresource, fieldsType, fieldsV1, time } of entries) {
@@ -71,7 +72,7 @@ function decode(entries: ManagedFieldsEntry[]): Managers | undefined {
   return managers;
 }
 
-/** Appliers first, then by time, then by name. */
+/** Sorts the entries: operation Apply first, then by time, then by name. */
 function encode(managers: Managers): ManagedFieldsEntry[] {
   const entries = [...managers.values()].map(
     ({ writer, fields, time }): ManagedFieldsEntry => ({
@@ -98,13 +99,13 @@ function encode(managers: Managers): ManagedFieldsEntry[] {
   });
 }
 
-/** Everything but what the object itself and the server say of it. */
+/** The object without `managedFields`. */
 function bare(object: PlainObject): PlainObject {
   const { managedFields: _, ...metadata } = (object.metadata ?? {}) as PlainObject;
   return { ...object, metadata };
 }
 
-/** The managers that a body names, else those on record; a list of one empty entry clears them. */
+/** The managers in the request's body or, without any there, the recorded ones. A list of one empty entry clears them. */
 function managersOf(sent: ManagedFieldsEntry[] | undefined, recorded: ManagedFieldsEntry[] | undefined): Managers {
   if (sent?.length === 1 && Object.keys(sent[0] ?? {}).length === 0) return new Map();
   const own = sent && sent.length > 0 ? decode(sent) : undefined;
@@ -132,13 +133,13 @@ function takeFromOthers(managers: Managers, self: string, before: PlainObject, a
 const stripped = (fields: FieldSet, ignored: FieldSet): FieldSet => difference(withoutBelow(fields, ignored), UNOWNED);
 
 export interface Written {
-  /** Undefined: there is none to keep. */
+  /** Undefined if no manager owns a field. */
   managedFields: ManagedFieldsEntry[] | undefined;
 }
 
 /**
- * After a create, replace or patch. `before` is empty for a create; `ignored` are fields that this way of writing does not
- * change (`status` through the main resource, everything else through the subresource). `now`: RFC 3339.
+ * Returns the entries after a create, replace or patch. `before` is empty for a create. `ignored` are the fields that this endpoint
+ * cannot change: `status` for the resource itself, all other fields for the status subresource. `now`: RFC 3339.
  */
 export function recordUpdate(
   before: PlainObject,
@@ -163,7 +164,7 @@ export function recordUpdate(
   return { managedFields: all.length > 0 ? all : undefined };
 }
 
-/** The oldest of too many updaters become one, which owns what they owned. */
+/** Merges the oldest managers beyond `MOST_UPDATERS` into one, `ancient-changes`, which owns all their fields. */
 function capped(managers: Managers): Managers {
   const updaters = [...managers].filter(([, { writer }]) => writer.operation === 'Update');
   if (updaters.length <= MOST_UPDATERS) return managers;
@@ -182,9 +183,7 @@ export type Applied =
   | { ok: false; conflicts: Conflict[] }
   | { ok: true; object: PlainObject; managedFields: ManagedFieldsEntry[] | undefined };
 
-/**
- * `config` applied over `live` (empty for an object that does not exist yet). `now`: RFC 3339.
- */
+/** Applies `config` to `live`, which is empty for an object that does not exist yet. `now`: RFC 3339. */
 export function applyConfig(
   live: PlainObject,
   config: PlainObject,
@@ -212,7 +211,7 @@ export function applyConfig(
   return { ok: true, object: after, managedFields: entries.length > 0 ? entries : undefined };
 }
 
-/** Without what the applier named the last time, unless it or somebody else owns it now. */
+/** Removes the fields that the manager's last apply listed and that no manager, itself included, owns now. */
 function pruned(merged: PlainObject, last: FieldSet, managers: Managers, type: Type): PlainObject {
   const without = removeItems(merged, withDeclared(last, type), type) ?? {};
   const here = withDeclared(fieldSetOf(merged, type), type);
@@ -221,13 +220,13 @@ function pruned(merged: PlainObject, last: FieldSet, managers: Managers, type: T
   for (const { fields } of managers.values()) owned = union(owned, fields);
   const backed = (removeItems(merged, difference(here, union(left, withDeclared(owned, type))), type) ??
     {}) as PlainObject;
-  // Fields that no manager owns and that the applier never named stay too.
+  // Fields that no manager owns stay if the manager's last apply did not list them.
   const now = withDeclared(fieldSetOf(backed, type), type);
   const gone = intersection(difference(here, now), last);
   return (removeItems(merged, gone, type) ?? {}) as PlainObject;
 }
 
-/** As kube-apiserver words them. */
+/** The conflicts in kube-apiserver's wording. */
 export function conflictMessage(conflicts: Conflict[]): string {
   const [first] = conflicts;
   if (conflicts.length === 1 && first) {

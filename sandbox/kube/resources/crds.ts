@@ -53,11 +53,11 @@ function withCrdDefaults(object: DraftObject): DraftObject {
   return { ...object, spec };
 }
 
-/** Lists are left out where they are empty. */
+/** The object without its empty lists. */
 const withoutEmpty = (value: PlainObject): PlainObject =>
   Object.fromEntries(Object.entries(value).filter(([, inner]) => !Array.isArray(inner) || inner.length > 0));
 
-/** The status that a new CRD has before anything has looked at it. */
+/** The status of a CRD before its controller has processed it. With `old`, the old status with the new storage versions added. */
 export function newCrdStatus(object: DraftObject, old?: PlainObject): PlainObject {
   const versions = ((object.spec as PlainObject | undefined)?.versions ?? []) as CrdVersion[];
   const stored = versions.filter(version => version.storage).map(version => version.name);
@@ -83,7 +83,7 @@ function crdCells(crd: CrdObject): unknown[] {
   ];
 }
 
-/** The CRD with `changes` among its conditions; the time of one changes with its status only. */
+/** The CRD with changed conditions. `lastTransitionTime` changes only if the status of a condition does. `now`: RFC 3339. */
 export function withConditions(
   crd: CrdObject,
   now: string,
@@ -101,7 +101,7 @@ export function withConditions(
   return { ...crd, status: { ...crd.status, conditions } };
 }
 
-/** A CRD is never deleted at once: its objects go first, kept safe by a finalizer of kube-apiserver's own. */
+/** Marks a CRD for deletion. kube-apiserver's own finalizer keeps it until all its objects are deleted. */
 export function markedForCleanup(crd: CrdObject, now: string): CrdObject {
   const finalizers = [...new Set([...(crd.metadata.finalizers ?? []), CLEANUP_FINALIZER])];
   const metadata = { ...crd.metadata, deletionTimestamp: now, finalizers };
@@ -128,7 +128,7 @@ function crdUpdateErrors({ spec }: CrdObject, old: CrdObject): FieldCause[] {
     .map(([field, now]) => invalidValue(field, now, 'field is immutable'));
 }
 
-/** CustomResourceDefinitions themselves. */
+/** The resource `customresourcedefinitions`. */
 export function crdResource(compile: CompileCrd): ResourceDef {
   return builtIn({
     group: 'apiextensions.k8s.io',
@@ -203,7 +203,7 @@ export function customResource(crd: CrdObject, compiled: CompiledCrd): ResourceD
 
 function customVersion(group: string, compiled: CompiledVersion, storedAs: string): ResourceVersion {
   const apiVersion = `${group}/${compiled.name}`;
-  // A CRD without columns of its own is printed with its age.
+  // If the CRD defines no printer columns, kube-apiserver prints the age.
   const printed = compiled.printerColumns.length
     ? compiled.printerColumns
     : [
@@ -235,7 +235,7 @@ function customVersion(group: string, compiled: CompiledVersion, storedAs: strin
       object.metadata.name,
       ...printed.map(({ type, jsonPath: path }) => printerCell(type, path, object, now)),
     ],
-    // Conversion by webhook is not served: versions differ in their name only.
+    // Conversion webhooks are not supported, so a conversion only changes apiVersion and applies the version's defaults.
     fromStored: object =>
       object.apiVersion === apiVersion ? object : (compiled.applyDefaults({ ...object, apiVersion }) as StoredObject),
     toStored: object => ({ ...object, apiVersion: storedAs }),
@@ -251,7 +251,7 @@ function customVersion(group: string, compiled: CompiledVersion, storedAs: strin
   };
 }
 
-/** Kubernetes' order of versions: GA before beta before alpha, each from high to low. */
+/** Sorts versions by Kubernetes' priority: GA before beta before alpha, and in each stage from high to low. */
 function byPriority(a: string, b: string): number {
   const rank = (name: string) => {
     const [, major = '', stage, minor = '0'] = /^v(\d+)(?:(alpha|beta)(\d+))?$/.exec(name) ?? [];

@@ -6,7 +6,7 @@ import { fieldDescription } from './models.ts';
 import type { DraftObject, StoredObject } from './resource.ts';
 import { age, column } from './table.ts';
 
-/** The words of events.k8s.io/v1 for the fields of a core/v1 Event; both are views of one object. */
+/** Fields that core/v1 and events.k8s.io/v1 name differently. Both APIs serve the same stored Event. */
 const RENAMED: [core: string, events: string][] = [
   ['reportingComponent', 'reportingController'],
   ['involvedObject', 'regarding'],
@@ -49,7 +49,7 @@ export function withEventDefaults(object: DraftObject): DraftObject {
   };
 }
 
-/** kube-apiserver's rules. `strict`: created through events.k8s.io/v1. */
+/** kube-apiserver's validation. `strict`: the rules for an Event that is created through events.k8s.io/v1. */
 export function eventErrors(object: DraftObject, strict: boolean): FieldCause[] {
   const causes: FieldCause[] = [];
   const namespace = involved(object).namespace ?? '';
