@@ -22,10 +22,13 @@ import { createMetrics } from './process/metrics.ts';
 import { type Options, readOptions, UsageError, usage } from './process/options.ts';
 import { intervalMs } from './reconcile/pacing.ts';
 
-/** Flags and wiring, nothing else. Exit codes: 0 asked to stop, 1 failed, 2 wrong flags. */
+/**
+ * The operator's process: reads the flags, connects the parts, elects the leader, and stops in order. Exit codes: 0 after
+ * SIGTERM or SIGINT, 1 after a failure, 2 for wrong flags.
+ */
 
 const LEASE = 'aitenant-operator';
-/** How long a stop waits for calls under way; less than the pod's grace period. */
+/** A stop waits this long for calls in progress. It is less than the 30 s that Kubernetes gives a pod to end. */
 const STOP_MS = 25_000;
 
 const IDLE = { depth: { edit: 0, retry: 0, resync: 0 }, running: 0, scheduled: 0, longestRunMs: 0 };
@@ -99,7 +102,7 @@ async function main(options: Options): Promise<void> {
     log('info', 'leading', { identity });
     running.start();
   };
-  // What it knows may be out of date by the time it leads again: a fresh process is the safest start.
+  // The caches may be out of date by the time this replica leads again, so the process ends and Kubernetes starts a new one.
   const onLost = () => void stop('the lease was lost', 1);
   election = startLeaderElection({
     api: kube,
@@ -119,15 +122,15 @@ async function servePorts(
   isSynced: () => boolean,
   onBug: OnBug,
 ): Promise<void> {
-  // Of the process itself, such as memory, CPU, the event loop's lag and garbage collection.
+  // Metrics of the Node.js process: memory, CPU, the delay of the event loop, garbage collection.
   collectDefaultMetrics({ register: registry });
   const health = async (path: string) => {
     if (path === '/healthz') return { status: 200, body: 'ok\n' };
     if (path !== '/readyz') return undefined;
-    // A replica that waits for its term is ready: it could take over.
+    // A replica that is not the leader is ready too, because it can take over the lease.
     return isSynced() ? { status: 200, body: 'ok\n' } : { status: 503, body: 'the caches are filling\n' };
   };
-  // Scrapes at the same moment share one text: a flood of them takes the memory and the time of one.
+  // Scrapes that arrive at the same time share one rendering, so that many of them cost no more memory and CPU than one.
   const render = shared(async () => Buffer.from(await registry.metrics()));
   const metrics = async (path: string) =>
     path === '/metrics' ? { status: 200, type: registry.contentType, body: await render() } : undefined;
@@ -135,7 +138,7 @@ async function servePorts(
   await serve(metricsAddress, metrics, onBug);
 }
 
-/** While `work` is under way, whoever asks gets its result; who asks afterwards starts it anew. */
+/** All calls that arrive while `work` is running share its result. The next call after that runs `work` again. */
 function shared<T>(work: () => Promise<T>): () => Promise<T> {
   let running: Promise<T> | undefined;
   return () => {
@@ -146,7 +149,7 @@ function shared<T>(work: () => Promise<T>): () => Promise<T> {
   };
 }
 
-/** The cluster's identity; waits for the API server for as long as it takes. */
+/** The UID of the Namespace kube-system, which is the cluster's ID. Retries every 2 s until the API server answers. */
 async function kubeSystemUid(kube: KubeApi, log: Log): Promise<string> {
   for (;;) {
     const found = await kube.get(NAMESPACES, undefined, 'kube-system');
@@ -154,7 +157,7 @@ async function kubeSystemUid(kube: KubeApi, log: Log): Promise<string> {
     const message = found.ok ? 'it has no UID' : found.status.message;
     log(
       'warn',
-      'cannot read Namespace kube-system, whose UID is the id of this cluster, and tries again; with --cluster-id it need not be read',
+      'cannot read Namespace kube-system, whose UID is the ID of this cluster; the operator tries again. With --cluster-id it does not read it',
       {
         error: message,
       },

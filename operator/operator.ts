@@ -19,16 +19,16 @@ import type { InventoryEntry, Settings, Tenant, TenantStatus } from './tenant/ty
 export interface OperatorOptions {
   kube: KubeApi;
   gcp: GcpCall;
-  /** Budgets of calls; absent: none. */
+  /** The quotas of Google Cloud that the operator keeps within. Absent: there is no limit. */
   limits?: Limits;
   runtime: Runtime;
   settings: Settings;
   events: EventRecorder;
   log: Log;
-  /** Absent: all namespaces. */
+  /** The namespace to watch. Absent: all namespaces. */
   namespace?: string;
   workers: number;
-  /** Whether this process may act now (it leads): asked before each call to Google Cloud and each write to the cluster. */
+  /** True while this process is the leader. It is checked before each call to Google Cloud and each write to the cluster. */
   mayAct: () => boolean;
   hooks?: QueueHooks;
   onReport?: (tenant: Tenant, status: TenantStatus) => void;
@@ -37,18 +37,18 @@ export interface OperatorOptions {
 }
 
 export interface Operator {
-  /** Resolves once everything that is watched is in the cache. */
+  /** Resolves once all three caches have been filled by a first list. */
   synced: Promise<void>;
   isSynced(): boolean;
-  /** Hands out work from here on. */
+  /** From now on the workers reconcile queued keys. */
   start(): void;
-  /** Finishes what is under way, then ends. */
+  /** Waits for the running reconciles and ends the watches. */
   stop(): Promise<void>;
   stats: Queue['stats'];
   budgets: Quota['budgets'];
 }
 
-/** The watches, the queue and the reconciler, put together: what runs in production, in tests and in the simulation. */
+/** Connects the watches, the queue and the reconciler. Production, the tests and the simulation all use this function. */
 export function createOperator(options: OperatorOptions): Operator {
   const { runtime, namespace, log, mayAct } = options;
   const kube = fencedWrites(options.kube, mayAct);
@@ -75,10 +75,10 @@ export function createOperator(options: OperatorOptions): Operator {
     (key, object, old) => {
       if (!object) {
         queue.forget(key);
-        // One more run finds no object and drops what is remembered of it.
+        // The next reconcile of this key finds no object and removes what the reconciler remembers of the tenant.
         queue.add(key);
-      } else if (!old) queue.add(key, object.metadata.deletionTimestamp ? 'edit' : since(tenants));
-      else if (isNews(object, old)) queue.add(key, 'edit');
+      } else if (!old) queue.add(key, object.metadata.deletionTimestamp ? 'edit' : priorityOf(tenants));
+      else if (isEdit(object, old)) queue.add(key, 'edit');
     },
     { transform: cachedTenant },
   );
@@ -92,7 +92,7 @@ export function createOperator(options: OperatorOptions): Operator {
       ) {
         return;
       }
-      for (const tenant of tenants.list(name)) queue.add(keyOf(tenant.metadata), since(namespaces));
+      for (const tenant of tenants.list(name)) queue.add(keyOf(tenant.metadata), priorityOf(namespaces));
     },
     { transform: cachedNamespace },
   );
@@ -102,7 +102,7 @@ export function createOperator(options: OperatorOptions): Operator {
       const slash = key.indexOf('/');
       const name = key.slice(slash + 1);
       for (const tenant of tenants.list(key.slice(0, slash)))
-        if (refersTo(tenant, name)) queue.add(keyOf(tenant.metadata), since(connectorSecrets));
+        if (refersTo(tenant, name)) queue.add(keyOf(tenant.metadata), priorityOf(connectorSecrets));
     },
     { optional: true, transform: cachedConnectorSecret },
   );
@@ -139,7 +139,7 @@ export function createOperator(options: OperatorOptions): Operator {
   const reflectors = [tenants, namespaces, connectorSecrets];
   return {
     synced: Promise.all(reflectors.map(({ synced }) => synced)).then(() => undefined),
-    // An optional kind that can't be listed holds back only the tenants that refer to it.
+    // SecretManagerSecrets are not waited for: if they cannot be listed, only the tenants that refer to one of them wait.
     isSynced: () => tenants.isSynced() && namespaces.isSynced(),
     start: () => queue.start(),
     async stop() {
@@ -151,31 +151,40 @@ export function createOperator(options: OperatorOptions): Operator {
   };
 }
 
-/** What fills the cache at the start was there before; what comes later, somebody did. */
-const since = (reflector: Reflector): 'edit' | 'resync' => (reflector.isSynced() ? 'edit' : 'resync');
+/**
+ * The priority of a change: `resync` for the first list, which shows objects that existed before, and `edit` for every later
+ * change.
+ */
+const priorityOf = (reflector: Reflector): 'edit' | 'resync' => (reflector.isSynced() ? 'edit' : 'resync');
 
 type Changed = (key: string, object: KubeObject | undefined, old: KubeObject | undefined) => void;
 
-/** Where a tenant's calls go. A region that does not answer, or a project, holds up no other. */
+/**
+ * The project and region that a tenant's calls go to, as `PROJECT/REGION`. The queue limits the workers for each, so that a
+ * region or a project that does not answer does not delay the tenants of the others.
+ */
 function homeOf(object: KubeObject | undefined): string {
   const { projectId } = (object?.status ?? {}) as { projectId?: string };
   const { region } = (object?.spec ?? {}) as { region?: string };
   return `${projectId ?? object?.metadata.namespace ?? ''}/${region ?? ''}`;
 }
 
-/** Our own writes, of the status and the finalizer, come back through the watch: only what somebody else did is news. */
-function isNews(object: KubeObject, old: KubeObject): boolean {
+/**
+ * Whether somebody edited the tenant. The watch also delivers the operator's own writes of the status and the finalizer; they
+ * are no edits.
+ */
+function isEdit(object: KubeObject, old: KubeObject): boolean {
   const [now, before] = [object.metadata, old.metadata];
   return (
     now.uid !== before.uid ||
     now.generation !== before.generation ||
     now.deletionTimestamp !== before.deletionTimestamp ||
     !sameAnnotations(TENANT_ANNOTATIONS, now.annotations, before.annotations) ||
-    (isHeld(before) && !isHeld(now))
+    (hasFinalizer(before) && !hasFinalizer(now))
   );
 }
 
-const isHeld = ({ finalizers = [] }: KubeObject['metadata']): boolean => finalizers.includes(FINALIZER);
+const hasFinalizer = ({ finalizers = [] }: KubeObject['metadata']): boolean => finalizers.includes(FINALIZER);
 
 function refersTo(tenant: KubeObject, secret: string): boolean {
   const keys = (tenant.spec as JsonObject | undefined)?.keys;

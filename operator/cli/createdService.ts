@@ -2,7 +2,7 @@ import type { Json, JsonObject } from '../../ports/json.ts';
 import { scalingInForce, servingContainer, shownVariable } from '../tenant/template.ts';
 import type { Change } from '../tenant/types.ts';
 
-/** Fields that have a name in the spec; all others are shown under Cloud Run's own. */
+/** The spec's names of fields of a service. Every other field is shown with Cloud Run's name. */
 const SPEC_NAMES: Record<string, string> = {
   'template.maxInstanceRequestConcurrency': 'scaling.concurrency',
   'template.timeout': 'timeoutSeconds',
@@ -10,8 +10,8 @@ const SPEC_NAMES: Record<string, string> = {
 };
 
 /**
- * Every attribute of a service that is to be created: who may call it first, then what the spec names, then the rest. Plain values,
- * commands and arguments may be anything that somebody typed, so they are not shown.
+ * Every field of a service that is to be created: first who may call it, then the fields that the spec names, then all others. The
+ * plain values of variables, commands and arguments are not shown, because they may contain a key.
  */
 export function createdService(service: JsonObject): Change[] {
   const { labels, scaling = {}, template = {}, invokerIamDisabled, ...rest } = service as Record<string, JsonObject>;
@@ -54,7 +54,7 @@ const variables = (path: string, env: Json | undefined): Change[] =>
     to: shownVariable(variable),
   }));
 
-/** `a.b: c` for each value below. */
+/** One change for each value at any depth, with the path of its field. */
 function leaves(value: Json | undefined, path: string): Change[] {
   if (value === undefined || value === null) return [];
   if (/(?:^|[ .])(?:command|args)$/.test(path) && Array.isArray(value))

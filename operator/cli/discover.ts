@@ -15,43 +15,46 @@ import type { ObservedAccount, ObservedSecret, ObservedService, Policy, Read } f
 import { each, patiently } from './patience.ts';
 import { forReaders } from './readersWords.ts';
 
-/** Reads what was made by hand as in the manual: services called `ai-platform-*`, and what belongs to each. */
+/**
+ * Reads the tenants that were created by hand, as the manual describes it: the Cloud Run services called `ai-platform-*`, and the
+ * account, the callers and the secrets of each.
+ */
 
 const PREFIX = 'ai-platform-';
 
 export interface FoundSecret {
-  /** As it can be written from the tenant's project: the bare id there, else `projects/P/secrets/S`. */
+  /** The value for `secretRef.external`: the bare ID for a secret of the tenant's project, else `projects/P/secrets/S`. */
   external: string;
   secret: Read<ObservedSecret>;
   policy?: Policy;
 }
 
-/** One service and everything that a tenant is made of beside it. */
+/** A service that was created by hand, with all other resources that make up its tenant. */
 export interface FoundTenant {
-  /** What follows `ai-platform-`. */
+  /** The tenant's name: the service's name without `ai-platform-`. */
   name: string;
   project: string;
   service: ObservedService;
-  /** Who may call it. */
+  /** The IAM policy of the service. */
   invokers: Policy;
-  /** The account that the operator would use, `sa-NAME`. */
+  /** E-mail of the account that the operator would use, `sa-NAME`. */
   email: string;
   account: Read<ObservedAccount>;
   /** Every secret of the project, and those of other projects that the service reads. */
   secrets: FoundSecret[];
-  /** The reference of a template → `external` of `secrets`. */
+  /** Turns a secret reference of a template into the `external` of `FoundSecret`. */
   externalOf(reference: string): string;
 }
 
 export interface Discovery {
   tenants: FoundTenant[];
-  /** Services of other names, which are nobody's tenants: `NAME in REGION`. */
+  /** Services with other names, which cannot be tenants, as `NAME in REGION`. */
   others: string[];
-  /** Regions that this project has no access to, with Cloud Run's words. */
+  /** Regions that this project may not use, each with Cloud Run's message. */
   skipped: { region: string; message: string }[];
 }
 
-/** Throws with Google Cloud's words where something can't be read: half a fleet is not reported as a whole one. */
+/** Throws with Google Cloud's message if something cannot be read, because an incomplete list would look like a complete one. */
 export async function discover(
   call: GcpCall,
   project: string,
@@ -72,7 +75,7 @@ export async function discover(
   return { tenants: tenants.sort((a, b) => (a.service.name < b.service.name ? -1 : 1)), others, skipped };
 }
 
-/** All Cloud Run services of the project, in the regions that are named or in all. */
+/** All Cloud Run services of the project in these regions. Without regions: in every region. */
 async function readServices(
   call: GcpCall,
   project: string,
@@ -82,7 +85,7 @@ async function readServices(
   const perRegion = await each(regions.length > 0 ? regions : REGIONS, async region => {
     const listed = await list(call, rpc.listServices, `projects/${project}/locations/${region}`, 'services', 100);
     if (listed.ok) return listed.items.flatMap(item => parseService(item) ?? []);
-    // Not every project may use every region. A region that was asked for by name must be readable.
+    // Some projects may not use every region, so such a region is skipped. It is an error if the user named the region.
     if (regions.length > 0 || !isRegionMissing(listed.message)) throw new Error(`region ${region}: ${listed.message}`);
     skipped.push({ region, message: listed.message });
     return [];
@@ -103,7 +106,7 @@ async function readSecrets(call: GcpCall, reads: Reads, project: string): Promis
     listed.items.flatMap(item => parseSecret(item) ?? []),
     async value => withPolicy(reads, part(value.name, 'secrets'), { state: 'present', value }),
   );
-  // Secret Manager answers with the project's number, and a template may name the project either way.
+  // Secret Manager's answers name the project by its number. A template may use the ID or the number.
   const number = own[0]?.secret.state === 'present' ? part(own[0].secret.value.name, 'projects') : undefined;
   return {
     own,
@@ -120,7 +123,7 @@ async function withPolicy(reads: Reads, external: string, secret: Read<ObservedS
   return policy.state === 'present' ? { external, secret, policy: policy.value } : { external, secret };
 }
 
-/** What belongs to one service: its account, its callers and the secrets of other projects that it reads. */
+/** Reads the account and the callers of one service, and the secrets of other projects that the service uses. */
 async function readFoundTenant(
   reads: Reads,
   project: string,
@@ -139,7 +142,7 @@ async function readFoundTenant(
     reads.servicePolicy(service.name),
     each([...foreign], async external => withPolicy(reads, external, await reads.secret(external))),
   ]);
-  // An account that does not exist may be answered with 403, and one whose id is impossible with 400: it is not there.
+  // For an account that does not exist, IAM may answer 403, and 400 if its ID is not valid. Neither is an error here.
   if (account.state === 'failed' && account.failure.kind !== 'Propagating' && account.failure.kind !== 'Invalid') {
     throw new Error(`service account ${email}: ${forReaders(explained(account.failure))}`);
   }
@@ -157,7 +160,7 @@ async function readFoundTenant(
   };
 }
 
-/** What Cloud Run answers for a location that does not exist or that the project may not use. */
+/** Whether Cloud Run's message says that the region does not exist or that the project may not use it. */
 const isRegionMissing = (message: string): boolean => /locations?\b/i.test(message);
 
 type Listed = { ok: true; items: JsonObject[] } | { ok: false; message: string };

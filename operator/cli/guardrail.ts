@@ -15,9 +15,9 @@ import { isProjectId } from '../tenant/names.ts';
 import { logLine } from '../tenant/printable.ts';
 
 /**
- * `npm run guardrail`: one IAM deny policy on a tenants' project, so that nobody makes keys for its service accounts or
- * acts as them. Run by whoever administers the organization: the operator has, and must have, no right to do this.
- * Exit codes: 0 in place (or gone), 2 it differs (`--check`), 1 error.
+ * `npm run guardrail` writes one IAM deny policy on a project of tenants, so that nobody creates keys for its service accounts or
+ * impersonates them. An administrator of the organization runs it. The operator itself must not have the permission for this.
+ * Exit codes: 0 the policy is as wanted, 2 it differs (`--check`), 1 error or the change was declined.
  */
 
 const POLICY_ID = 'aitenant-guardrail';
@@ -26,20 +26,25 @@ const USAGE = `Usage: npm run guardrail -- --project P [--operator MEMBER] [--ex
 
 Puts one IAM deny policy, ${POLICY_ID}, on project P: nobody makes long-lived keys for service accounts there or
 impersonates them. It holds for EVERY service account of the project, not only the tenants'. Acting as an account in
-a deployment (actAs) stays possible. Shows the change, makes it, and changes nothing where it stands already.
+a deployment (actAs) stays possible. Shows the change and makes it after a confirmation. Does nothing if the policy is
+up to date.
 
       --project ID        the project the tenants live in
       --operator MEMBER   the operator's identity (serviceAccount:aitenant-operator@P.iam.gserviceaccount.com)
-      --except MEMBER     who else is left out; may be repeated: user:…, group:…, serviceAccount:…, principal://…,
-                          principalSet://…. What is not named again goes.
+      --except MEMBER     another exempt member; may be repeated: user:…, group:…, serviceAccount:…, principal://…,
+                          principalSet://…. A member that the policy exempts and that you do not name again
+                          loses its exemption.
       --check             only show the change; exit code 2 if there is one
       --remove            take the policy away
-      --yes               make the change without asking; needed where there is no terminal to ask at
-Google's own service agents of the project are always left out: Cloud Run is one of them.
+      --yes               make the change without a confirmation; needed if there is no terminal
+Google's service agents of the project, such as Cloud Run's, are always exempt.
 
 Needs roles/iam.denyAdmin, which is granted on the organization, and resourcemanager.projects.get on the project.`;
 
-/** IAM documentation, "Permissions supported in deny policies". `serviceAccountKeys.create` is also what an upload needs. */
+/**
+ * The upload of a key also needs `serviceAccountKeys.create`. Source: IAM documentation, "Permissions supported in deny
+ * policies".
+ */
 const DENIED = [
   'serviceAccountKeys.create',
   'serviceAccounts.getAccessToken',
@@ -79,32 +84,32 @@ export const guardrailRules = (number: string, exceptions: string[]): JsonObject
   },
 ];
 
-/** What a policy's rules say, a line each; two policies that say the same have the same lines. */
-function told(rules: unknown): string[] {
+/** The rules of a policy as text, one line for each permission and principal. Equal policies have equal lines. */
+function ruleLines(rules: unknown): string[] {
   const each = (Array.isArray(rules) ? rules : []) as JsonObject[];
   return each.flatMap(({ denyRule }, index) => {
     const rule = isObject(denyRule) ? denyRule : {};
     const lines = (field: string, words: string) =>
       (Array.isArray(rule[field]) ? (rule[field] as string[]) : []).map(value => `${words} ${value}`);
-    const said = [
+    const texts = [
       ...lines('deniedPermissions', 'deny'),
       ...lines('exceptionPermissions', 'but not'),
       ...lines('deniedPrincipals', 'to'),
       ...lines('exceptionPrincipals', 'except for'),
       ...(rule.denialCondition ? [`only if ${JSON.stringify(rule.denialCondition)}`] : []),
     ];
-    return index === 0 ? said : said.map(line => `rule ${index + 1}: ${line}`);
+    return index === 0 ? texts : texts.map(line => `rule ${index + 1}: ${line}`);
   });
 }
 
 const difference = (from: string[], to: string[]) => ({
-  gone: from.filter(line => !to.includes(line)),
+  removed: from.filter(line => !to.includes(line)),
   added: to.filter(line => !from.includes(line)),
 });
 
 // ------------------------------------------------------------------------------------------------------ Google Cloud
 
-/** google.iam.v2.Policies, and the operations that its changes answer. A test compares the rules with @google-cloud/iam. */
+/** The HTTP rules of google.iam.v2.Policies and of its long-running operations. A test compares them with @google-cloud/iam. */
 export const DENY_RULES = {
   GetPolicy: { http: 'GET /v2/{name=policies/*/*/*}' },
   CreatePolicy: { http: 'POST /v2/{parent=policies/*/*}', body: 'policy' },
@@ -115,8 +120,8 @@ export const DENY_RULES = {
 
 interface Deny {
   call(method: keyof typeof DENY_RULES, request: JsonObject): Promise<JsonObject>;
-  /** Resolves when the operation that a change answered has ended; throws what it failed with. */
-  settled(operation: JsonObject): Promise<void>;
+  /** Waits until the long-running operation of a change has ended. Throws if it failed, or after 2 min. */
+  waitUntilDone(operation: JsonObject): Promise<void>;
 }
 
 const WAIT_MS = 120_000;
@@ -124,17 +129,19 @@ const WAIT_MS = 120_000;
 function denyApi(endpoint: Endpoint, send: Send): Deny {
   const call: Deny['call'] = async (method, request) => {
     const { path, ...rest } = httpRequestOf(DENY_RULES[method], request);
-    // A policy's name holds an escaped slash: it is in the URL as it is, not escaped once more.
+    // A policy's name contains an escaped slash (%2F), which must not be escaped a second time in the URL.
     return answerOf(await send({ ...rest, path: path.replaceAll('%252F', '%2F') }));
   };
   return {
     call,
-    async settled(started) {
+    async waitUntilDone(started) {
       const until = runtime.monotonic() + WAIT_MS;
       let operation = started;
       while (operation.done !== true) {
         if (runtime.monotonic() > until)
-          throw new Error(`${text(operation.name)} has not ended yet: look with --check.`);
+          throw new Error(
+            `${text(operation.name)} has not ended after 2 minutes. See whether it has since: run this again with --check.`,
+          );
         await sleep(runtime, endpoint.credentials ? 3_000 : 20);
         operation = await call('GetOperation', { name: text(operation.name) });
       }
@@ -165,23 +172,23 @@ async function main(argv: string[], credentials: Credentials = createCredentials
   const iam = endpointOf('iam', 'https://iam.googleapis.com', process.env);
   const resources = endpointOf('cloudresourcemanager', 'https://cloudresourcemanager.googleapis.com', process.env);
   try {
-    const { call, settled } = denyApi(iam, transport.send(iam, ''));
+    const { call, waitUntilDone } = denyApi(iam, transport.send(iam, ''));
     const parent = `policies/cloudresourcemanager.googleapis.com%2Fprojects%2F${encodeURIComponent(project)}/denypolicies`;
     const name = `${parent}/${POLICY_ID}`;
-    const found = await call('GetPolicy', { name }).catch(absent);
+    const found = await call('GetPolicy', { name }).catch(undefinedIfNotFound);
     const rules =
       mode === 'remove'
         ? []
         : guardrailRules(await projectNumber(project, transport.send(resources, '')), options.exceptions);
-    const { gone, added } = difference(told(found?.rules), told(rules));
+    const { removed, added } = difference(ruleLines(found?.rules), ruleLines(rules));
 
-    if (mode === 'remove' ? found === undefined : found !== undefined && gone.length + added.length === 0) {
+    if (mode === 'remove' ? found === undefined : found !== undefined && removed.length + added.length === 0) {
       console.log(`Deny policy ${POLICY_ID} of project ${project}: nothing to change.`);
       return 0;
     }
     const verb = mode === 'remove' ? 'Remove' : found ? 'Change' : 'Create';
     console.log(styleText('bold', `${verb} deny policy ${POLICY_ID} of project ${project}:`));
-    for (const line of gone) console.log(styleText('red', logLine(`  - ${line}`)));
+    for (const line of removed) console.log(styleText('red', logLine(`  - ${line}`)));
     for (const line of added) console.log(styleText('green', logLine(`  + ${line}`)));
     if (mode !== 'remove') console.log(warning(project));
     if (mode === 'check') return 2;
@@ -191,10 +198,10 @@ async function main(argv: string[], credentials: Credentials = createCredentials
     }
     const { etag } = found ?? {};
     const policy = { displayName: 'No service account keys, no impersonation', rules };
-    if (mode === 'remove') await settled(await call('DeletePolicy', { name, etag }));
-    else if (!found) await settled(await call('CreatePolicy', { parent, policyId: POLICY_ID, policy }));
-    else await settled(await call('UpdatePolicy', { policy: { ...found, ...policy, name } }));
-    console.log('Done. It takes a few minutes until it holds everywhere.');
+    if (mode === 'remove') await waitUntilDone(await call('DeletePolicy', { name, etag }));
+    else if (!found) await waitUntilDone(await call('CreatePolicy', { parent, policyId: POLICY_ID, policy }));
+    else await waitUntilDone(await call('UpdatePolicy', { policy: { ...found, ...policy, name } }));
+    console.log('Done. It takes a few minutes until the change is effective everywhere.');
     return 0;
   } finally {
     transport.close();
@@ -202,18 +209,18 @@ async function main(argv: string[], credentials: Credentials = createCredentials
 }
 
 const warning = (project: string): string => `
-This holds for EVERY service account of project ${project}, not only for the tenants': whoever makes keys for one or
-impersonates one (a CI system, Terraform, a signer of URLs, pods with Workload Identity) is refused unless left out.
+This applies to EVERY service account of project ${project}, not only to the tenants'. Whoever creates keys for one or
+impersonates one (a CI system, Terraform, code that signs URLs, pods with Workload Identity) is refused unless exempt.
 An operator whose own account lives in this project and is used by Workload Identity needs
   --except principal://iam.googleapis.com/projects/NUMBER/locations/global/workloadIdentityPools/CLUSTER_PROJECT.svc.id.goog/subject/ns/aitenant-system/sa/aitenant-operator
 `;
 
-function absent(error: unknown): undefined {
+function undefinedIfNotFound(error: unknown): undefined {
   if (error instanceof CallError && error.status.code === 'NOT_FOUND') return undefined;
   throw error;
 }
 
-/** Without a terminal nobody can be asked, so the change has to be agreed to beforehand. Throws `UsageError`. */
+/** Asks for a confirmation, unless `yes` is set. Throws `UsageError` if there is no terminal to ask at. */
 async function confirmed(yes: boolean): Promise<boolean> {
   if (yes) return true;
   if (!process.stdin.isTTY || !process.stdout.isTTY) {
@@ -267,13 +274,13 @@ function parsed(argv: string[]) {
   }
 }
 
-/** Google's words, and what to do about the refusals that are to be expected. */
+/** Google Cloud's message, and what to do about the errors that are to be expected. */
 function explained(error: unknown): string {
   if (!(error instanceof CallError)) return error instanceof Error ? error.message : String(error);
   const { code, message } = error.status;
   if (code === 'PERMISSION_DENIED') {
     return (
-      `${message}\nIt takes roles/iam.denyAdmin, granted on the organization, and resourcemanager.projects.get on the project. ` +
+      `${message}\nYou need roles/iam.denyAdmin, granted on the organization, and resourcemanager.projects.get on the project. ` +
       'Check the id of the project too.'
     );
   }

@@ -15,23 +15,24 @@ import { type ImportedTenant, importTenant } from './importedTenant.ts';
 import { tenantSchema } from './manifests.ts';
 import { printed } from './printed.ts';
 
-/** `npm run import`: tenants made by hand → AiTenant manifests. Reads only. Exit codes: 0 done, 1 error. */
+/** `npm run import` prints AiTenant manifests for tenants that were created by hand. It only reads. Exit codes: 0 done, 1 error. */
 
 const USAGE = `Usage: npm run -s import -- --project P [--region R…] [FLAG…] > tenants.yaml
 
 Finds tenants that were made by hand as in the manual (Cloud Run services called ai-platform-*) and prints an AiTenant
 manifest for each, and the commands by which their owners let the operator take them over. Changes nothing.
 
-      --project ID      the Google Cloud project to look through
-      --region NAME     a region to look in; may be repeated (all)
+      --project ID      the Google Cloud project to search
+      --region NAME     a region to search; may be repeated (all)
       --namespace NAME  the namespace of the manifests (default)
-      --cluster-id ID   the operator's, if consent is to be checked for one cluster
+      --cluster-id ID   the operator's --cluster-id; without it, consent for any cluster counts
   -o, --output yaml     the only format
 
-The project: --project, else GOOGLE_CLOUD_PROJECT. What a manifest can't express, and which services are left out, stands above it
-and on standard error. Exit code: 0 done, 1 error: wrong flags, or something that could not be read. Next steps:
+The project: --project, else GOOGLE_CLOUD_PROJECT. Comments above each manifest, and standard error, say
+what the manifest cannot express and which services are left out.
+Exit code: 0 done, 1 error: wrong flags, or something that could not be read. Next steps:
   sed -n 's/^#\\$ //p' tenants.yaml | sh -ex      consent, after reading it
-  npm run plan -- -f tenants.yaml                nothing but owner marks is to change
+  npm run plan -- -f tenants.yaml                it should show changes of owner marks only
   kubectl apply -f tenants.yaml`;
 
 export interface ImportOptions {
@@ -40,16 +41,16 @@ export interface ImportOptions {
   clusterId?: string;
 }
 
-/** The manifests as YAML, empty where no tenant is left to import, and what somebody should know (`TENANT: …`). */
+/** The manifests as YAML, empty if there is no tenant to import, and the warnings, each as `TENANT: …`. */
 export function renderImport(found: FoundTenant[], options: ImportOptions): { yaml: string; warnings: string[] } {
   const { project, namespace, clusterId } = options;
   const warnings: string[] = [];
   const documents: string[] = [namespaceDocument(project, namespace)];
   const schema = tenantSchema();
-  const seen = new Map<string, FoundTenant>();
+  const firstOfName = new Map<string, FoundTenant>();
   for (const tenant of found) {
     const owner = labelledOwner(tenant.service.labels);
-    const first = seen.get(tenant.name);
+    const first = firstOfName.get(tenant.name);
     if (owner !== undefined) {
       warnings.push(`${tenant.name}: ${tenant.service.name} has an owner already (${owner}): left out.`);
       continue;
@@ -60,7 +61,7 @@ export function renderImport(found: FoundTenant[], options: ImportOptions): { ya
       );
       continue;
     }
-    seen.set(tenant.name, tenant);
+    firstOfName.set(tenant.name, tenant);
     const rules = {
       owner: { cluster: clusterId ?? '', namespace, name: tenant.name },
       policy: 'labelled' as const,
@@ -72,13 +73,13 @@ export function renderImport(found: FoundTenant[], options: ImportOptions): { ya
     const defaulted = schema.applyDefaults(imported.manifest as PlainObject);
     const refused = schema.validate(defaulted).map(({ field, message }) => `${field}: ${message}`);
     documents.push(tenantDocument(tenant, imported, refused));
-    const told = [...imported.notes, ...refused.map(cause => `can't be an AiTenant as it is: ${cause}`)];
-    warnings.push(...told.map(note => `${tenant.name}: ${oneLine(note)}`));
+    const messages = [...imported.notes, ...refused.map(cause => `can't be an AiTenant as it is: ${cause}`)];
+    warnings.push(...messages.map(note => `${tenant.name}: ${oneLine(note)}`));
   }
-  return { yaml: seen.size === 0 ? '' : documents.join('---\n'), warnings };
+  return { yaml: firstOfName.size === 0 ? '' : documents.join('---\n'), warnings };
 }
 
-/** A string in double quotes stays on its line: what it holds must never begin one, where a CI system would obey it. */
+/** Keeps a string in double quotes on one line: a CI system would run a command of its log that stands at the start of a line. */
 const ON_ONE_LINE = { lineWidth: 0, doubleQuotedMinMultiLineLength: Number.POSITIVE_INFINITY };
 
 function namespaceDocument(project: string, namespace: string): string {
@@ -119,24 +120,24 @@ function tenantDocument({ service }: FoundTenant, imported: ImportedTenant, refu
     ...notes.map(note => `NOTE ${note}`),
     ...refused.map(cause => `REFUSED ${cause}`),
   ];
-  // Nothing is handed over to a tenant that can't be applied.
+  // A tenant whose manifest would be refused gets no consent.
   const commands = refused.length === 0 ? consent.map(command => `$ ${oneLine(command)}`) : [];
   const lines = [...head.map(line => ` ${oneLine(line)}`), ...commands];
   const text = escaped(document.toString(ON_ONE_LINE));
-  // What the API server would refuse is there to be corrected, not to be applied.
+  // A manifest that the API server would refuse is commented out, so that the user corrects it first.
   const body = refused.length === 0 ? text : text.replace(/^(?=.)/gm, '# ');
   return `${lines.map(line => `#${line}\n`).join('')}${body}`;
 }
 
-/** A string that is one without quotes, both in YAML 1.1, which kubectl reads, and in YAML 1.2. Everything else is quoted. */
+/** Strings that need no quotes, neither in YAML 1.1, which kubectl reads, nor in YAML 1.2. All others are quoted. */
 const PLAIN = /^(?!(?:y|n|yes|no|on|off|true|false|null)$)[a-z][a-z0-9]*(?:[-._/][a-z0-9]+)*$/i;
 const quotedValue = (value: unknown): boolean => typeof value === 'string' && !PLAIN.test(value);
 
-/** Escapes are read back in double quotes only; a block of lines or a plain word would keep them as they stand. */
+/** YAML resolves escapes in double quotes only, so a string with characters that must be escaped needs double quotes. */
 const needsEscapes = (value: unknown): boolean =>
   typeof value === 'string' && (/[\r\n]/.test(value) || escaped(value) !== value);
 
-/** A string as the manifests of `import` have it. */
+/** A string as `import` writes it in a manifest. */
 export function valueNode(value: string): string {
   const node = new Scalar(value);
   if (quotedValue(value)) node.type = 'QUOTE_DOUBLE';
@@ -145,16 +146,16 @@ export function valueNode(value: string): string {
 
 const comment = (lines: string[]): string => lines.map(line => (line === '' ? '' : ` ${line}`)).join('\n');
 
-/** Nothing that was typed into Google Cloud ends a comment. */
+/** Text from Google Cloud on one line, so that it cannot end a comment. */
 const oneLine = (text: string): string => logLine(text);
 
-const SHOWN = 20;
+const MOST_NAMES_SHOWN = 20;
 
-/** A tenant's service has its name from the tenant, and no service can be renamed. */
-function leftOut(others: string[]): string {
-  const more = others.length > SHOWN ? ` and ${others.length - SHOWN} more` : '';
+/** The message about services with other names. A tenant's name determines its service's name, and no service can be renamed. */
+function leftOutMessage(others: string[]): string {
+  const more = others.length > MOST_NAMES_SHOWN ? ` and ${others.length - MOST_NAMES_SHOWN} more` : '';
   return (
-    `Left out, because only a service called ai-platform-NAME can be a tenant's: ${others.slice(0, SHOWN).join(', ')}${more}. ` +
+    `Left out, because only a service called ai-platform-NAME can be a tenant's: ${others.slice(0, MOST_NAMES_SHOWN).join(', ')}${more}. ` +
     'To make one a tenant, write an AiTenant with its image and keys: the operator makes a service beside it.'
   );
 }
@@ -212,7 +213,7 @@ async function main(argv: string[], env: NodeJS.ProcessEnv): Promise<void> {
   try {
     const { tenants, others, skipped } = await discover(google.call, project, regions, runtime);
     for (const { region: name, message } of skipped) console.error(logLine(`Not looked through: ${name}: ${message}`));
-    if (others.length > 0) console.error(logLine(leftOut(others)));
+    if (others.length > 0) console.error(logLine(leftOutMessage(others)));
     if (tenants.length === 0) {
       const where = regions.length === 0 ? '' : ` in ${regions.join(', ')}`;
       console.error(`No Cloud Run service called ai-platform-* in project ${project}${where}.`);

@@ -18,24 +18,24 @@ import { readTenant } from '../tenant/resource.ts';
 import { applyTraffic, scalingInForce, secretReferences, servingContainer, shownTraffic } from '../tenant/template.ts';
 import type { FoundSecret, FoundTenant } from './discover.ts';
 
-/** A tenant made by hand, as an AiTenant: the manifest, what it can't say, and what its owners have to allow. */
+/** A tenant that was created by hand, as an AiTenant: the manifest, notes, and the commands that give consent. */
 export interface ImportedTenant {
   manifest: JsonObject;
-  /** What somebody should read before the manifest is applied. */
+  /** Notes that the user should read before applying the manifest. */
   notes: string[];
-  /** Shell commands that let the namespace take over what exists; none makes a revision. */
+  /** Shell commands by which the namespace may adopt the existing resources. None of them makes a revision. */
   consent: string[];
-  /** The image that serves now. */
+  /** The image of the service's container. */
   image?: string;
 }
 
 /** The CRD's defaults, as the operator itself reads them. */
 const DEFAULTS = readTenant({ metadata: { name: '' } }).spec;
-/** What serves if neither service nor template names a maximum. Source: Cloud Run documentation, "Maximum instances". */
+/** Cloud Run's maximum if neither the service nor the template has one. Source: Cloud Run documentation, "Maximum instances". */
 const UNSET_MAX_INSTANCES = 100;
-/** The names of variables that the CRD takes. */
+/** The names of variables that the CRD allows. */
 const NAMEABLE = /^[A-Za-z_][A-Za-z0-9_]*$/;
-/** Variables whose value belongs in Secret Manager and not in a file. */
+/** Names of variables whose value is probably a key, which belongs in Secret Manager and not in a file. */
 const SECRETIVE = /KEY|TOKEN|SECRET|PASSW|CREDENTIAL|PRIVATE/i;
 /**
  * Values that are keys by their form: OpenAI, Anthropic and Stripe (sk-, sk_, rk_), Google (AIza, ya29., GOCSPX-), GitHub, GitLab,
@@ -44,13 +44,13 @@ const SECRETIVE = /KEY|TOKEN|SECRET|PASSW|CREDENTIAL|PRIVATE/i;
  */
 const KEY_VALUE =
   /\b(?:[sr]k[-_]\w|AIza\w|ya29\.|GOCSPX-|gh[pousr]_|github_pat_|glpat-|xox[abeprs]-|A[KS]IA[A-Z0-9]{12}|npm_\w{20}|hf_\w{20}|SG\.\w|eyJ[\w-]+\.eyJ)|-----BEGIN|:\/\/[^/\s?#]*:[^/\s?#]*@|[?&;](?:sig|signature|password|pwd|token|key|secret)=|"private_key"|\bBearer\s+\S|\bPassword=/i;
-/** Of what form a vendor's keys are is not known here, but most are long and mix cases and digits, or are 32 hexadecimal digits. */
+/** Values that may be other keys: most are long and mix upper case, lower case and digits, or have 32 hexadecimal digits. */
 const RANDOM_VALUE =
   /(?<![\w+=-])(?=[\w+=-]{0,80}\d)(?=[\w+=-]{0,80}[a-z])(?=[\w+=-]{0,80}[A-Z])[\w+=-]{20,}|(?<![0-9a-z])[0-9a-f]{32}(?![0-9a-z])|\bdapi[0-9a-f]{32}/;
 
 /**
- * The shortest manifest that leaves everything as it is. The image is not in it, so that whoever deploys it goes on doing
- * so; what AiTenant has no field for stays on the service, untouched.
+ * The shortest manifest with which the operator changes as little as possible. It has no image, so that the user's deployments keep
+ * setting it. Settings that AiTenant has no field for stay on the service.
  */
 export function importTenant(found: FoundTenant, rules: ClaimRules): ImportedTenant {
   const { service } = found;
@@ -86,19 +86,19 @@ export function importTenant(found: FoundTenant, rules: ClaimRules): ImportedTen
 function importKeys(found: FoundTenant, rules: ClaimRules, notes: string[]): { keys: JsonObject[]; consent: string[] } {
   const { template } = found.service;
   const member = accountMember(found.email);
-  const readable = ({ policy }: FoundSecret) => policy !== undefined && hasMember(policy, SECRET_ACCESSOR, member);
+  const hasGrant = ({ policy }: FoundSecret) => policy !== undefined && hasMember(policy, SECRET_ACCESSOR, member);
   const keys: JsonObject[] = [];
   const taken = new Set<string>();
-  const wanted = new Map<string, FoundSecret | undefined>();
+  const secretsOfKeys = new Map<string, FoundSecret | undefined>();
   const add = (external: string, name: string, rest: JsonObject) => {
-    keys.push({ name: unique(name, taken), secretRef: { external }, ...rest });
-    wanted.set(
+    keys.push({ name: uniqueName(name, taken), secretRef: { external }, ...rest });
+    secretsOfKeys.set(
       external,
       found.secrets.find(secret => secret.external === external),
     );
   };
-  const limited = limitedGrants(found, member);
-  for (const [external, titles] of limited) {
+  const conditional = conditionalGrants(found, member);
+  for (const [external, titles] of conditional) {
     notes.push(
       `${found.email} may read secret ${external} only under a condition (${titles.join(', ')}), which a key of an AiTenant can't have: it is not among the keys, ` +
         'and its grant and variables stay as they are. To make it a key, put a grant without a condition there first.',
@@ -107,7 +107,7 @@ function importKeys(found: FoundTenant, rules: ClaimRules, notes: string[]): { k
   for (const variable of objects(servingContainer(template).env)) {
     const { secret, version } = secretKeyRef(variable);
     const env = text(variable.name);
-    if (secret === '' || !NAMEABLE.test(env) || limited.has(found.externalOf(secret))) continue;
+    if (secret === '' || !NAMEABLE.test(env) || conditional.has(found.externalOf(secret))) continue;
     const external = found.externalOf(secret);
     const read = found.secrets.find(other => other.external === external)?.secret;
     const aliases = read?.state === 'present' ? read.value.aliases : undefined;
@@ -115,13 +115,13 @@ function importKeys(found: FoundTenant, rules: ClaimRules, notes: string[]): { k
     add(external, env.replace(/_?(API_)?KEY$/i, '') || env, { env, ...pinned });
   }
   for (const secret of found.secrets) {
-    if (wanted.has(secret.external) || !readable(secret)) continue;
+    if (secretsOfKeys.has(secret.external) || !hasGrant(secret)) continue;
     const id = secret.external.split('/').at(-1) ?? '';
     add(secret.external, id.startsWith(`${found.name}-`) ? id.slice(found.name.length + 1) : id, {});
   }
-  notes.push(...otherReaders(found, keys, limited));
+  notes.push(...otherReaders(found, keys, conditional));
   const consent: string[] = [];
-  for (const [external, secret] of wanted) {
+  for (const [external, secret] of secretsOfKeys) {
     const id = external.split('/').at(-1) ?? '';
     const project = part(external, 'projects') || found.project;
     if (secret?.secret.state !== 'present') {
@@ -130,19 +130,19 @@ function importKeys(found: FoundTenant, rules: ClaimRules, notes: string[]): { k
       continue;
     }
     if (!secret.policy) notes.push(`The IAM policy of secret ${external} can't be read from here.`);
-    else if (!readable(secret)) {
+    else if (!hasGrant(secret)) {
       notes.push(`${found.email} has no grant on secret ${external} itself: the operator adds one.`);
     }
     const { labels } = secret.secret.value;
     if (secretConsent(labels, rules, false)) continue;
-    consent.push(...asked(askForSecret({ project, id, labels }, rules), notes));
+    consent.push(...commandOrNote(askForSecret({ project, id, labels }, rules), notes));
   }
   return { keys, consent };
 }
 
-/** Secrets that the account may read under a condition only, with the conditions' titles. */
-function limitedGrants({ secrets }: FoundTenant, member: string): Map<string, string[]> {
-  const limited = new Map<string, string[]>();
+/** Secrets that the account may read only under an IAM condition, with the titles of the conditions. */
+function conditionalGrants({ secrets }: FoundTenant, member: string): Map<string, string[]> {
+  const conditional = new Map<string, string[]>();
   for (const { external, policy } of secrets) {
     if (!policy || hasMember(policy, SECRET_ACCESSOR, member)) continue;
     const titles = policy.bindings.flatMap(({ role, members, condition }) =>
@@ -150,19 +150,19 @@ function limitedGrants({ secrets }: FoundTenant, member: string): Map<string, st
         ? text(condition.title) || text(condition.expression)
         : [],
     );
-    if (titles.length > 0) limited.set(external, titles);
+    if (titles.length > 0) conditional.set(external, titles);
   }
-  return limited;
+  return conditional;
 }
 
-/** Secrets that a volume or another container reads: no key of a manifest says so. */
-function otherReaders(found: FoundTenant, keys: JsonObject[], limited: Map<string, string[]>): string[] {
+/** Notes about secrets that a volume or a sidecar reads, which a key of the manifest cannot express. */
+function otherReaders(found: FoundTenant, keys: JsonObject[], conditional: Map<string, string[]>): string[] {
   const { template } = found.service;
   const main = servingContainer(template);
   const containers = objects(template.containers).filter(container => container !== main);
   const references = new Set(secretReferences({ ...template, containers }).map(found.externalOf));
   return [...references].flatMap(reference => {
-    if (limited.has(reference)) return [];
+    if (conditional.has(reference)) return [];
     const key = keys.find(({ secretRef }) => isObject(secretRef) && secretRef.external === reference);
     if (!key)
       return [`Secret ${reference} is read by a volume or sidecar without a grant of its own: that stays as it is.`];
@@ -174,7 +174,10 @@ function otherReaders(found: FoundTenant, keys: JsonObject[], limited: Map<strin
   });
 }
 
-/** Cloud Run takes a number, `latest` or an alias of the secret; an AiTenant takes the number that the alias means now. */
+/**
+ * The version for the manifest. Cloud Run also accepts an alias; the manifest then gets the number that the alias stands for
+ * now.
+ */
 function pinnedVersion(version: string, aliases: Record<string, string>, env: string, notes: string[]): JsonObject {
   const isNumber = (text: string) => /^[1-9]\d{0,17}$/.test(text);
   if (isNumber(version)) return { version: Number(version) };
@@ -193,8 +196,8 @@ function pinnedVersion(version: string, aliases: Record<string, string>, env: st
   return { rollout: 'OnRestart' };
 }
 
-/** A list-map key: lower-case letters, digits and dashes, at most 63, none twice. */
-function unique(wish: string, taken: Set<string>): string {
+/** The name of a key: lower-case letters, digits and dashes, at most 63 characters, and different from every name in `taken`. */
+function uniqueName(wish: string, taken: Set<string>): string {
   const name = wish
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, '-')
@@ -214,7 +217,7 @@ function secretKeyRef(variable: JsonObject): { secret: string; version: string }
   return { secret: text(ref.secret), version: text(ref.version) };
 }
 
-/** A value that may be a key is not copied into a file. */
+/** The variables for the manifest, without those whose value may be a key: such a value is not copied into a file. */
 function plainVariables(found: FoundTenant, notes: string[]): JsonObject[] {
   return objects(servingContainer(found.service.template).env).flatMap(variable => {
     const name = text(variable.name);
@@ -253,7 +256,7 @@ function importScaling({ service }: FoundTenant, notes: string[]): Record<string
 function importResources({ service }: FoundTenant): JsonObject {
   const { resources } = servingContainer(service.template);
   const limits = isObject(resources) && isObject(resources.limits) ? resources.limits : {};
-  // What Cloud Run gives where nothing is named.
+  // Cloud Run's defaults for a service without limits.
   const { cpu = '1', memory = '512Mi' } = limits as { cpu?: string; memory?: string };
   const own: JsonObject = {};
   if (!sameQuantity(cpu, DEFAULTS.resources.cpu)) own.cpu = cpu;
@@ -268,7 +271,7 @@ function importTimeout({ service }: FoundTenant, notes: string[]): JsonObject {
   return timeoutSeconds === DEFAULTS.timeoutSeconds ? {} : { timeoutSeconds };
 }
 
-/** Access is never widened: where it can't be kept as it is, it becomes narrower. */
+/** The callers for the manifest. If AiTenant cannot express them exactly, fewer callers are allowed, never more. */
 function importAccess({ service, invokers }: FoundTenant, notes: string[]): JsonObject {
   const [everybody = '', anybodySignedIn = ''] = PUBLIC_MEMBERS;
   if (service.invokerIamDisabled || hasMember(invokers, RUN_INVOKER, everybody)) return {};
@@ -285,7 +288,7 @@ function importAccess({ service, invokers }: FoundTenant, notes: string[]): Json
   return { access: 'Authenticated', ...(named.length > 0 && { invokers: named }) };
 }
 
-/** What AiTenant has no field for, as far as the operator would change it or somebody should know. */
+/** Adds notes about settings that AiTenant has no field for, if the operator would change them or the user should know them. */
 function noteTheRest(found: FoundTenant, notes: string[]): void {
   const { service, email } = found;
   const { template } = service;
@@ -310,7 +313,7 @@ function noteTheRest(found: FoundTenant, notes: string[]): void {
   }
 }
 
-/** Only the fields that differ. */
+/** The fields that differ from the defaults. Empty: none does. */
 function differing(field: string, values: Record<string, Json>, defaults: Record<string, unknown>): JsonObject {
   const rest = Object.entries(values).filter(([name, value]) => value !== defaults[name]);
   return rest.length > 0 ? { [field]: Object.fromEntries(rest) } : {};
@@ -323,7 +326,7 @@ function accountConsent({ account, project, email }: FoundTenant, rules: ClaimRu
     notes.push(`There is no service account ${email}: the operator makes it.`);
     return [];
   }
-  return asked(accountConflict(account.value, claimAccount(account.value, rules), project, rules), notes);
+  return commandOrNote(accountConflict(account.value, claimAccount(account.value, rules), project, rules), notes);
 }
 
 function serviceConsent({ service }: FoundTenant, rules: ClaimRules, notes: string[]): string[] {
@@ -332,11 +335,11 @@ function serviceConsent({ service }: FoundTenant, rules: ClaimRules, notes: stri
       'Config Connector manages this service: it is refused until it is abandoned there (docs/config-connector.md).',
     );
   }
-  return asked(serviceConflict(service, claimService(service, rules), rules), notes);
+  return commandOrNote(serviceConflict(service, claimService(service, rules), rules), notes);
 }
 
-/** The command of a message that has one; else the message is a note. */
-function asked(message: string | undefined, notes: string[]): string[] {
+/** The command in the message. A message without a command becomes a note. */
+function commandOrNote(message: string | undefined, notes: string[]): string[] {
   const command = commandIn(message);
   if (message !== undefined && command === undefined) notes.push(message);
   return command === undefined ? [] : [command];

@@ -8,28 +8,28 @@ import { invalidValue, mapErrors, metaTypeError } from '../../schema/metadata.ts
 import { labelNameErrors, subdomainErrors } from '../../schema/names.ts';
 import { ContentError, contentOf, parseFile, yamlProblem } from '../kube/kubectlYaml.ts';
 
-/** What a set of manifest files holds for the operator: AiTenants, Namespaces, SecretManagerSecrets; others are skipped. */
+/** The AiTenants, Namespaces and SecretManagerSecrets of a set of manifest files. Other objects are skipped. */
 export interface Manifests {
-  /** `object` has the CRD's defaults, `written` what the file says. */
+  /** `object`: with the CRD's defaults. `written`: as the file has it. `where`: file and line. */
   tenants: { object: KubeObject; written: KubeObject; where: string }[];
   namespaces: Map<string, KubeObject>;
   /** By `namespace/name`. */
   connectorSecrets: Map<string, KubeObject>;
-  /** What is wrong, each with file and line. */
+  /** Messages about errors, each with file and line. */
   problems: string[];
 }
 
-/** One object of a file, and how its fields' lines are found. */
+/** One object of a file. `at` finds the file and line of a field. */
 interface Item {
   value: Record<string, unknown>;
   at(field: string): { text: string; line: number };
 }
 
-/** Reads files and folders (`*.yaml`, `*.yml`, `*.json`, folders inside them too); `-` is standard input. */
+/** Reads files and, with their subfolders, folders (`*.yaml`, `*.yml`, `*.json`). `-` stands for standard input. */
 export function readManifests(paths: string[], defaultNamespace = 'default'): Manifests {
   const out: Manifests = { tenants: [], namespaces: new Map(), connectorSecrets: new Map(), problems: [] };
   const version = tenantSchema();
-  // A file that is named twice, or besides its folder, is one file.
+  // A file that is named twice, or together with its folder, is read once.
   const files = new Map(paths.flatMap(expand).map(path => [path === '-' || path === '' ? path : resolve(path), path]));
   for (const path of files.values()) {
     const lines = new LineCounter();
@@ -47,7 +47,7 @@ export function readManifests(paths: string[], defaultNamespace = 'default'): Ma
   return out;
 }
 
-/** About 50,000 tenants. More is a mistake, and a file such as /dev/zero never ends. */
+/** The limit for one file, about 50,000 tenants. A larger file is a mistake, and one such as /dev/zero never ends. */
 const MOST_BYTES = 16 * 1024 * 1024;
 
 function bytesOf(path: string): Buffer {
@@ -79,19 +79,19 @@ const FILE_ERRORS: Record<string, string> = {
 function fileProblem(path: string, error: unknown): string {
   if (path === '') return '-f has an empty name: give the path of a file or folder, or - for standard input';
   const { code, message } = error as NodeJS.ErrnoException;
-  return `${shown(path)}: ${FILE_ERRORS[code ?? ''] ?? message}`;
+  return `${shownPath(path)}: ${FILE_ERRORS[code ?? ''] ?? message}`;
 }
 
-/** The name by which messages call a file. */
-export const shown = (path: string): string => (path === '-' ? 'standard input' : path);
+/** The name of a file in messages. */
+export const shownPath = (path: string): string => (path === '-' ? 'standard input' : path);
 
-/** The objects of a document; those of lists one by one, as kubectl takes any kind with `items` for a list. */
+/** The objects of a document. As in kubectl, every object with `items` counts as a list, and its items are returned one by one. */
 function itemsOf(path: string, document: Document, lines: LineCounter, problems: string[]): Item[] {
   const problem = (line: number, message: string): Item[] => {
-    problems.push(`${shown(path)}:${line}: ${message}`);
+    problems.push(`${shownPath(path)}:${line}: ${message}`);
     return [];
   };
-  // One mistake often leads to others: the first one is told, as by kubectl.
+  // One mistake in YAML often causes others, so only the first one is reported, as kubectl does.
   const [mistake] = document.errors.map(yamlProblem);
   if (mistake) return problem(mistake.line, mistake.message);
   let value: unknown;
@@ -104,14 +104,14 @@ function itemsOf(path: string, document: Document, lines: LineCounter, problems:
     const line = document.contents?.range ? lines.linePos(document.contents.range[0]).line : 1;
     return problem(
       line,
-      'AiTenants stand in a list here, which kubectl does not take: make each a document of its own, with --- between them',
+      'AiTenants stand in a YAML list here, which kubectl does not accept: make each of them a document, with --- between them',
     );
   }
   const flat = (object: unknown, base: (string | number)[]): Item[] => {
     if (!isObject(object)) return [];
     if (Array.isArray(object.items)) {
       const { apiVersion, kind } = object;
-      // Items of a typed list may leave out what the list itself says.
+      // Items of a typed list (`AiTenantList`) may lack apiVersion and kind, which the list determines.
       const own = typeof kind === 'string' && kind !== 'List' ? { apiVersion, kind: kind.replace(/List$/, '') } : {};
       return object.items.flatMap((item, index) =>
         flat(isObject(item) ? { ...own, ...item } : item, [...base, 'items', index]),
@@ -119,14 +119,14 @@ function itemsOf(path: string, document: Document, lines: LineCounter, problems:
     }
     const at = (field: string) => {
       const line = lineOf(document, lines, [...base, ...fieldPath(field)]);
-      return { line, text: `${shown(path)}:${line}` };
+      return { line, text: `${shownPath(path)}:${line}` };
     };
     return [{ value: object, at }];
   };
   return flat(value, []);
 }
 
-const SPELLED = /^ai[-_ ]?tenants?$/i;
+const TENANT_SPELLINGS = /^ai[-_ ]?tenants?$/i;
 
 function readItem(item: Item, version: CompiledVersion, defaultNamespace: string, out: Manifests): void {
   const { value } = item;
@@ -143,14 +143,14 @@ function readItem(item: Item, version: CompiledVersion, defaultNamespace: string
   }
 }
 
-/** What somebody wrote as an AiTenant, also where its kind or apiVersion is wrong: it must not be passed over. */
+/** Whether the object is meant as an AiTenant. One whose kind or apiVersion is wrong must be reported and not skipped. */
 const isMeantAsTenant = (value: Record<string, unknown>): boolean =>
   String(value.apiVersion ?? '').startsWith(`${AI_TENANTS.group}/`) ||
   value.apiVersion === AI_TENANTS.group ||
-  SPELLED.test(String(value.kind ?? '')) ||
+  TENANT_SPELLINGS.test(String(value.kind ?? '')) ||
   isUnnamedTenant(value);
 
-/** An object without kind or apiVersion that has what only an AiTenant has. */
+/** Whether an object without kind or apiVersion has keys as only an AiTenant has them. */
 const isUnnamedTenant = ({ kind, apiVersion, spec }: Record<string, unknown>): boolean =>
   (kind === undefined || apiVersion === undefined) &&
   isObject(spec) &&
@@ -180,11 +180,11 @@ function readTenantItem(
   const all = [
     ...version.unknownFields(object).map(field => ({ field, message: 'unknown field' })),
     ...meta,
-    // CEL's rules about the name need one.
-    ...(meta.length > 0 ? version.validate(defaulted, undefined, meta).filter(noCel) : version.validate(defaulted)),
+    // Some CEL rules need a valid name, so with wrong metadata the causes of skipped CEL rules are left out.
+    ...(meta.length > 0 ? version.validate(defaulted, undefined, meta).filter(isOfField) : version.validate(defaulted)),
   ];
-  // That further rules were not checked is of interest only where nothing else is wrong.
-  const causes = all.some(noCel) ? all.filter(noCel) : all;
+  // The message that further rules were not checked (it has no field) is shown only if there is no other error.
+  const causes = all.some(isOfField) ? all.filter(isOfField) : all;
   const name = typeof metadata.name === 'string' ? metadata.name : '(without a name)';
   for (const { field, message } of causes.sort((a, b) => at(a.field).line - at(b.field).line)) {
     out.problems.push(`${at(field).text}: AiTenant ${name}: ${field}: ${message}`);
@@ -208,9 +208,9 @@ function readTenantItem(
   });
 }
 
-const noCel = ({ field }: Pick<FieldCause, 'field'>): boolean => field !== '<nil>';
+const isOfField = ({ field }: Pick<FieldCause, 'field'>): boolean => field !== '<nil>';
 
-/** What kubectl or the API server refuse about an object's metadata. */
+/** Errors in the metadata for which kubectl or the API server refuses the object. */
 function metadataCauses(metadata: Record<string, unknown>, namespace: string): FieldCause[] {
   const wrong = metaTypeError(metadata, 'metadata.');
   if (wrong !== undefined) {
@@ -253,7 +253,7 @@ function expand(path: string): string[] {
       .sort()
       .map(name => join(path, name));
   } catch {
-    // Reading it says what is wrong.
+    // The later attempt to read the path reports the error.
     return [path];
   }
 }
@@ -265,7 +265,7 @@ const isObject = (value: unknown): value is Record<string, unknown> =>
 const fieldPath = (field: string): (string | number)[] =>
   (field.match(/[^.[\]]+/g) ?? []).map(part => (/^\d+$/.test(part) ? Number(part) : part));
 
-/** The line of the field, or of the nearest thing around it that is written in the file. */
+/** The line of the field. If the file lacks the field, the line of the nearest parent that it has. */
 function lineOf(document: Document, lines: LineCounter, path: (string | number)[]): number {
   for (let length = path.length; length >= 0; length--) {
     const node = document.getIn(path.slice(0, length), true);

@@ -3,31 +3,31 @@ import type { Runtime } from '../../ports/runtime.ts';
 import { sleep } from '../../ports/runtime.ts';
 import { failureOf } from '../gcp/errors.ts';
 
-/** How a command reads a whole fleet: a few at a time, and without hurry where Google Cloud asks for that. */
+/** The calls of the commands `plan` and `import`: at most 8 at the same time, with retries after errors that may pass. */
 
-/** Reads at once: quick for a fleet, far from the quota of 600 a minute with the pauses that a 429 asks for. */
+/** Items that are read at the same time: enough for thousands of tenants. A 429 slows the reads down if they exceed a quota. */
 const AT_ONCE = 8;
-/** Pauses of 1, 2, 4 … s: 63 s in all for a quota or a server in trouble, 1 s where nobody listens at all. */
+/** The pauses are 1, 2, 4 … s: 63 s in total after a 429 or a 5xx, but only 1 s if there is no connection. */
 const TRIES = 7;
-const TRIES_OF_NOBODY = 2;
+const TRIES_WITHOUT_CONNECTION = 2;
 
-/** Google Cloud can't be asked anything: no credentials that it takes, or no connection. The message says what to do. */
+/** Nothing can be read: Google Cloud refuses the credentials, or there is no connection. The message says what to do. */
 export class OutOfReach extends Error {}
 
 /**
- * A read is simply made again after a while where Google Cloud asks for that, or does not answer. Where nothing can be read at all
- * it throws `OutOfReach`: a plan of half of what there is would be untrue.
+ * Retries a read if Google Cloud asks to wait or does not answer. Throws `OutOfReach` if nothing can be read, because a plan from
+ * incomplete reads would be wrong.
  */
 export function patiently(call: GcpCall, runtime: Runtime): GcpCall {
   return async (method, request, options) => {
     for (let tries = 1; ; tries++) {
       const result = await call(method, request, options);
-      // Cancelled: by the end of the command.
+      // Only the end of the command cancels a call.
       if (result.ok || result.status.code === 'CANCELLED') return result;
       const { status } = result;
       const { kind, retryAfterMs = 500 * 2 ** tries } = failureOf(method, status);
-      const isHopeless = NOBODY.test(status.message) || STRANGER.test(status.message);
-      const isOver = tries === (isHopeless ? TRIES_OF_NOBODY : TRIES);
+      const isHopeless = NO_CONNECTION.test(status.message) || NOT_GOOGLE.test(status.message);
+      const isOver = tries === (isHopeless ? TRIES_WITHOUT_CONNECTION : TRIES);
       if (!isOver && (kind === 'QuotaExceeded' || kind === 'Transient')) {
         await sleep(runtime, retryAfterMs);
         continue;
@@ -39,13 +39,13 @@ export function patiently(call: GcpCall, runtime: Runtime): GcpCall {
   };
 }
 
-/** What Node.js says where no connection comes about; and `client.ts`, where no answer comes. */
-const NOBODY = /^No answer within |\b(?:ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)\b/;
-/** Of `status.ts` and `rest.ts`: a page of a proxy, or of whatever else listens there. What 429 and 5xx say may pass. */
-const STRANGER =
+/** Messages of Node.js for a failed connection, and of `client.ts` for a missing answer. */
+const NO_CONNECTION = /^No answer within |\b(?:ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)\b/;
+/** Messages of `status.ts` and `rest.ts` for an answer of a proxy or another server. 429 and 5xx are missing, as they may pass. */
+const NOT_GOOGLE =
   /^HTTP [1-4]\d\d with a body that is not from a Google API|^A successful answer whose body is no JSON object/;
-/** Of `transport.ts` and `credentials.ts`. */
-const UNANSWERED = /^No (?:answer from Google Cloud: |answer within |access token could be had: )/;
+/** Messages of `transport.ts`, `client.ts` and `credentials.ts` for a call without an answer. */
+const NO_ANSWER = /^No (?:answer from Google Cloud: |answer within |access token could be had: )/;
 
 function outOfReach({ code, message }: GcpStatus, actAs: string | undefined): string | undefined {
   if (code === 'UNAUTHENTICATED') {
@@ -55,20 +55,20 @@ function outOfReach({ code, message }: GcpStatus, actAs: string | undefined): st
       'Log in: gcloud auth application-default login. For the local Google Cloud of npm run sandbox: source .sandbox/env'
     );
   }
-  if (STRANGER.test(message)) {
+  if (NOT_GOOGLE.test(message)) {
     return (
       `What answers is not Google Cloud, so nothing was read (${message}). Check the proxy (HTTPS_PROXY) and the addresses in ` +
       'CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN, …_SECRETMANAGER and …_IAM: after a sandbox has ended, source .sandbox/env.off'
     );
   }
-  if (!UNANSWERED.test(message)) return undefined;
+  if (!NO_ANSWER.test(message)) return undefined;
   return (
     `Google Cloud can't be reached, so nothing was read (${message}). Check the network, and the addresses in ` +
     'CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN, …_SECRETMANAGER and …_IAM: after a sandbox has ended, source .sandbox/env.off'
   );
 }
 
-/** `Promise.all` over `items`, a few at a time. */
+/** `Promise.all` over `items`, at most `AT_ONCE` at the same time. */
 export async function each<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
   const results: R[] = [];
   let next = 0;

@@ -7,13 +7,13 @@ import { type Options, optionsOf, parseFlags, UsageError } from '../process/opti
 import { isProjectId } from '../tenant/names.ts';
 import { logLine } from '../tenant/printable.ts';
 import { type Live, readLive, withCluster } from './live.ts';
-import { type Manifests, readManifests, shown } from './manifests.ts';
+import { type Manifests, readManifests, shownPath } from './manifests.ts';
 import { each, patiently } from './patience.ts';
 import { asJson, asText } from './planOutput.ts';
 import { AMBIENT_PROJECT, planTenant, type TenantResult } from './planTenant.ts';
 import { printed } from './printed.ts';
 
-/** `npm run plan`: what the operator would do, without the writes. */
+/** `npm run plan` shows what the operator would change. It makes no writes. */
 
 const USAGE = `Usage: npm run plan -- -f FILE… [-o json] [FLAG…]
        npm run plan -- --live [-f FILE…]
@@ -23,22 +23,22 @@ Shows what the operator would change in Google Cloud for these manifests. Change
   -f, --filename PATH   a file, a folder, or - for standard input; may be repeated
   -o, --output FORMAT   text (default) or json
       --live            read status, Namespaces and cluster id from the cluster of the current kubeconfig; without -f all
-                        AiTenants of the cluster, or of --namespace. A file counts as kubectl apply would merge it
-  -n, --namespace NAME  of manifests that name none (default); with --live and without -f, whose AiTenants
-      --cluster-id ID   the operator's own, where it has one; without it and --live, any marks of the same namespace and name
-                        count as its own
+                        AiTenants of the cluster, or of --namespace. Files are merged as kubectl apply would do it
+  -n, --namespace NAME  namespace of manifests that name none (default); with --live and without -f: only its AiTenants
+      --cluster-id ID   the operator's --cluster-id, if it has one; without it and without --live, owner marks of any cluster
+                        with the tenant's namespace and name count as the tenant's
   Also the operator's flags: --project, --projects, --default-image, --claim-policy, --region-move-grace.
   The project: that of the Namespace (its annotation, in the files or with --live), else --project, else AITENANT_PROJECT, else
   GOOGLE_CLOUD_PROJECT, else that of the status.
-  What has left the spec is shown with --live, or where the manifest carries its status (kubectl get aitenant NAME -o yaml).
+  Removals of what has left the spec are shown only with --live, or if the manifest has a status (kubectl get aitenant NAME -o yaml).
 
-Exit code: 0 nothing to do, 2 changes or something in the way, 1 error: wrong flags, an invalid manifest, or something that could
+Exit code: 0 nothing to do, 2 changes or blocked tenants, 1 error: wrong flags, an invalid manifest, or something that could
 not be read.`;
 
-/** What one tenant needed is good enough for all the others of this run. */
-const ONE_LOOK = { listed: 3_600_000, single: 3_600_000 };
+/** An answer is used for all tenants of this run: 1 h is longer than a run takes. */
+const CACHE_AGES = { listed: 3_600_000, single: 3_600_000 };
 
-const OWN = {
+const OWN_FLAGS = {
   filename: { type: 'string', short: 'f', multiple: true },
   output: { type: 'string', short: 'o' },
   live: { type: 'boolean' },
@@ -54,7 +54,7 @@ interface Arguments {
 }
 
 function readArguments(argv: string[], env: NodeJS.ProcessEnv): Arguments | 'help' {
-  const { values, positionals } = parseFlags(argv, OWN);
+  const { values, positionals } = parseFlags(argv, OWN_FLAGS);
   if (values.help === true) return 'help';
   const lost = flagsLostToNpm(
     env,
@@ -94,7 +94,8 @@ async function main(argv: string[], env: NodeJS.ProcessEnv): Promise<number> {
     for (const problem of manifests.problems) console.error(logLine(problem));
     return 1;
   }
-  if (manifests?.tenants.length === 0) throw new UsageError(`there is no AiTenant in ${files.map(shown).join(', ')}`);
+  if (manifests?.tenants.length === 0)
+    throw new UsageError(`there is no AiTenant in ${files.map(shownPath).join(', ')}`);
   const live = given.live ? await withCluster(kube => readLive(kube, manifests, options.namespace)) : undefined;
   const results = await planAll(given, manifests, live, env);
   await printed(`${given.output === 'json' ? asJson(results) : asText(results)}\n`);
@@ -113,7 +114,7 @@ async function planAll(
   const settings = { ...options.settings, clusterId: options.clusterId, projectFrom };
   const google = createGcpClient({ runtime, endpoints: endpointsFrom(env) });
   try {
-    const reads = createSharedReads(patiently(google.call, runtime), runtime).at(ONE_LOOK);
+    const reads = createSharedReads(patiently(google.call, runtime), runtime).at(CACHE_AGES);
     return await each(tenants, object => planTenant(object, around, settings, reads, runtime.now()));
   } finally {
     google.close();

@@ -3,9 +3,9 @@ import { escaped, logLine } from '../tenant/printable.ts';
 import type { Step } from '../tenant/types.ts';
 import type { TenantResult } from './planTenant.ts';
 
-/** What `plan` prints. */
+/** The output of `plan`, as text and as JSON. */
 
-/** Of the JSON: raised when a field changes its meaning or goes; new fields may come at any time. */
+/** The version of the JSON. It is raised when a field is removed or changes its meaning, but not for a new field. */
 const SCHEMA_VERSION = 1;
 
 const SIGNS: Record<Step['verb'], { sign: '+' | '~' | '-'; color: 'green' | 'yellow' | 'red' }> = {
@@ -23,9 +23,9 @@ export interface Counts {
   add: number;
   change: number;
   remove: number;
-  /** Tenants that something stands in the way of. */
+  /** Tenants with a blocker, without those of `unread`. */
   blocked: number;
-  /** Tenants of which something could not be read: their steps are not all there are. */
+  /** Tenants of which something could not be read, so their steps are incomplete. */
   unread: number;
 }
 
@@ -33,13 +33,13 @@ function countsOf(results: TenantResult[]): Counts {
   const steps = results.flatMap(each => each.steps);
   const count = (sign: string) => steps.filter(({ action }) => SIGNS[action].sign === sign).length;
   const unread = results.filter(({ state }) => state === 'unread').length;
-  const stuck = results.filter(({ blocked }) => blocked.length > 0).length;
+  const withBlockers = results.filter(({ blocked }) => blocked.length > 0).length;
   return {
     tenants: results.length,
     add: count('+'),
     change: count('~'),
     remove: count('-'),
-    blocked: stuck - unread,
+    blocked: withBlockers - unread,
     unread,
   };
 }
@@ -60,9 +60,9 @@ export function asText(results: TenantResult[]): string {
       ),
     );
   }
-  const stuck = blocked > 0 ? `; ${blocked} of ${tenants} tenants blocked` : '';
-  const partly = unread > 0 ? 'Plan of what could be read' : 'Plan';
-  lines.push(`${partly}: ${add} to add, ${change} to change, ${remove} to remove${stuck}.`);
+  const blockedText = blocked > 0 ? `; ${blocked} of ${tenants} tenants blocked` : '';
+  const title = unread > 0 ? 'Plan of what could be read' : 'Plan';
+  lines.push(`${title}: ${add} to add, ${change} to change, ${remove} to remove${blockedText}.`);
   return lines.join('\n');
 }
 

@@ -28,7 +28,7 @@ import { createdService } from './createdService.ts';
 import type { Manifests } from './manifests.ts';
 import { forReaders } from './readersWords.ts';
 
-/** `blocked`: also where something is in the way besides the steps; `unread`: something that matters could not be read. */
+/** `blocked`: there is a blocker, with or without steps. `unread`: something that the plan depends on could not be read. */
 export type State = 'unchanged' | 'changes' | 'blocked' | 'suspended' | 'deleting' | 'unread';
 
 export interface TenantResult {
@@ -36,7 +36,7 @@ export interface TenantResult {
   name: string;
   state: State;
   project?: string;
-  /** Where the project is named: `--project`, `GOOGLE_CLOUD_PROJECT`, `Namespace` … */
+  /** The source of the project: `--project`, `GOOGLE_CLOUD_PROJECT`, `Namespace` … */
   projectFrom?: string;
   steps: { action: Step['verb']; target: string; changes: Change[] }[];
   blocked: { reason: string; message: string }[];
@@ -44,28 +44,28 @@ export interface TenantResult {
 }
 
 export interface PlanSettings extends Omit<Settings, 'clusterId'> {
-  /** Undefined: whichever cluster's marks stand there, for the same namespace and name, count as its own. */
+  /** Undefined: owner marks of any cluster with the tenant's namespace and name count as the tenant's. */
   clusterId?: string;
-  /** Where `project` comes from. */
+  /** The source of `project`. */
   projectFrom?: string;
 }
 
-/** What the tenants stand in. */
+/** The facts besides the tenants themselves, from the files or from the cluster. */
 export interface Surroundings extends Pick<Manifests, 'namespaces' | 'connectorSecrets'> {
-  /** Read from the cluster: a tenant without an inventory has none there either. */
+  /** Everything was read from the cluster, so a tenant without an inventory really has none. */
   live?: boolean;
-  /** The UID of Namespace kube-system, by which an operator without --cluster-id marks what is its own. */
+  /** The UID of Namespace kube-system, which an operator without --cluster-id writes into owner marks. */
   clusterId?: string;
-  /** When the deletion of the CRD was asked for: tenants that were not deleted before it are abandoned. */
+  /** The deletion time of the CRD. Tenants that were not deleted before it are abandoned. */
   crdDeleted?: string;
 }
 
-/** As many rounds of "and then?" as any tenant can need. */
+/** The limit of plans that follow one another for one tenant. No tenant needs as many. */
 const ROUNDS = 12;
-/** Shown in place of the cluster's id where nothing says what it is. */
+/** Stands for the cluster's ID if it is not known. */
 const UNKNOWN_CLUSTER = 'CLUSTER-ID';
 
-/** What the operator would do for one tenant, step after step until nothing is left to do. Reads only. */
+/** Everything that the operator would do for one tenant, in several reconciles if needed. It only reads. */
 export async function planTenant(
   object: KubeObject,
   around: Surroundings,
@@ -74,16 +74,16 @@ export async function planTenant(
   now: number,
 ): Promise<TenantResult> {
   const tenant = readTenant(object);
-  const scene = createScene(tenant, around, given, reads, now);
-  const planned = await (tenant.deletionTimestamp === undefined ? bring(scene) : remove(scene));
+  const input = createPlanInput(tenant, around, given, reads, now);
+  const planned = await (tenant.deletionTimestamp === undefined ? planUpkeep(input) : planRemoval(input));
   const { namespace, name } = tenant;
-  const { project = scene.project?.id, steps, blockers } = planned;
+  const { project = input.project?.id, steps, blockers } = planned;
   return {
     namespace,
     name,
     state: stateOf(tenant, planned),
     project,
-    projectFrom: scene.project?.from,
+    projectFrom: input.project?.from,
     steps: steps.map(step => ({ action: step.verb, target: step.target, changes: changesOf(step) })),
     blocked: blockers.map(({ reason, message }) => ({ reason, message: forReaders(message) })),
     notes: [...new Set([...planned.notes, ...retryNotes(blockers), ...notesOf(tenant, around)])],
@@ -95,13 +95,13 @@ interface Planned extends Pick<Plan, 'steps' | 'notes'> {
   project?: string;
 }
 
-/** One tenant and all that its plan is made from. */
-interface Scene {
+/** One tenant and the input of its plan. */
+interface PlanInput {
   tenant: Tenant;
   around: Surroundings;
   annotations: Record<string, string>;
   project?: { id: string; from?: string };
-  /** The settings once it is known which cluster's marks count as its own. */
+  /** The settings. The cluster's ID may be known only from the owner marks in Google Cloud, so they depend on what was read. */
   settings(observed: Observed): Settings;
   anyCluster: boolean;
   observe(wanted: Targets, actAs: string | undefined): Promise<Observed>;
@@ -109,12 +109,18 @@ interface Scene {
   now: number;
 }
 
-function createScene(tenant: Tenant, around: Surroundings, given: PlanSettings, reads: Reads, now: number): Scene {
+function createPlanInput(
+  tenant: Tenant,
+  around: Surroundings,
+  given: PlanSettings,
+  reads: Reads,
+  now: number,
+): PlanInput {
   const annotations = around.namespaces.get(tenant.namespace)?.metadata.annotations ?? {};
   const project = chosenProject(tenant, annotations, given);
-  // Without an inventory full marks of this namespace and name are taken for its own: the status may only be missing.
+  // A manifest without a status says nothing about the real inventory, so resources with full owner marks count as the tenant's.
   const restore = given.restore === true || (!around.live && tenant.status.inventory.length === 0);
-  // An inventory says that the tenant's marks are of this cluster's operator, which may have another id than the cluster.
+  // With an inventory the marks were written by this cluster's operator, whose --cluster-id may differ from the cluster's UID.
   const marked = (observed: Observed) =>
     around.clusterId === undefined || tenant.status.inventory.length > 0 ? clusterIn(observed, tenant) : undefined;
   return {
@@ -138,102 +144,102 @@ function createScene(tenant: Tenant, around: Surroundings, given: PlanSettings, 
   };
 }
 
-const NOTHING_SEEN: Observed = { account: { state: 'absent' }, keys: [], formerGrants: [], services: [] };
+const NOTHING_OBSERVED: Observed = { account: { state: 'absent' }, keys: [], formerGrants: [], services: [] };
 
-/** `bring` of the reconciler, without the writes. */
-async function bring(scene: Scene): Promise<Planned> {
-  const { tenant, around, annotations, anyCluster, connectorSecret } = scene;
-  if (tenant.spec.suspend) return keepConsent(scene);
-  const wanted = desiredState(tenant, scene.settings(NOTHING_SEEN), {
+/** The plan of a tenant that is not being deleted: `intendUpkeep` of the reconciler without its writes. */
+async function planUpkeep(input: PlanInput): Promise<Planned> {
+  const { tenant, around, annotations, anyCluster, connectorSecret } = input;
+  if (tenant.spec.suspend) return keepConsent(input);
+  const wanted = desiredState(tenant, input.settings(NOTHING_OBSERVED), {
     namespaceAnnotations: annotations,
     namespaceUid: around.namespaces.get(tenant.namespace)?.metadata.uid,
     connectorSecret,
   });
   if (!wanted.ok) {
-    const unnamed = scene.project === undefined && tenant.unknownValues.length === 0;
-    return keepConsent(scene, 'InvalidSpec', unnamed ? projectUnknown(tenant.namespace) : wanted.message);
+    const unnamed = input.project === undefined && tenant.unknownValues.length === 0;
+    return keepConsent(input, 'InvalidSpec', unnamed ? projectUnknown(tenant.namespace) : wanted.message);
   }
   const { desired } = wanted;
-  const read = await scene.observe(targets(desired, tenant.status.inventory), desired.actAs);
-  const settings = scene.settings(read);
-  const takesBack = settings.restore === true || tenant.annotations[ADOPT] === 'true';
-  const observed = takesBack ? await everywhere(scene, read, desired.project, desired.actAs) : read;
+  const read = await input.observe(targets(desired, tenant.status.inventory), desired.actAs);
+  const settings = input.settings(read);
+  const takesMarkedResources = settings.restore === true || tenant.annotations[ADOPT] === 'true';
+  const observed = takesMarkedResources ? await withEveryRegion(input, read, desired.project, desired.actAs) : read;
   const owned: Desired = { ...desired, owner: { ...desired.owner, cluster: settings.clusterId } };
-  return lookAhead(tenant, observed, scene.now, (current, seen, at) =>
-    planFor(current, owned, seen, settings, at, { anyCluster }),
+  return lookAhead(tenant, observed, input.now, (current, then, at) =>
+    planFor(current, owned, then, settings, at, { anyCluster }),
   );
 }
 
-/** `remove` of the reconciler, without the writes. */
-async function remove(scene: Scene): Promise<Planned> {
-  const { tenant, around, annotations } = scene;
+/** The plan of a tenant that is being deleted: `intendRemoval` of the reconciler without its writes. */
+async function planRemoval(input: PlanInput): Promise<Planned> {
+  const { tenant, around, annotations } = input;
   if (!tenant.hasFinalizer) return { steps: [], blockers: [], notes: [] };
   const withCrd = Date.parse(tenant.deletionTimestamp ?? '') >= Date.parse(around.crdDeleted ?? '');
-  if (tenant.spec.suspend) return withCrd ? letGo(tenant) : keepConsent(scene);
+  if (tenant.spec.suspend) return withCrd ? onlyAbandonNotes(tenant) : keepConsent(input);
   const policy = deletionPolicy(tenant);
-  if (!policy.ok && !withCrd) return keepConsent(scene, 'DeleteFailed', policy.message);
-  const settings = scene.settings(NOTHING_SEEN);
+  if (!policy.ok && !withCrd) return keepConsent(input, 'DeleteFailed', policy.message);
+  const settings = input.settings(NOTHING_OBSERVED);
   const project = deletionProject(tenant, annotations, settings);
-  const all = deletionTargets(tenant, project, scene.connectorSecret);
+  const all = deletionTargets(tenant, project, input.connectorSecret);
   const actAs = deletingIdentity(tenant, annotations, settings);
   if (withCrd || (policy.ok && policy.policy === 'abandon')) {
-    const read = await scene.observe({ ...all, keys: [], formerGrants: [] }, actAs);
-    const observed = await everywhere(scene, read, project, actAs);
-    const known = scene.settings(observed);
-    const planned = lookAhead(tenant, observed, scene.now, (current, seen) => planAbandon(current, seen, known));
-    return { ...planned, project, notes: [...planned.notes, ...letGo(tenant).notes] };
+    const read = await input.observe({ ...all, keys: [], formerGrants: [] }, actAs);
+    const observed = await withEveryRegion(input, read, project, actAs);
+    const known = input.settings(observed);
+    const planned = lookAhead(tenant, observed, input.now, (current, then) => planAbandon(current, then, known));
+    return { ...planned, project, notes: [...planned.notes, ...onlyAbandonNotes(tenant).notes] };
   }
-  const observed = await everywhere(scene, await scene.observe(all, actAs), project, actAs);
-  const known = scene.settings(observed);
+  const observed = await withEveryRegion(input, await input.observe(all, actAs), project, actAs);
+  const known = input.settings(observed);
   const planned = lookAhead(
     tenant,
     observed,
-    scene.now,
-    (current, seen, at) =>
-      planServiceDeletion(current, seen, known, at) ??
-      (project === undefined ? noProject(current) : planAccountDeletion(current, seen, known, at)),
+    input.now,
+    (current, then, at) =>
+      planServiceDeletion(current, then, known, at) ??
+      (project === undefined ? noProject(current) : planAccountDeletion(current, then, known, at)),
   );
   return { ...planned, project };
 }
 
-/** A tenant whose status was lost may have a service in any region: as the operator does, all are searched. */
-async function everywhere(scene: Scene, read: Observed, project = '', actAs?: string): Promise<Observed> {
-  const { namespace, name, status } = scene.tenant;
-  const owner = { cluster: scene.settings(read).clusterId, namespace, name };
+/** For a tenant whose status was lost, also reads its service in every other region, as the operator does. */
+async function withEveryRegion(input: PlanInput, read: Observed, project = '', actAs?: string): Promise<Observed> {
+  const { namespace, name, status } = input.tenant;
+  const owner = { cluster: input.settings(read).clusterId, namespace, name };
   const rules = { owner, inventory: status.inventory };
-  if (!scene.around.live || project === '' || !statusWasLost(read.account, rules)) return read;
-  const { services } = await scene.observe(everyRegion(project, serviceId(name), read.services), actAs);
+  if (!input.around.live || project === '' || !statusWasLost(read.account, rules)) return read;
+  const { services } = await input.observe(everyRegion(project, serviceId(name), read.services), actAs);
   return { ...read, services: [...read.services, ...mayBeOwn(services, rules)] };
 }
 
-const letGo = (tenant: Tenant): Planned => ({ steps: [], blockers: [], notes: abandonedGrants(tenant) });
+const onlyAbandonNotes = (tenant: Tenant): Planned => ({ steps: [], blockers: [], notes: abandonedGrants(tenant) });
 
 /** `keepConsent` of the reconciler: the spec is not followed, but grants whose secret has lost its consent are removed. */
-async function keepConsent(scene: Scene, reason?: string, message = ''): Promise<Planned> {
-  const { tenant, annotations } = scene;
-  const actAs = deletingIdentity(tenant, annotations, scene.settings(NOTHING_SEEN));
-  const observed = await scene.observe(consentTargets(tenant, grantsOf(tenant)), actAs);
-  const steps = planConsent(tenant, observed, scene.settings(observed));
+async function keepConsent(input: PlanInput, reason?: string, message = ''): Promise<Planned> {
+  const { tenant, annotations } = input;
+  const actAs = deletingIdentity(tenant, annotations, input.settings(NOTHING_OBSERVED));
+  const observed = await input.observe(consentTargets(tenant, grantsOf(tenant)), actAs);
+  const steps = planConsent(tenant, observed, input.settings(observed));
   return { steps, blockers: reason === undefined ? [] : [{ reason, message }], notes: [] };
 }
 
-/** A manifest says nothing of whether Config Connector has done its work: whether the secret is there, Google Cloud says. */
+/** A SecretManagerSecret from a file has no status and counts as Ready. Whether the secret exists is read from Google Cloud. */
 const asApplied = (object: KubeObject): KubeObject =>
   object.status === undefined ? { ...object, status: { conditions: [{ type: 'Ready', status: 'True' }] } } : object;
 
-// ------------------------------------------------------------------------------------------------------- and then?
+// ------------------------------------------------------------------------------------------------------- look ahead
 
 /**
- * Plan after plan, each on what Google Cloud will be once the one before it is done, until there is nothing left to do. Where
- * the operator would wait, what it waits for is taken to come about.
+ * Makes one plan after another until there is nothing left to do. Each plan is made for the state that Google Cloud will have
+ * after the steps of the plan before it. If the operator would wait, the result is assumed to be what it waits for.
  */
 function lookAhead(
   start: Tenant,
-  seen: Observed,
+  observedNow: Observed,
   from: number,
   next: (tenant: Tenant, observed: Observed, now: number) => Plan & { adopted?: string[] },
 ): Pick<Planned, 'steps' | 'blockers' | 'notes'> {
-  let [tenant, observed, now] = [start, seen, from];
+  let [tenant, observed, now] = [start, observedNow, from];
   const steps: Step[] = [];
   const waits: string[] = [];
   let adopted: string[] | undefined;
@@ -267,7 +273,7 @@ function clusterIn({ account, services }: Observed, { namespace, name }: Tenant)
 
 // --------------------------------------------------------------------------------------------------------- project
 
-/** The Namespace's project, else the one that was named, else the one that the status records. */
+/** The Namespace's project, else the one of --project or of the environment, else the recorded one. */
 function chosenProject(
   { status }: Tenant,
   annotations: Record<string, string>,
@@ -276,7 +282,7 @@ function chosenProject(
   const ofNamespace = namedProject(annotations, { ...given, project: undefined, clusterId: '' });
   if (ofNamespace !== undefined) return { id: ofNamespace, from: 'Namespace' };
   const recorded = inventoryProject(status.inventory) ?? status.projectId;
-  // What only the shell names, for whatever else, does not move a tenant that is somewhere already.
+  // GOOGLE_CLOUD_PROJECT may be set for other tools, so it does not override the project on record.
   if (recorded !== undefined && given.projectFrom === AMBIENT_PROJECT) return { id: recorded, from: 'status' };
   if (given.project !== undefined) return { id: given.project, from: given.projectFrom };
   return recorded === undefined ? undefined : { id: recorded, from: 'status' };
@@ -308,15 +314,15 @@ const changesOf = (step: Step): Change[] => {
   ];
 };
 
-/** How often it is tried again depends on what the operator has seen, which a plan has not. */
+/** The note about retries of failed revisions. A plan does not know their times, which depend on earlier observations. */
 const retryNotes = (blockers: Planned['blockers']): string[] =>
   blockers.some(({ reason }) => reason === 'UpdateFailed')
     ? [
-        'The operator tries the revision again by itself, after 30 s and then ever more rarely: each time it makes a new one.',
+        'The operator retries with a new revision by itself, first after 30 s and then after ever longer delays, up to 30 min.',
       ]
     : [];
 
-/** What people should know of the manifest itself. */
+/** Notes about the manifest itself. */
 function notesOf(tenant: Tenant, { live, crdDeleted }: Surroundings): string[] {
   const { namespace, name, spec, status, deletionTimestamp, hasFinalizer } = tenant;
   const notes: string[] = [];

@@ -1,6 +1,6 @@
 /**
- * Writes a command's result to standard output. Rejects where it can't be written, such as on a full disk: `console.log` would say
- * nothing. A reader that has read enough (`| head -1`) is no error.
+ * Writes a command's result to standard output. Rejects if the write fails, for instance because the disk is full;
+ * `console.log` would hide that. It is no error if the reader ends early (`| head -1`).
  */
 export function printed(text: string): Promise<void> {
   return new Promise((resolve, reject) => {

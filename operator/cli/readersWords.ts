@@ -1,7 +1,7 @@
 /**
- * The table of errors advises whoever runs the operator. A command reads once, with a person's own credentials: the same advice in
- * the words that fit there. Each entry: what the table says, and what a command says instead. A test holds the first column against
- * the table.
+ * The advice of `errorTable.ts` is written for the operator's administrator. The commands `plan` and `import` read once, with
+ * the user's own credentials, so they replace these phrases. Each entry is the phrase of the table and the phrase of the
+ * commands. A test checks that the table contains the first one.
  */
 export const READERS_WORDS: readonly (readonly [operators: string, readers: string])[] = [
   [' The operator tries again by itself.', ''],
@@ -18,6 +18,6 @@ export const READERS_WORDS: readonly (readonly [operators: string, readers: stri
   ['an ingress rule for the operator’s identity', 'an ingress rule for your identity'],
 ];
 
-/** A message about something that a command could not read. */
+/** The message of a failed read, with the phrases of the commands. */
 export const forReaders = (message: string): string =>
   READERS_WORDS.reduce((text, [operators, readers]) => text.replaceAll(operators, readers), message);

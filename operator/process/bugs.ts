@@ -4,13 +4,14 @@ export type BugKind = 'request' | 'unhandledRejection' | 'uncaughtException';
 export type OnBug = (kind: BugKind, error: unknown) => void;
 
 /**
- * Installs the process's last handlers and returns the function that reports a bug: one log line, one count.
+ * Installs the handlers for errors that no other code has caught, and returns the function that reports a bug: it writes one log
+ * line and counts it.
  *
- * - A rejected promise that nobody handles leaves only its own task undone. The loops (reflector, lease, queue) catch their own
- *   errors and every key is reconciled again, so the process goes on.
+ * - Only one task fails with a rejected promise that no code handles. The loops (reflector, lease, queue) catch their own errors, and
+ *   every key is reconciled again, so the process continues.
  * - After an exception outside of any promise the process's state is unknown (Node.js: "It is not safe to resume normal operation"):
- *   `stop` ends it in order, which also gives the lease to the other replica.
- * - A log that can't be written (its reader is gone) is no reason to stop.
+ *   `stop` ends it in order, which also releases the lease for another replica.
+ * - An error of standard output, for instance because the reader of the log has ended, is ignored.
  */
 export function catchBugs(log: Log, count: (kind: BugKind) => void, stop: () => void): OnBug {
   const onBug: OnBug = (kind, error) => {

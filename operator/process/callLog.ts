@@ -4,10 +4,13 @@ import type { CallEnd } from '../gcp/callHooks.ts';
 import { part } from '../tenant/names.ts';
 import type { Log } from './log.ts';
 
-/** Of one API, project and code at most one line so often; and so long without one more, a success ends the series. */
+/**
+ * A series is the failures of one API, project and code. It gets at most one log line in this time, and the first success after
+ * this time without another failure ends it.
+ */
 const QUIET_MS = 60_000;
-/** More series than fail at once in any outage; beyond it the oldest are forgotten. */
-const MOST = 1_000;
+/** The number of series that are kept, more than an outage causes. The oldest ones are removed if there are more. */
+const MOST_SERIES = 1_000;
 
 interface Series {
   api: string;
@@ -20,11 +23,11 @@ interface Series {
 }
 
 /**
- * Logs Google Cloud's answers: each at `debug`; reads that failed at `warn`, at most once a minute for each API, project
- * and code; and once that they succeed again. Writes that fail are logged with their tenant, where they are made.
+ * Logs Google Cloud's answers: every answer at `debug`, and failed reads at `warn`, at most once a minute for each API, project and
+ * code. When the reads succeed again, one line at `info` says so. Failed writes are logged by the reconcile that makes them.
  */
 export function createCallLog(log: Log, runtime: Pick<Runtime, 'now' | 'monotonic'>): (end: CallEnd) => void {
-  const failing = createRecent<Series>(runtime, { most: MOST });
+  const failing = createRecent<Series>(runtime, { most: MOST_SERIES });
 
   function failed(end: CallEnd, project: string): void {
     const { api, code } = end;
@@ -37,7 +40,7 @@ export function createCallLog(log: Log, runtime: Pick<Runtime, 'now' | 'monotoni
       series.loggedAt = now;
       const { method, resource, message = '' } = end;
       log('warn', 'a read of Google Cloud failed', {
-        ...told(series),
+        ...seriesFields(series),
         method,
         resource,
         error: message,
@@ -51,7 +54,7 @@ export function createCallLog(log: Log, runtime: Pick<Runtime, 'now' | 'monotoni
       if (series.api !== api || series.project !== project) continue;
       if (runtime.monotonic() - series.failedAt < QUIET_MS) continue;
       failing.delete(seriesKey(series));
-      log('info', 'reads of Google Cloud succeed again', told(series));
+      log('info', 'reads of Google Cloud succeed again', seriesFields(series));
     }
   }
 
@@ -72,7 +75,7 @@ export function createCallLog(log: Log, runtime: Pick<Runtime, 'now' | 'monotoni
 
 const seriesKey = ({ api, project, code }: Pick<Series, 'api' | 'project' | 'code'>) => `${api} ${project} ${code}`;
 
-const told = ({ api, project, code, since, failures }: Series) => ({
+const seriesFields = ({ api, project, code, since, failures }: Series) => ({
   api,
   project,
   code,

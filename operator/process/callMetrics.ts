@@ -5,7 +5,7 @@ import { createRefusedProjects } from '../gcp/refusedProjects.ts';
 import { OUTAGE_CODES } from '../gcp/status.ts';
 import type { RequestEnd } from '../kube/instrument.ts';
 
-/** An API that nobody has called for so long is not known to fail. */
+/** If an API was not called for this long, its last failure no longer counts (15 min, in milliseconds). */
 const FORGOTTEN_MS = 900_000;
 
 /** Metrics of the calls of Google Cloud and of the requests to the Kubernetes API server. */
@@ -17,18 +17,18 @@ export function createCallMetrics(registry: Registry, now: () => number) {
     labelNames: ['api', 'method', 'code'],
     registers,
   });
-  // A counter that begins with its first failure has no rate before the second one.
+  // Counters start at 0, because Prometheus sees no increase in a counter whose first sample is already 1.
   for (const [method, { api }] of METHODS) {
     for (const code of ['OK', ...OUTAGE_CODES]) calls.inc({ api, method: shortName(method), code }, 0);
   }
   const callTime = new Histogram({
     name: 'aitenant_gcp_call_duration_seconds',
-    help: 'How long Google Cloud took to answer.',
+    help: 'Seconds until Google Cloud answered a call.',
     labelNames: ['api', 'method'],
     buckets: [0.01, 0.05, 0.1, 0.5, 1, 5, 15, 30],
     registers,
   });
-  /** By API: since when no call has worked, and when the last one failed. */
+  /** By API, in milliseconds: the time of the first failure since the last success (`since`), and of the last failure (`at`). */
   const failing = new Map<string, { since: number; at: number }>();
   const refused = createRefusedProjects(now);
   new Gauge({

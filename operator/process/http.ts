@@ -4,17 +4,18 @@ import type { OnBug } from './bugs.ts';
 
 export type Handler = (path: string) => Promise<{ status: number; type?: string; body: string | Buffer } | undefined>;
 
-/** Open connections of one port. Beyond it the oldest one is closed, so that a flood never keeps a new probe or scrape out. */
+/** The most open connections of one port. One more closes the oldest, so that a flood cannot block a new probe or scrape. */
 const MAX_CONNECTIONS = 200;
-/** The whole request must arrive within this; a probe or a scrape sends its few hundred bytes at once. */
+/** A whole request must arrive within this time. It is enough, because a probe or a scrape sends only a few hundred bytes. */
 const REQUEST_MS = 5_000;
 /** A connection without any traffic is closed after this: longer than Prometheus' usual scrape interval of 30 s. */
 const IDLE_MS = 65_000;
 
 /**
- * Serves GET requests at `HOST:PORT` (`:8080`: every address). `0` or nothing: no server. Rejects if it cannot listen.
- * No request ends the process: what a handler throws is reported to `onBug` and answered 500. On an address of this machine only
- * (127.0.0.1, ::1) requests that a browser sends for a page of another name are refused (DNS rebinding).
+ * Serves GET requests at `HOST:PORT`. `:8080` listens on every address; `0` or an empty text starts no server. Rejects if the
+ * server cannot listen. If a handler throws, the error is reported to `onBug` and the request is answered with 500. A server on a
+ * loopback address (127.0.0.1, ::1) refuses requests whose Host header has another name: a web page could send them through the
+ * browser of this machine (DNS rebinding).
  */
 export async function serve(address: string, handler: Handler, onBug: OnBug): Promise<Server | undefined> {
   if (address === '' || address === '0') return undefined;
@@ -28,7 +29,7 @@ export async function serve(address: string, handler: Handler, onBug: OnBug): Pr
   const busy = new WeakSet<Socket>();
   const server = createServer({ connectionsCheckingInterval: 1_000, maxHeaderSize: 8_192 }, (request, response) => {
     const { socket } = request;
-    // Nobody who scrapes or probes sends a request before the last one is answered, and 64 kB hold two thousand of them.
+    // A probe or a scrape waits for each answer. Pipelined requests are refused, because one 64 kB chunk can contain 2,000 of them.
     if (busy.has(socket)) return void socket.destroy();
     busy.add(socket);
     response.once('close', () => busy.delete(socket));
@@ -58,7 +59,7 @@ export async function serve(address: string, handler: Handler, onBug: OnBug): Pr
 const NOT_FOUND = { status: 404, body: 'not found\n' };
 const METHOD_NOT_ALLOWED = { status: 405, body: 'method not allowed\n' };
 const INTERNAL_ERROR = { status: 500, body: 'internal error\n' };
-const FORBIDDEN = { status: 403, body: 'this port answers to the names of this machine only\n' };
+const FORBIDDEN = { status: 403, body: 'this port only answers requests for localhost\n' };
 
 function send(
   request: IncomingMessage,
@@ -80,8 +81,8 @@ function boundConnections(server: Server): void {
 }
 
 /**
- * The path of a request target in any form that HTTP has (RFC 9112, 3.2). By hand, because `URL` throws for some of them.
- * An authority (CONNECT) and `*` are returned as they are; no path is equal to them.
+ * The path of a request target in every form of RFC 9112, 3.2. `URL` is not used, because it throws for some of these forms. The
+ * targets of CONNECT and `OPTIONS *` are returned unchanged; they are equal to no path that is served.
  */
 function pathOf(target: string): string {
   const path = target.replace(/^[a-z][a-z\d+.-]*:\/\/[^/?#]*/i, '').replace(/[?#].*$/s, '');

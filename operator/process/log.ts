@@ -3,7 +3,7 @@ import { LOG_LEVELS, type LogLevel } from './options.ts';
 
 export type Log = (level: LogLevel, message: string, fields?: JsonObject) => void;
 
-/** Structured logs: one JSON object a line, in the field names that Cloud Logging knows. Bounded in length. */
+/** Writes one JSON object a line, with the field names of Cloud Logging. A text field is cut at 2,000 characters. */
 export function createLog(level: LogLevel, now: () => number, write: (line: string) => void): Log {
   const least = LOG_LEVELS.indexOf(level);
   return (severity, message, fields = {}) => {
@@ -20,5 +20,5 @@ export function createLog(level: LogLevel, now: () => number, write: (line: stri
 }
 
 const LONGEST = 2_000;
-/** What every line has of its own; a field of that name is written with an underscore behind it. */
+/** The names of the fields that every line has. A caller's field of such a name gets an underscore at its end. */
 const RESERVED: ReadonlySet<string> = new Set(['time', 'severity', 'message']);

@@ -74,7 +74,7 @@ export function createMetrics(
   const budget = ['api', 'project', 'region', 'kind'] as const;
   new Gauge({
     name: 'aitenant_gcp_budget_left',
-    help: 'Calls that may be made at once; at 0 reconciles are parked, and resyncs are before that.',
+    help: 'Calls that may be made now. At 0 every reconcile is parked; retries and resyncs are parked earlier.',
     labelNames: budget,
     registers,
     collect() {
@@ -84,7 +84,7 @@ export function createMetrics(
   });
   new Gauge({
     name: 'aitenant_gcp_budget_calls_per_minute',
-    help: 'The quota that the operator keeps to: that of --quotas, lowered after Google Cloud has refused calls.',
+    help: 'The quota within which the operator keeps: the one of --quotas, lowered after Google Cloud has refused calls.',
     labelNames: budget,
     registers,
     collect() {
@@ -106,7 +106,7 @@ export function createMetrics(
   });
   new Gauge({
     name: 'aitenant_gcp_budget_parked_seconds',
-    help: 'How long the reconcile that waits longest for this budget has been parked. The intervals of resyncs grow by that.',
+    help: 'Seconds for which the reconcile that waits longest for this budget has been parked. The intervals of resyncs grow by this time.',
     labelNames: budget,
     registers,
     collect() {
@@ -125,7 +125,7 @@ export function createMetrics(
   for (const kind of ['request', 'unhandledRejection', 'uncaughtException'] as const) bugs.inc({ kind }, 0);
   new Gauge({
     name: 'aitenant_build_info',
-    help: '1; the labels say what runs.',
+    help: 'Always 1. The labels are the versions of the operator and of Node.js.',
     labelNames: ['version', 'node'],
     registers,
   }).set({ version: packageJson.version, node: process.version }, 1);

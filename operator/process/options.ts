@@ -37,7 +37,7 @@ const FLAGS: Record<string, Flag> = {
   'require-impersonation': { argument: '', help: 'refuse tenants whose Namespace names no service account to act as' },
   'default-image': {
     argument: 'IMAGE',
-    help: 'image of a new service whose tenant names none',
+    help: 'image of a new service if the spec names none',
     fallback: 'gcr.io/cloudrun/hello',
   },
   namespace: { argument: 'NAME', help: 'watch this namespace only (all)' },
@@ -52,17 +52,17 @@ const FLAGS: Record<string, Flag> = {
   },
   'claim-policy': {
     argument: 'labelled|any',
-    help: 'what already exists is used only where it names the namespace, or always',
+    help: 'use existing resources only if they consent to the namespace, or always',
     fallback: 'labelled',
   },
   restore: {
     argument: '',
     help: 'take over what carries full owner marks although the status does not know it: once, for a rebuilt cluster',
   },
-  'consent-uid': { argument: '', help: 'printed commands consent to this very Namespace, by its UID' },
+  'consent-uid': { argument: '', help: 'printed commands for consent also name the UID of the Namespace' },
   'cluster-id': {
     argument: 'ID',
-    help: 'marks what this cluster owns; keep it when a cluster is rebuilt (UID of Namespace kube-system)',
+    help: 'name of this cluster in owner marks; keep it when a cluster is rebuilt (UID of Namespace kube-system)',
   },
   'leader-elect': { argument: '', help: 'only one replica acts at a time' },
   'region-move-grace': { argument: 'TIME', help: "how long a moved tenant's former service stays", fallback: '1h' },
@@ -90,10 +90,10 @@ export function usage(): string {
   ].join('\n');
 }
 
-/** A mistake of whoever typed the flags; the message says what to write instead. */
+/** The flags or environment variables are wrong. The message says what to write instead. */
 export class UsageError extends Error {}
 
-/** Throws `UsageError`. `help`: the page was asked for. */
+/** Reads the operator's flags. Returns `help` for --help. Throws `UsageError`. */
 export function readOptions(argv: string[], env: Record<string, string | undefined>): Options | 'help' {
   const { values, positionals } = parseFlags(argv);
   if (values.help === true) return 'help';
@@ -101,7 +101,7 @@ export function readOptions(argv: string[], env: Record<string, string | undefin
   return optionsOf(values, env);
 }
 
-/** What the flags, and the environment for those that are not given, come to. Throws `UsageError`. */
+/** The options. A flag that is not given takes its environment variable, then its default. Throws `UsageError`. */
 export function optionsOf(given: Record<string, unknown>, env: Record<string, string | undefined>): Options {
   const value = (name: string): string | undefined => {
     const flag = given[name];
@@ -145,7 +145,7 @@ export function optionsOf(given: Record<string, unknown>, env: Record<string, st
   };
 }
 
-/** Throws `UsageError`. */
+/** Throws `UsageError` if the ID cannot be the value of a label in Google Cloud. */
 export function checkClusterId(id: string): void {
   if (/^[a-z0-9][-_a-z0-9]{0,62}$/.test(id)) return;
   throw new UsageError(
@@ -155,7 +155,7 @@ export function checkClusterId(id: string): void {
 
 type OwnFlags = NonNullable<ParseArgsConfig['options']>;
 
-/** The operator's flags and, of a command, its own. Throws `UsageError`. */
+/** Parses the operator's flags and those that a command adds (`own`). Throws `UsageError`. */
 export function parseFlags(
   args: string[],
   own: OwnFlags = {},
@@ -171,7 +171,7 @@ export function parseFlags(
   }
 }
 
-/** What `parseArgs` says of a wrong flag, without its advice for arguments that begin with a dash: no command here takes any. */
+/** The message of `parseArgs` for a wrong flag, without its advice about positional arguments, which no command has. */
 export const flagProblem = (error: unknown): string =>
   (error instanceof Error ? error.message : String(error)).replace(/\. To specify a positional argument .*/s, '');
 
@@ -189,7 +189,7 @@ function impersonationPatterns(patterns: string[]): string[] {
   return patterns;
 }
 
-/** What is not named keeps its published quota. */
+/** The limits of `--quotas`. A quota that the flag does not name keeps its published limit. */
 function limits(text: string): Limits {
   const given = list(text).map(item => {
     const [, name = '', number = ''] = /^([a-z]+\.[a-z]+)=(\d{1,9})$/.exec(item) ?? [];

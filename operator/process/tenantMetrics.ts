@@ -1,7 +1,10 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
 import type { InventoryType, Tenant, TenantStatus } from '../tenant/types.ts';
 
-/** Series of `aitenant_not_ready`, however many tenants are not Ready: whoever writes tenants must not fill Prometheus. */
+/**
+ * The most series of `aitenant_not_ready`. Without a limit a user could fill Prometheus by creating tenants that are never
+ * Ready.
+ */
 export const MOST_NOT_READY = 1_000;
 
 /** Whether an abandoned entry of each type is counted. Invokers and variables are part of their service. */
@@ -22,7 +25,7 @@ interface Known {
   /** When Ready last changed, by the status, in milliseconds since the epoch. */
   since: number;
   reportedAt: number;
-  /** Milliseconds; 0: the tenant is checked on change only. */
+  /** The interval of the periodic check in milliseconds. 0: the tenant is reconciled only after changes. */
   interval: number;
 }
 
@@ -84,7 +87,7 @@ export function createTenantMetrics(registry: Registry, now: () => number) {
 
   const abandoned = new Counter({
     name: 'aitenant_abandoned_total',
-    help: 'What stayed in Google Cloud when its AiTenant was abandoned, by kind; no quota of the cluster counts it any more.',
+    help: 'Resources that stayed in Google Cloud when their AiTenant was abandoned, by kind. No quota of the cluster counts them any more.',
     labelNames: ['kind'],
     registers,
   });
@@ -94,7 +97,7 @@ export function createTenantMetrics(registry: Registry, now: () => number) {
     onAbandoned(inventory: readonly { type: string }[]): void {
       for (const { type } of inventory) if (ABANDONED.has(type)) abandoned.inc({ kind: type });
     },
-    /** A reconcile has ended with this status; `interval`: how often the tenant is checked, in milliseconds. */
+    /** A reconcile has ended with this status. `interval`: the interval of the periodic check, in milliseconds. */
     onReport({ namespace, name }: Pick<Tenant, 'namespace' | 'name'>, status: TenantStatus, interval = 0): void {
       const ready = status.conditions.find(({ type }) => type === 'Ready');
       const since = Date.parse(ready?.lastTransitionTime ?? '');

@@ -17,7 +17,7 @@ import type { AccountEntry, Blocker, Call, Observed, ObservedAccount, Plan, Read
 export interface AccountPlan extends PartialPlan {
   /** `ours`: grants may be made and removed. `pending`: the account is ours once this plan's steps have succeeded. */
   state: 'ours' | 'pending' | 'blocked';
-  /** The account carries another owner's mark, so no service of the tenant's name is changed. */
+  /** The account carries another owner's mark, so the operator changes no service of the tenant's name. */
   foreign: boolean;
   /** The account is disabled: only steps that remove or close access are made. */
   contained: boolean;
@@ -73,8 +73,8 @@ function planUnread(ctx: Context, failure: Parameters<typeof readBlocker>[2], re
 
 function planMissing(ctx: Context, recorded: AccountEntry[]): AccountPlan {
   const { account, owner, project } = ctx.desired;
-  const made = recorded.find(entry => entry.uniqueId !== undefined && age(entry, ctx.now) < VISIBLE_MS);
-  if (made && !absenceCounts(made, ctx.now)) return waitUntilVisible(recorded, account.email);
+  const created = recorded.find(entry => entry.uniqueId !== undefined && age(entry, ctx.now) < VISIBLE_MS);
+  if (created && !absenceCounts(created, ctx.now)) return waitUntilVisible(recorded, account.email);
   const description = markDescription('', owner);
   if (description === undefined) {
     return conflict(
@@ -159,7 +159,10 @@ export interface AccountToRemove {
   ours?: ObservedAccount;
 }
 
-/** Undefined: whether the account exists is not known yet. `out` then says why, and holds its entries. */
+/**
+ * Finds the account to remove. Undefined: it is not known yet whether the account exists; `out` then has the reason and the
+ * entries.
+ */
 export function accountToRemove(
   ctx: RemovalContext,
   read: Read<ObservedAccount>,
@@ -191,7 +194,10 @@ export function accountToRemove(
   return { email, recorded, ...(isOurs && { ours: read.value }) };
 }
 
-/** Deletes the account after this plan's other steps. By its unique ID, so that an account of the same e-mail survives. */
+/**
+ * Deletes the account after this plan's other steps. The call names the unique ID, so that it never deletes a later account of
+ * the same e-mail.
+ */
 export function removeAccount({ now }: RemovalContext, { email, recorded, ours }: AccountToRemove, out: Plan): void {
   if (!ours) {
     // The grants that are left are found by the account's e-mail and unique IDs, so its entries stay with them.
@@ -213,7 +219,7 @@ export function removeAccount({ now }: RemovalContext, { email, recorded, ours }
   out.steps.push(remove);
 }
 
-/** The event of an account that a deletion leaves. */
+/** The event about a recorded account that a deletion leaves, because it does not carry this tenant's marks. */
 export function accountLeftBehind({ tenant, rules }: RemovalContext, read: Read<ObservedAccount>): string[] {
   const isRecorded = entriesOfType('ServiceAccount', tenant.status.inventory).length > 0;
   if (read.state !== 'present' || !isRecorded || claimAccount(read.value, rules) === 'ours') return [];
@@ -242,7 +248,7 @@ export function abandonAccount({ rules }: RemovalContext, read: Read<ObservedAcc
 
 type AccountCall = Extract<Call, { kind: 'createAccount' | 'updateAccount' | 'deleteAccount' }>;
 
-/** The account once the call has succeeded. */
+/** The observed state with the account as it will be once the call has succeeded. */
 export function foreseeAccount(observed: Observed, call: AccountCall): Observed {
   if (call.kind === 'deleteAccount') return { ...observed, account: { state: 'absent' } };
   const { description } = call;

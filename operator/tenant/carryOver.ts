@@ -17,8 +17,9 @@ import type {
 } from './types.ts';
 
 /**
- * What a new service takes over: every setting that the spec does not name, so that the service is never more open than the one
- * that it replaces. After a move it copies its predecessor. After somebody has deleted it, it gets the settings in the status.
+ * The settings that a new service takes over: all that the spec does not name, so that the service is never more open than the
+ * one that it replaces. In a move the operator copies them from the predecessor. If somebody has deleted the service, it takes
+ * them from the status.
  */
 
 /** The service whose settings a new one takes over. */
@@ -32,8 +33,8 @@ export interface Predecessor {
 }
 
 /**
- * The spec's service, laid over its predecessor's settings. `isAgain`: the service was on record before, so it gets the
- * settings in the status. `inherited`: the predecessor's inventory entries.
+ * The request for a new service: the spec's fields over the predecessor's settings. `isAgain`: the service was on record
+ * before, so it gets the settings in the status. `inherited`: the predecessor's inventory entries.
  */
 export function newService(
   { desired, status, settings }: Context,
@@ -102,7 +103,7 @@ const object = (value: Json | undefined): JsonObject =>
 const nonEmpty = (value: Json | undefined): string | undefined =>
   typeof value === 'string' && value !== '' ? value : undefined;
 
-/** The settings of a service as Google Cloud answered it that a new service may be created with. */
+/** The settings of a service that a new service may be created with. `raw`: the service as Google Cloud answered it. */
 export function carriedSettings(raw: JsonObject): JsonObject {
   return withoutGooglesKeys(Object.fromEntries(Object.entries(raw).filter(([field]) => !NOT_CARRIED.has(field))));
 }
@@ -114,7 +115,7 @@ export function withoutGooglesKeys(from: JsonObject): JsonObject {
     if (from[field] === undefined) continue;
     const entries = Object.entries(object(from[field])).filter(([key]) => {
       const domain = key.includes('/') ? (key.split('/')[0] ?? '') : '';
-      return !GOOGLES_DOMAINS.some(googles => domain === googles || domain.endsWith(`.${googles}`));
+      return !GOOGLES_DOMAINS.some(other => domain === other || domain.endsWith(`.${other}`));
     });
     kept[field] = Object.fromEntries(entries);
   }
@@ -171,7 +172,10 @@ export function settingsFromRecord(record: ServiceSettings = {}): JsonObject {
 
 // ----------------------------------------------------------------------------------------------------- regional
 
-/** Why a move must stop: a setting of the former region's service has no counterpart in the new region. */
+/**
+ * The message that stops a move, because a setting of the former region's service names a resource of that region. Undefined:
+ * there is none.
+ */
 export function regionalConflict({ desired }: Context, from: ObservedService): string | undefined {
   const found = regionalSettings(from.template);
   if (found.length === 0) return undefined;
@@ -189,11 +193,14 @@ export interface RegionalSetting {
   /** The field's path on the service. */
   field: string;
   value: string;
-  /** The option of `gcloud run services update` that takes it off. */
+  /** The option of `gcloud run services update` that removes the setting. */
   clear: string;
 }
 
-/** Settings of a template that belong to the service's region. In another region they name nothing, or something else. */
+/**
+ * Settings of a template that name a resource of the service's region. In another region that resource does not exist, or is
+ * another one.
+ */
 export function regionalSettings(template: JsonObject): RegionalSetting[] {
   const found: RegionalSetting[] = [];
   const add = (field: string, value: Json | undefined, clear: string) => {
@@ -216,8 +223,8 @@ export function regionalSettings(template: JsonObject): RegionalSetting[] {
 // ------------------------------------------------------------------------------------------------------- policy
 
 /**
- * The members of the predecessor's policy that others added. Without the operator's own members, which the spec names; without
- * deleted members, which cannot be written; and without public members unless the spec makes the service public.
+ * The members of the predecessor's policy that others added. Three kinds are left out: the operator's own members, which the spec
+ * names; deleted members, which IAM refuses in a write; and public members, unless the spec makes the service public.
  */
 export function carriedBindings(policy: Policy, ours: InvokerEntry[], isPublic: boolean): PolicyAddition[] {
   return policy.bindings.flatMap(({ role, members, condition }) =>
@@ -231,7 +238,7 @@ export function carriedBindings(policy: Policy, ours: InvokerEntry[], isPublic: 
   );
 }
 
-/** Whether everybody may call the service because of its policy. Then the invoker check stays as it is. */
+/** Whether the service is public because of its IAM policy. Then the operator does not disable the invoker check. */
 export const isPublicByPolicy = (service: ObservedService, bindings: PolicyAddition[]): boolean =>
   !service.invokerIamDisabled &&
   bindings.some(({ role, member, condition }) => role === RUN_INVOKER && member === 'allUsers' && !condition);

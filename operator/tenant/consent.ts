@@ -18,11 +18,11 @@ import { printable, quoted } from './printable.ts';
 import type { ObservedAccount, ObservedService } from './types.ts';
 
 /**
- * The messages for a missing consent or owner mark. A printed command works as it is, makes no revision, and takes nothing from
- * anybody else. If there is no such command, the message says whom to ask.
+ * The messages for a missing consent or owner mark. A printed command works as it is, makes no revision, and takes no resource away
+ * from another namespace or owner. If there is no such command, the message says whom to ask.
  */
 
-/** The limit of labels of a resource. Sources: secretmanager v1 resources.proto, run v2 service.proto. */
+/** The most labels that a resource may have. Sources: secretmanager v1 resources.proto, run v2 service.proto. */
 const MOST_LABELS = 64;
 /** A longer command would be cut off in a condition's message. */
 const LONGEST_COMMAND = 1_500;
@@ -56,8 +56,8 @@ export function askForSecret(
 export function askForForeignSecret(project: string, id: string, rules: ClaimRules): string {
   return (
     `secret ${id} of project ${project} cannot be used by namespace ${rules.owner.namespace}: it does not exist there, the operator may not ` +
-    `read it, or it does not carry the label ${CONSENT.namespace}=${rules.owner.namespace} (which of these is not told for ` +
-    `another project). Ask whoever administers project ${project}.`
+    `read it, or it does not carry the label ${CONSENT.namespace}=${rules.owner.namespace} (for another project the operator ` +
+    `does not say which of these it is). Ask whoever administers project ${project}.`
   );
 }
 
@@ -100,8 +100,8 @@ export function serviceConflict(found: ObservedService, claim: Claim, rules: Cla
   if (claim === 'unknown') return unknown(target, rules);
   if (claim === 'partial') {
     return (
-      `${target} carries only some owner labels (${labelledOwner(found.labels)}, cluster/namespace/name), so whose it is cannot be told, ` +
-      `and this tenant's inventory does not name it. Ask whoever administers project ${project} to put the missing ones back.`
+      `${target} carries only some owner labels (${labelledOwner(found.labels)}, cluster/namespace/name), so its owner is not known, ` +
+      `and this tenant's inventory does not name it. Ask whoever administers project ${project} to add the missing labels.`
     );
   }
   if (claim === 'unasked') return unasked(target, rules);
@@ -126,8 +126,8 @@ export const commandIn = (message: string | undefined): string | undefined =>
 // --------------------------------------------------------------------------------------------------------- helpers
 
 /**
- * Labels a service without a new revision. `gcloud run services update --update-labels` also labels the template, which
- * makes one.
+ * The command that labels a service without a new revision. `gcloud run services update --update-labels` is not used, because
+ * it also labels the template, which makes a revision.
  */
 function serviceCommand(name: string, labels: Record<string, string>): string {
   return (
@@ -136,7 +136,10 @@ function serviceCommand(name: string, labels: Record<string, string>): string {
   );
 }
 
-/** The reason if the present consent is another namespace's. Undefined: nobody loses anything by consent to this namespace. */
+/**
+ * The reason why no command is printed: the resource consents to another namespace, which would lose that consent. Undefined:
+ * no other namespace would lose anything.
+ */
 function whomToAsk(marks: ConsentMarks, rules: ClaimRules): string | undefined {
   switch (consentOf(marks, rules)) {
     case 'given':

@@ -84,7 +84,7 @@ export function failureBlocker(aspect: Aspect, doing: string, failure: Failure, 
   };
 }
 
-/** Whether the delay that Google Cloud asks for is kept: only where the same call may succeed later. */
+/** Whether the operator waits for the delay that Google Cloud asks for. It does so only if the same call may succeed later. */
 const WAITS: Record<Failure['kind'], boolean> = {
   Transient: true,
   Conflict: true,
@@ -106,6 +106,9 @@ export function advised(words: string, advice: string): string {
   return `${words.trimEnd()}${/[.!?…]$/.test(words.trimEnd()) ? '' : '.'} ${advice}`;
 }
 
-/** Cloud Run's answer for a region that does not exist. A missing permission on a service has other words. */
+/**
+ * Whether the failure is Cloud Run's answer for a region that does not exist. A missing permission on a service has another
+ * message.
+ */
 export const isUnknownRegion = ({ message }: Failure): boolean =>
   message.startsWith("Permission denied on 'locations/");

@@ -110,7 +110,7 @@ function notUnderstood({ namespace, name, status }: Tenant): Blocker | undefined
   return { aspect: 'Service', reason: 'ManagementConflict', message };
 }
 
-/** The plan for a tenant without records whose project is not known either. */
+/** The plan of a deletion if the inventory is empty and no project is known. */
 export function noProject({ namespace, name, status }: Tenant): Plan {
   const message =
     `The inventory of this tenant is empty, and no project is known in which to search for its resources. Name the project: kubectl annotate ` +
@@ -120,12 +120,15 @@ export function noProject({ namespace, name, status }: Tenant): Plan {
   return { ...emptyPlan(), blockers: [blocker], inventory: status.inventory };
 }
 
-/** The whole deletion. No step, blocker or entry: nothing is left. */
+/** The whole deletion. It is complete when the plan has no step, no blocker and no entry. */
 export function planDeletion(tenant: Tenant, observed: Observed, settings: Settings, now: number): Plan {
   return planServiceDeletion(tenant, observed, settings, now) ?? planAccountDeletion(tenant, observed, settings, now);
 }
 
-/** The services. Undefined: none is left. Until then the inventory keeps all entries of the grants and the account. */
+/**
+ * The deletion of the services. Undefined: no service is left. Until then the inventory keeps all entries of the grants and the
+ * account.
+ */
 export function planServiceDeletion(
   tenant: Tenant,
   observed: Pick<Observed, 'services'>,
@@ -142,7 +145,7 @@ export function planServiceDeletion(
   return { ...out, inventory: [...out.inventory, ...inventory.filter(entry => !ofServices.has(entry))] };
 }
 
-/** The grants and the account, once no service is left. */
+/** The deletion of the grants and the account, once no service is left. */
 export function planAccountDeletion(
   tenant: Tenant,
   observed: Omit<Observed, 'services'>,

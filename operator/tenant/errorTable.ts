@@ -6,8 +6,9 @@ import type { Blocker, FailureKind } from './types.ts';
  * `gcp/errors.ts` applies it to answers of calls, `revisionAdvice` below to failed revisions. The first row that matches
  * counts. Each row is tested against a recorded or documented answer (test/fixtures/google-errors).
  *
- * An advice has a command if there is one. `{name}` is replaced by the named group of `text`, by the ErrorInfo's metadata
- * (`service`, `project`), or by a value of the caller. Text in `[[ ]]` is left out if one of its names is not known.
+ * The advice contains a command if one command solves the problem. `{name}` is replaced by the named group of `text`, by the
+ * ErrorInfo's metadata (`service`, `project`), or by a value of the caller. Text in `[[ ]]` is left out if one of its names is
+ * not known.
  */
 export interface ErrorRow {
   /** The row's name in tests. */
@@ -328,7 +329,7 @@ export const ERRORS: readonly ErrorRow[] = [
 
   // -------------------------------------------------------------------------------------- identities that are not visible yet
   // A new account gives these answers until it is visible everywhere, for up to a minute. A missing permission gives the same
-  // message, so the reader of `Propagating` decides by the account's age.
+  // message, so `failureBlocker` decides by the account's age.
   {
     name: 'fresh account: act as',
     codes: ['PERMISSION_DENIED'],

@@ -27,8 +27,9 @@ import type {
 /**
  * The callers of a service: the invoker check, which the spec's `access` switches, and the members of the service's IAM policy.
  *
- * Removing and adding callers are two writes, so that a member that Google Cloud refuses never keeps another one in the policy.
- * A refused member is retried later than the rest (`addition`). Callers are deleted with their service.
+ * The operator removes and adds callers in two writes. Google Cloud refuses a whole policy because of one wrong member, so in
+ * one write such a member would prevent the removal of another one. A refused member is retried later than the rest
+ * (`addition`). Cloud Run deletes the callers with their service.
  */
 export interface InvokersPlan {
   /** The new value of the service's `invokerIamDisabled`. Undefined: it stays. */
@@ -115,13 +116,13 @@ const listed = ({ bindings }: Policy): PolicyAddition[] =>
 function removal(ctx: Context, name: string, policy: Policy, leaving: InvokerEntry[]): Step | undefined {
   const isPublic = ctx.desired.spec.access === 'Public';
   // The member of a deleted account has another name in the policy, and becomes valid again if the account is restored.
-  const gone = membersOf(policy, RUN_INVOKER).filter(member =>
+  const deletedForms = membersOf(policy, RUN_INVOKER).filter(member =>
     leaving.some(entry => isDeletedFormOf(member, entry.member)),
   );
   const edited = editPolicy(policy, {
     role: RUN_INVOKER,
     add: [],
-    remove: [...leaving.map(({ member }) => member), ...gone],
+    remove: [...leaving.map(({ member }) => member), ...deletedForms],
     removeEverywhere: isPublic ? [] : PUBLIC_MEMBERS,
   });
   if (!edited) return undefined;
@@ -155,10 +156,10 @@ function addition(
   const due = missing.filter(one => {
     const refusal = ctx.refused.get(refusalKey(name, one));
     if (!refusal) return true;
-    const young = refusal.propagating && ctx.now - refusal.since < PROPAGATION_MS;
-    if (own.includes(one)) out.blockers.push(refusalBlocker(ctx, one, refusal, young));
+    const isNew = refusal.propagating && ctx.now - refusal.since < PROPAGATION_MS;
+    if (own.includes(one)) out.blockers.push(refusalBlocker(ctx, one, refusal, isNew));
     else out.notes.push(`${quoted(one.member)} (${one.role}) was not carried over: ${refusal.message}`);
-    const waitMs = young ? NEW_MEMBER_MS : ctx.settings.syncIntervalMs;
+    const waitMs = isNew ? NEW_MEMBER_MS : ctx.settings.syncIntervalMs;
     return refusal.generation !== ctx.generation || Math.abs(ctx.now - refusal.at) >= waitMs;
   });
   const edited = withAdditions(policy, due);
@@ -181,12 +182,12 @@ function refusalBlocker(
   ctx: Context,
   { member }: PolicyAddition,
   { message, advice }: Refusal,
-  young: boolean,
+  isNew: boolean,
 ): Blocker {
   const { namespace, name } = ctx.desired.owner;
   const refused = `spec.invokers: Google Cloud refuses ${quoted(member)} as a caller: ${message}`;
   const remedy = advice ?? `Correct this one or take it out: kubectl edit aitenant ${name} -n ${namespace}`;
-  return young
+  return isNew
     ? {
         aspect: 'Service',
         reason: 'Updating',

@@ -11,7 +11,7 @@ import type { Blocker, DesiredKey, KeyStatus, Observed, ObservedKey, Read, Secre
 
 export type Resolved = { ok: true; version: string; number?: string } | { ok: false; blocker: Blocker };
 
-/** The version that the service is to use. `live`: what is on record of the same secret. */
+/** The version that the service must use, or the blocker. `live`: the recorded version of the same secret. */
 export function resolveVersion(
   key: DesiredKey,
   secret: string,
@@ -42,18 +42,18 @@ export function resolveVersion(
   }
   const { version, state } = read.value;
   const highest = Number(live?.version ?? 0);
-  const newestCounts = !pinned && key.rollout === 'OnNewVersion';
+  const followsNewest = !pinned && key.rollout === 'OnNewVersion';
   if (state === 'DESTROYED') {
     const instead = pinned ? 'Name another version in the spec, or latest' : `Add a new one: ${addVersion}`;
     return blocked('DependencyNotReady', `version ${version} of ${secret} is destroyed for good. ${instead}`);
   }
-  if (state !== 'ENABLED' && !(newestCounts && version < highest)) {
-    const none = newestCounts ? `secret ${secret} has no enabled version; ` : '';
-    const what = newestCounts ? `the newest one, ${version},` : `version ${version} of ${secret}`;
+  if (state !== 'ENABLED' && !(followsNewest && version < highest)) {
+    const none = followsNewest ? `secret ${secret} has no enabled version; ` : '';
+    const what = followsNewest ? `the newest one, ${version},` : `version ${version} of ${secret}`;
     const enable = `gcloud secrets versions enable ${version} --secret=${secret} --project=${project}`;
     return blocked('DependencyNotReady', `${none}${what} is ${state.toLowerCase()}. Enable it: ${enable}`);
   }
-  if (newestCounts && version < highest) {
+  if (followsNewest && version < highest) {
     return blocked(
       'DependencyNotReady',
       `version ${highest} of ${secret} was live and is no longer enabled; the newest one left, ${version}, is older, and the operator does ` +
@@ -68,14 +68,14 @@ export function resolveVersion(
  * The recorded version of a key, or a higher one that a ready revision of the tenant already uses. The second happens when the
  * operator ended between the rollout and the status write.
  */
-export function liveKey(ctx: Context, key: DesiredKey, seen: ObservedKey, observed: Observed): KeyStatus | undefined {
+export function liveKey(ctx: Context, key: DesiredKey, found: ObservedKey, observed: Observed): KeyStatus | undefined {
   const recorded = ctx.status.keys.find(other => other.name === key.name);
-  if (seen.secret.state !== 'present') return recorded;
-  const { name } = seen.secret.value;
+  if (found.secret.state !== 'present') return recorded;
+  const { name } = found.secret.value;
   const isSecret = (reference: string) => {
     const full = secretName(reference, ctx.desired.project);
     const sameId = part(full, 'secrets') === part(name, 'secrets');
-    return full === key.secret || full === name || (sameId && seen.alsoIn?.includes(part(reference, 'projects')));
+    return full === key.secret || full === name || (sameId && found.alsoIn?.includes(part(reference, 'projects')));
   };
   const highest = Math.max(
     0,

@@ -7,8 +7,8 @@ import type { InventoryEntry, Observed, ObservedAccount, Read } from './types.ts
 
 /**
  * A tenant whose status was lost: its service account carries its mark, but its inventory has neither an account nor a service.
- * The spec's region may have been edited since, so every region is searched for its service. A new tenant has no such account,
- * so it never waits for the other regions.
+ * The spec's region may have been edited since, so the operator searches every region for the tenant's service. A new tenant
+ * has no such account, so it never waits for the other regions.
  */
 
 type Rules = Pick<ClaimRules, 'owner' | 'inventory'>;

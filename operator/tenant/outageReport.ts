@@ -1,7 +1,7 @@
 import { condition, readyOf } from './conditions.ts';
 import type { Blocker, Condition, Observed, Plan, Reason, Report, Tenant } from './types.ts';
 
-/** Outages: what the status says while Google Cloud cannot be read. */
+/** The report of a tenant during an outage, that is, while Google Cloud cannot be read. */
 
 /** The reasons of failures that are not caused by the tenant: no answer, 5xx, 429. */
 const OUTAGE: readonly Reason[] = ['Updating', 'QuotaExceeded'];
@@ -9,8 +9,9 @@ const OUTAGE: readonly Reason[] = ['Updating', 'QuotaExceeded'];
 const LOCKED_OUT: readonly Reason[] = [...OUTAGE, 'PermissionDenied'];
 
 /**
- * Whether the status stays what it was because Google Cloud did not answer. A tenant that was up to date stays Ready: its service
- * goes on serving. `isOwnRefusal`: other tenants of the project are answered, so 403 is this tenant's own.
+ * Whether the status must stay unchanged because Google Cloud did not answer. A tenant that was up to date stays Ready, because
+ * its service continues to serve. `isOwnRefusal`: Google Cloud answers for other tenants of the project, so a 403 is this
+ * tenant's problem.
  */
 export function isUnread(
   tenant: Tenant,
@@ -20,12 +21,12 @@ export function isUnread(
   isOwnRefusal: boolean,
 ): boolean {
   const ready = readyOf(tenant);
-  const isDark = nothingWasRead(observed);
-  const reasons = isDark && !isOwnRefusal ? LOCKED_OUT : OUTAGE;
+  const isNothingRead = nothingWasRead(observed);
+  const reasons = isNothingRead && !isOwnRefusal ? LOCKED_OUT : OUTAGE;
   const isEdited = ready?.observedGeneration !== tenant.generation;
   return (
-    ((ready?.status === 'True' && (!isEdited || isDark)) ||
-      (isDark && ready !== undefined && isOutageMessage(ready))) &&
+    ((ready?.status === 'True' && (!isEdited || isNothingRead)) ||
+      (isNothingRead && ready !== undefined && isOutageMessage(ready))) &&
     plan.steps.length + plan.waiting.length === 0 &&
     blockers.length > 0 &&
     blockers.every(({ reason }) => reasons.includes(reason))

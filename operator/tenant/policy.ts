@@ -42,13 +42,14 @@ export function membersOf(policy: Policy, role: string): string[] {
 export const isDeletedFormOf = (other: string, member: string): boolean =>
   other.toLowerCase().startsWith(`deleted:${member.toLowerCase()}?uid=`);
 
-const isHome = (binding: Binding, { role, condition }: PolicyAddition): boolean =>
+/** Whether the binding has the role and the condition of the addition. */
+const isBindingFor = (binding: Binding, { role, condition }: PolicyAddition): boolean =>
   binding.role === role && isDeepStrictEqual(binding.condition, condition);
 
 /** Whether the policy has the member already. */
 export const hasAddition = (policy: Policy, addition: PolicyAddition): boolean =>
   policy.bindings.some(
-    binding => isHome(binding, addition) && binding.members.some(other => sameMember(other, addition.member)),
+    binding => isBindingFor(binding, addition) && binding.members.some(other => sameMember(other, addition.member)),
   );
 
 /** The policy with the members added. Undefined: it has all of them already. */
@@ -57,7 +58,7 @@ export function withAdditions(policy: Policy, additions: PolicyAddition[]): Poli
   for (const addition of additions) {
     if (hasAddition(edited, addition)) continue;
     const { role, member, condition } = addition;
-    const home = edited.bindings.findIndex(binding => isHome(binding, addition));
+    const home = edited.bindings.findIndex(binding => isBindingFor(binding, addition));
     const bindings =
       home < 0
         ? [...edited.bindings, { role, members: [member], ...(condition && { condition }) }]
@@ -81,14 +82,14 @@ export function editPolicy(policy: Policy, edit: PolicyEdit): Policy | undefined
   const bindings: Binding[] = [];
   let home: Binding | undefined;
   for (const binding of policy.bindings) {
-    const ours = unconditional(binding, edit.role);
+    const hasRole = unconditional(binding, edit.role);
     const members = binding.members.filter(
       member =>
-        !(ours && edit.remove.some(other => sameMember(other, member))) && !edit.removeEverywhere?.includes(member),
+        !(hasRole && edit.remove.some(other => sameMember(other, member))) && !edit.removeEverywhere?.includes(member),
     );
     changed ||= members.length !== binding.members.length;
     const kept = { ...binding, members };
-    if (ours) home ??= kept;
+    if (hasRole) home ??= kept;
     bindings.push(kept);
   }
   if (!changed) return undefined;

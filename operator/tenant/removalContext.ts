@@ -48,7 +48,7 @@ export function unreadBlocker(
   };
 }
 
-/** Failures that do not keep a tenant from being abandoned. An account that was created just now also answers 403. */
+/** Whether a tenant may be abandoned in spite of this failure. `Propagating` is the 403 of an account that was created just now. */
 export const abandonable = (failure: Failure): boolean =>
   ['PermissionDenied', 'Propagating', 'NotFound'].includes(failure.kind) || isUnknownRegion(failure);
 

@@ -39,7 +39,10 @@ import type {
  * `outageReport.ts` what is reported while Google Cloud cannot be read.
  */
 
-/** `outcomes`: of the plan's steps; undefined before the first call. */
+/**
+ * The report of a reconcile. `outcomes`: the results of the plan's steps; undefined before the first call. `isOwnRefusal`: see
+ * `isUnread`.
+ */
 export function report(
   tenant: Tenant,
   desired: Desired,
@@ -82,8 +85,8 @@ export function report(
 }
 
 /**
- * What a service starts with that has to be created again. While the wanted region's service does not exist, the service of
- * another region does not change the record; a service of another owner never does.
+ * The image and the settings with which the operator creates the service again if somebody deletes it. If the wanted region's
+ * service is on record, only that service changes them. A service of another owner never does (`shownService`).
  */
 function onRecord(
   { status }: Tenant,
@@ -118,8 +121,8 @@ function shownService(
 
 function wantedService(desired: Desired, observed: Observed): ObservedService | undefined {
   const name = serviceName(desired.project, desired.region, desired.serviceId);
-  const seen = observed.services.find(other => other.name === name);
-  return seen?.service.state === 'present' ? seen.service.value : undefined;
+  const read = observed.services.find(other => other.name === name);
+  return read?.service.state === 'present' ? read.service.value : undefined;
 }
 
 function keyStatus(
@@ -130,7 +133,9 @@ function keyStatus(
   serving: boolean,
 ): KeyStatus {
   const spec = desired.keys.find(({ name }) => name === key.name);
-  const last = (outcomes ?? []).findLast(({ step, result }) => result === 'done' && grants(step, plan, key.name));
+  const last = (outcomes ?? []).findLast(
+    ({ step, result }) => result === 'done' && changesGrantOf(step, plan, key.name),
+  );
   const granted = last ? last.step.verb === 'Grant' : key.granted;
   const now = plan.versions.get(key.name);
   if (!serving || now === undefined) return { ...key, granted };
@@ -141,23 +146,28 @@ function keyStatus(
   return { ...key, version: now, secret, granted };
 }
 
-function grants(step: Outcome['step'], plan: TenantPlan, key: string): boolean {
+function changesGrantOf(step: Outcome['step'], plan: TenantPlan, key: string): boolean {
   return step.call.kind === 'setSecretPolicy' && plan.secrets.get(key) === step.call.secret;
 }
 
 function failures(tenant: Tenant, outcomes: Outcome[], now: number): Blocker[] {
   if (outcomes.length === 0) return [];
-  const made = tenant.status.inventory.filter(({ type }) => type === 'ServiceAccount').map(entry => age(entry, now));
-  const since = made.length > 0 ? Math.min(...made) : 0;
+  const accountAges = tenant.status.inventory
+    .filter(({ type }) => type === 'ServiceAccount')
+    .map(entry => age(entry, now));
+  const accountAge = accountAges.length > 0 ? Math.min(...accountAges) : 0;
   return outcomes.flatMap(outcome => {
     if (outcome.result !== 'failed') return [];
     const { step, failure } = outcome;
     if (failure.kind === 'Conflict') return [];
-    return [failureBlocker(step.aspect, `${step.verb} ${step.target}`, failure, since)];
+    return [failureBlocker(step.aspect, `${step.verb} ${step.target}`, failure, accountAge)];
   });
 }
 
-/** Adds the time of the next retry to quota blockers. To the minute, because each change of a message is a status write. */
+/**
+ * Adds the time of the next retry to quota blockers. It is rounded up to the minute, because each new message is a status
+ * write.
+ */
 function withTimes(blockers: Blocker[], now: number): Blocker[] {
   return blockers.map(blocker => {
     if (blocker.reason !== 'QuotaExceeded' || blocker.retryAfterMs === undefined) return blocker;
@@ -194,7 +204,7 @@ function again(blockers: Blocker[], plan: Plan, outcomes: Outcome[] | undefined)
 /** The report of a tenant whose spec cannot be followed, for instance because it names no usable project. */
 export function refused(tenant: Tenant, message: string, now: number): Report {
   return {
-    status: whole(tenant, condition(tenant, 'Ready', 'False', 'InvalidSpec', message, now), now),
+    status: withReady(tenant, condition(tenant, 'Ready', 'False', 'InvalidSpec', message, now), now),
     again: { kind: 'interval' },
   };
 }
@@ -208,7 +218,7 @@ export function suspended(tenant: Tenant, now: number): Report {
       ? `Suspended: the spec is not followed; only grants whose secret has lost its consent are removed. Resume: ${resume}`
       : `The deletion waits: this tenant is suspended. Resume, and it is deleted: ${resume}`;
   return {
-    status: whole(tenant, condition(tenant, 'Ready', before, 'Suspended', message, now), now),
+    status: withReady(tenant, condition(tenant, 'Ready', before, 'Suspended', message, now), now),
     again: { kind: 'interval' },
   };
 }
@@ -222,7 +232,7 @@ export function deleting(tenant: Tenant, plan: Plan, outcomes: Outcome[], now: n
   const waits = plan.waiting.map(wait => wait.message);
   const shown = message ?? (blockers.length > 0 ? messageOf(blockers) : [...doing, ...waits].join(' ') || 'Deleting.');
   const ready = condition(tenant, 'Ready', 'False', reason, shown, now);
-  const status = whole(tenant, ready, now);
+  const status = withReady(tenant, ready, now);
   return {
     status: {
       ...status,
@@ -232,18 +242,18 @@ export function deleting(tenant: Tenant, plan: Plan, outcomes: Outcome[], now: n
   };
 }
 
-/** The last status of a tenant that only finalizers of others keep from being deleted. */
+/** The last status of a tenant whose object still has finalizers of other controllers. */
 export function released(tenant: Tenant, others: string[], abandoned: boolean, now: number): TenantStatus {
   const done = abandoned
     ? 'The operator has let go of this tenant; what it has in Google Cloud stays.'
     : 'Everything of this tenant in Google Cloud is deleted.';
   const message = `${done} The object itself waits for finalizers that are not the operator’s: ${others.join(', ')}.`;
   const ended = { ...tenant, status: { ...tenant.status, inventory: [] } };
-  return whole(ended, condition(tenant, 'Ready', 'False', 'Deleting', message, now), now);
+  return withReady(ended, condition(tenant, 'Ready', 'False', 'Deleting', message, now), now);
 }
 
 /** The status with another Ready condition. Everything else stays. */
-function whole(tenant: Tenant, ready: Condition, now: number): TenantStatus {
+function withReady(tenant: Tenant, ready: Condition, now: number): TenantStatus {
   // Suspending does not resolve a reason to be stalled.
   const replaced = ready.reason === 'Suspended' ? ['Ready'] : ['Ready', 'Stalled'];
   const others = tenant.status.conditions.filter(({ type }) => !replaced.includes(type));

@@ -52,13 +52,13 @@ export interface AccessPlan extends PartialPlan {
   versions: Map<string, string>;
 }
 
-/** The input of each key's plan, and `out`, to which it adds. */
+/** The input of each key's plan. Each plan adds its results to `out`. */
 interface Keys {
   ctx: Context;
   account: AccountPlan;
   observed: Observed;
   recorded: SecretAccessEntry[];
-  /** Names of the secrets that the keys so far have in use. */
+  /** Names of the secrets of the usable keys that have been planned so far. */
   wanted: Set<string>;
   out: AccessPlan;
 }
@@ -80,11 +80,11 @@ export function planAccess(
   };
   const keys: Keys = { ctx, account, observed, recorded, wanted: new Set(), out };
   for (const key of ctx.desired.keys) {
-    const seen = observed.keys.find(other => other.name === key.name);
-    const live = seen ? liveKey(ctx, key, seen, observed) : ctx.status.keys.find(other => other.name === key.name);
-    const granted = planKey(keys, key, seen);
+    const found = observed.keys.find(other => other.name === key.name);
+    const live = found ? liveKey(ctx, key, found, observed) : ctx.status.keys.find(other => other.name === key.name);
+    const granted = planKey(keys, key, found);
     out.keys.push({ ...live, name: key.name, granted });
-    planVersion(keys, key, seen, live);
+    planVersion(keys, key, found, live);
   }
   for (const entry of recorded) if (!keys.wanted.has(entry.name)) planFormer(keys, entry, inUse);
   return out;
@@ -95,36 +95,42 @@ export function planAccess(
 /** Why a key cannot be used now. */
 interface Obstacle {
   blocker: Blocker;
-  /** The template is frozen even if no variable holds the key: a running service may lose access to it. */
+  /** The template is frozen even if no variable contains the key, because a running service may lose access to it. */
   freezes?: true;
-  /** The grant was not read, so the status keeps what it says of it. */
+  /** The grant was not read, so the key's `granted` in the status stays. */
   unread?: true;
 }
 
-/** Plans one key's grant. True if the grant exists already. */
-function planKey(keys: Keys, key: DesiredKey, seen: ObservedKey | undefined): boolean {
+/** Plans one key's grant. Returns true if the grant exists already. */
+function planKey(keys: Keys, key: DesiredKey, found: ObservedKey | undefined): boolean {
   const { ctx, account, recorded, wanted, out } = keys;
-  const obstacle = keyObstacle(keys, key, seen);
+  const obstacle = keyObstacle(keys, key, found);
   if (obstacle) return blockKey(keys, key, obstacle);
-  assert(seen?.secret.state === 'present', 'a key without an obstacle has a secret that was read');
-  const secret = seen.secret.value;
+  assert(found?.secret.state === 'present', 'a key without an obstacle has a secret that was read');
+  const secret = found.secret.value;
   const isRepeated = wanted.has(secret.name);
   wanted.add(secret.name);
   const entry = recorded.find(other => other.name === secret.name);
-  if (seen.policy?.state !== 'present') {
+  if (found.policy?.state !== 'present') {
     if (entry && !isRepeated) out.entries.push(entry);
     const what = `the IAM policy of secret ${part(key.secret ?? '', 'secrets')}`;
-    if (seen.policy?.state === 'failed') {
-      return blockKey(keys, key, { blocker: readBlocker('SecretAccess', what, seen.policy.failure), unread: true });
+    if (found.policy?.state === 'failed') {
+      return blockKey(keys, key, { blocker: readBlocker('SecretAccess', what, found.policy.failure), unread: true });
     }
     const gone: Failure = { kind: 'NotFound', message: 'the secret is gone' };
     return blockKey(keys, key, { blocker: readBlocker('SecretAccess', what, gone) });
   }
-  const { stands } = standingGrant(ctx, account, seen);
+  const { stands } = standingGrant(ctx, account, found);
   if (account.state === 'blocked') {
     if (entry && !isRepeated) out.entries.push(entry);
   } else {
-    planGrant(keys, secret.name, part(key.secret ?? '', 'secrets'), seen.policy.value, isRepeated ? 'repeated' : entry);
+    planGrant(
+      keys,
+      secret.name,
+      part(key.secret ?? '', 'secrets'),
+      found.policy.value,
+      isRepeated ? 'repeated' : entry,
+    );
   }
   return stands;
 }
@@ -135,38 +141,41 @@ function blockKey({ ctx, out }: Keys, key: DesiredKey, { blocker, freezes, unrea
   return unread === true && ctx.status.keys.some(({ name, granted }) => name === key.name && granted);
 }
 
-function keyObstacle(keys: Keys, key: DesiredKey, seen: ObservedKey | undefined): Obstacle | undefined {
+function keyObstacle(keys: Keys, key: DesiredKey, found: ObservedKey | undefined): Obstacle | undefined {
   const { ctx, account } = keys;
   const { owner, project } = ctx.desired;
   if (key.blocked) return { blocker: key.blocked, unread: true };
   const asked = key.secret ?? '';
   const id = part(asked, 'secrets');
-  const secretProject = isOwnProject(ctx, key, seen) ? project : part(asked, 'projects');
+  const secretProject = isOwnProject(ctx, key, found) ? project : part(asked, 'projects');
   const refusal = (ask: string): Obstacle => {
     const message = `Key ${key.name}: ${lostUse(keys, id)}${ask}`;
     return { blocker: { aspect: 'SecretAccess', reason: 'SecretNotAllowed', message }, freezes: true };
   };
-  const { isKnown } = standingGrant(ctx, account, seen);
-  const consented = seen?.secret.state === 'present' && secretConsent(seen.secret.value.labels, ctx.rules, isKnown);
-  if (secretProject !== project && seen && !consented && !isUnread(seen.secret)) {
+  const { isKnown } = standingGrant(ctx, account, found);
+  const consented = found?.secret.state === 'present' && secretConsent(found.secret.value.labels, ctx.rules, isKnown);
+  if (secretProject !== project && found && !consented && !isUnread(found.secret)) {
     return refusal(askForForeignSecret(secretProject, id, ctx.rules));
   }
-  if (!seen || seen.secret.state === 'failed') {
+  if (!found || found.secret.state === 'failed') {
     const failure: Failure =
-      seen?.secret.state === 'failed' ? seen.secret.failure : { kind: 'Transient', message: 'not read' };
+      found?.secret.state === 'failed' ? found.secret.failure : { kind: 'Transient', message: 'not read' };
     return { blocker: readBlocker('SecretAccess', `secret ${asked} of key ${key.name}`, failure), unread: true };
   }
-  if (seen.secret.state === 'absent') {
+  if (found.secret.state === 'absent') {
     const message =
       `Key ${key.name}: secret ${id} does not exist in project ${secretProject}. Create it: ` +
       `gcloud secrets create ${id} --project=${secretProject} --labels=ai-tenant-namespace=${owner.namespace}`;
     return { blocker: { aspect: 'SecretAccess', reason: 'DependencyNotFound', message } };
   }
   if (consented) return undefined;
-  return refusal(askForSecret({ project: secretProject, id, labels: seen.secret.value.labels }, ctx.rules));
+  return refusal(askForSecret({ project: secretProject, id, labels: found.secret.value.labels }, ctx.rules));
 }
 
-/** Adds the member where it is missing. `repeated`: an earlier key of the spec names the same secret, and has planned it. */
+/**
+ * Adds the member if the policy lacks it. `repeated`: an earlier key of the spec names the same secret, so the step is planned
+ * already.
+ */
 function planGrant(
   { ctx, account, out }: Keys,
   secret: string,
@@ -203,7 +212,10 @@ function planGrant(
   out.steps.push(grant);
 }
 
-/** The first part of the message, about a running service that uses the secret. */
+/**
+ * The first part of the message if a running service uses a secret that the tenant may no longer use. Empty: no service uses
+ * it.
+ */
 function lostUse({ ctx, observed }: Keys, secretId: string): string {
   const templates = observed.services.flatMap(({ service }) =>
     service.state === 'present' && claimService(service.value, ctx.rules) === 'ours' ? [service.value.template] : [],
@@ -216,24 +228,28 @@ function lostUse({ ctx, observed }: Keys, secretId: string): string {
 }
 
 /**
- * `stands`: the tenant's account, if it is ours, is a member already. `isKnown`: the grant is also this tenant's own. A grant
- * that its inventory lacks may be of an earlier Namespace of the same name, unless `--restore` says that the status was lost.
+ * `stands`: the tenant's account is a member of the secret's policy. `isKnown`: this tenant has made that grant, because its
+ * inventory has it. A grant that the inventory lacks may have been made for an earlier Namespace of the same name. With
+ * `--restore` it counts too, because then the status may have been lost.
  */
-function standingGrant(ctx: Context, account: AccountPlan, seen: ObservedKey | undefined) {
-  const policy = seen?.policy?.state === 'present' ? seen.policy.value : undefined;
+function standingGrant(ctx: Context, account: AccountPlan, found: ObservedKey | undefined) {
+  const policy = found?.policy?.state === 'present' ? found.policy.value : undefined;
   const member = accountMember(ctx.desired.account.email);
   const stands = policy !== undefined && hasMember(policy, SECRET_ACCESSOR, member) && account.state !== 'pending';
-  const name = seen?.secret.state === 'present' ? seen.secret.value.name : undefined;
+  const name = found?.secret.state === 'present' ? found.secret.value.name : undefined;
   const { inventory, restore } = ctx.rules;
   const isRecorded = entriesOfType('SecretAccess', inventory).some(entry => entry.name === name);
   return { stands, isKnown: stands && (isRecorded || restore === true) };
 }
 
 /** Whether the secret is in the tenant's own project, named by its ID or its number. */
-const isOwnProject = ({ desired }: Context, { secret = '' }: DesiredKey, seen: ObservedKey | undefined): boolean =>
-  ['', desired.project].includes(part(secret, 'projects')) || seen?.alsoIn?.includes('') === true;
+const isOwnProject = ({ desired }: Context, { secret = '' }: DesiredKey, found: ObservedKey | undefined): boolean =>
+  ['', desired.project].includes(part(secret, 'projects')) || found?.alsoIn?.includes('') === true;
 
-/** The failure says nothing about the secret. `Invalid`: the operator itself refused to send the request. */
+/**
+ * Whether the read failed in a way that says nothing about the secret. `Invalid`: the operator itself refused to send the
+ * request.
+ */
 const isUnread = (read: Read<unknown>): boolean =>
   read.state === 'failed' && ['Transient', 'Conflict', 'QuotaExceeded', 'Invalid'].includes(read.failure.kind);
 
@@ -241,31 +257,31 @@ const isUnread = (read: Read<unknown>): boolean =>
 function planVersion(
   { ctx, account, out }: Keys,
   key: DesiredKey,
-  seen: ObservedKey | undefined,
+  found: ObservedKey | undefined,
   live: KeyStatus | undefined,
 ): void {
-  if (key.env === undefined || seen?.secret.state !== 'present') return;
-  const secret = seen.secret.value;
-  if (!secretConsent(secret.labels, ctx.rules, standingGrant(ctx, account, seen).isKnown)) return;
+  if (key.env === undefined || found?.secret.state !== 'present') return;
+  const secret = found.secret.value;
+  if (!secretConsent(secret.labels, ctx.rules, standingGrant(ctx, account, found).isKnown)) return;
   const asked = key.secret ?? '';
   const [id, project] = [part(asked, 'secrets'), part(asked, 'projects')];
   const isSameSecret = live?.secret === undefined || live.secret === secret.name;
-  const resolved = resolveVersion(key, id, project, seen.version, isSameSecret ? live : undefined);
+  const resolved = resolveVersion(key, id, project, found.version, isSameSecret ? live : undefined);
   if (!resolved.ok) {
     out.blockers.push(resolved.blocker);
     out.freezesTemplate = true;
     return;
   }
   if (resolved.number !== undefined) out.versions.set(key.name, resolved.number);
-  const isOwn = isOwnProject(ctx, key, seen);
+  const isOwn = isOwnProject(ctx, key, found);
   const own = isOwn ? ['', ctx.desired.project] : [];
-  const projects = [...own, project, part(secret.name, 'projects'), ...(seen.alsoIn ?? [])];
+  const projects = [...own, project, part(secret.name, 'projects'), ...(found.alsoIn ?? [])];
   out.variables.push({ name: key.env, key: { secret: isOwn ? id : asked, projects, version: resolved.version } });
 }
 
 // ------------------------------------------------------------------------------------------------- former grants
 
-/** Plans a recorded grant whose secret no usable key names: it has left the spec, or its consent was withdrawn. */
+/** Plans the removal of a recorded grant whose secret no usable key names: it has left the spec, or its consent was withdrawn. */
 function planFormer(keys: Keys, entry: SecretAccessEntry, inUse: (secret: string) => SecretUse): void {
   const { ctx, account, observed, out } = keys;
   const key = observed.keys.find(({ secret }) => secret.state === 'present' && secret.value.name === entry.name);
@@ -323,8 +339,8 @@ export interface Revoked {
 }
 
 /**
- * Takes the tenant's members off a secret's policy. The account's own member is removed only while the account is ours. The
- * `deleted:` members of recorded identities are always removed. Undefined: the policy has none of them.
+ * The step that removes the tenant's members from a secret's policy. It removes the account's own member only while the account
+ * is ours, and always the `deleted:` members of recorded identities. Undefined: the policy has none of them.
  */
 export function revokeStep(
   { status, desired: { account } }: Revoked,
@@ -397,8 +413,8 @@ function removeRecorded(
 }
 
 /**
- * Removes grants of the spec's keys that are not on record. A secret that the operator may not read is passed over: the operator
- * can hardly have granted anything on it, and the grant of a deleted account lets nobody in.
+ * Removes grants of the spec's keys that are not on record. A secret that the operator may not read is skipped: the
+ * operator has most likely granted nothing on it, and a grant to a deleted account gives nobody access.
  */
 function removeUnrecorded(
   ctx: RemovalContext,
@@ -427,7 +443,7 @@ function removeUnrecorded(
 
 // --------------------------------------------------------------------------------------------------------- foresee
 
-/** The secret's policy once the call has succeeded. */
+/** The observed state with the secret's policy as it will be once the call has succeeded. */
 export function foreseeSecretPolicy(
   observed: Observed,
   { secret: name, policy: value }: Extract<Call, { kind: 'setSecretPolicy' }>,

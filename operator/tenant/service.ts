@@ -47,11 +47,11 @@ export interface ServicesPlan extends PartialPlan {
 
 export type ServiceRead = Observed['services'][number];
 
-/** The input of each service's plan, and `out`, to which it adds. */
+/** The input of each service's plan. Each plan adds its results to `out`. */
 export interface Services {
   ctx: Context;
   access: AccessPlan;
-  /** The recorded entries of all services: theirs, their invokers' and their variables'. */
+  /** The inventory entries of all services, of their invokers and of their variables. */
   recorded: InventoryEntry[];
   out: ServicesPlan;
 }
@@ -105,7 +105,10 @@ function variableEntries(
 
 // ---------------------------------------------------------------------------------------------------------- update
 
-/** Plans a service that exists. `carried`: what it takes over of its predecessor's policy. False: its policy was not read. */
+/**
+ * Plans the update of a service that exists. `carried`: the members that it takes over from its predecessor's policy. Returns
+ * false if the service's own policy could not be read.
+ */
 export function planPresent(
   { ctx, access, out }: Services,
   read: ServiceRead,
@@ -156,7 +159,7 @@ const markChanges = (ctx: Context, found: ObservedService): Change[] =>
     found.labels[label] === value ? [] : [{ field: `labels.${label}`, from: found.labels[label], to: value }],
   );
 
-/** The fields to write. `templateDiffers`: also where the template is not written in this step. */
+/** The fields to write. `templateDiffers`: the template differs from the wanted one, even if this step does not write it. */
 function serviceChanges(
   ctx: Context,
   access: AccessPlan,
@@ -169,8 +172,8 @@ function serviceChanges(
   const changes: Change[] = [...marks];
   const fields: JsonObject = {};
   if (marks.length > 0) fields.labels = { ...found.labels, ...ownerLabels(owner) };
-  // Closing access must neither wait for anything else that Cloud Run may refuse nor fail with it. The rest follows with the
-  // new etag.
+  // An update that closes access contains nothing else, because Cloud Run could refuse the whole update for another field. The next
+  // reconcile writes the rest with the new etag.
   const closing = callers.invokerIamDisabled === false;
   const traffic = closing ? undefined : applyTraffic(found.traffic);
   if (traffic) {
@@ -223,7 +226,10 @@ function pushInOrder(
 /** With more entries than this, variables that the service's template does not contain leave the inventory. */
 const CROWDED = 1_000;
 
-/** Without this, edits that rename variables while no revision becomes ready would fill the inventory. */
+/**
+ * Whether a variable that has left the spec stays on record. In a crowded inventory only those in the service's template do;
+ * otherwise repeated edits that rename variables while no revision becomes ready would fill the inventory.
+ */
 function staysOnRecord(ctx: Context, found: ObservedService, entry: VariableEntry): boolean {
   if (ctx.status.inventory.length <= CROWDED || !absenceCounts(entry, ctx.now)) return true;
   return JSON.stringify(found.template).includes(JSON.stringify(entry.variable));
@@ -242,13 +248,16 @@ export function conflictOf(ctx: Context, found: ObservedService): string | undef
   return serviceConflict(found, claim, ctx.rules);
 }
 
-/** A recorded service may have lost some of its marks. One that is not on record must carry them all. */
+/**
+ * Whether the service is this tenant's. A recorded service may have lost some of its marks; one that is not on record needs all
+ * of them.
+ */
 const isOwn = (found: ObservedService, entry: ServiceEntry | undefined, { rules }: RemovalContext): boolean =>
   entry ? claimService(found, rules) === 'ours' : isFullyMarked(found.labels, rules.owner);
 
 // ------------------------------------------------------------------------------------------------ remove, abandon
 
-/** Removes every service of the tenant. Its invokers and variables go with it. */
+/** Removes every service of the tenant. Cloud Run deletes its invokers and variables with it. */
 export function removeServices(ctx: RemovalContext, { services }: Pick<Observed, 'services'>, out: Plan): void {
   const { inventory } = ctx.tenant.status;
   const unread: ServiceEntry[] = [];
@@ -311,7 +320,7 @@ export function abandonServices(ctx: RemovalContext, services: ServiceRead[], ou
 
 type ServiceCall = Extract<Call, { kind: 'createService' | 'updateService' | 'deleteService' | 'setServicePolicy' }>;
 
-/** The services once the call has succeeded. */
+/** The observed state with the services as they will be once the call has succeeded. */
 export function foreseeService(observed: Observed, call: ServiceCall): Observed {
   switch (call.kind) {
     case 'createService': {
@@ -332,7 +341,7 @@ export function foreseeService(observed: Observed, call: ServiceCall): Observed 
   }
 }
 
-/** The services once Cloud Run has finished what it is doing: every rollout has succeeded, every deletion has ended. */
+/** The observed state once Cloud Run has finished: every rollout has succeeded and every deletion has ended. */
 export const afterRollout = (observed: Observed): Observed =>
   mapServices(observed, read => {
     const { service } = read;

@@ -13,7 +13,10 @@ import type { Blocker, ObservedService, Step } from './types.ts';
  * revision, after 30 s at first and after 30 min at most.
  */
 
-/** Whether the accepted state is the serving state. Source: Cloud Run Admin API v2, Service.terminal_condition. */
+/**
+ * Whether the service serves the last update that Cloud Run accepted. Source: Cloud Run Admin API v2,
+ * Service.terminal_condition.
+ */
 export function isReady(service: ObservedService): boolean {
   return (
     !service.reconciling &&
@@ -26,9 +29,9 @@ export function isReady(service: ObservedService): boolean {
 }
 
 /**
- * Whether a revision that serves may still read the secret. It does not if a ready service without the secret gives all traffic
- * to its latest revision, or if nothing has ever served: a new service that failed has no latest ready revision (service.proto).
- * An answer without a latest ready revision that does not also say that the service failed proves nothing.
+ * Whether a revision that serves may still read the secret. The answer is no only if the template does not name the secret and
+ * one of two things is proved: the service is ready and its latest revision gets all traffic; or no revision has ever served,
+ * because the service failed and has no latest ready revision (service.proto).
  */
 export function mayRead(service: ObservedService, secretId: string): boolean {
   const settled = isReady(service) && onlyLatestServes(service.trafficStatuses, service.latestCreatedRevision);

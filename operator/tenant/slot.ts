@@ -1,7 +1,10 @@
 import { hash } from 'node:crypto';
 import type { Desired, Tenant } from './types.ts';
 
-/** The time of the periodic check of a tenant that is up to date, and how a new process knows that it is. */
+/**
+ * The slot: the time within the interval at which a tenant that is up to date is checked. And the hash in the status by which a
+ * new process knows that the tenant is up to date, so that it need not check all tenants at its start.
+ */
 
 /** A slot that is closer than this is skipped, so that an early timer does not cause a second check. */
 const LEAST_MS = 1_000;

@@ -121,13 +121,16 @@ export function withRetry(template: JsonObject, count: number): JsonObject {
   return { ...rest, annotations: { ...object(template.annotations), [RETRY_ANNOTATION]: String(count) } };
 }
 
-/** A template that changes makes a new revision anyway. */
+/**
+ * The template without the retry annotation. A change of another field makes a new revision, so the count of retries starts
+ * again.
+ */
 export function withoutRetry(template: JsonObject): JsonObject {
   const { [RETRY_ANNOTATION]: retry, ...annotations } = object(template.annotations);
   return retry === undefined ? template : { ...template, annotations };
 }
 
-/** The predecessor's template without what belonged to that service's own revisions. */
+/** The predecessor's template without the name of its revision and without the retry annotation. */
 export function inheritedTemplate(template: JsonObject): JsonObject {
   const { revision: _named, ...rest } = template;
   return withoutRetry(rest);
@@ -136,7 +139,10 @@ export function inheritedTemplate(template: JsonObject): JsonObject {
 /** CPU only during requests, and a faster start: the defaults of the console and of gcloud. */
 const NEW_RESOURCES = { cpuIdle: true, startupCpuBoost: true };
 
-/** Lays `wanted` over `current`. Without changes the template must not be written, even if it is spelled differently. */
+/**
+ * Lays `wanted` over `current`. If `changes` is empty the template must not be written: it has the same meaning, perhaps in
+ * another form.
+ */
 export function applyTemplate(
   current: JsonObject,
   wanted: WantedTemplate,
@@ -219,7 +225,10 @@ function applyVariables(current: JsonObject[], wanted: WantedTemplate): { variab
   return { variables, changes };
 }
 
-/** The wanted variable. Unknown fields of `before` stay, those of its value only if the value is of the same kind. */
+/**
+ * The variable to write. Fields of `before` that the operator does not know stay. Those of the secret reference stay only if
+ * the new value is a secret reference too.
+ */
 function writtenVariable(want: WantedVariable, before: JsonObject = {}): JsonObject {
   const { value: _value, valueSource, ...others } = before;
   if (!('key' in want)) return { ...others, name: want.name, value: want.value };
@@ -318,7 +327,7 @@ export function applyScaling(
 
 const LATEST = 'TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST';
 
-/** All traffic to the latest ready revision. Undefined: that is so already. Tags without traffic survive. */
+/** The traffic with 100 % for the latest ready revision. Undefined: the service has that already. Tags stay, without traffic. */
 export function applyTraffic(traffic: JsonObject[]): JsonObject[] | undefined {
   const share = (target: JsonObject) => number(target.percent);
   const latest = traffic.filter(target => target.type === LATEST).reduce((sum, target) => sum + share(target), 0);

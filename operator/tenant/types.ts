@@ -39,7 +39,7 @@ export interface TenantSpec {
 
 /** The fields of every inventory entry. The operator writes an entry before the first call that may create the resource. */
 interface Recorded {
-  /** Full name of the resource, or of the resource that carries it: a grant's secret, an invoker's or a variable's service. */
+  /** Full name of the resource. For a grant it is the name of the secret, for an invoker or a variable that of the service. */
   name: string;
   /** Time of the last call that creates it, RFC 3339. */
   time: string;
@@ -97,7 +97,10 @@ export interface KeyStatus {
   name: string;
   /** The highest version that was live. Only an explicit version in the spec lowers it. */
   version?: string;
-  /** Name of the secret that `version` belongs to, as Google Cloud answers it. Another secret starts without a version. */
+  /**
+   * Name of the secret that `version` belongs to, as Google Cloud answers it. If the key names another secret, its version
+   * starts anew.
+   */
   secret?: string;
   granted: boolean;
 }
@@ -127,7 +130,10 @@ export interface TenantStatus {
   reconciledHash?: string;
   /** The last container image that was read from the tenant's service. */
   image?: string;
-  /** The last read settings that limit access to the service or what it may run. A service that is created again gets them. */
+  /**
+   * Settings that limit access to the service or what it may run, as last read. The operator creates a deleted service again
+   * with them.
+   */
   serviceSettings?: ServiceSettings;
   inventory: InventoryEntry[];
   /** Conditions and inventory entries of a newer version of the operator, which are written back unchanged. */
@@ -145,7 +151,10 @@ export interface Tenant {
   hasFinalizer: boolean;
   annotations: Record<string, string>;
   spec: TenantSpec;
-  /** Descriptions of values in the spec that this version does not know. With one of them nothing is changed for the tenant. */
+  /**
+   * Descriptions of values in the spec that this version does not know. If there is one, the operator changes nothing for the
+   * tenant.
+   */
   unknownValues: string[];
   status: TenantStatus;
 }
@@ -184,7 +193,7 @@ export interface Settings {
   claimPolicy: 'labelled' | 'any';
   /** `--require-impersonation`: a Namespace that names no service account to impersonate is refused. */
   requireImpersonation?: boolean;
-  /** `--restore`: full owner marks are enough, even if the inventory lacks the resource. */
+  /** `--restore`: a resource with full owner marks counts as the tenant's, even if the inventory lacks it. */
   restore?: boolean;
   /** `--consent-uid`: printed commands name the Namespace's UID too. */
   consentUid?: boolean;
@@ -203,7 +212,7 @@ export interface Owner {
 
 /** A key of the spec with the name of its secret. */
 export interface DesiredKey extends Omit<KeySpec, 'secretRef'> {
-  /** `projects/P/secrets/S`, where P is an ID or a number as in the spec. Absent: `blocked` says why. */
+  /** `projects/P/secrets/S`, where P is an ID or a number as in the spec. Absent: not known, for the reason in `blocked`. */
   secret?: string;
   blocked?: Blocker;
 }
@@ -262,7 +271,7 @@ export interface ObservedAccount {
 }
 
 export interface ObservedSecret {
-  /** Aliases of versions (`versionAliases`), for the command `import`. */
+  /** The secret's aliases of versions (`versionAliases`). Only the command `import` uses them. */
   aliases?: Record<string, string>;
   /** As Google Cloud answers it: `projects/NUMBER/secrets/S`. */
   name: string;
@@ -308,7 +317,7 @@ export interface ObservedService {
   reconciling: boolean;
   /** Set while the service is being deleted. */
   deleteTime?: string;
-  /** Milliseconds since this process first saw the present rollout, or its failure. Absent: not known. */
+  /** Milliseconds since this process first observed the present rollout, or its failure. Absent: not known. */
   unreadyForMs?: number;
   terminal: { state: 'SUCCEEDED' | 'FAILED' | 'PENDING'; reason: string; message: string };
   latestReadyRevision: string;
@@ -330,11 +339,14 @@ export interface ObservedKey {
   /** Read only when the secret is present. */
   policy?: Read<Policy>;
   /**
-   * For `latest` with OnNewVersion the newest enabled version, for `latest` with OnRestart the newest, for a number that
-   * one.
+   * The version that the spec selects: for `latest` with OnNewVersion the newest enabled version, for `latest` with OnRestart the
+   * newest version in any state, for a number the version with that number.
    */
   version?: Read<SecretVersion>;
-  /** Other projects that name the same secret, besides the one in the spec. '': a bare ID in the tenant's own project. */
+  /**
+   * The project in other references to the same secret that the service contains: its ID or number, or '' for a bare ID, which
+   * means the tenant's own project.
+   */
   alsoIn?: string[];
 }
 
@@ -342,8 +354,8 @@ export interface Observed {
   account: Read<ObservedAccount>;
   keys: ObservedKey[];
   /**
-   * Secrets in the inventory that no key of the spec names any more. `read`: the secret, whose consent may have been withdrawn.
-   * A deletion does not read it.
+   * Secrets in the inventory that no key of the spec names any more. `read`: the secret itself, to check whether its consent was
+   * withdrawn. A deletion does not read it, because it removes every grant.
    */
   formerGrants: { secret: string; policy: Read<Policy>; read?: Read<ObservedSecret> }[];
   /** The wanted region's service first, then those of every other region in the inventory. */
@@ -359,7 +371,7 @@ export interface Blocker {
   aspect: Aspect;
   reason: Exclude<Reason, 'UpToDate' | 'Suspended' | 'Deleting' | 'DeleteFailed' | 'NotVerified'>;
   message: string;
-  /** When to retry. Absent: by the reason. */
+  /** Milliseconds until the next retry. Absent: the delay depends on the reason (`again` in report.ts). */
   retryAfterMs?: number;
   /** Google Cloud did not answer a read, so it is not known whether anything is wrong. */
   unread?: true;
@@ -407,7 +419,7 @@ export interface Step {
   call: Call;
   /** IDs of steps that must have succeeded in the same run. */
   needs: string[];
-  /** The step only removes or closes access. It is made first, without a record, and even if a status write fails. */
+  /** The step only removes or closes access. It is made first, before the inventory is written, and even if that write fails. */
   closes: boolean;
   verb: 'Create' | 'Update' | 'Grant' | 'Revoke' | 'Delete' | 'Adopt' | 'Abandon';
   /** The resource as messages call it: `Cloud Run service ai-platform-tenant-a in asia-northeast1`. */
@@ -458,7 +470,10 @@ export type Refusals = ReadonlyMap<string, Refusal>;
 
 // ---------------------------------------------------------------------------------------------------------- report
 
-/** When to reconcile again. `changed`: soon, to see the effect of the calls. `backoff`: after a growing delay up to `capMs`. */
+/**
+ * When to reconcile again. `changed`: soon, to observe the effect of the calls. `after`: after `ms`. `backoff`: after a delay
+ * that grows up to `capMs`. `interval`: at the periodic check.
+ */
 export type Again =
   | { kind: 'changed' }
   | { kind: 'after'; ms: number }
@@ -468,7 +483,7 @@ export type Again =
 export interface Report {
   status: TenantStatus;
   again: Again;
-  /** Google Cloud could not be read, so the status is the last one. */
+  /** Google Cloud could not be read, so `status` is the one of the last reconcile. */
   unread?: true;
   /** With `unread`: the message of the first failure. */
   failure?: string;

@@ -15,6 +15,7 @@ import type { Desired, InventoryEntry, Observed, SecretAccessEntry, Settings, St
 export const grantsOf = ({ status }: Pick<Tenant, 'status'>): SecretAccessEntry[] =>
   entriesOfType('SecretAccess', status.inventory);
 
+/** The rules for resources while the spec is not followed: nothing is adopted. */
 export function standingRules(tenant: Tenant, settings: Settings): ClaimRules {
   const owner = { cluster: settings.clusterId, namespace: tenant.namespace, name: tenant.name };
   return { owner, policy: settings.claimPolicy, inventory: tenant.status.inventory, restore: settings.restore };
@@ -38,12 +39,12 @@ export function planConsent(tenant: Tenant, observed: Observed, settings: Settin
   const rules = standingRules(tenant, settings);
   const { account } = observed;
   if (account.state !== 'present') return [];
-  const ours = claimAccount(account.value, rules) === 'ours';
+  const accountIsOurs = claimAccount(account.value, rules) === 'ours';
   const desired = { account: { email: account.value.email } } as Desired;
   return grantsOf(tenant).flatMap(entry => {
     const key = observed.keys.find(({ name }) => name === entry.name);
     if (!key || !lostConsent(key.secret, rules) || key.policy?.state !== 'present') return [];
-    return revokeStep({ status: tenant.status, desired }, ours, key.policy.value, entry) ?? [];
+    return revokeStep({ status: tenant.status, desired }, accountIsOurs, key.policy.value, entry) ?? [];
   });
 }
 

@@ -68,8 +68,8 @@ export const DEFENCES: readonly Defence[] = [
   {
     shownBy: [deputy, 'that points at somebody’s secret in another project needs that secret’s consent'],
     file: 'operator/tenant/secretAccess.ts',
-    find: "  const consented = seen?.secret.state === 'present' && secretConsent(seen.secret.value.labels, ctx.rules, isKnown);",
-    replace: "  const consented = seen?.secret.state === 'present';",
+    find: "  const consented = found?.secret.state === 'present' && secretConsent(found.secret.value.labels, ctx.rules, isKnown);",
+    replace: "  const consented = found?.secret.state === 'present';",
   },
   {
     shownBy: [deputy, 'of another namespace is not seen'],
@@ -124,7 +124,7 @@ export const DEFENCES: readonly Defence[] = [
     ],
     file: 'operator/tenant/policy.ts',
     find: '    bindings.push(kept);',
-    replace: '    if (ours) bindings.push(kept);',
+    replace: '    if (hasRole) bindings.push(kept);',
   },
   {
     shownBy: ['e2e/ownership.test.ts', 'keeps what somebody else writes between our read and our write'],
@@ -248,8 +248,8 @@ export const DEFENCES: readonly Defence[] = [
   {
     shownBy: [guardrail, 'is idempotent: a second run writes nothing'],
     file: 'operator/cli/guardrail.ts',
-    find: ' : found !== undefined && gone.length + added.length === 0) {',
-    replace: ' : found === undefined && gone.length + added.length < 0) {',
+    find: ' : found !== undefined && removed.length + added.length === 0) {',
+    replace: ' : found === undefined && removed.length + added.length < 0) {',
   },
   {
     shownBy: [guardrail, '--check changes nothing: exit code 2 while there is a difference, 0 once there is none'],
@@ -381,7 +381,7 @@ export const DEFENCES: readonly Defence[] = [
       'answers who has an identity token of an invoker, and nobody else; the backend is not even asked',
     ],
     file: 'operator/tenant/invokers.ts',
-    find: '    remove: [...leaving.map(({ member }) => member), ...gone],',
+    find: '    remove: [...leaving.map(({ member }) => member), ...deletedForms],',
     replace: '    remove: [],',
   },
   {
@@ -777,8 +777,8 @@ export const DEFENCES: readonly Defence[] = [
       'a secret of another project is answered alike whether it is absent, forbidden or without consent: no oracle of names',
     ],
     file: 'operator/tenant/secretAccess.ts',
-    find: '  if (secretProject !== project && seen && !consented && !isUnread(seen.secret)) {',
-    replace: "  if (secretProject !== project && seen?.secret.state === 'absent') {",
+    find: '  if (secretProject !== project && found && !consented && !isUnread(found.secret)) {',
+    replace: "  if (secretProject !== project && found?.secret.state === 'absent') {",
   },
   {
     shownBy: ['unit/tenant-versions.test.ts', 'every enum of the CRD is read so'],

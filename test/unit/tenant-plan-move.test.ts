@@ -218,7 +218,9 @@ describe('a move', () => {
     const plan = moving(services, { more: [...made, grant], cloud: { services, formerGrants } });
     expect(plan).toMatchObject({ steps: [], blockers: [], waiting: [] });
     expect(plan.inventory).toContainEqual(grant);
-    expect(plan.notes[0]).toMatch(/grant on projects\/123456\/secrets\/former has left the spec and stays/);
+    expect(plan.notes[0]).toMatch(
+      /grant on projects\/123456\/secrets\/former is not in the spec any more\. It stays until the service/,
+    );
   });
 
   test('makes nothing while its predecessor cannot be read: what could not be read is not absent', () => {

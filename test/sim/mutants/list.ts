@@ -110,8 +110,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'forget a grant whose policy cannot be read',
     file: 'tenant/secretAccess.ts',
-    find: "  if (seen.policy?.state !== 'present') {\n    if (entry && !isRepeated) out.entries.push(entry);",
-    replace: "  if (seen.policy?.state !== 'present') {",
+    find: "  if (found.policy?.state !== 'present') {\n    if (entry && !isRepeated) out.entries.push(entry);",
+    replace: "  if (found.policy?.state !== 'present') {",
   },
   {
     name: 'forget a former grant while the account cannot be read',
@@ -184,8 +184,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'bring an older key version back',
     file: 'tenant/keyVersion.ts',
-    find: '  if (newestCounts && version < highest) {',
-    replace: '  if (newestCounts && version < 0) {',
+    find: '  if (followsNewest && version < highest) {',
+    replace: '  if (followsNewest && version < 0) {',
   },
   {
     name: 'use a version that is disabled',
@@ -239,7 +239,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'leave invokers that have left the spec',
     file: 'tenant/invokers.ts',
-    find: '    remove: [...leaving.map(({ member }) => member), ...gone],',
+    find: '    remove: [...leaving.map(({ member }) => member), ...deletedForms],',
     replace: '    remove: [],',
   },
   {
@@ -341,8 +341,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'let an edit wait for 20 minutes',
     file: 'operator.ts',
-    find: "else if (isNews(object, old)) queue.add(key, 'edit');",
-    replace: "else if (isNews(object, old)) queue.addAfter(key, 1_200_000, 'edit');",
+    find: "else if (isEdit(object, old)) queue.add(key, 'edit');",
+    replace: "else if (isEdit(object, old)) queue.addAfter(key, 1_200_000, 'edit');",
   },
   {
     name: 'share no lists',
