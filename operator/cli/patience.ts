@@ -5,7 +5,10 @@ import { failureOf } from '../gcp/errors.ts';
 
 /** The calls of the commands `plan` and `import`: at most 8 at the same time, with retries after errors that may pass. */
 
-/** Items that are read at the same time: enough for thousands of tenants. A 429 slows the reads down if they exceed a quota. */
+/**
+ * The number of items that are read at the same time. It is small, because Secret Manager's quota is 600 reads a minute; after a 429
+ * the reads are retried later.
+ */
 const AT_ONCE = 8;
 /** The pauses are 1, 2, 4 … s: 63 s in total after a 429 or a 5xx, but only 1 s if there is no connection. */
 const TRIES = 7;

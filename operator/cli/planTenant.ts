@@ -174,6 +174,7 @@ async function planUpkeep(input: PlanInput): Promise<Planned> {
 async function planRemoval(input: PlanInput): Promise<Planned> {
   const { tenant, around, annotations } = input;
   if (!tenant.hasFinalizer) return { steps: [], blockers: [], notes: [] };
+  // The tenant is deleted together with its CRD, which abandons it.
   const withCrd = Date.parse(tenant.deletionTimestamp ?? '') >= Date.parse(around.crdDeleted ?? '');
   if (tenant.spec.suspend) return withCrd ? onlyAbandonNotes(tenant) : keepConsent(input);
   const policy = deletionPolicy(tenant);

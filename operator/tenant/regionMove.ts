@@ -197,7 +197,7 @@ function planLeaving(services: Services, read: ServiceRead, move: { arrived: boo
     checkAgain(out, DELETING_MS);
     return;
   }
-  // A service that an earlier move replaced already makes room for the next move.
+  // While the move waits for room, former services that an earlier move has replaced are still deleted at their time.
   const replaced = move.arrived || (move.full && entry?.retireAt !== undefined);
   if (!replaced || !entry) {
     planPresent(services, read, found, entries, []);

@@ -207,8 +207,9 @@ function isRotation(ctx: Context, change: Change): boolean {
 }
 
 /**
- * Removing callers depends on nothing and comes first. It comes after the update only if the service must be marked as ours
- * before, or if the update opens the service to everybody: then nobody loses access in between. Callers are added last.
+ * Adds the steps in their order. `removesFirst`: callers are removed before the update, which needs nothing else to succeed. Otherwise
+ * the update comes first: it marks the service as ours, or it opens the service to everybody, so that nobody loses access in between.
+ * Callers are added last.
  */
 function pushInOrder(
   update: Step | undefined,
