@@ -1,11 +1,11 @@
 import type { Json, JsonObject } from './json.ts';
 
 /**
- * The port to Google Cloud: one raw call. Everything above it runs unchanged against the real services, the wire-level
- * emulators and the in-process cores of `sandbox/`.
+ * The port to Google Cloud: one function that makes one call. The operator runs unchanged against the real services, and against the
+ * HTTP emulators and the in-process services of `sandbox/`.
  */
 
-/** The canonical names of google.rpc.Code but for OK (google/rpc/code.proto). */
+/** The names of google.rpc.Code, without OK (google/rpc/code.proto). */
 export const GCP_CODES = [
   'CANCELLED',
   'UNKNOWN',
@@ -32,7 +32,7 @@ export interface GcpStatus {
   code: GcpCode;
   message: string;
   details?: Json[];
-  /** From the `Retry-After` header or a google.rpc.RetryInfo, milliseconds. */
+  /** Milliseconds, from the `Retry-After` header or from a google.rpc.RetryInfo. */
   retryAfterMs?: number;
 }
 
@@ -42,7 +42,7 @@ export interface GcpCallOptions {
   signal?: AbortSignal;
   /** The service account to act as (impersonation); the process's own identity if absent. */
   actAs?: string;
-  /** `NAMESPACE/NAME` of the tenant for whom a call is made, for logs and metrics; absent: for all, or not known. */
+  /** `NAMESPACE/NAME` of the tenant for which the call is made, for logs and metrics. Absent if several tenants share the call. */
   tenant?: string;
 }
 
@@ -51,7 +51,7 @@ export interface GcpCallOptions {
  * `google.cloud.secretmanager.v1.SecretManagerService.GetSecret` or `google.iam.admin.v1.IAM.GetServiceAccount`.
  * `request` and `response` are the proto3 JSON of the method's own request and response message (lowerCamelCase,
  * enums by name, int64 as string, Duration `"300s"`, Timestamp RFC 3339, FieldMask `"a,b"`, bytes base64); fields that
- * hold their default value may be absent or present. Both pass through as they are: fields and enum values that this version
- * does not know survive. Never rejects but for bugs.
+ * hold their default value may be absent or present. Request and response are not changed on the way, so fields and enum values
+ * that this version does not know are kept. The promise rejects only because of a bug.
  */
 export type GcpCall = (method: string, request: JsonObject, options?: GcpCallOptions) => Promise<GcpResult>;

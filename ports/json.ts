@@ -1,4 +1,4 @@
-/** JSON as it comes over a wire: what both ports carry, so that nothing of a vendor's library is visible above them. */
+/** JSON values. Both ports pass only these, so that the rest of the operator does not depend on types of a vendor's library. */
 
 export type Json = null | boolean | number | string | Json[] | JsonObject;
 export interface JsonObject {

@@ -1,11 +1,11 @@
 import type { JsonObject } from './json.ts';
 
 /**
- * The port to the cluster: list, watch, get, create, patch and delete on plain objects. Everything above it runs unchanged
- * against a real kube-apiserver, the wire-level emulator and the in-process core of `sandbox/`.
+ * The port to the Kubernetes API server: list, watch, get, create, patch and delete on plain objects. The operator runs unchanged
+ * against a real kube-apiserver, and against the HTTP emulator and the in-process API server of `sandbox/`.
  */
 
-/** Where a kind lives: `group` is `''` for the core group. */
+/** A kind and its place in the Kubernetes API. `group` is `''` for the core group. */
 export interface KubeResource {
   group: string;
   version: string;
@@ -27,7 +27,7 @@ export interface KubeMeta {
   annotations?: Record<string, string>;
 }
 
-/** An object as it came over the wire. Only `metadata` is relied on; everything else is to be checked where it is read. */
+/** An object as the API server sent it. Only `metadata` has a known form; all other fields must be checked where they are read. */
 export interface KubeObject {
   apiVersion?: string;
   kind?: string;
@@ -41,13 +41,13 @@ export interface KubeList {
 }
 
 export interface KubeListOptions {
-  /** Absent: all namespaces (or a cluster-wide kind). */
+  /** Absent: all namespaces, or the kind is not namespaced. */
   namespace?: string;
   labelSelector?: string;
   fieldSelector?: string;
   limit?: number;
   continue?: string;
-  /** A longer answer is given up while it comes, with the reason `PageTooLarge`. */
+  /** The client stops reading an answer that is longer than this, and answers with the reason `PageTooLarge`. */
   maxBytes?: number;
   resourceVersion?: string;
   signal?: AbortSignal;
@@ -77,10 +77,10 @@ export interface KubeStatus {
 
 export type KubeResult<T> = { ok: true; value: T } | { ok: false; status: KubeStatus };
 
-/** The cluster: plain objects in, plain objects out. Never rejects but for bugs. */
+/** The calls to the API server. A promise rejects only because of a bug; every failure of a call is a `KubeResult`. */
 export interface KubeApi {
   list(resource: KubeResource, options: KubeListOptions): Promise<KubeResult<KubeList>>;
-  /** Resolves when the watch has ended, for whatever reason; with bookmarks always asked for. */
+  /** Resolves when the watch has ended, for whatever reason. Bookmarks are always requested. */
   watch(
     resource: KubeResource,
     options: KubeWatchOptions,
@@ -88,7 +88,7 @@ export interface KubeApi {
   ): Promise<KubeResult<undefined>>;
   get(resource: KubeResource, namespace: string | undefined, name: string): Promise<KubeResult<KubeObject>>;
   create(resource: KubeResource, namespace: string | undefined, object: KubeObject): Promise<KubeResult<KubeObject>>;
-  /** `merge`: a JSON merge patch; with `metadata.resourceVersion` in it the server answers 409 to a stale one. */
+  /** Sends a JSON merge patch (RFC 7386). If it contains a stale `metadata.resourceVersion`, the server answers 409. */
   patch(
     resource: KubeResource,
     namespace: string | undefined,

@@ -1,6 +1,6 @@
 import type { KubeMeta, KubeResource } from './kube.ts';
 
-/** Where AiTenants and what they may refer to live in the Kubernetes API. */
+/** The kinds of Kubernetes objects that the operator uses, with their places in the Kubernetes API. */
 export const AI_TENANTS: KubeResource = {
   group: 'ai-platform.dev',
   version: 'v1alpha1',
@@ -11,7 +11,7 @@ export const AI_TENANTS: KubeResource = {
 
 export const AI_TENANT_CRD = `${AI_TENANTS.plural}.${AI_TENANTS.group}`;
 
-/** Config Connector's secret: optional, followed where its CRD is installed. */
+/** Config Connector's SecretManagerSecret. It is optional: the operator watches it only if its CRD is installed. */
 export const SECRET_MANAGER_SECRETS: KubeResource = {
   group: 'secretmanager.cnrm.cloud.google.com',
   version: 'v1beta1',

@@ -1,6 +1,7 @@
 /**
- * A forgotten `--`: `npm run plan -f FILE` gives `-f` to npm, and only FILE to the command. npm hands over what it took in variables,
- * `npm_config_NAME`. Source: npm documentation, "npm run" and "config", "Environment Variables". Undefined: nothing was lost.
+ * Detects a forgotten `--`: with `npm run plan -f FILE`, npm takes `-f` for itself and passes only FILE to the command. npm sets a variable
+ * `npm_config_NAME` for each flag that it took (npm documentation, "npm run" and "config", "Environment Variables"). `own`: the
+ * command's own flags. Answers with the message for the user; undefined if npm took none of them.
  */
 export function flagsLostToNpm(
   env: Record<string, string | undefined>,
@@ -11,7 +12,7 @@ export function flagsLostToNpm(
   const lost = own
     .filter(name => env[`npm_config_${name.replaceAll('-', '_')}`] !== undefined)
     .map(name => `--${name}`);
-  // npm's own -f is --force, and -o nothing.
+  // To npm, -f is its own --force; npm has no -o.
   if (own.includes('filename') && positionals.length > 0 && env.npm_config_force !== undefined) lost.push('-f');
   if (lost.length === 0) return undefined;
   return `npm took ${lost.join(' and ')} for itself, because no -- stands before the command's own flags.`;

@@ -1,8 +1,8 @@
-/** Time, randomness and timers; the simulation's comes from a seed. */
+/** The port to time, randomness and timers. The simulation has its own, which is computed from a seed. */
 export interface Runtime {
-  /** Wall clock, milliseconds since the epoch. May jump. */
+  /** The wall clock: milliseconds since the epoch. It may jump forwards or backwards. */
   now(): number;
-  /** Milliseconds that only grow. */
+  /** The monotonic clock: milliseconds that never decrease, from an arbitrary start. */
   monotonic(): number;
   /** Uniform in [0, 1). */
   random(): number;

@@ -46,7 +46,7 @@ export function patiently(call: GcpCall, runtime: Runtime): GcpCall {
 const NO_CONNECTION = /^No answer within |\b(?:ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)\b/;
 /** Messages of `status.ts` and `rest.ts` for an answer of a proxy or another server. 429 and 5xx are missing, as they may pass. */
 const NOT_GOOGLE =
-  /^HTTP [1-4]\d\d with a body that is not from a Google API|^A successful answer whose body is no JSON object/;
+  /^HTTP [1-4]\d\d with a body that is not from a Google API|^Google Cloud answered with success, but the body is not a JSON object/;
 /** Messages of `transport.ts`, `client.ts` and `credentials.ts` for a call without an answer. */
 const NO_ANSWER = /^No (?:answer from Google Cloud: |answer within |access token could be had: )/;
 

@@ -2,7 +2,7 @@
 export const PRIORITIES = ['edit', 'retry', 'resync'] as const;
 export type Priority = (typeof PRIORITIES)[number];
 
-/** Two lanes, one within the other: first the outer lanes take turns, and in each of them the inner ones. */
+/** The name of an outer lane and of an inner lane within it. The outer lanes take turns, and within each one its inner lanes. */
 type Lane = readonly [outer: string, inner: string];
 
 export interface Queueable<P extends string> {
@@ -12,26 +12,27 @@ export interface Queueable<P extends string> {
 }
 
 export interface FairQueue<T, P> {
-  /** Queues `item`, or raises it; never lowers it. */
+  /** Queues `item`. If it is queued already, its priority is raised to `priority`, but never lowered. */
   push(item: T, priority: P): void;
   /**
-   * The item whose turn it is among those that `allowed` admits; it stays queued. `isFirst`: its priority has the turn, so
-   * that none of a higher one comes before it.
+   * The next item among those that `allowed` admits; it stays queued. `isFirst`: its priority is the first of this turn (or a more
+   * urgent one than edits), so no other priority has precedence over it.
    */
   peek(allowed?: (priority: P, outer: string) => boolean): { item: T; priority: P; isFirst: boolean } | undefined;
-  /** Takes the item out, and its lanes have had their turn at this cost. */
+  /** Removes the item from the queue and charges `cost` to its lanes, which ends their turn. */
   take(item: T, cost: number): void;
-  /** Takes the item out without a turn. */
+  /** Removes the item from the queue without charging its lanes. */
   remove(item: T): void;
-  /** The lanes have had a turn without having queued. */
+  /** Charges `cost` to lanes that used something without being queued. */
   charge(priority: P, lane: Lane, cost: number): void;
   depth(priority: P): number;
   clear(): void;
 }
 
 /**
- * Higher priorities first, lanes in turns within one, first come first served within a lane. The last three of `priorities`
- * are for edits, retries and resyncs: two turns in sixteen are a lower one's, so that no flood of edits hides drift for ever.
+ * A queue in which higher priorities come first, the lanes within a priority take turns, and the items within a lane are served in the
+ * order in which they were queued. The last three of `priorities` are for edits, retries and resyncs. Of sixteen turns, one begins with
+ * retries and one with resyncs, so that drift is corrected even while edits never cease.
  */
 export function createFairQueue<T extends Queueable<P>, P extends string>(priorities: readonly P[]): FairQueue<T, P> {
   const tiers = new Map(priorities.map(priority => [priority, createTier<T>()]));
@@ -73,7 +74,7 @@ export function createFairQueue<T extends Queueable<P>, P extends string>(priori
   };
 }
 
-/** Of sixteen turns, one begins with the last but one priority and one with the last; what is urgent always comes first. */
+/** The orders of priorities for sixteen turns. Priorities before the last three are urgent and come first in every turn. */
 function ordersOf<P>(priorities: readonly P[]): (readonly P[])[] {
   const urgent = priorities.slice(0, -3);
   const [edit, retry, resync] = priorities.slice(-3) as [P, P, P];
@@ -84,7 +85,7 @@ function ordersOf<P>(priorities: readonly P[]): (readonly P[])[] {
   });
 }
 
-/** The items of one priority: outer lanes of inner lanes of items. */
+/** The items of one priority: outer lanes hold inner lanes, and inner lanes hold items. */
 function createTier<T extends { lane: Lane }>() {
   let outer = createLanes(() => createLanes(() => new Set<T>()));
   let depth = 0;
@@ -119,25 +120,27 @@ function createTier<T extends { lane: Lane }>() {
   };
 }
 
-/** Lanes without items and without debt are dropped whenever a new one would be the next of so many. */
+/** Each time the number of lanes reaches a multiple of this, empty lanes whose use is paid off (`turn <= now`) are dropped. */
 const PURGED_EVERY = 256;
 
 /**
- * Lanes that take turns by what they have used: the next turn is that of the lane whose use began at the earliest virtual
- * time, and its cost moves the lane on (start-time fair queueing, Goyal et al. 1996). A lane that was empty begins where the
- * others are, so that nothing is saved up; a lane that has just used much comes after them also if it was empty meanwhile.
+ * Lanes that take turns according to their use (start-time fair queueing, Goyal et al. 1996). Each lane has a virtual time, `turn`; the
+ * lane with the earliest one is next, and the cost of its use is added to it. A lane that was empty starts at the current virtual time,
+ * so that it cannot save up turns. A lane that has just used much keeps its later time, even if it was empty in between.
  */
 function createLanes<L>(make: () => L) {
   const lanes = new Map<string, { turn: number; size: number; value: L }>();
+  /** The current virtual time: the greatest `turn` that a charged lane had before its charge. */
   let now = 0;
+  /** The number of items in all lanes. */
   let items = 0;
 
   function purge(): void {
     for (const [name, { size, turn }] of lanes) if (size === 0 && turn <= now) lanes.delete(name);
   }
 
-  /** Nobody waits any more: only the last use counts against a lane. */
-  function rest(last: string): void {
+  /** When no lane has items, all lanes are dropped except the last one used: only its use still counts. */
+  function dropIdle(last: string): void {
     if (items > 0) return;
     for (const name of lanes.keys()) if (name !== last) lanes.delete(name);
   }
@@ -153,16 +156,16 @@ function createLanes<L>(make: () => L) {
   }
 
   return {
-    /** The lane of that name, whose number of items changes by `change`. */
+    /** Answers with the lane of that name, and changes its number of items by `change`. */
     lane(name: string, change: -1 | 0 | 1): L {
       const lane = laneOf(name);
       if (lane.size === 0 && change > 0) lane.turn = Math.max(lane.turn, now);
       lane.size += change;
       items += change;
-      if (change < 0) rest(name);
+      if (change < 0) dropIdle(name);
       return lane.value;
     },
-    /** Of those that are open and have items, the lane whose turn it is. */
+    /** The next lane among those that `isOpen` admits and that have items. */
     next(isOpen: (name: string) => boolean = () => true): L | undefined {
       let best: { turn: number; value: L } | undefined;
       for (const [name, lane] of lanes) {
@@ -174,13 +177,13 @@ function createLanes<L>(make: () => L) {
     },
     charge(name: string, cost: number): void {
       const lane = laneOf(name);
-      // While nobody waits, time goes on with whoever uses it.
+      // The virtual time advances to that of the charged lane, if the lane has items or no lane has any.
       if (lane.size > 0 || items === 0) now = Math.max(now, lane.turn);
       lane.turn = Math.max(lane.turn, now) + cost;
-      // To the end, so that lanes of one turn come in the order in which they had their last.
+      // The lane moves to the end of the map, so that lanes with equal times are served in the order of their last turns.
       lanes.delete(name);
       lanes.set(name, lane);
-      rest(name);
+      dropIdle(name);
     },
     all: (): L[] => [...lanes.values()].map(({ value }) => value),
   };

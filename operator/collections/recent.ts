@@ -1,25 +1,26 @@
 import type { Runtime } from '../../ports/runtime.ts';
 
-/** A map of what was set lately, so that what this process keeps of tenants and projects that are gone has an end. */
+/** A map that drops old entries, so that tenants and projects that no longer exist do not use memory for ever. */
 export interface Recent<T> {
   get(key: string): T | undefined;
-  /** Sets the value, or sets it again: it is the newest. */
+  /** Sets the value. The entry becomes the newest one, also if it had a value before. */
   set(key: string, value: T): void;
   delete(key: string): void;
   values(): T[];
 }
 
 export interface RecentOptions<T> {
+  /** An entry is dropped if it was not set for this long, milliseconds. The default is an hour. */
   forMs?: number;
-  /** Beyond this number the oldest are dropped. */
+  /** If there are more entries than this, the oldest are dropped. */
   most?: number;
-  /** Values that are dropped neither for their age nor for their number. */
+  /** True for values that are never dropped. */
   isKept?: (value: T) => boolean;
 }
 
 const HOUR_MS = 3_600_000;
 
-/** Drops what was not set again for `forMs` (an hour unless said otherwise). It needs no timer: every use of it does so. */
+/** Entries are dropped while the map is used (`get`, `set`, `values`), so no timer is needed. Reading an entry does not renew it. */
 export function createRecent<T>(
   { monotonic }: Pick<Runtime, 'monotonic'>,
   { forMs = HOUR_MS, most = Number.POSITIVE_INFINITY, isKept = () => false }: RecentOptions<T> = {},

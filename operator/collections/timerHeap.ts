@@ -17,7 +17,7 @@ export interface TimerHeap<T extends Timed> {
 }
 
 /**
- * Any number of timers behind one timer of the runtime. A binary heap in an array: the parent of slot n is in slot (n - 1) / 2 and is
+ * Runs any number of timers with one timer of the runtime. The items are in a binary heap in an array: the parent of slot n is in slot (n - 1) / 2 and is
  * never due later, so slot 0 is due next, and the runtime's timer is set to its time. Each change takes O(log n). `onDue` gets
  * the items in the order of their times.
  */

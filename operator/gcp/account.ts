@@ -12,7 +12,7 @@ import type { Writes } from './write.ts';
 
 /** Service accounts (IAM API). */
 
-/** A google.iam.admin.v1.ServiceAccount; undefined if it lacks what identifies it. */
+/** A google.iam.admin.v1.ServiceAccount; undefined if the answer lacks the name, the e-mail address or the unique id. */
 export function parseAccount(answer: Message<iam_v1.Schema$ServiceAccount>): ObservedAccount | undefined {
   const [name, email, uniqueId] = [filled(answer.name), filled(answer.email), filled(answer.uniqueId)];
   if (!name || !email || !uniqueId) return undefined;

@@ -4,22 +4,22 @@ import { sleep } from '../../ports/runtime.ts';
 import { createRecent } from '../collections/recent.ts';
 import { type Need, needOf } from './quota.ts';
 
-/** How long a read waits for another one's answer from a place that hangs, milliseconds. */
+/** How long a read waits for the answer of the one read that is sent to a place that hangs, milliseconds. */
 const PATIENCE_MS = 2_000;
-/** More places than hang at once in any outage. */
+/** The most places that are recorded as hanging. No outage affects this many at once. */
 const MOST = 1_000;
 
 /**
- * Keeps reconciles from waiting for an API that hangs in a place: a project, and for Cloud Run a region of it.
+ * Keeps reconciles from waiting for an API that hangs in a place. A place is a project, or for Cloud Run a region of a project.
  *
- * 1. A place hangs from a read that ends with DEADLINE_EXCEEDED until any read there gets an answer.
+ * 1. A place hangs after a read there ended with DEADLINE_EXCEEDED, until a read there gets an answer.
  * 2. While it hangs, one read at a time is sent there, with its full time-out.
- * 3. Every other read there waits for that one for 2 s, and then fails with UNAVAILABLE without a call. So a reconcile goes on
- *    with the answers of the other APIs, and the API that hangs occupies no worker for longer than that.
+ * 3. Every other read waits up to 2 s for that read, and then fails with UNAVAILABLE without a call. So a reconcile continues with the
+ *    answers of the other APIs, and no worker waits longer than 2 s for the API that hangs.
  * 4. Writes are always sent.
  */
 export function createBulkhead(call: GcpCall, runtime: Runtime): GcpCall {
-  /** `attempt`: the read that is under way there. */
+  /** By place: the message of the first read that timed out, and the read that is in progress there now. */
   const hanging = createRecent<{ first: string; attempt?: Promise<GcpResult> }>(runtime, { most: MOST });
 
   async function send(place: string, ...args: Parameters<GcpCall>): Promise<GcpResult> {
@@ -32,8 +32,8 @@ export function createBulkhead(call: GcpCall, runtime: Runtime): GcpCall {
     return result;
   }
 
-  /** The answer of `attempt`; undefined if there is none within 2 s. */
-  async function patiently(attempt: Promise<GcpResult>): Promise<GcpResult | undefined> {
+  /** The answer of `attempt`; undefined if it does not come within 2 s. */
+  async function within2s(attempt: Promise<GcpResult>): Promise<GcpResult | undefined> {
     const answered = new AbortController();
     const waiting = sleep(runtime, PATIENCE_MS, answered.signal).then(() => undefined);
     return Promise.race([attempt, waiting]).finally(() => answered.abort());
@@ -46,11 +46,11 @@ export function createBulkhead(call: GcpCall, runtime: Runtime): GcpCall {
     const known = hanging.get(place);
     if (!known) return send(place, method, request, options);
     if (known.attempt) {
-      await patiently(known.attempt);
+      await within2s(known.attempt);
       return hanging.get(place) ? noAnswer(need, known.first) : send(place, method, request, options);
     }
     known.attempt = send(place, method, request, options);
-    return (await patiently(known.attempt)) ?? noAnswer(need, known.first);
+    return (await within2s(known.attempt)) ?? noAnswer(need, known.first);
   };
 }
 

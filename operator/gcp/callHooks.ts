@@ -7,7 +7,7 @@ export interface CallEnd {
   method: string;
   api: Api | 'unknown';
   write: boolean;
-  /** As `resourceIn` says. */
+  /** The resource that the request names (`resourceIn`). */
   resource: string;
   code: GcpCode | 'OK';
   /** The error message of a call that failed. */
@@ -24,7 +24,7 @@ interface CallHooks {
   after?(end: CallEnd): void;
 }
 
-/** The same call with hooks, for metrics and logs. */
+/** Wraps a call with hooks, for metrics and logs. */
 export function instrument(call: GcpCall, runtime: Runtime, hooks: CallHooks): GcpCall {
   return async (method, request, options) => {
     await hooks.before?.(method);

@@ -12,19 +12,19 @@ interface GcpClientOptions {
   runtime: Runtime;
   endpoints?: Endpoints;
   credentials?: Credentials;
-  /** Milliseconds after which a call is given up as DEADLINE_EXCEEDED. */
+  /** Milliseconds after which the client aborts a call and answers DEADLINE_EXCEEDED. */
   timeouts?: { readMs: number; writeMs: number };
 }
 
 export interface GcpClient {
   call: GcpCall;
-  /** Ends calls under way (CANCELLED) and closes idle connections; later calls answer CANCELLED. */
+  /** Cancels calls in progress and closes idle connections. These calls, and all later ones, answer CANCELLED. */
   close(): void;
 }
 
 /**
- * Google Cloud over REST. A call is one HTTP request and is never retried: the reconciler reads again instead. Requests and
- * answers pass through as JSON. A method that is not in `methods.ts` is a bug and throws. Credentials are loaded for the first
+ * Calls Google Cloud over REST. A call is one HTTP request and is never retried: the reconciler reads again instead. Requests and
+ * answers are JSON and are not changed. A method that is not in `methods.ts` is a bug and throws. Credentials are loaded for the first
  * call that needs them.
  */
 export function createGcpClient({
@@ -43,7 +43,10 @@ export function createGcpClient({
     if (actAs !== '' && !isAccount(actAs)) {
       return {
         ok: false,
-        status: { code: 'INVALID_ARGUMENT', message: 'The account to act as is not an e-mail of one.' },
+        status: {
+          code: 'INVALID_ARGUMENT',
+          message: 'The service account to impersonate is not the e-mail address of a service account.',
+        },
       };
     }
     const ms = method.write ? timeouts.writeMs : timeouts.readMs;
@@ -67,8 +70,8 @@ export function createGcpClient({
 }
 
 /**
- * Runs one call until it ends, its time is up or one of `signals` aborts. The request is then aborted; a part of it that ignores
- * the signal, such as waiting for a token, is abandoned.
+ * Runs one call until it ends, its time-out expires or one of `signals` aborts. In the last two cases the request is aborted; a part that
+ * ignores the signal, such as waiting for a token, continues, but its result is dropped.
  */
 function untilEnd(
   runtime: Runtime,

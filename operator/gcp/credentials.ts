@@ -5,19 +5,19 @@ import { createRecent } from '../collections/recent.ts';
 import { isObject, text } from './parse.ts';
 import { bounded } from './status.ts';
 
-/** Clients that authenticate calls, by the account to act as (`''`: the process's own identity). */
+/** Clients that authenticate calls, one for each service account that is impersonated (`''`: the process's own identity). */
 export interface Credentials {
   /** Rejects with an error that `credentialsStatus` understands. */
   client(actAs: string): Promise<AuthClient>;
-  /** Google Cloud rejected this client: the next call loads credentials again. */
+  /** To be called when Google Cloud has rejected this client. The next call loads the credentials again. */
   forget(actAs: string): void;
 }
 
 const SCOPES = ['https://www.googleapis.com/auth/cloud-platform'];
 
 /**
- * Application Default Credentials, loaded when they are first needed, and one impersonated client for each account, which is
- * kept with its token until it has not been used for an hour. `load` is for tests.
+ * Loads Application Default Credentials when they are first needed, and makes one client for each impersonated service account. A client
+ * and its token are kept until the client has not been used for an hour. `load` is for tests.
  */
 export function createCredentials(load: () => Promise<AuthClient> = findDefault): Credentials {
   const clients = createRecent<Promise<AuthClient>>(realRuntime);
@@ -43,7 +43,7 @@ export function createCredentials(load: () => Promise<AuthClient> = findDefault)
   };
 }
 
-/** For plain-text endpoints: it loads no credentials and sends none. */
+/** The client for `http:` endpoints. It neither loads nor sends credentials. */
 export const anonymous: AuthClient = new PassThroughClient();
 
 const findDefault = (): Promise<AuthClient> => new GoogleAuth({ scopes: SCOPES }).getClient();
@@ -53,7 +53,7 @@ async function impersonated(source: Promise<AuthClient>, account: string): Promi
 }
 
 /**
- * The status of a call for which no credentials or no token could be had: `UNAVAILABLE` after a lost connection or a server
+ * The status of a call for which the operator could not get credentials or a token: `UNAVAILABLE` after a lost connection or a server
  * error, `PERMISSION_DENIED` after a refused impersonation, `UNAUTHENTICATED` otherwise.
  */
 export function credentialsStatus(error: unknown, actAs: string): GcpStatus {

@@ -1,9 +1,9 @@
 import type { Api } from './methods.ts';
 
 export interface Endpoint {
-  /** Scheme, host and, if any, a path prefix; no slash at its end. */
+  /** The scheme, the host and an optional path prefix, without a slash at the end. */
   base: string;
-  /** False for a plain-text address, which is an emulator on this machine: credentials are never sent to it. */
+  /** False for an `http:` address, which is an emulator on this machine. The operator never sends credentials to it. */
   credentials: boolean;
 }
 
@@ -16,15 +16,15 @@ const DEFAULTS: Record<Api, string> = {
 };
 
 /**
- * The address of each API: the public one, or that of gcloud's variables `CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN`, `_SECRETMANAGER`
- * and `_IAM`. Throws on one that is no http(s) URL, or that has a user, a query or a fragment.
+ * The address of each API: the public one, or the one in gcloud's environment variables `CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN`, `_SECRETMANAGER`
+ * and `_IAM`. Throws if an address is not an http(s) URL, or has a user, a query or a fragment.
  */
 export function endpointsFrom(env: Record<string, string | undefined>): Endpoints {
   const endpoint = (api: Api): Endpoint => endpointOf(api, DEFAULTS[api], env);
   return { run: endpoint('run'), secretmanager: endpoint('secretmanager'), iam: endpoint('iam') };
 }
 
-/** The address of one API. `api` is the end of the name of gcloud's variable, in any case. */
+/** The address of one API. `api`: the last part of the variable's name, in upper or lower case. `otherwise`: the address without the variable. */
 export function endpointOf(api: string, otherwise: string, env: Record<string, string | undefined>): Endpoint {
   const variable = `CLOUDSDK_API_ENDPOINT_OVERRIDES_${api.toUpperCase()}`;
   const address = env[variable]?.trim() || otherwise;

@@ -7,9 +7,9 @@ import { isObject, object, objects, text, texts } from './parse.ts';
 import { partsOf } from './resourceNames.ts';
 
 /**
- * Classifies an error by the table of errors (`tenant/errorTable.ts`). The same answer of the same method always gives the same
- * failure. `message` is Google Cloud's own text. The
- * request names the project and region for printed commands.
+ * Classifies an error by the table of errors (`tenant/errorTable.ts`). The failure depends on the method and the answer only, so that
+ * tests can list every case; its `message` is Google Cloud's own text. From the request come only the project and the region for the
+ * commands in its `advice`.
  */
 export function failureOf(method: string, status: GcpStatus, request: JsonObject = {}): Failure {
   const { message, retryAfterMs } = status;
@@ -28,7 +28,7 @@ export function failureOf(method: string, status: GcpStatus, request: JsonObject
   };
 }
 
-/** The first row of the table of errors that fits. */
+/** The first row of the table of errors that matches. */
 export function rowOf(method: string, status: GcpStatus): ErrorRow | undefined {
   const details = detailsOf(status);
   return ERRORS.find(
@@ -39,7 +39,7 @@ export function rowOf(method: string, status: GcpStatus): ErrorRow | undefined {
   );
 }
 
-/** Longer delays are cut to this, because a server, or a proxy in front of it, may ask for a day. */
+/** The longest `Retry-After` that is followed, because a server, or a proxy in front of it, may ask for a day. */
 const LONGEST_DELAY_MS = 60_000;
 
 /** The reason of an ErrorInfo and the types of a PreconditionFailure's violations. */
@@ -49,7 +49,7 @@ function detailsOf({ details = [] }: GcpStatus): string[] {
   );
 }
 
-/** Values for the placeholders of an advice. They end up in printed commands, so only what has the form of a name is taken. */
+/** The values for the placeholders of an advice. Users run the printed commands, so a value is used only if it has the form of a name. */
 function knownOf(method: string, { details = [], message }: GcpStatus, row: ErrorRow) {
   const metadata = object(objects(details).find(info => isObject(info.metadata))?.metadata);
   const groups = row.text?.exec(message)?.groups ?? {};
@@ -63,7 +63,7 @@ function knownOf(method: string, { details = [], message }: GcpStatus, row: Erro
   };
 }
 
-/** The project and region of what was asked for. */
+/** The project and the region in the resource name of the request. */
 function placeOf({ name, parent, resource, service }: JsonObject): Record<string, string> {
   const asked = texts([name, parent, resource, object(service).name])[0] ?? '';
   const project = /^projects\/([a-z][a-z0-9.:-]*)(?:\/|$)/.exec(asked)?.[1];

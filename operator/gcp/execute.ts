@@ -6,17 +6,17 @@ import { addOneByOne, isRefusal, policyWrites } from './iamPolicy.ts';
 import { serviceWrites } from './service.ts';
 import type { Calls, Executed, Write, Writes } from './write.ts';
 
-/** Every kind of call that the operator makes to change Google Cloud. */
+/** How each kind of call is made that changes Google Cloud. */
 const WRITES: Writes = { ...accountWrites, ...policyWrites, ...serviceWrites };
 
 const writeOf = <Kind extends Call['kind']>({ kind }: Calls[Kind]): Write<Calls[Kind]> => WRITES[kind as Kind];
 
-/** The raw call that a step stands for. */
+/** The method and the request message of a step. */
 export const requestOf = (step: Call) => ({ method: writeOf(step).method, request: writeOf(step).request(step) });
 
 /**
- * Makes a step's call. A call that its guard refuses fails with `Invalid` and is not made. Where Google Cloud refuses a
- * service's policy for one of its new members, each new member is written alone.
+ * Makes a step's call. If the step's guard refuses it, the call is not made and the failure is `Invalid`. If Google Cloud refuses a
+ * service's policy because of a new member, each new member is written alone.
  */
 export async function execute(call: GcpCall, step: Call, options?: GcpCallOptions): Promise<Executed> {
   const refused = writeOf(step).guard(step);

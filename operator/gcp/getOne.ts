@@ -8,15 +8,15 @@ export interface Get<T> {
   method: string;
   shape: Shape;
   name: string;
-  /** The message that the method takes; absent: one that holds the name only. */
+  /** The method's request message. Absent: a message with the name only. */
   request?: JsonObject;
   /** Undefined if the answer lacks something that the operator needs, or is about another resource. */
   parse(answer: JsonObject): T | undefined;
 }
 
 /**
- * Reads one resource with one call. `absent` means that Google Cloud itself says NOT_FOUND. An answer that cannot be
- * understood is `failed`, so that no decision is based on it. A name that must not reach a URL fails without a call.
+ * Reads one resource with one call. `absent` means that Google Cloud itself answered NOT_FOUND. An answer that cannot be parsed is
+ * `failed`, so that no decision is based on it. A malformed name fails without a call, because it must not become part of a URL.
  */
 export async function getOne<T>(call: GcpCall, get: Get<T>, options?: GcpCallOptions): Promise<Read<T>> {
   const { method, shape, name, request = { name } } = get;
@@ -28,7 +28,7 @@ export async function getOne<T>(call: GcpCall, get: Get<T>, options?: GcpCallOpt
   return value === undefined ? notUnderstood(method, name) : { state: 'present', value };
 }
 
-/** The same parser, but an answer about another resource than `name` counts as not understood. */
+/** Wraps a parser so that it also refuses an answer about another resource than `name`. */
 export const about =
   <T extends { name: string }>(shape: Shape, name: string, parse: (answer: JsonObject) => T | undefined) =>
   (answer: JsonObject): T | undefined => {

@@ -11,9 +11,9 @@ import { type Executed, etagMissing, type RefusedMember, type Writes } from './w
 /** IAM policies of secrets and of Cloud Run services. */
 
 /**
- * A google.iam.v1.Policy; undefined if it has no etag, or if a binding or audit config has an unknown form. The operator writes
- * policies back whole, with all fields that they came with: a binding left out would revoke access that others granted, and
- * a write without an etag would overwrite a change that was made in between.
+ * Parses a google.iam.v1.Policy; undefined if it has no etag, or if a binding or an audit config has an unknown form. The operator writes
+ * a policy back with all fields that it read. If it left out a binding, it would revoke access that others granted; if it wrote
+ * without the etag, it would overwrite a change that was made in between.
  */
 export function parsePolicy(answer: JsonObject): Policy | undefined {
   const etag = filled(answer.etag);
@@ -47,7 +47,7 @@ export const policyForWriting = (policy: Policy): JsonObject => ({ ...policy, ve
 
 const GET = { secret: rpc.getSecretPolicy, service: rpc.getServicePolicy };
 
-/** The policy of the resource of that name; `absent` if the resource does not exist. */
+/** Reads the policy of a secret or a service; `absent` if the secret or the service does not exist. */
 export function getPolicy(
   call: GcpCall,
   shape: 'secret' | 'service',
@@ -71,12 +71,12 @@ export const policyWrites: Writes<'setSecretPolicy' | 'setServicePolicy'> = {
   },
 };
 
-/** True for an error about what was asked, not about who asks or when. */
+/** True for a failure that the content of the request caused, not the caller's permissions or a temporary state. */
 export const isRefusal = ({ kind }: Failure): boolean => kind === 'Invalid' || kind === 'Propagating';
 
 /**
- * Writes each member alone after a write of all was refused with `failure`: Google Cloud refuses a whole policy for one bad
- * member, and this keeps the bad one from blocking the others.
+ * Writes each new member alone, after a write of all of them was refused with `failure`. Google Cloud refuses a whole policy because of one
+ * invalid member; so the invalid one does not block the others.
  */
 export async function addOneByOne(
   service: string,

@@ -1,21 +1,21 @@
 /**
- * Every method of Google Cloud that the operator may call; the client throws for any other. The table has no
- * AccessSecretVersion, so the operator cannot read a secret's value, and no method that creates or deletes a secret.
+ * The methods of Google Cloud that the operator may call; the client throws for any other. The table contains neither
+ * AccessSecretVersion, so the operator cannot read a secret's value, nor a method that creates or deletes a secret.
  */
 
 export type Api = 'run' | 'secretmanager' | 'iam';
 
 /** A method's REST form: the `google.api.http` rule in its proto (google/api/http.proto). */
 export interface HttpRule {
-  /** The verb and the path. A `{variable}` names a field of the request, as JSON writes it, and the form of its value. */
+  /** The verb and the path. A `{variable}` names a field of the request in lowerCamelCase, and the form of its value. */
   http: `${'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'} /${string}`;
-  /** The field that is the body, or `*` for all fields that are not in the path. All other fields are query parameters. */
+  /** The name of the field that becomes the body, or `*` for all fields that are not in the path. All remaining fields are query parameters. */
   body?: string;
 }
 
 export interface Method extends HttpRule {
   api: Api;
-  /** True if it changes something: it may have taken effect although its answer was lost. */
+  /** True if the method changes something. Such a call may have taken effect even if its answer was lost. */
   write: boolean;
 }
 
@@ -30,7 +30,7 @@ const run = methodsOf('run', 'google.cloud.run.v2.Services');
 const secrets = methodsOf('secretmanager', 'google.cloud.secretmanager.v1.SecretManagerService');
 const iam = methodsOf('iam', 'google.iam.admin.v1.IAM');
 
-/** Under the short names that this room uses. A test compares every rule with the one that the vendor's package publishes. */
+/** The methods, by the short names that `operator/gcp` uses. A test compares each rule with the one in the vendor's package. */
 const TABLE = {
   getService: run('GetService', 'GET /v2/{name=projects/*/locations/*/services/*}'),
   listServices: run('ListServices', 'GET /v2/{parent=projects/*/locations/*}/services'),
@@ -52,11 +52,11 @@ const TABLE = {
   deleteAccount: iam('DeleteServiceAccount', 'DELETE /v1/{name=projects/*/serviceAccounts/*}'),
 } as const;
 
-/** The full proto names, under the short ones. */
+/** The full proto names, by the short names. */
 export const rpc = Object.fromEntries(Object.entries(TABLE).map(([short, [name]]) => [short, name])) as Record<
   keyof typeof TABLE,
   string
 >;
 
-/** By full proto name. */
+/** The methods, by their full proto names. */
 export const METHODS: ReadonlyMap<string, Method> = new Map(Object.values(TABLE));

@@ -6,9 +6,10 @@ import { type Need, needOf } from './quota.ts';
 import { sameButProject } from './resourceNames.ts';
 
 /**
- * The calls that a reconcile needs of each budget. It claims them before it makes the first one (`quota.ts`): for the reads an
- * estimate from what has to be read, which is too high where a shared list answers; for the writes exactly the calls of the
- * plan's steps. A reconcile that needs more than it has claimed claims the rest, or is parked for all of it.
+ * Computes how many calls of each budget a reconcile needs. The reconcile claims them before it makes the first call (`quota.ts`). For
+ * reads this is an estimate, one call for each resource, which is too high where a shared list answers. For writes it is exact: one
+ * call for each step of the plan. A reconcile that needs more than it has claimed claims the rest, or is parked until it can have
+ * everything.
  */
 
 const secretNeed = (kind: Need['kind'], secret: string, calls: number): Need => {
@@ -21,11 +22,11 @@ const serviceNeed = (kind: Need['kind'], name: string, calls = 1): Need => {
   return { api: 'run', kind, project: part(name, 'projects'), region: part(name, 'locations'), calls };
 };
 
-/** One read of every target. */
+/** The calls that read every target once. */
 export function readNeeds({ account, keys, formerGrants, formerConsent, services, invokersOf }: Targets): Need[] {
   return [
     ...(account ? [accountNeed('read', account.project)] : []),
-    // The secret, its policy, and the version if one is wanted.
+    // Two calls read the secret and its policy; a third one reads the version, if one is wanted.
     ...keys.map(({ secret, want }) => secretNeed('read', secret, want === 'none' ? 2 : 3)),
     ...withoutKeys(formerGrants, keys).map(secret => secretNeed('read', secret, formerConsent ? 2 : 1)),
     ...services.map(name => serviceNeed('read', name, invokersOf.includes(name) ? 2 : 1)),
@@ -33,8 +34,9 @@ export function readNeeds({ account, keys, formerGrants, formerConsent, services
 }
 
 /**
- * The recorded grants that no key stands for: those of keys are read as keys. The record names a secret by its project's number,
- * the spec mostly by its id, so a number counts as the same project.
+ * Leaves out the recorded grants that belong to a key, because their secrets are already counted with the keys. The inventory names a
+ * secret by its project's number and the spec mostly by the project's id, so a number counts as the same project. A key accounts for
+ * one grant at most.
  */
 function withoutKeys(grants: string[], keys: Targets['keys']): string[] {
   const unmatched = new Set(keys);
@@ -47,12 +49,13 @@ function withoutKeys(grants: string[], keys: Targets['keys']): string[] {
 const mayBeSame = (secret: string, grant: string): boolean =>
   secret === grant || (/^\d+$/.test(part(grant, 'projects')) && sameButProject('secret', secret, grant));
 
-/** While a tenant waits for an operation it reads little but the services. */
+/** The reads while a tenant waits for an operation: only the services, because almost everything else is cached. */
 export const waitNeeds = ({ services }: Targets): Need[] => services.map(name => serviceNeed('read', name));
 
 /**
- * The writes that are expected before anything is read: all of a new tenant's, and one of the service after an edit of the
- * spec. If they were claimed later, a tenant that is parked for its writes would read everything twice.
+ * The writes that are expected before anything is read: for a new tenant all of them, and after an edit of the spec one write of the
+ * service. They are claimed together with the reads, because a tenant that is parked for its writes later would have to read
+ * everything twice.
  */
 export function expectedWrites({ status, generation }: Tenant, { project, region, keys }: Desired): Need[] {
   const service = serviceNeed('write', `projects/${project}/locations/${region}`);
@@ -61,20 +64,20 @@ export function expectedWrites({ status, generation }: Tenant, { project, region
   return [accountNeed('write', project), ...grants, service];
 }
 
-/** Exactly what the steps of a plan cost. */
+/** The calls of a plan's steps. */
 export const writeNeeds = (steps: Step[]): Need[] =>
   steps.flatMap(({ call }) => {
     const { method, request } = requestOf(call);
     return needOf(method, request) ?? [];
   });
 
-/** What a deletion needs while it has services: one read of each, and one write of each service in `writes`. */
+/** The calls of a deletion while the tenant has services: one read of each service, and one write of each service in `writes`. */
 export const serviceDeletionNeeds = ({ services }: Targets, writes: readonly string[]): Need[] => [
   ...services.map(name => serviceNeed('read', name)),
   ...writes.map(name => serviceNeed('write', name)),
 ];
 
-/** What a deletion needs once its services are gone: it reads and writes each grant and the account. */
+/** The calls of a deletion once the services are gone: it reads and writes each grant and the account. */
 export function grantDeletionNeeds({ account, keys, formerGrants }: Targets): Need[] {
   const former = withoutKeys(formerGrants, keys);
   return [
@@ -84,7 +87,7 @@ export function grantDeletionNeeds({ account, keys, formerGrants }: Targets): Ne
   ];
 }
 
-/** The number of the tenant's project, if neither its recorded grants nor its spec name another project. */
+/** The number of the tenant's project, taken from its recorded grants. Undefined if those or the spec's keys may be in another project. */
 export function numberOf({ spec, status }: Tenant): string | undefined {
   const isOwn = spec.keys.every(({ secretRef }) => !secretRef.external?.includes('/'));
   const grants = status.inventory.filter(({ type }) => type === 'SecretAccess');

@@ -5,7 +5,7 @@ import { secretReferences } from '../tenant/template.ts';
 import type { Observed, ObservedKey } from '../tenant/types.ts';
 import type { Reads } from './reads.ts';
 
-/** Reads everything that a plan needs, concurrently. A read that fails is part of the result. */
+/** Reads everything that a plan needs, concurrently. A failed read is part of the result, so this never rejects for one. */
 export async function observe(reads: Reads, targets: Targets, options?: GcpCallOptions): Promise<Observed> {
   const { account } = targets;
   const [accountRead, { keys, formerGrants }, services] = await Promise.all([
@@ -13,32 +13,32 @@ export async function observe(reads: Reads, targets: Targets, options?: GcpCallO
     observeSecrets(reads, targets, options),
     Promise.all(targets.services.map(name => observeService(reads, name, targets, options))),
   ]);
-  const written = services.flatMap(({ service }) =>
+  const references = services.flatMap(({ service }) =>
     service.state === 'present' ? secretReferences(service.value.template) : [],
   );
   const spelled = keys.map((key, at) =>
-    observeSpelling(reads, key, targets.keys[at]?.secret ?? '', new Set(written), account?.project ?? '', options),
+    observeSpelling(reads, key, targets.keys[at]?.secret ?? '', new Set(references), account?.project ?? '', options),
   );
   return { account: accountRead, keys: await Promise.all(spelled), formerGrants, services };
 }
 
 /**
- * A service may name the key's secret by its project's id or by its number. Only Google Cloud knows that both are one project: it
- * answers reads of both with the same name.
+ * Finds out by which other project names the services refer to this key's secret (`alsoIn`). A service may name the project by its id or
+ * by its number. Only Google Cloud knows that both are one project: it answers reads of both with the same secret name.
  */
 async function observeSpelling(
   reads: Reads,
   key: ObservedKey,
   asked: string,
-  written: Set<string>,
+  references: Set<string>,
   ownProject: string,
   options?: GcpCallOptions,
 ): Promise<ObservedKey> {
   if (key.secret.state !== 'present') return key;
   const { name } = key.secret.value;
-  // The number may be that of the tenant's own project.
+  // If the spec names the project by its number, that may be the tenant's own project, so its id is tried too.
   const isNumber = /^\d+$/.test(part(asked, 'projects'));
-  const others = [...new Set([...written, ...(isNumber ? [part(name, 'secrets')] : [])])]
+  const others = [...new Set([...references, ...(isNumber ? [part(name, 'secrets')] : [])])]
     .map(reference => ({ project: part(reference, 'projects'), full: secretName(reference, ownProject) }))
     .filter(({ full }) => part(full, 'secrets') === part(name, 'secrets') && full !== asked && full !== name);
   if (others.length === 0) return key;
@@ -50,7 +50,7 @@ async function observeSpelling(
   return { ...key, alsoIn };
 }
 
-/** Reads keys first: a recorded grant has left the spec if no key's secret has its name in Google Cloud's answers. */
+/** Reads the keys' secrets first. A recorded grant no longer belongs to the spec if no answer for a key has the name of the grant's secret. */
 async function observeSecrets(reads: Reads, targets: Targets, options?: GcpCallOptions) {
   const keys = await Promise.all(targets.keys.map(key => observeKey(reads, key, options)));
   const named = keys.flatMap(({ secret }) => (secret.state === 'present' ? secret.value.name : []));

@@ -5,24 +5,24 @@ import { filled, objects, texts } from './parse.ts';
 import type { Listed } from './sharedList.ts';
 import { passes } from './status.ts';
 
-/** How all resources of one type below one parent (a project, or a region of it) are listed. */
+/** How the resources of one type in one parent (a project, or a region of a project) are listed. */
 export interface ListOf<T> {
   method: string;
-  /** The message that the method takes, without the page's token. */
+  /** The method's request message, without the page token. */
   request(parent: string): JsonObject;
   /** The field of the answer that holds a page's items. */
   field: string;
-  /** Undefined if the item cannot be understood: the list is then partial. */
+  /** Undefined if the item cannot be parsed; the list is then partial. */
   parse(item: JsonObject): T | undefined;
-  /** Tells the items of one parent apart. */
+  /** An id that is unique in the parent. */
   key(value: T): string;
 }
 
-/** More pages than any list here can have: a list that a server never ends is given up after these. */
+/** A list with more pages than this fails. No real list is this long, so the server answers with page tokens for ever. */
 const MAX_PAGES = 2_000;
 
 /**
- * All pages of a list. It is partial if an item cannot be understood, or if the answer names places that could not be
+ * Reads all pages of a list. The list is partial if an item cannot be parsed, or if the answer names regions that could not be
  * reached (`unreachable`, google/cloud/run/v2/service.proto).
  */
 export async function listAll<T>(call: GcpCall, list: ListOf<T>, parent: string): Promise<Listed<T>> {
@@ -45,5 +45,9 @@ export async function listAll<T>(call: GcpCall, list: ListOf<T>, parent: string)
     pageToken = filled(result.response.nextPageToken);
     if (!pageToken) return { ok: true, listing: { items, pages, partial } };
   }
-  return { ok: false, failure: { kind: 'Transient', message: `${method} did not come to an end.` }, passes: false };
+  return {
+    ok: false,
+    failure: { kind: 'Transient', message: `${method} still answered with a page token after ${MAX_PAGES} pages.` },
+    passes: false,
+  };
 }

@@ -1,6 +1,6 @@
 import type { Json, JsonObject } from '../../ports/json.ts';
 
-/** Reads fields of answers of Google Cloud without trusting their types. Nothing here throws. */
+/** Reads fields of Google Cloud's answers, which may have any type. Nothing here throws. */
 
 /**
  * An answer with the field names that the vendor's package declares for the message `T`, so that a misspelt field is a type

@@ -21,23 +21,24 @@ import {
 /**
  * Budgets of calls to Google Cloud: a token bucket for each API, project (and region, for Cloud Run) and kind of call.
  *
- * 1. A reconcile says what it needs of each bucket before its first call, and claims all of it at once or nothing. A claim
- *    reserves the calls until it is released, so that no other reconcile counts on them; the calls themselves take tokens.
- * 2. A reconcile that cannot have its claim is parked at the bucket that takes longest to refill. No worker waits, nothing polls
- *    and no call is made. Each bucket has a fair queue: higher ranks first, then projects and namespaces in turn.
- * 3. Each bucket has one timer, for the time at which the first in its queue can be served. It grants that claim and wakes
- *    the reconcile; if another bucket is short by then, the reconcile is parked there instead.
- * 4. A call that no claim covers is made at once and leaves the bucket with fewer tokens than none.
+ * 1. Before its first call, a reconcile says how many calls of each bucket it needs, and claims either all of them or none. A claim
+ *    reserves the calls until it is released, so that no other reconcile can claim them. Only the calls themselves take tokens.
+ * 2. A reconcile whose claim cannot be granted is parked at the bucket that takes longest to refill. While it is parked, no worker waits
+ *    for it, nothing polls, and it makes no call. Each bucket has a fair queue: higher ranks come first; within a rank projects take
+ *    turns, and namespaces within a project.
+ * 3. Each bucket has one timer, set to the time at which the first reconcile in its queue can be served. The timer grants that claim and
+ *    wakes the reconcile. If another bucket lacks calls by then, the reconcile is parked there instead.
+ * 4. A call without a claim is made at once, and may leave a negative number of tokens.
  */
 
 export const KINDS = ['read', 'write'] as const;
 export type Kind = (typeof KINDS)[number];
-/** Calls a minute in one project (Cloud Run: and region); 0: no limit. */
+/** Calls per minute in one project (for Cloud Run: in one project and region). 0 means no limit. */
 export type Limits = Record<`${Api}.${Kind}`, number>;
 
 /**
- * The published quotas of a project and minute: Secret Manager https://cloud.google.com/secret-manager/quotas, IAM
- * https://cloud.google.com/iam/quotas, Cloud Run (of a region) https://cloud.google.com/run/quotas.
+ * The published quotas, in calls per minute and project: Secret Manager https://cloud.google.com/secret-manager/quotas, IAM
+ * https://cloud.google.com/iam/quotas, Cloud Run (per region) https://cloud.google.com/run/quotas.
  */
 export const PUBLISHED: Limits = {
   'secretmanager.read': 600,
@@ -51,35 +52,35 @@ export const PUBLISHED: Limits = {
 export const UNLIMITED = Object.fromEntries(Object.keys(PUBLISHED).map(budget => [budget, 0])) as Limits;
 
 /**
- * In which order budgets are given: `close` (what closes access or revokes; at most half of a budget), `edit` (edits,
- * deletions and waiting for an operation), `retry` (what has failed), `resync` (the periodic check).
+ * The order in which claims are granted. `close`: steps that revoke or limit access; they may use half of a bucket. `edit`: edits,
+ * deletions, and waiting for an operation. `retry`: the last attempt failed. `resync`: the periodic check.
  */
 const RANKS = ['close', 'edit', 'retry', 'resync'] as const;
 export type Rank = (typeof RANKS)[number];
-/** The part of a full bucket that a rank leaves to higher ones, unless it is its turn. */
+/** The part of a full bucket that a rank leaves for higher ranks, unless its own turn in the fair queue has come. */
 const RESERVE: Record<Rank, number> = { close: 0, edit: 0, retry: 0.25, resync: 0.5 };
 
 interface Place {
   api: Api;
   kind: Kind;
-  /** An id, or the number that Secret Manager answers with. */
+  /** The project's id, or its number, which Secret Manager uses in its answers. */
   project: string;
-  /** Of Cloud Run; '' of the other APIs. */
+  /** The region for Cloud Run; '' for the other APIs. */
   region: string;
 }
 
-/** So many calls of one budget. */
+/** A number of calls of one budget. */
 export interface Need extends Place {
   calls: number;
 }
 
-/** What one reconcile needs. Within a rank projects take turns, and in each project namespaces, by what they have used. */
+/** What one reconcile needs. Within a rank, projects take turns according to what they have used, and so do namespaces within a project. */
 export interface Demand {
   rank: Rank;
   project: string;
   namespace: string;
   needs: readonly Need[];
-  /** Called when it is parked for this budget, which lacks so many milliseconds of what it needs. */
+  /** Called when the reconcile is parked for this budget, which will have refilled enough after `ms` milliseconds. */
   onParked?(budget: Place & { left: number }, ms: number): void;
 }
 
@@ -90,43 +91,45 @@ export interface Claim {
 }
 
 interface Budget extends Place {
-  /** Negative where more was asked for than there was. */
+  /** Calls that are left; negative after calls without a claim. */
   left: number;
+  /** The limit that counts now, in calls per minute. */
   aMinute: number;
-  /** How many reconciles are parked for it, and for how long the first of them has been. */
+  /** How many reconciles are parked for this budget. */
   parked: number;
+  /** For how long the first of them has been parked. */
   parkedMs: number;
 }
 
 export interface Quota {
-  /** The same call, which takes a token of its bucket. Never waits. */
+  /** Makes the call, and takes a token from its bucket. It never waits for a token. */
   call: GcpCall;
-  /** The claim, if it can be had now and no reconcile of the same or a higher rank waits for one of its buckets. */
+  /** Grants the claim if the buckets have enough now and no reconcile of the same or a higher rank is parked at one of them. */
   claim(demand: Demand): Claim | undefined;
-  /** Calls `wake` once the claim can be had, not before this call has returned. The answer is a function that takes that back. */
+  /** Parks a reconcile: `wake` is called when the claim is granted, never before this call has returned. Answers with a function that cancels this. */
   park(demand: Demand, wake: (claim: Claim) => void): () => void;
-  /** Says that a project's number and id are one project. What an answer of Google Cloud shows overrides it. */
+  /** Declares that a project's number and id are one project. This is a guess; an answer of Google Cloud overrides it. */
   alias(number: string, project: string): void;
-  /** The budgets of projects that tenants are in. */
+  /** The budgets of projects in which tenants live, for metrics. */
   budgets(): Budget[];
 }
 
 /**
- * A spec may name any project. Buckets that are full are dropped beyond this number, and after an hour without use: a full
- * one is the same as a new one.
+ * The most buckets, because a spec may name any project. Beyond this number, and after an hour without use, full buckets are dropped: a
+ * full bucket is the same as a new one.
  */
 const MOST_BUCKETS = 256;
 const MOST_PROJECTS = 1_000;
 
 interface Bucket extends Place, TokenBucket {
-  /** A tenant is in this project, so the metrics show it. */
+  /** True if a tenant lives in this project, so that the metrics show the bucket. */
   isHome: boolean;
   waiting: FairQueue<Waiter, Rank>;
-  /** When the first in the queue is considered again. */
+  /** When the first reconcile in the queue is considered again. */
   timer?: { at: number; cancel: () => void };
 }
 
-/** The calls that a demand takes of each bucket. */
+/** How many calls a demand needs of each bucket. */
 type Shares = ReadonlyMap<Bucket, number>;
 
 interface Waiter extends Queueable<Rank> {
@@ -156,7 +159,7 @@ export function createQuota(call: GcpCall, runtime: Runtime, limits: Limits): Qu
     return refill(bucket, now);
   }
 
-  /** At most what a full bucket holds: a demand for more would wait for ever. */
+  /** The calls that the demand needs of each bucket. They are cut to what a full bucket holds, because a demand for more would wait for ever. */
   function sharesOf({ needs, project }: Demand): Shares {
     const shares = new Map<Bucket, number>();
     for (const need of needs) {
@@ -175,7 +178,7 @@ export function createQuota(call: GcpCall, runtime: Runtime, limits: Limits): Qu
       if (bucket) bucket.left--;
       const result = await call(method, request, options);
       if (result.ok) projects.learn(request, result.response);
-      else if (bucket && isRate(bucket.kind, result.status)) {
+      else if (bucket && isRateLimit(bucket.kind, result.status)) {
         learnRefusal(bucket, runtime.monotonic(), result.status.retryAfterMs);
       }
       return result;
@@ -185,7 +188,7 @@ export function createQuota(call: GcpCall, runtime: Runtime, limits: Limits): Qu
       const rank = rankOf(demand, shares);
       const before = RANKS.slice(0, RANKS.indexOf(rank) + 1);
       for (const { waiting } of shares.keys()) if (before.some(other => waiting.depth(other) > 0)) return undefined;
-      return shortest(shares, rank, false) ? undefined : parking.grant(demand, rank, shares);
+      return slowest(shares, rank, false) ? undefined : parking.grant(demand, rank, shares);
     },
     park: parking.park,
     alias: projects.guess,
@@ -201,7 +204,7 @@ export function createQuota(call: GcpCall, runtime: Runtime, limits: Limits): Qu
   };
 }
 
-/** The reconciles that wait for a bucket, and the timers that wake them. */
+/** Holds the parked reconciles, and sets the timers that wake them. */
 function createParking(runtime: Runtime, sharesOf: (demand: Demand) => Shares) {
   /** In the order in which they were parked. */
   const parked = new Set<Waiter>();
@@ -218,7 +221,7 @@ function createParking(runtime: Runtime, sharesOf: (demand: Demand) => Shares) {
 
   const serveIn = (bucket: Bucket, ms: number): void => setTimer(runtime, bucket, ms, () => serve(bucket));
 
-  /** Wakes reconciles in turn while the bucket has enough. One that another bucket delays longer is queued there instead. */
+  /** Wakes parked reconciles in turn while the bucket has enough. A reconcile that has to wait for another bucket is parked there instead. */
   function serve(bucket: Bucket): void {
     for (let head = bucket.waiting.peek(); head; head = bucket.waiting.peek()) {
       const { item, priority, isFirst } = head;
@@ -228,7 +231,7 @@ function createParking(runtime: Runtime, sharesOf: (demand: Demand) => Shares) {
         bucket.waiting.push(item, 'edit');
         continue;
       }
-      const short = shortest(shares, priority, isFirst);
+      const short = slowest(shares, priority, isFirst);
       if (short?.bucket === bucket) {
         serveIn(bucket, Math.max(1, short.ms));
         return;
@@ -239,7 +242,7 @@ function createParking(runtime: Runtime, sharesOf: (demand: Demand) => Shares) {
         continue;
       }
       const wasParked = parked.delete(item);
-      assert(wasParked, 'a reconcile that is woken was parked, and is woken once');
+      assert(wasParked, 'a reconcile was woken that is not parked');
       item.wake(grant(item.demand, priority, shares));
     }
   }
@@ -248,9 +251,9 @@ function createParking(runtime: Runtime, sharesOf: (demand: Demand) => Shares) {
     const shares = sharesOf(demand);
     const rank = rankOf(demand, shares);
     const crowded = [...shares.keys()].find(isWaitedFor);
-    const { bucket, ms } = shortest(shares, rank, false) ?? { bucket: crowded, ms: 1 };
+    const { bucket, ms } = slowest(shares, rank, false) ?? { bucket: crowded, ms: 1 };
     if (!bucket) {
-      // There is enough by now, and no other reconcile waits.
+      // The buckets have enough by now, and no other reconcile is parked at them.
       const claim = grant(demand, rank, shares);
       const cancel = runtime.after(0, () => wake(claim));
       return () => {
@@ -272,6 +275,7 @@ function createParking(runtime: Runtime, sharesOf: (demand: Demand) => Shares) {
   return { grant, park, waitersAt: (bucket: Bucket) => [...parked].filter(waiter => waiter.bucket === bucket) };
 }
 
+/** Makes a claim: reserves its calls, and charges the lane of the project and namespace. */
 function reserve(demand: Demand, rank: Rank, shares: Shares, onRelease: (bucket: Bucket) => void): Claim {
   for (const [bucket, calls] of shares) {
     bucket.claimed += calls;
@@ -286,14 +290,14 @@ function reserve(demand: Demand, rank: Rank, shares: Shares, onRelease: (bucket:
       isClaimed = false;
       for (const [bucket, calls] of shares) {
         bucket.claimed -= calls;
-        assert(bucket.claimed > -0.5, 'no more is released than was claimed');
+        assert(bucket.claimed > -0.5, 'more calls were released than were claimed');
         onRelease(bucket);
       }
     },
   };
 }
 
-/** Keeps an earlier timer. */
+/** Sets the bucket's timer, unless it is set to an earlier time already. */
 function setTimer(runtime: Runtime, bucket: Bucket, ms: number, run: () => void): void {
   const at = runtime.monotonic() + Math.ceil(ms);
   if (bucket.timer && bucket.timer.at <= at) return;
@@ -312,8 +316,8 @@ function stopTimer(bucket: Bucket): void {
 
 const isWaitedFor = ({ waiting }: Bucket): boolean => RANKS.some(rank => waiting.depth(rank) > 0);
 
-/** The bucket that takes longest to refill far enough, if any is short. `mayTake`: nothing has to be left to higher ranks. */
-function shortest(shares: Shares, rank: Rank, mayTake: boolean): { bucket: Bucket; ms: number } | undefined {
+/** The bucket that takes longest to refill; undefined if all buckets have enough. `mayTake`: nothing has to be left for higher ranks. */
+function slowest(shares: Shares, rank: Rank, mayTake: boolean): { bucket: Bucket; ms: number } | undefined {
   let worst: { bucket: Bucket; ms: number } | undefined;
   for (const [bucket, calls] of shares) {
     const ms = msUntil(bucket, calls, mayTake ? 0 : RESERVE[rank]);
@@ -322,11 +326,11 @@ function shortest(shares: Shares, rank: Rank, mayTake: boolean): { bucket: Bucke
   return worst;
 }
 
-/** `close` ranks as an edit once it has used its half. */
+/** The rank that counts now: `close` ranks as `edit` once the half of a bucket that is reserved for it is used up. */
 const rankOf = ({ rank }: Demand, shares: Shares): Rank =>
   rank === 'close' && ![...shares].every(([bucket, calls]) => hasForClosing(bucket, calls)) ? 'edit' : rank;
 
-/** What one call needs; undefined for an unknown method, and for a request that names no project. */
+/** The need of one call; undefined for an unknown method, and for a request that names no project. */
 export function needOf(method: string, request: JsonObject): Need | undefined {
   const known = METHODS.get(method);
   const place = placeOf(request);
@@ -335,8 +339,11 @@ export function needOf(method: string, request: JsonObject): Need | undefined {
   return { api: known.api, kind: known.write ? 'write' : 'read', project: place.project, region, calls: 1 };
 }
 
-/** True for too many calls, false for too many resources: a project that may hold no more accounts still answers calls. */
-function isRate(kind: Kind, { code, message, retryAfterMs, details = [] }: GcpStatus): boolean {
+/**
+ * True for a refusal because of too many calls; false for one because of too many resources, such as service accounts in a project. After
+ * the latter, other calls are still answered, so the bucket must not be closed.
+ */
+function isRateLimit(kind: Kind, { code, message, retryAfterMs, details = [] }: GcpStatus): boolean {
   if (code !== 'RESOURCE_EXHAUSTED') return false;
   const limited = objects(details).some(({ reason }) => reason === 'RATE_LIMIT_EXCEEDED');
   return (
@@ -344,7 +351,7 @@ function isRate(kind: Kind, { code, message, retryAfterMs, details = [] }: GcpSt
   );
 }
 
-/** Ids of projects by their numbers, so that one project has one budget although Secret Manager answers with its number. */
+/** Maps project numbers to project ids, so that one project has one budget although Secret Manager answers with the number. */
 function createProjects(runtime: Runtime) {
   const learned = createRecent<string>(runtime, { most: MOST_PROJECTS });
   const guessed = createRecent<string>(runtime, { most: MOST_PROJECTS });
@@ -353,7 +360,7 @@ function createProjects(runtime: Runtime) {
     guess(number: string, project: string): void {
       if (learned.get(number) === undefined) guessed.set(number, project);
     },
-    /** From a request that names the project's id, and its answer, which names the number. */
+    /** Learns from a request that names the project's id and an answer that names its number. */
     learn(request: JsonObject, response: JsonObject): void {
       const [first = response] = objects(response.secrets);
       const asked = placeOf(request)?.project;

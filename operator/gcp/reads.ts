@@ -5,8 +5,8 @@ import { getSecret, getSecretVersion, type WantedVersion } from './secret.ts';
 import { getService } from './service.ts';
 
 /**
- * Everything that the operator reads of Google Cloud, asked for each time. Callers pass full resource names and get the names
- * that Google Cloud answers. `createSharedReads` has the same reads with shared lists and a cache.
+ * All reads of Google Cloud, each with a call of its own and without a cache. Callers pass full resource names; the results contain the
+ * names as Google Cloud answers them. `createSharedReads` offers the same reads from shared lists and a cache.
  */
 export function createReads(call: GcpCall) {
   return {

@@ -4,9 +4,10 @@ import type { CallEnd } from './callHooks.ts';
 import { OUTAGE_CODES } from './status.ts';
 
 /**
- * Finds APIs that answer every call in a project with PERMISSION_DENIED. That is an outage (the operator's role was removed) only
- * if it concerns more than one tenant, and if tenants were served in the project before or the API works in no project at all.
- * Otherwise it is one tenant's problem, such as a secret without consent or a Namespace that names a foreign project.
+ * Finds APIs that answer every call in a project with PERMISSION_DENIED. This counts as an outage (for example, the operator's role was
+ * removed) only under two conditions: more than one tenant is refused, and either the operator could read accounts or services in that
+ * project before, or the API works in no project at all. Otherwise it is the problem of one tenant, such as a secret
+ * without consent, or a Namespace that names another team's project.
  */
 interface RefusedProjects {
   onCall(end: CallEnd): void;
@@ -14,7 +15,7 @@ interface RefusedProjects {
   list(): { api: string; project: string; forMs: number }[];
 }
 
-/** A refusal is forgotten if the API was not called in that project for this long, milliseconds. */
+/** A refusal is dropped if the API was not called in that project for this long, milliseconds. */
 const FORGOTTEN_MS = 900_000;
 const MOST = 1_000;
 const MOST_LISTED = 100;
@@ -30,8 +31,9 @@ interface Refused {
 export function createRefusedProjects(now: () => number): RefusedProjects {
   const clock = { monotonic: now };
   const refused = createRecent<Refused>(clock, { forMs: FORGOTTEN_MS, most: MOST });
-  /** Projects in which accounts or services were read, so tenants live there; and APIs that work in some project. */
+  /** Projects in which the IAM or Cloud Run API answered, so that tenants live there. */
   const homes = createRecent<true>(clock, { most: MOST });
+  /** APIs that answered in at least one project. */
   const working = createRecent<true>(clock, { forMs: FORGOTTEN_MS });
 
   return {

@@ -8,17 +8,17 @@ import { isObject } from './parse.ts';
  * in a row, a percent sign, white space, a control character or anything outside ASCII.
  */
 
-/** A label of RFC 1035, as the ids of locations and services are. */
+/** A label as in RFC 1035. The ids of locations and services have this form. */
 const LABEL = /^[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
-/** What a collection's id looks like. */
+/** The form of the ids in each collection. */
 const IDS: Record<string, RegExp> = {
-  /** A project's id (also scoped by a domain, `example.com:p`) or its number. */
+  /** A project's id (possibly with a domain, `example.com:p`) or its number. */
   projects: /^(?:(?:[a-z0-9-]+(?:\.[a-z0-9-]+)+:)?[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?|[0-9]{1,25})$/,
   locations: LABEL,
   services: LABEL,
   secrets: /^[A-Za-z0-9_-]{1,255}$/,
   versions: /^(?:latest|[1-9][0-9]{0,17})$/,
-  /** An e-mail, or the unique id, which a later account of the same e-mail does not have. */
+  /** The e-mail address, or the unique id. A later account with the same e-mail address has another unique id. */
   serviceAccounts: /^(?:[a-z0-9][a-z0-9-]{0,62}@[a-z0-9]+(?:[.-][a-z0-9]+)*\.gserviceaccount\.com|[0-9]{1,25})$/,
 };
 /** The ids that new resources may get. */
@@ -35,7 +35,7 @@ const SHAPES = {
 
 export type Shape = keyof typeof SHAPES;
 
-/** The ids in a full name, in order (`projects/p/secrets/s` → `['p', 's']`); undefined if the name has another shape. */
+/** The ids in a full name, in their order (`projects/p/secrets/s` → `['p', 's']`); undefined if the name has another form. */
 export function partsOf(shape: Shape, name: string): string[] | undefined {
   const segments = name.split('/');
   const form = SHAPES[shape].form.split('/');
@@ -44,7 +44,7 @@ export function partsOf(shape: Shape, name: string): string[] | undefined {
   return segments.length === form.length && segments.every(fits) ? segments.filter((_, at) => at % 2 === 1) : undefined;
 }
 
-/** A full name as its parent's name and its own id; undefined if it has another shape. */
+/** Splits a full name into its parent's name and its own id; undefined if the name has another form. */
 export function parentAndId(shape: Shape, name: string): { parent: string; id: string } | undefined {
   const id = partsOf(shape, name)?.at(-1);
   return id === undefined ? undefined : { parent: name.split('/').slice(0, -2).join('/'), id };
@@ -60,7 +60,7 @@ export function badName(shape: Shape, name: string): Failure | undefined {
 export const badId = (kind: keyof typeof NEW_IDS, id: string): Failure | undefined =>
   NEW_IDS[kind].test(id) ? undefined : refuse(`${quote(id)} is not an id of a ${kind}.`);
 
-/** True for what may be the e-mail (or unique id) of a service account. */
+/** True if the text has the form of a service account's e-mail address or unique id. */
 export const isAccount = (email: string): boolean => IDS.serviceAccounts?.test(email) === true;
 
 /** True if two full names differ at most in the project, which may be an id in one of them and a number in the other. */
@@ -69,14 +69,14 @@ export function sameButProject(shape: Shape, a: string, b: string): boolean {
   return left !== undefined && right !== undefined && left.slice(1).join('/') === right.slice(1).join('/');
 }
 
-/** The resource, or the parent of the list or of the new resource, that a request names; empty if it names none. */
+/** The name in a request: of the resource, or of the parent of a list or of a new resource. Empty if the request has none. */
 export function resourceIn({ name, parent, resource, service, serviceAccount }: JsonObject): string {
   const inner = [service, serviceAccount].filter(isObject).map(object => object.name);
   const named = [name, parent, resource, ...inner].find(text => typeof text === 'string');
   return typeof named === 'string' ? named : '';
 }
 
-/** Where that resource is; undefined if it is in no project. The region is empty where its name has no location. */
+/** The project and the region of that resource; undefined if its name has no project. The region is empty if its name has no location. */
 export function placeOf(request: JsonObject): { project: string; region: string } | undefined {
   const resource = resourceIn(request);
   const project = part(resource, 'projects');
@@ -85,7 +85,7 @@ export function placeOf(request: JsonObject): { project: string; region: string 
 
 const refuse = (message: string): Failure => ({ kind: 'Invalid', message });
 
-/** Escaped and bounded, so that a hostile name does no harm in a log or a status. */
+/** Escapes the text and cuts it to 120 characters, so that a hostile name does no harm in a log or a status. */
 function quote(text: string): string {
   const shown = text.length > 120 ? `${text.slice(0, 120)}…` : text;
   return JSON.stringify(shown).replace(/[^\x20-\x7e…]/g, c => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);

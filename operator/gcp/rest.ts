@@ -4,8 +4,8 @@ import { isObject, json } from './parse.ts';
 import { CallError, type HttpRequest } from './transport.ts';
 
 /**
- * Turns the request message of a method into one HTTP request, by the rules of google/api/http.proto. JSON passes unchanged in
- * both directions, so fields and enum values that this version does not know survive.
+ * Turns the request message of a method into one HTTP request, by the rules of google/api/http.proto. JSON is not changed in
+ * either direction, so fields and enum values that this version does not know are kept.
  */
 export function httpRequestOf({ http, body }: HttpRule, request: JsonObject): HttpRequest {
   const [method = '', template = ''] = http.split(' ');
@@ -14,7 +14,7 @@ export function httpRequestOf({ http, body }: HttpRule, request: JsonObject): Ht
     const steps = field.split('.');
     const value = steps.reduce<Json | undefined>((at, step) => (isObject(at) ? at[step] : undefined), request);
     rest = without(rest, steps);
-    return bound(field, form, value);
+    return pathValue(field, form, value);
   });
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(rest)) {
@@ -32,11 +32,14 @@ export function httpRequestOf({ http, body }: HttpRule, request: JsonObject): Ht
 export function answerOf(body: string): JsonObject {
   const answer = body.trim() === '' ? {} : json(body);
   if (isObject(answer)) return answer;
-  throw new CallError({ code: 'UNKNOWN', message: 'A successful answer whose body is no JSON object.' });
+  throw new CallError({
+    code: 'UNKNOWN',
+    message: 'Google Cloud answered with success, but the body is not a JSON object.',
+  });
 }
 
-/** The escaped value of a variable in a path. Throws if the value is not of the rule's form; the call is then not sent. */
-function bound(field: string, form: string, value: Json | undefined): string {
+/** Answers with the escaped value of a path variable. Throws if the value does not have the form that the rule requires; the call is then not sent. */
+function pathValue(field: string, form: string, value: Json | undefined): string {
   const expected = form.split('/');
   const segments = typeof value === 'string' ? value.split('/') : [];
   const fits = (segment: string, index: number) =>
@@ -48,13 +51,13 @@ function bound(field: string, form: string, value: Json | undefined): string {
   return segments.map(segment => encodeURIComponent(segment).replaceAll('%40', '@')).join('/');
 }
 
-/** The object without the one field at the end of a path of names. */
+/** A copy of the object without one field. The path `['service', 'name']` removes `service.name`. */
 function without(value: JsonObject, [step = '', ...steps]: string[]): JsonObject {
   const { [step]: inner, ...rest } = value;
   return steps.length > 0 && isObject(inner) ? { ...value, [step]: without(inner, steps) } : rest;
 }
 
-/** A field of a nested message is one parameter (`options.requestedPolicyVersion`); a list is a repeated parameter. */
+/** Adds a field to the query. Each field of a nested message is a parameter (`options.requestedPolicyVersion`); a list is a repeated parameter. */
 function addParameters(query: URLSearchParams, name: string, value: Json | undefined): void {
   if (Array.isArray(value)) for (const item of value) addParameters(query, name, item);
   else if (isObject(value))

@@ -9,13 +9,13 @@ import type { ListOf } from './pages.ts';
 import { filled, type Message, objects, stringMap, text } from './parse.ts';
 import { badName, partsOf } from './resourceNames.ts';
 
-/** Secrets and their versions (Secret Manager). The operator reads their metadata only, and writes nothing but their policies. */
+/** Secrets and their versions (Secret Manager). The operator reads only their metadata, and writes only their policies. */
 
 type Secret = Message<protos.google.cloud.secretmanager.v1.ISecret>;
 type Version = Message<protos.google.cloud.secretmanager.v1.ISecretVersion>;
 type Versions = Message<protos.google.cloud.secretmanager.v1.IListSecretVersionsResponse>;
 
-/** A google.cloud.secretmanager.v1.Secret: its name as answered (with the project's number) and its labels and aliases. */
+/** Parses a google.cloud.secretmanager.v1.Secret: the name (Google Cloud answers with the project's number), the labels and the aliases. */
 export function parseSecret(answer: Secret): ObservedSecret | undefined {
   const name = filled(answer.name);
   if (!name || !partsOf('secret', name)) return undefined;
@@ -23,7 +23,7 @@ export function parseSecret(answer: Secret): ObservedSecret | undefined {
   return { name, labels: stringMap(answer.labels), ...(Object.keys(aliases).length > 0 && { aliases }) };
 }
 
-/** A google.cloud.secretmanager.v1.SecretVersion: its number, from its name, and its state. */
+/** Parses a google.cloud.secretmanager.v1.SecretVersion: the number, which is in the name, and the state. */
 export function parseVersion(answer: Version): SecretVersion | undefined {
   const number = partsOf('secretVersion', text(answer.name))?.[2];
   const version = Number(number);
@@ -34,8 +34,8 @@ export function parseVersion(answer: Version): SecretVersion | undefined {
 }
 
 /**
- * The version in `state` with the highest number on a page of ListSecretVersions, or `best` if that is higher. It does not rely on
- * the server's order or filter.
+ * The version in `state` with the highest number on a page of ListSecretVersions, or `best` if that is higher. The result does not
+ * depend on the server's order, or on its filter.
  */
 export function newestIn(
   state: SecretVersion['state'],
@@ -50,11 +50,11 @@ export function newestIn(
   return newest;
 }
 
-/** `name`: `projects/P/secrets/S`, P a project's id or number. */
+/** `name`: `projects/P/secrets/S`, where P is the project's id or number. */
 export const getSecret = (call: GcpCall, name: string, options?: GcpCallOptions): Promise<Read<ObservedSecret>> =>
   getOne(call, { method: rpc.getSecret, shape: 'secret', name, parse: about('secret', name, parseSecret) }, options);
 
-/** A secret is asked for by its project's id and answered with the number, so the key is the secret's own id. */
+/** The key is the secret's own id, because requests name the project by its id and answers by its number. */
 export const secretList: ListOf<ObservedSecret> = {
   method: rpc.listSecrets,
   request: parent => ({ parent, pageSize: 1_000 }),
@@ -63,7 +63,7 @@ export const secretList: ListOf<ObservedSecret> = {
   key: ({ name }) => part(name, 'secrets'),
 };
 
-/** `newestEnabled` (where none is enabled: the newest disabled one), `latest` or a number. */
+/** `newestEnabled` (if no version is enabled: the newest disabled one), `latest`, or a version number. */
 export type WantedVersion = 'newestEnabled' | 'latest' | (string & {});
 
 /** `latest` is the version that was created last, whatever its state. */
@@ -85,7 +85,7 @@ export async function getSecretVersion(
   return getOne(call, { method: rpc.getSecretVersion, shape: 'secretVersion', name, parse }, options);
 }
 
-/** More pages than the versions of one secret can fill: a list that a server never ends is given up after these. */
+/** A list with more pages than this fails. The versions of one secret cannot fill as many, so the server answers with page tokens for ever. */
 const MAX_PAGES = 200;
 
 async function getNewest(

@@ -17,8 +17,8 @@ type Condition = Message<protos.google.cloud.run.v2.ICondition>;
 type ConditionState = keyof typeof protos.google.cloud.run.v2.Condition.State;
 
 /**
- * A google.cloud.run.v2.Service; undefined if it lacks its name, its etag or a template with a container, which every service
- * has (service.proto: `template` is required). The next update would replace a template that was not read by an empty one.
+ * Parses a google.cloud.run.v2.Service; undefined if the answer lacks the name, the etag or a template with a container. Every service has
+ * a template (service.proto: `template` is required); if one were parsed without it, the next update would write an empty template.
  */
 export function parseService(raw: JsonObject): ObservedService | undefined {
   const answer: Service = raw;
@@ -54,7 +54,7 @@ function hasContainers(template: unknown): boolean {
   return Array.isArray(containers) && containers.length > 0 && containers.every(isObject);
 }
 
-/** `terminalCondition`, the summary of a service. The field that holds the reason depends on what failed (condition.proto). */
+/** Parses `terminalCondition`, the summary of a service's state. Which field holds the reason depends on what failed (condition.proto). */
 function parseTerminal(condition: Condition): ObservedService['terminal'] {
   const reason =
     filled(condition.reason) ?? filled(condition.revisionReason) ?? filled(condition.executionReason) ?? '';
@@ -65,7 +65,7 @@ function parseTerminal(condition: Condition): ObservedService['terminal'] {
   };
 }
 
-/** Any other state counts as pending, also one that a later version of Cloud Run adds. */
+/** Any other state counts as pending, including states that a later version of Cloud Run may add. */
 const TERMINAL: ReadonlyMap<string, 'SUCCEEDED' | 'FAILED'> = new Map<ConditionState, 'SUCCEEDED' | 'FAILED'>([
   ['CONDITION_SUCCEEDED', 'SUCCEEDED'],
   ['CONDITION_FAILED', 'FAILED'],
@@ -86,7 +86,7 @@ export const serviceList: ListOf<ObservedService> = {
   key: ({ name }) => part(name, 'services'),
 };
 
-/** Cloud Run answers each of these at once with an operation; the operator does not wait for the operation's end. */
+/** Cloud Run answers each of these calls at once with an operation. The operator does not wait for the operation; it reads the service again. */
 export const serviceWrites: Writes<'createService' | 'updateService' | 'deleteService'> = {
   createService: {
     method: rpc.createService,
@@ -105,6 +105,6 @@ export const serviceWrites: Writes<'createService' | 'updateService' | 'deleteSe
   },
 };
 
-/** Cloud Run replaces the whole service where an update has no mask. */
+/** An update without a mask would replace the whole service. */
 const maskMissing = (mask: string[]): Failure | undefined =>
   mask.length > 0 ? undefined : { kind: 'Invalid', message: 'Refused to update a service without naming the fields.' };

@@ -2,13 +2,14 @@ import type { Runtime } from '../../ports/runtime.ts';
 import { createRecent } from '../collections/recent.ts';
 import type { Observed, ObservedService } from '../tenant/types.ts';
 
-/** More services than fail at once anywhere. Beyond this the oldest are forgotten, and their backoff starts again. */
+/** The most services that are recorded as not ready. Beyond this number the oldest are dropped, and their backoff starts again. */
 const MOST = 10_000;
 
 /**
- * Adds to each service that is not ready how long this process has known that. Google Cloud's timestamps are not compared with this
- * machine's clock: on a machine whose clock is half an hour fast every backoff would already be over. A new generation, which
- * also each retry of the operator makes, starts at 0 again, so two retries are never closer than their backoff.
+ * Adds to each service that is not ready (`unreadyForMs`) for how long this process has known that. Google Cloud's timestamps are not
+ * compared with this machine's clock, because with a clock that is half an hour fast every backoff would already be over. The time starts
+ * at 0 again with each new generation of the service. Each retry of the operator makes a new generation, so the time between two
+ * retries is never shorter than the backoff.
  */
 export function createServiceAges(runtime: Pick<Runtime, 'monotonic'>): (observed: Observed) => Observed {
   const since = createRecent<{ state: string; at: number }>(runtime, { most: MOST });

@@ -4,33 +4,34 @@ import type { Runtime } from '../../ports/runtime.ts';
 import type { Failure, Read } from '../tenant/types.ts';
 
 /**
- * The list of all resources of one type below one parent, shared by all readers.
+ * The list of all resources of one type in one parent, shared by all readers. A reader is one reconcile that reads one resource.
  *
- * Every answer carries the turn and the time at which its call began. Calls and the operator's own writes draw their turns from
- * one counter, so turns show what began before what.
+ * Each answer carries the turn and the time at which its call began. A turn is a number from one counter; the beginning of each call
+ * and the end of each of the operator's own writes take the next number. So turns show which of two events came first.
  *
- * 1. A reader asks for an answer that is at most so old. A cached one will do if it is new enough, and if its call began after
- *    the operator's last write of that resource had ended.
- * 2. Otherwise the reader waits for a list. At most one list runs. Readers for whom it began too early share the next one, which
- *    starts when it has ended.
- * 3. A list of many pages costs many calls. The first readers then read their one resource alone, until that has cost as much
- *    as a list: never more than twice the least possible, whatever comes (the ski rental problem).
- * 4. A regular reader, one with `onChanged`, takes an answer only from a list that was made for a reader who returns at least as
- *    often. That reader makes the next list, which calls `onChanged` of all whose answers have changed. So no regular
- *    reader learns of a change later than by reading alone each time.
- * 5. A list that fails for a moment answers all who need one until its backoff is over: in an outage a thousand readers make one
- *    call. A list that is refused is not asked for again for 5 min; until then each reader reads alone.
- * 6. A resource is doubted, and read alone once, if it has left the list, or if a write of it has failed.
+ * 1. A reader names the greatest age of the answer (`maxAgeMs`). A cached answer is used if it is not older, and if its call began
+ *    after the operator's last write of that resource had ended.
+ * 2. Otherwise the reader waits for a list. At most one list runs at a time. Readers for whom the running list began too early
+ *    share the next list, which starts when the running one has ended.
+ * 3. A list of many pages costs many calls. So readers first read their resource alone, with one GET, until these GETs have cost as
+ *    many calls as a list. The total is then never more than twice the smallest possible number of calls, however many readers
+ *    follow (the ski rental problem).
+ * 4. A regular reader is one that passes `onChanged`. It takes a cached answer only from a list that was made for a reader with the same
+ *    or a shorter interval. That other reader causes the next list, and the next list calls `onChanged` of all regular readers
+ *    whose answers have changed. So a regular reader learns of a change at least as early as if it read alone each time.
+ * 5. If a list fails temporarily, its failure is the answer to all readers that need a list until its backoff is over. So in an outage
+ *    a thousand readers make one call. If a list is refused, it is not requested again for 5 min, and each reader reads alone.
+ * 6. A resource is doubted if it has disappeared from the list, or if a write of it has failed. It is then read alone once.
  */
 export interface SharedList<T> {
   /**
-   * An answer that is at most `maxAgeMs` old. `get` reads this resource alone. `onChanged` is for a reader who reads again every
-   * `2 * maxAgeMs`: it is called once, if the next list differs from an answer that was older than its question.
+   * Answers with the resource `key`, at most `maxAgeMs` old. `get` reads this resource alone. `onChanged` is for a reader that reads
+   * again every `2 * maxAgeMs`. It is called once, if this answer came from the cache and the next list differs from it.
    */
   read(key: string, maxAgeMs: number, get: () => Promise<Read<T>>, onChanged?: () => void): Promise<Read<T>>;
-  /** To be called when a write of the resource has ended: answers of calls that began before count no more. */
+  /** To be called when a write of the resource has ended. Answers of calls that began before are then no longer used. */
   wrote(key: string, succeeded: boolean): void;
-  /** Keys of resources that were there when last read, however long ago. */
+  /** The keys of cached resources that exist and for which `is` is true, however old the answers are. */
   keysOf(is: (value: T) => boolean): string[];
   /** How many resources are cached. */
   size(): number;
@@ -39,20 +40,21 @@ export interface SharedList<T> {
 interface Listing<T> {
   items: Map<string, T>;
   pages: number;
-  /** Something in it could not be understood or reached, so a resource may exist although it is not in the list. */
+  /** True if an item could not be parsed or a region could not be reached: a resource may then exist although the list lacks it. */
   partial: boolean;
 }
 
-/** `passes`: the list failed for now and may succeed later. */
+/** `passes`: the failure is temporary, so the list may succeed soon. */
 export type Listed<T> = { ok: true; listing: Listing<T> } | { ok: false; failure: Failure; passes: boolean };
 
+/** How long a refused list is not requested again. */
 const REFUSED_MS = 300_000;
-/** The backoff of a list that failed for a moment; short, because edits wait for it. */
+/** The backoff after a temporary failure of the list. It is short, because edits wait for it. */
 const FAILED_MS = { base: 1_000, max: 15_000 };
-/** A list of so many items takes about as long as one more call. */
+/** Each hundred items of a list are counted as one call, because they take about as long. */
 const ITEMS_A_CALL = 100;
 
-/** When a call began: its turn, and monotonic milliseconds. */
+/** When a call began: its turn, and the time in monotonic milliseconds. */
 interface Begun {
   turn: number;
   at: number;
@@ -66,12 +68,13 @@ interface Answer<T> {
 interface LastList<T> {
   begun: Begun;
   partial: boolean;
-  /** Calls that it cost, and those that were made one by one since. */
+  /** How many calls this list cost. */
   price: number;
+  /** How many resources were read alone since this list. */
   alone: number;
-  /** The least `maxAgeMs` of the regular readers for whom it was made: twice that later the next list is made. */
+  /** The smallest `maxAgeMs` of the regular readers for which this list was made. The next list follows after twice that time. */
   renewedMs: number;
-  /** Regular readers whose question was newer than the list that answered it. */
+  /** Regular readers that got an answer from this list later than it began. The next list calls `onChanged` of those it contradicts. */
   older: { key: string; answer: Answer<T>; onChanged: () => void }[];
 }
 
@@ -81,7 +84,7 @@ function lastList<T>(begun: Begun, { partial = false, price = 1 } = {}): LastLis
   return { begun, partial, price, alone: 0, renewedMs: Number.POSITIVE_INFINITY, older: [] };
 }
 
-/** `absentMs`: how long "not found" is trusted. */
+/** `list` makes the list. `absentMs`: how long "not found" is trusted, milliseconds. */
 export function createSharedList<T>(runtime: Runtime, list: () => Promise<Listed<T>>, absentMs: number): SharedList<T> {
   const cache = createCache<T>(runtime);
   const lister = createLister(runtime, list, cache);
@@ -102,7 +105,7 @@ export function createSharedList<T>(runtime: Runtime, list: () => Promise<Listed
       const ageMs = isAbsent ? Math.min(maxAgeMs, absentMs) : maxAgeMs;
       const after = ageMs > 0 ? cache.writtenAt(key) : cache.turn();
       const isEnough = ({ turn, at }: Begun): boolean => turn > after && (ageMs === 0 || at >= now - ageMs);
-      const given = (answer: Answer<T>): Read<T> => {
+      const answered = (answer: Answer<T>): Read<T> => {
         const { begun, older } = cache.last();
         if (onChanged && answer.begun === begun && begun.at < now) older.push({ key, answer, onChanged });
         return answer.read;
@@ -110,8 +113,8 @@ export function createSharedList<T>(runtime: Runtime, list: () => Promise<Listed
 
       const last = cache.last();
       const isRenewed = onChanged === undefined || (known.begun === last.begun && last.renewedMs <= maxAgeMs);
-      if (isRenewed && isEnough(known.begun) && cache.isSure(key)) return given(known);
-      const joins = lister.willDo(isEnough);
+      if (isRenewed && isEnough(known.begun) && cache.isSure(key)) return answered(known);
+      const joins = lister.isRunningFor(isEnough);
       const isAwaited = onChanged !== undefined && last.older.length > 0 && !isEnough(last.begun);
       const pays = last.alone + 1 >= last.price;
       if (lister.isRefused() || cache.isDoubted(key) || !(joins || isAwaited || pays)) return alone(key, get);
@@ -119,7 +122,7 @@ export function createSharedList<T>(runtime: Runtime, list: () => Promise<Listed
       if (failure) return { state: 'failed', failure };
       if (lister.isRefused() || !cache.isSure(key)) return alone(key, get);
       if (onChanged) cache.last().renewedMs = Math.min(cache.last().renewedMs, maxAgeMs);
-      return given(cache.answerTo(key));
+      return answered(cache.answerTo(key));
     },
     wrote: cache.wrote,
     size: cache.size,
@@ -134,12 +137,13 @@ function createCache<T>(runtime: Runtime) {
   let turns = 0;
   /** The turn at which the operator's last write of a resource ended. */
   const written = new Map<string, number>();
+  /** By key: the turn since which a resource is doubted. */
   const doubted = new Map<string, number>();
 
   const answerTo = (key: string): Answer<T> => answers.get(key) ?? { read: { state: 'absent' }, begun: last.begun };
   const writtenAt = (key: string): number => written.get(key) ?? -1;
 
-  /** Keeps what is newer than the list that began then. */
+  /** Drops the answers and marks that are older than a list that began at this turn. */
   function forgetBefore({ turn }: Begun): void {
     for (const [key, { begun }] of answers) if (begun.turn < turn) answers.delete(key);
     for (const map of [written, doubted]) for (const [key, at] of map) if (at < turn) map.delete(key);
@@ -152,7 +156,7 @@ function createCache<T>(runtime: Runtime) {
     answerTo,
     writtenAt,
     isDoubted: (key: string) => doubted.has(key),
-    /** False for a doubted resource, and for one that a partial list lacks. */
+    /** False for a doubted resource, and for one that is missing only from a partial list. */
     isSure(key: string): boolean {
       const { read, begun } = answerTo(key);
       return !doubted.has(key) && (read.state === 'present' || begun.turn > last.begun.turn || !last.partial);
@@ -161,11 +165,11 @@ function createCache<T>(runtime: Runtime) {
       doubted.delete(key);
       if (answer.begun.turn > answerTo(key).begun.turn) answers.set(key, answer);
     },
-    /** Takes over a list that succeeded, and tells the regular readers whose answers it changes. */
+    /** Replaces the answers by those of a list that succeeded, and calls `onChanged` of the regular readers whose answers it changes. */
     replace({ items, pages, partial }: Listing<T>, begun: Begun): void {
       assert(begun.turn > last.begun.turn, 'lists end in the order in which they began');
       const before = answers;
-      const told = last.older.filter(({ key, answer }) => writtenAt(key) < answer.begun.turn);
+      const readers = last.older.filter(({ key, answer }) => writtenAt(key) < answer.begun.turn);
       last = lastList(begun, { partial, price: Math.max(pages, Math.ceil(items.size / ITEMS_A_CALL)) });
       answers = new Map(before);
       forgetBefore(begun);
@@ -175,11 +179,11 @@ function createCache<T>(runtime: Runtime) {
       for (const [key, value] of items) {
         if (!answers.has(key)) answers.set(key, { read: { state: 'present', value }, begun });
       }
-      for (const { key, answer, onChanged } of told) {
+      for (const { key, answer, onChanged } of readers) {
         if (!isDeepStrictEqual(answer.read, answerTo(key).read)) onChanged();
       }
     },
-    /** There is no list: only what was read alone since then is kept. */
+    /** After a refused list: keeps only the answers that were read alone after it began. */
     withoutList(begun: Begun): void {
       forgetBefore(begun);
       last = lastList({ turn: begun.turn, at: NEVER });
@@ -194,15 +198,15 @@ function createCache<T>(runtime: Runtime) {
   };
 }
 
-/** Runs the lists, one at a time. */
+/** Makes the lists, one at a time. */
 function createLister<T>(runtime: Runtime, list: () => Promise<Listed<T>>, cache: ReturnType<typeof createCache<T>>) {
-  /** Lists that failed in a row, and the last failure, which answers until `until`. */
+  /** The number of temporary failures in a row, and the last failure, which is the answer until `until` (monotonic milliseconds). */
   let failed: { count: number; failure: Failure; until: number } | undefined;
   let refusedUntil = NEVER;
   let running: { begun: Begun; ended: Promise<Failure | undefined> } | undefined;
   let next: Promise<Failure | undefined> | undefined;
 
-  /** The failure of the last list, while that answers for the next one too. */
+  /** The failure of the last list while its backoff lasts; undefined otherwise. */
   const failing = () => (failed && runtime.monotonic() < failed.until ? failed.failure : undefined);
 
   async function refresh(begun: Begun): Promise<Failure | undefined> {
@@ -236,9 +240,9 @@ function createLister<T>(runtime: Runtime, list: () => Promise<Listed<T>>, cache
   return {
     failing,
     isRefused: () => runtime.monotonic() < refusedUntil,
-    /** True if the list that runs began late enough. */
-    willDo: (isEnough: (begun: Begun) => boolean) => running !== undefined && isEnough(running.begun),
-    /** That list, or one that begins from now on; undefined once it is in the cache. */
+    /** True if a list is running that began late enough for the reader. */
+    isRunningFor: (isEnough: (begun: Begun) => boolean) => running !== undefined && isEnough(running.begun),
+    /** Waits for that list, or else for one that begins after this call. Resolves to its failure, or to undefined once it is in the cache. */
     listFor(isEnough: (begun: Begun) => boolean): Promise<Failure | undefined> {
       if (!running) return start();
       if (isEnough(running.begun)) return running.ended;

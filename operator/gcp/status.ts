@@ -3,10 +3,12 @@ import type { Json } from '../../ports/json.ts';
 import { isObject, json, text } from './parse.ts';
 
 /**
- * One row for each code. `http`: the HTTP status that stands for the code where an error names none (google/rpc/code.proto).
- * `outage`: no tenant causes this answer; Google Cloud fails, or refuses the operator's own identity. `passes`: a method that
- * exists answered and failed for now. Any other code says that the method will not work: for want of a permission, or because
- * the address lacks it, as that of a proxy or of an emulator may.
+ * One row for each code.
+ *
+ * - `http`: the HTTP status that means this code, for errors that name no code (google/rpc/code.proto).
+ * - `outage`: a tenant cannot cause this answer. Google Cloud fails, or it refuses the operator's own identity.
+ * - `passes`: the failure is temporary, so a list that failed with it is tried again soon. After any other code the operator
+ *   assumes that the method does not work at all: a permission is missing, or the endpoint is a proxy or an emulator without it.
  */
 const CODES: Record<GcpCode, { http?: number; outage?: true; passes?: true }> = {
   CANCELLED: { http: 499, passes: true },
@@ -31,12 +33,13 @@ export const OUTAGE_CODES: ReadonlySet<GcpCode | 'OK'> = new Set(GCP_CODES.filte
 
 export const passes = (code: GcpCode): boolean => CODES[code].passes === true;
 
-/** Messages end up in the tenant's status, which longer ones would make unreadable. */
+/** The most characters of a message. Messages are written to the tenant's status, and longer ones would be unreadable there. */
 const MAX_MESSAGE = 4096;
 
 /**
- * The google.rpc.Status of an HTTP answer that is no 2xx. Only a body in Google's own form is believed: an error page of a proxy or
- * load balancer is `UNKNOWN` (or the code of 429 and 5xx), never `NOT_FOUND`, which would mean that a resource is gone.
+ * The google.rpc.Status of an HTTP answer whose status is not 2xx. Only a body in the form of Google's APIs determines the code. Any other
+ * body, such as the error page of a proxy or a load balancer, gives `UNKNOWN` (429 and 5xx: the code of the HTTP status) and
+ * never `NOT_FOUND`, because the operator would take that as proof that a resource is gone.
  * `now`: milliseconds since the epoch, for a `Retry-After` that is a date.
  */
 export function statusOf(http: number, retryAfter: string | null, body: string, now: number): GcpStatus {
@@ -71,7 +74,7 @@ function byHttp(http: number): GcpCode {
   return GCP_CODES.find(code => CODES[code].http === http) ?? otherwise;
 }
 
-/** `Retry-After`: seconds or an HTTP date (RFC 9110, 10.2.3). */
+/** The delay of a `Retry-After` header, which holds seconds or an HTTP date (RFC 9110, 10.2.3); milliseconds. */
 function delayOf(header: string | null, now: number): number | undefined {
   if (!header) return undefined;
   if (/^\d{1,9}$/.test(header.trim())) return Number(header) * 1000;
@@ -79,7 +82,7 @@ function delayOf(header: string | null, now: number): number | undefined {
   return Number.isNaN(date) ? undefined : Math.max(0, date - now);
 }
 
-/** `google.rpc.RetryInfo`: a Duration, `"3.5s"`. */
+/** The delay of a `google.rpc.RetryInfo`, whose `retryDelay` is a Duration such as `"3.5s"`; milliseconds. */
 function retryInfo(details: Json[]): number | undefined {
   for (const detail of details) {
     if (!isObject(detail) || !text(detail['@type']).endsWith('/google.rpc.RetryInfo')) continue;

@@ -1,22 +1,23 @@
 import assert from 'node:assert';
 
 /**
- * A token bucket whose size follows from a quota and from what refusals have taught.
+ * A token bucket for one quota, which becomes smaller after refusals.
  *
- * A quota of `limit` calls a minute becomes a bucket that holds a quarter of the limit and refills at 65 % of it a minute. In any
- * one minute that is 90 % of the limit at most: a tenth is left to people, and to calls that were not foreseen. A refusal shows
- * that others use the quota too, or that it is smaller than published. It empties the bucket, closes it for some seconds,
- * and multiplies `trust`, the part of the limit that counts, by 0.7; each minute without a refusal gives 0.1 back.
+ * A quota of `limit` calls per minute becomes a bucket that holds 25 % of the limit and refills by 65 % of it per minute. So at most 90 %
+ * of the limit is used in any minute; 10 % is left for people who use the project, and for calls without a claim. A refusal shows that
+ * other clients use the quota too, or that it is smaller than published. It empties the bucket, closes it for 5 s or longer, and
+ * multiplies `trust`, the part of the limit that the operator uses, by 0.7. `trust` grows by 0.1 per minute, up to 1.
  */
 export interface TokenBucket {
   /** Calls a minute. */
   readonly limit: number;
+  /** The part of `limit` that the operator uses, from 0.1 to 1. */
   trust: number;
-  /** Calls that are left; negative where more were made than there were. */
+  /** Calls that are left; negative after calls without a claim. */
   left: number;
-  /** Calls that are left of those reserved for rank `close`. */
+  /** Calls that rank `close` may still claim with precedence. */
   closing: number;
-  /** Calls reserved by claims that are not released yet. */
+  /** Calls that are reserved by claims which are not released yet. */
   claimed: number;
   /** Monotonic milliseconds: when `left` was counted, when `trust` was last cut, and until when no call may be made. */
   at: number;
@@ -30,7 +31,7 @@ const FLOW = 0.65;
 /** The part of a bucket that rank `close` may use. */
 const CLOSING = 0.5;
 const LEARN = { cut: 0.7, least: 0.1, regainAMinute: 0.1 };
-/** How long a refusal closes the bucket, and how much longer at most where the answer asks for that. */
+/** How long a refusal closes the bucket, and how much longer at most if the answer has a longer `Retry-After`. */
 const PAUSE_MS = 5_000;
 const LONGEST_EXTRA_MS = 60_000;
 
@@ -44,7 +45,7 @@ export const capacity = ({ limit, trust }: TokenBucket): number => Math.max(2, l
 const flowPerMinute = ({ limit, trust }: TokenBucket): number => limit * trust * FLOW;
 
 export function refill<B extends TokenBucket>(bucket: B, now: number): B {
-  assert(now >= bucket.at, 'a monotonic clock ran backwards');
+  assert(now >= bucket.at, 'the monotonic clock went backwards');
   const minutes = (now - bucket.at) / MINUTE_MS;
   bucket.at = now;
   bucket.trust = Math.min(1, bucket.trust + minutes * LEARN.regainAMinute);
@@ -57,7 +58,7 @@ export function refill<B extends TokenBucket>(bucket: B, now: number): B {
 export const isUnused = (bucket: TokenBucket): boolean =>
   bucket.claimed === 0 && bucket.trust === 1 && bucket.left >= capacity(bucket);
 
-/** Milliseconds until `calls` can be had and the part `reserve` of a full bucket is left; not above 0 if they can be had now. */
+/** Milliseconds until the bucket has `calls` and still keeps the part `reserve` of a full bucket. Zero or negative: it has them now. */
 export function msUntil(bucket: TokenBucket, calls: number, reserve: number): number {
   const short = Math.min(capacity(bucket), calls + reserve * capacity(bucket)) + bucket.claimed - bucket.left;
   return Math.max(bucket.closedUntil - bucket.at, (short / flowPerMinute(bucket)) * MINUTE_MS);
@@ -67,7 +68,7 @@ export function msUntil(bucket: TokenBucket, calls: number, reserve: number): nu
 export const hasForClosing = (bucket: TokenBucket, calls: number): boolean =>
   bucket.closing >= Math.min(calls, capacity(bucket) * CLOSING);
 
-/** Google Cloud refused a call. One shortage refuses many calls at once, so `trust` is cut once a minute at most. */
+/** Adapts the bucket to a call that Google Cloud refused. One shortage refuses many calls at once, so `trust` is cut at most once per minute. */
 export function learnRefusal(bucket: TokenBucket, now: number, retryAfterMs = 0): void {
   const pause = Math.max(PAUSE_MS, Math.min(retryAfterMs, PAUSE_MS + LONGEST_EXTRA_MS));
   bucket.left = Math.min(bucket.left, 0);

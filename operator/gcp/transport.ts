@@ -6,20 +6,20 @@ import { anonymous, type Credentials, credentialsStatus } from './credentials.ts
 import type { Endpoint } from './endpoints.ts';
 import { bounded, statusOf } from './status.ts';
 
-/** One HTTP request below an endpoint's address. */
+/** One HTTP request to an endpoint. */
 export interface HttpRequest {
   method: string;
-  /** Starts with a slash and includes the query; escaped. */
+  /** The path and the query, escaped. It starts with a slash and is appended to the endpoint's address. */
   path: string;
   /** JSON. */
   body?: string;
   signal?: AbortSignal;
 }
 
-/** Sends a request; resolves to the body of a 2xx, rejects with a `CallError` for anything else. */
+/** Sends a request. Resolves to the body of an answer with a 2xx status, and rejects with a `CallError` otherwise. */
 export type Send = (request: HttpRequest) => Promise<string>;
 
-/** A call failed, or was not made. */
+/** A call that failed or that was not made. */
 export class CallError extends Error {
   readonly status: GcpStatus;
   constructor(status: GcpStatus) {
@@ -29,12 +29,12 @@ export class CallError extends Error {
 }
 
 interface Transport {
-  /** For one endpoint and one identity (`''`: the process's own). */
+  /** Answers with a function that sends to one endpoint as one identity (`''`: the process's own). */
   send(endpoint: Endpoint, actAs: string): Send;
   close(): void;
 }
 
-/** HTTP with keep-alive and credentials, without retries and redirects. `now`: milliseconds since the epoch. */
+/** Sends HTTP requests with credentials over kept-alive connections. It neither retries nor follows redirects. `now`: milliseconds since the epoch. */
 export function createTransport(credentials: Credentials, now: () => number): Transport {
   // A plain-text endpoint is on this machine, so no proxy is used.
   const plain = new http.Agent({ keepAlive: true });
@@ -55,9 +55,9 @@ export function createTransport(credentials: Credentials, now: () => number): Tr
     async request => {
       const url = endpoint.base + request.path;
       const { client, headers } = await authorized(endpoint, actAs, url);
-      // The caller may have given up while credentials were loaded.
+      // The caller may have cancelled the call while the credentials were loaded.
       if (request.signal?.aborted)
-        throw new CallError({ code: 'CANCELLED', message: 'The call was given up before it was made.' });
+        throw new CallError({ code: 'CANCELLED', message: 'The call was cancelled before it was made.' });
       headers.set('user-agent', 'aitenant-operator');
       if (request.body !== undefined) headers.set('content-type', 'application/json');
       const answer = await exchange(client, {

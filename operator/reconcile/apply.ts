@@ -12,24 +12,26 @@ import type { ReconcileLog } from './reconcilerOptions.ts';
 import type { RefusalMemory } from './refusals.ts';
 import { shownChanges } from './tenantEvents.ts';
 
-/** Carries out the steps of a plan: writes only, one call a step, in the plan's order. */
+/** Applies the steps of a plan in the plan's order. Each step is one call that writes. Only `recheck` reads. */
 
 export interface Applying {
   gcp: GcpCall;
   shared: SharedReads;
   log: ReconcileLog;
   writer: TenantWriter;
-  /** The service account to act as; undefined: the operator itself. */
+  /** The service account that the operator impersonates; undefined: the operator's own identity. */
   actAs: string | undefined;
   refusals: RefusalMemory;
+  /** The generation of the AiTenant that the plan was made for. */
   generation: number;
-  /** Whether a grant that was just made, or may have been, has its consent still. */
+  /** Reads the secret again after a grant that was made, or may have been made, to see whether the secret still consents. */
   recheck?: (grant: Step) => Promise<Recheck>;
 }
 
 /**
- * The steps that only remove or close. They come before the first status write and need no record, so that neither a
- * refused status write nor a step that opens something can hold them back. A conflict of one does not stop the others.
+ * Applies only the steps that revoke or limit access. They are applied before the first status write and need no inventory entry,
+ * so a refused status write cannot delay them, and neither can a step that opens access. If one fails with a conflict, the others
+ * are applied all the same.
  */
 export async function applyClosing(steps: Step[], applying: Applying): Promise<Outcome[]> {
   const outcomes: Outcome[] = [];
@@ -43,8 +45,9 @@ export async function applyClosing(steps: Step[], applying: Applying): Promise<O
 }
 
 /**
- * All other steps. `closed` are the outcomes of `applyClosing`, `recorded` the status that was written before.
- * A status write that failed ends it.
+ * Applies all other steps. `closed`: the outcomes of `applyClosing`. `recorded`: the status that was written before this call; its
+ * inventory names everything that the steps create. Answers with all outcomes, or, after a status write that failed, at once with
+ * the reason of that failure.
  */
 export async function applyRecorded(
   steps: Step[],
@@ -85,7 +88,7 @@ export async function applyRecorded(
 
 const isConflict = (outcome: Outcome): boolean => outcome.result === 'failed' && outcome.failure.kind === 'Conflict';
 
-/** Without an answer a grant may have been made all the same. */
+/** True if the grant may exist now. A `Transient` failure includes a lost answer: Google Cloud may have made the grant. */
 const mayStand = (outcome: Outcome): boolean =>
   outcome.result === 'done' || (outcome.result === 'failed' && outcome.failure.kind === 'Transient');
 
@@ -104,7 +107,7 @@ async function applyStep(step: Step, applying: Applying): Promise<Outcome> {
   return { step: taken, result: 'done', response: result.response };
 }
 
-/** The step as it came out: with the members that Google Cloud has taken. The others are remembered. */
+/** The step with only those changes that Google Cloud accepted. The refused members are noted in `refusals`. */
 function withoutRefused(
   step: Step,
   { additions, service }: Extract<Call, { kind: 'setServicePolicy' }>,
@@ -120,7 +123,7 @@ function withoutRefused(
   return { ...step, changes: step.changes.filter(({ to }) => !refused.some(({ addition }) => addition.member === to)) };
 }
 
-/** The account that was just made gets its identity on record before anything is granted to it. */
+/** Adds the new account's unique id to its inventory entry. This is written before anything is granted to the account. */
 function identify(inventory: InventoryEntry[], uniqueId: unknown): InventoryEntry[] {
   if (typeof uniqueId !== 'string' || uniqueId === '') return inventory;
   return inventory.map(entry =>

@@ -3,11 +3,12 @@ import type { Priority, Verdict } from '../kube/queue.ts';
 import type { Tenant } from '../tenant/types.ts';
 import type { ReconcileLog, Run } from './reconcilerOptions.ts';
 
-/** What one reconcile has of the budgets of Google Cloud's APIs. */
+/** The calls that one reconcile has claimed from the quota of Google Cloud's APIs. */
 export interface RunBudget {
   /**
-   * Reserves `needs` until the reconcile ends. Otherwise the verdict that parks it until it can have all that it has asked
-   * for; it then runs anew, as `priority` if that is given.
+   * Reserves `needs` until the reconcile ends, and answers with undefined. If the quota has not enough, it answers with the verdict that
+   * parks the key until everything that this reconcile has asked for can be claimed at once; the reconcile then starts again, with
+   * `priority` if that is given.
    */
   take(needs: Need[], rank: Rank, priority?: Priority): Verdict | undefined;
   release(): void;
@@ -17,18 +18,19 @@ const budgetKey = ({ api, kind, project, region }: Need): string => `${project} 
 
 export function createRunBudget(
   quota: Pick<Quota, 'claim' | 'park'>,
-  home: { project: string; namespace: string },
+  lane: { project: string; namespace: string },
   granted: Claim | undefined,
   log: ReconcileLog,
 ): RunBudget {
   const claims: Claim[] = granted ? [granted] : [];
   const asked: Need[] = [];
-  /** What it was woken with and has not used. */
+  /** By budget: the calls of the claim with which the reconcile was woken, as far as they are not used yet. */
   const prepaid = new Map<string, number>();
   for (const need of granted?.needs ?? [])
     prepaid.set(budgetKey(need), (prepaid.get(budgetKey(need)) ?? 0) + need.calls);
 
-  function unpaid(need: Need): Need[] {
+  /** Takes `need` from the prepaid calls, and answers with what is missing. */
+  function missingOf(need: Need): Need[] {
     const paid = Math.min(need.calls, prepaid.get(budgetKey(need)) ?? 0);
     prepaid.set(budgetKey(need), (prepaid.get(budgetKey(need)) ?? 0) - paid);
     return paid === need.calls ? [] : [{ ...need, calls: need.calls - paid }];
@@ -37,9 +39,9 @@ export function createRunBudget(
   return {
     take(needs, rank, priority) {
       asked.push(...needs);
-      const missing = needs.flatMap(unpaid);
+      const missing = needs.flatMap(missingOf);
       if (missing.length === 0) return undefined;
-      const claim = quota.claim({ ...home, rank, needs: missing });
+      const claim = quota.claim({ ...lane, rank, needs: missing });
       if (claim) {
         claims.push(claim);
         return undefined;
@@ -49,7 +51,7 @@ export function createRunBudget(
         log('debug', 'parked for a budget', { rank, budget, left: Math.floor(left), ms: Math.ceil(ms) });
       };
       const park = (wake: (claim: Claim) => void) =>
-        quota.park({ ...home, rank, needs: asked, onParked }, claim => {
+        quota.park({ ...lane, rank, needs: asked, onParked }, claim => {
           log('debug', 'woken with its budget', {
             rank,
             calls: claim.needs.reduce((sum, { calls }) => sum + calls, 0),
@@ -64,14 +66,17 @@ export function createRunBudget(
   };
 }
 
-/** What waits for an operation ranks with edits; only what has failed is a retry. */
+/** A reconcile that waits for an operation ranks as an edit; only one that follows a failure ranks as a retry. */
 export function rankOf({ priority, failures }: Run, tenant: Tenant): Rank {
   if (priority === 'resync') return 'resync';
   if (mayClose(tenant)) return 'close';
   return priority === 'retry' && failures > 0 ? 'retry' : 'edit';
 }
 
-/** An edit that no status answers yet may close access or revoke a key: it is ranked so before anything is read. */
+/**
+ * True if an edit that was not reconciled yet may limit access or revoke a key: it sets `access: Authenticated`, or a key has left the
+ * spec. Such a reconcile ranks as `close` before anything is read.
+ */
 export function mayClose({ spec, status, generation }: Tenant): boolean {
   if (status.observedGeneration === undefined || status.observedGeneration === generation) return false;
   const keys = new Set(spec.keys.map(({ name }) => name));

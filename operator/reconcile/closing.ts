@@ -19,12 +19,12 @@ import { surroundings } from './surroundings.ts';
 import { recordChanges } from './tenantEvents.ts';
 
 /**
- * Closing comes before everything else and depends on nothing else: neither on a status write, nor on the Namespace, nor on a spec
- * that can be followed, nor on a budget that something else uses up. Closing is: to take away `allUsers`, an invoker or a
- * grant, and to write settings that limit access.
+ * Closing means: removing `allUsers`, an invoker or a grant, or writing a setting that limits access. The operator closes before it
+ * does anything else, and nothing else can prevent it: it needs no status write, no readable Namespace and no valid spec, and it has
+ * its own share of the budget.
  */
 
-/** What has been closed: the status without what was removed. */
+/** The result of closing, with the status from which the removed grants were taken out. */
 export interface Closed extends Unclosed {
   status: TenantStatus;
 }
@@ -41,30 +41,30 @@ export function applyingOf(
 }
 
 /**
- * Applies the steps that close, each as far as there is a budget for it. Each takes a budget of its own, so that it waits neither
- * for other steps nor for the closing of something else. `unpaid`: the verdict that waits for the budget of the others.
+ * Applies those closing steps for which there is a budget now. Each step claims its budget alone, so that it waits neither for other
+ * steps nor for another closing step. `later`: the verdict that parks the key for the first step without a budget.
  */
 export async function close(
   { events }: Parts,
   { budget, writer }: Reconciliation,
   steps: Step[],
   applying: Applying,
-): Promise<{ outcomes: Outcome[]; unpaid?: Verdict }> {
-  let unpaid: Verdict | undefined;
+): Promise<{ outcomes: Outcome[]; later?: Verdict }> {
+  let later: Verdict | undefined;
   const paid = steps.filter(step => {
-    const later = step.closes ? budget.take(writeNeeds([step]), 'close', 'edit') : undefined;
-    unpaid ??= later;
-    return step.closes && !later;
+    const parked = step.closes ? budget.take(writeNeeds([step]), 'close', 'edit') : undefined;
+    later ??= parked;
+    return step.closes && !parked;
   });
   const outcomes = await applyClosing(paid, applying);
   recordChanges(events, writer.object, outcomes);
-  return { outcomes, unpaid };
+  return { outcomes, later };
 }
 
-/** Applies these steps and answers with the status that remains. */
+/** Applies the closing steps among `steps`, and answers with the status that results. */
 async function closeWith(parts: Parts, its: Reconciliation, steps: Step[], actAs: string | undefined): Promise<Closed> {
   const { status } = its.tenant;
-  const { outcomes, unpaid: later } = await close(parts, its, steps, applyingOf(parts, its, actAs));
+  const { outcomes, later } = await close(parts, its, steps, applyingOf(parts, its, actAs));
   if (outcomes.length === 0) return { status, later };
   const inventory = settleInventory(status.inventory, status.inventory, outcomes, parts.runtime.now());
   const left = new Set(inventory.flatMap(({ type, name }) => (type === 'SecretAccess' ? name : [])));
@@ -77,26 +77,26 @@ async function closeWith(parts: Parts, its: Reconciliation, steps: Step[], actAs
 }
 
 /**
- * Closes what the spec closes where the rest of it cannot be followed. Project and identity are then those on record, as far as
- * the Namespace (`home`) does not say them.
+ * Closes the access that the spec closes, while the rest of the spec cannot be followed. The project and the identity come from the
+ * Namespace (`namespaceObject`), or from the status where the Namespace does not name them. `only`: reduces what is read.
  */
 export async function closeOnly(
   parts: Parts,
   its: Reconciliation,
-  home: KubeObject | undefined,
+  namespaceObject: KubeObject | undefined,
   only = (all: Targets): Targets => all,
 ): Promise<Closed> {
   const { key, tenant, run, budget } = its;
   const { settings, pacing, runtime } = parts;
   const { status } = tenant;
-  const desired = closingState(tenant, settings, surroundings(parts, tenant, home));
+  const desired = closingState(tenant, settings, surroundings(parts, tenant, namespaceObject));
   if (!desired) return { status };
   const wanted = only(targets(desired, status.inventory));
   const later = budget.take(readNeeds(wanted), rankOf(run, tenant));
   if (later) return { status, later };
   const { actAs } = desired;
   const refused = parts.refusals.of(key);
-  // Cached answers show whether anything is to be closed. Before anything is, the present state is read.
+  // Cached answers show whether anything has to be closed. If so, the current state is read before anything is written.
   for (const freshness of [pacing.freshness(tenant, run), 'now'] as const) {
     const ages = agesOf(freshness, tenant, settings);
     const observed = await observe(parts.shared.at(ages), wanted, { actAs });
@@ -107,10 +107,10 @@ export async function closeOnly(
   return { status };
 }
 
-/** Only the services are read, where there is no budget to read everything else. */
+/** Leaves only the account and the services to be read, for a reconcile that has no budget to read the secrets. */
 export const servicesOf = (all: Targets): Targets => ({ ...all, keys: [], formerGrants: [] });
 
-/** Removes the grants whose secret has lost its consent. The status is the same object if there were none. */
+/** Removes the grants on secrets that have withdrawn their consent. If nothing was removed, the status in the answer is the same object. */
 export async function withoutLostGrants(parts: Parts, its: Reconciliation): Promise<Closed> {
   const { tenant, run, budget } = its;
   const { status } = tenant;
@@ -126,8 +126,8 @@ export async function withoutLostGrants(parts: Parts, its: Reconciliation): Prom
 }
 
 /**
- * The end of a reconcile that does not follow the spec (suspended, refused, a deletion that waits). One thing goes on, whatever the
- * tenant's owner has set: grants whose secret has lost its consent are removed. `before`: what was closed already.
+ * Ends a reconcile that does not follow the spec (suspended, refused, or a deletion that waits). In such a reconcile the operator still
+ * removes the grants on secrets that have withdrawn their consent. `before`: the result of closing earlier in the same reconcile.
  */
 export async function keepConsent(
   parts: Parts,

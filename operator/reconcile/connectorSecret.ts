@@ -6,8 +6,8 @@ const PROJECT_ANNOTATION = 'cnrm.cloud.google.com/project-id';
 type Annotations = Record<string, string>;
 
 /**
- * What a SecretManagerSecret of Config Connector stands for. Its id is `spec.resourceID`, else its name; its project its
- * own annotation, else its Namespace's, else the tenant's. Source: Config Connector reference, SecretManagerSecret.
+ * Finds the Secret Manager secret that a SecretManagerSecret of Config Connector describes. The secret's id is `spec.resourceID`, or else
+ * the object's name. Its project is that of the object's annotation, else of the Namespace's annotation, else the tenant's. Source: Config Connector reference, SecretManagerSecret.
  */
 export function readConnectorSecret(
   object: KubeObject | undefined,
@@ -26,8 +26,8 @@ export function readConnectorSecret(
   const resourceId = fields(object.spec).resourceID;
   const id = typeof resourceId === 'string' && resourceId !== '' ? resourceId : object.metadata.name;
   const own: Annotations = object.metadata.annotations ?? {};
-  const owner = own[PROJECT_ANNOTATION] ?? namespaceAnnotations[PROJECT_ANNOTATION] ?? project;
-  return { state: 'ready', secret: `projects/${owner}/secrets/${id}` };
+  const secretProject = own[PROJECT_ANNOTATION] ?? namespaceAnnotations[PROJECT_ANNOTATION] ?? project;
+  return { state: 'ready', secret: `projects/${secretProject}/secrets/${id}` };
 }
 
 const fields = (value: unknown): Record<string, unknown> =>

@@ -9,25 +9,28 @@ import { isRequested, requestAnswer } from './pacing.ts';
 import type { Ending, Parts, Reconciliation } from './reconciliation.ts';
 import { recordTransitions } from './tenantEvents.ts';
 
-/** How a reconcile ends: with a status and the time of the next one, or with the finalizer removed. */
+/** Ends a reconcile: it writes the status and answers with the time of the next reconcile, or it removes the finalizer. */
 
 /**
- * After a write to the cluster that failed. `changed`: the resource has changed meanwhile; the next reconcile comes soon,
- * because only the cache has to catch up. `refused`: an admission webhook that is down or a full etcd lasts; the key backs off
- * as after any failure.
+ * The verdict after a failed write to the AiTenant. `changed`: the object has changed in the meantime, and the cache only has to catch up,
+ * so the key backs off to 2 s at most. `refused`: the cause may last (an admission webhook that is down, a full etcd), so the key
+ * backs off to 2 min.
  */
 export const AFTER_WRITE: Record<Exclude<Written, 'ok'>, Verdict> = {
   changed: { kind: 'retry', atMostMs: 2_000 },
   refused: { kind: 'retry', atMostMs: 120_000 },
 };
 
-/** What is left of steps that only close: they failed, or they wait for a budget. */
+/** Closing steps that were not applied. `failed`: at least one failed. `later`: the verdict that waits for the budget of the others. */
 export interface Unclosed {
   failed?: boolean;
   later?: Verdict;
 }
 
-/** Writes the status if it differs, and answers with the time of the next reconcile. What could not be closed comes first. */
+/**
+ * Writes the status if it differs, and answers with the time of the next reconcile. If closing steps are left, the key waits for their
+ * budget or backs off, whatever the report asks for.
+ */
 export async function conclude(
   parts: Parts,
   { tenant, writer, run }: Reconciliation,
@@ -45,8 +48,9 @@ export async function conclude(
 }
 
 /**
- * The report of a plan without steps. A tenant that could not be read for long becomes NotVerified. The end of a long outage is
- * reported with a delay of its own for each tenant, so that not all statuses are written at once.
+ * Adapts the report of a plan without steps to outages. A tenant that was up to date and could not be read for a long time becomes
+ * NotVerified. After an outage, each tenant's status is written after a delay that depends on its uid, so that the operator does not
+ * write all statuses at once.
  */
 export function verified(parts: Parts, { key, tenant }: Reconciliation, found: Report): Report {
   const { outages, runtime } = parts;
@@ -60,7 +64,7 @@ export function verified(parts: Parts, { key, tenant }: Reconciliation, found: R
   return ms > 0 ? { status: tenant.status, again: { kind: 'after', ms } } : found;
 }
 
-/** Removes the finalizer. If finalizers of others keep the object, its last status says so. */
+/** Removes the finalizer. If finalizers of other controllers keep the object, a last status names them first. */
 export async function end(parts: Parts, { tenant, writer }: Reconciliation, ending: Ending): Promise<Verdict> {
   const others = (writer.object.metadata.finalizers ?? []).filter(finalizer => finalizer !== FINALIZER);
   if (others.length > 0) {
@@ -70,12 +74,12 @@ export async function end(parts: Parts, { tenant, writer }: Reconciliation, endi
   }
   const removed = await writer.removeFinalizer();
   if (removed !== 'ok') return AFTER_WRITE[removed];
-  if (ending === 'abandoned') tellAbandoned(parts, tenant, writer.object);
+  if (ending === 'abandoned') recordAbandoned(parts, tenant, writer.object);
   return { kind: 'done' };
 }
 
-/** Grants outlive an abandoned tenant, so an event for each has the command that removes it. */
-function tellAbandoned(
+/** Grants stay after a tenant is abandoned. For each one, an event prints the command that removes it. */
+function recordAbandoned(
   { events, onAbandoned }: Parts,
   tenant: Tenant,
   object: Reconciliation['writer']['object'],

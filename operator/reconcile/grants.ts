@@ -6,11 +6,12 @@ import { revokeStep } from '../tenant/secretAccess.ts';
 import type { Desired, Settings, Step, Tenant } from '../tenant/types.ts';
 import { consentTargets, grantsOf, planConsent, standingRules } from '../tenant/withdrawnConsent.ts';
 
-/** Consent at the moments at which a plan does not know it: right after a grant, and while the spec is not followed. */
+/** Checks consent where no plan does: right after a grant, and while the spec is not followed (suspended or refused). */
 
 /**
- * What a grant's secret says right after the grant. `revoke`: consent was withdrawn between the check and the grant.
- * `unread`: nothing else is to be done until it was read.
+ * The result of reading a secret right after a grant. `stands`: the secret still consents. `revoke`: the consent was withdrawn
+ * between the check and the grant, and `step` removes the grant. `unread`: the secret or its policy could not be read; no further
+ * step is applied until they have been read.
  */
 export type Recheck = { kind: 'stands' } | { kind: 'unread' } | { kind: 'revoke'; step: Step };
 
@@ -34,8 +35,8 @@ export async function recheckGrant(
 }
 
 /**
- * The steps that remove the grants of a tenant whose spec is not followed and whose secrets have lost their consent. The
- * shared lists show which; before anything is removed the present state is read.
+ * Plans the removal of grants on secrets that have withdrawn their consent, for a tenant whose spec is not followed. The shared
+ * lists show which secrets these are. Before a removal is planned, the secret and its policy are read again, uncached.
  */
 export async function lostGrants(
   { shared, reads, settings }: { shared: SharedReads; reads: Reads; settings: Settings },

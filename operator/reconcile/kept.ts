@@ -3,13 +3,14 @@ import type { KubeObject } from '../../ports/kube.ts';
 import { NAMESPACE_ANNOTATIONS, TENANT_ANNOTATIONS } from '../tenant/annotations.ts';
 
 /**
- * What the caches keep of each kind: only what the operator reads. The rest is bounded by nothing but the 1.5 MiB that etcd takes: labels,
- * others' annotations (256 KiB), managedFields, owner references, and in other kinds than ours spec and status.
+ * Reduces objects to what the operator reads, before the caches keep them. The dropped parts may be large: an object may have up to
+ * 1.5 MiB (the limit of etcd). Dropped are labels, other annotations (up to 256 KiB), managedFields, owner references, and, of
+ * Namespaces and SecretManagerSecrets, most of the spec and the status.
  */
 
-/** Longer than every value that the operator understands; the same as of a requested check's answer. */
+/** Every value that the operator understands is shorter. The same limit as `LONGEST_REQUEST` in `pacing.ts`. */
 const LONGEST_VALUE = 256;
-/** Kubernetes itself sets no bound. Each name has at most 317 characters. */
+/** Kubernetes sets no limit to the number of finalizers. Each name has at most 317 characters. */
 const MOST_FINALIZERS = 100;
 
 export function keptTenant(object: KubeObject): KubeObject {
@@ -23,7 +24,10 @@ export function keptTenant(object: KubeObject): KubeObject {
   };
 }
 
-/** Throws on an object that is not to be kept at all: its finalizers are needed whole to write them, and are too many. */
+/**
+ * As `keptTenant`, but throws on an object with too many finalizers, which is then not cached: to remove its own finalizer the operator
+ * writes the whole list, so it cannot keep a part of it.
+ */
 export function cachedTenant(object: KubeObject): KubeObject {
   const { namespace, name, finalizers = [] } = object.metadata;
   if (finalizers.length > MOST_FINALIZERS) {
@@ -39,7 +43,7 @@ export function cachedNamespace(object: KubeObject): KubeObject {
   return { metadata };
 }
 
-/** Of a Config Connector SecretManagerSecret: its id, its project and the Ready condition. */
+/** Keeps the id, the project and the Ready condition of a Config Connector SecretManagerSecret. */
 export function cachedConnectorSecret(object: KubeObject): KubeObject {
   const { finalizers: _, ...metadata } = keptMeta(object, ['cnrm.cloud.google.com/project-id']);
   const { resourceID } = fields(object.spec);
@@ -76,7 +80,7 @@ function keptMeta({ metadata }: KubeObject, names: readonly string[]): KubeObjec
   };
 }
 
-/** No value that the operator understands is longer than this, so a hash stands for one that is; as in `requestAnswer`. */
+/** Replaces a value that is longer than 256 characters by its hash, as `requestAnswer` does: the operator understands no such value. */
 const bounded = (value: unknown): unknown =>
   typeof value === 'string' && value.length > LONGEST_VALUE ? `sha256:${hash('sha256', value)}` : value;
 

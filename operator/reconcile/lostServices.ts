@@ -8,8 +8,8 @@ import { everyRegion, mayBeOwn } from '../tenant/lostStatus.ts';
 import type { Desired, Observed } from '../tenant/types.ts';
 
 /**
- * Adds the services of a tenant whose status was lost, from all regions that nothing on record names. `take` takes the budget for
- * the reads; the answer is its verdict if there is none.
+ * Searches every region for services of a tenant whose status was lost, and adds to `read` those that may be the tenant's. Regions that
+ * `read` covers already are left out. `take` claims the budget for the reads; if there is none, the answer is its verdict.
  */
 export async function withLostServices(
   reads: Reads,

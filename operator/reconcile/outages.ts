@@ -3,46 +3,51 @@ import type { Runtime } from '../../ports/runtime.ts';
 import { createRecent } from '../collections/recent.ts';
 
 /**
- * Since when tenants that were up to date could not be read. Kept in memory and measured on the monotonic clock: a new
- * process starts to count anew, and a tenant that is NotVerified already stays so. One entry for each tenant that cannot be
- * read now or whose status still says so, and none for any other.
+ * Records since when each tenant could not be read. The times are in memory and on the monotonic clock, so a new process starts to
+ * measure anew; a tenant whose status already says NotVerified keeps that status meanwhile. Only tenants that cannot be read now, or
+ * whose status still says NotVerified, have an entry.
  */
 export interface OutageMemory {
-  /** A check ended without reading the tenant's resources. */
+  /** Notes that a reconcile could not read the tenant's resources, and answers with the outage so far. */
   unread(key: string, uid: string, failure: string): Outage;
   /**
-   * A check could read them, or the tenant is gone. With `uid`: the milliseconds for which the status of a tenant that is
-   * NotVerified is still not written, because the end of an outage would otherwise write those of all tenants at once.
+   * Notes that a reconcile could read them, or that the tenant is gone. `uid` is passed for a tenant whose status says NotVerified:
+   * the answer is then how many milliseconds the new status must wait, so that the statuses of all tenants are not written at once.
+   * Otherwise the answer is 0.
    */
   over(key: string, uid?: string): number;
-  /** Some read in this project was answered. */
+  /** Notes that a read in this project was answered. */
   answered(project: string): void;
-  /** True while other tenants of the project are read, and this one has been refused for longer than IAM takes to apply. */
+  /**
+   * True if only this tenant cannot be read: reads in its project have been answered for at least 2 min, and one was answered at least
+   * 2 min after this tenant's outage began. An IAM change takes up to 2 min, so the cause is not a change that still propagates.
+   */
   isOwn(key: string, project: string): boolean;
 }
 
 export interface Outage {
   /** RFC 3339. */
   since: string;
-  /** The first failure's words. */
+  /** The message of the first failure. */
   failure: string;
-  /** For so long that the status of a tenant that was up to date says so. */
+  /** True if the outage has lasted long enough for NotVerified: three intervals and the tenant's own share of one more. */
   isLong: boolean;
 }
 
+/** An outage is long after this many sync intervals. */
 const INTERVALS = 3;
-/** IAM changes apply within 2 minutes as a rule: https://docs.cloud.google.com/iam/docs/access-change-propagation */
+/** IAM changes usually take effect within 2 min: https://docs.cloud.google.com/iam/docs/access-change-propagation */
 const PROPAGATION_MS = 120_000;
 const MOST_PROJECTS = 1_000;
 
 export function createOutageMemory(runtime: Pick<Runtime, 'now' | 'monotonic'>, syncIntervalMs: number): OutageMemory {
   const outages = new Map<string, { since: string; failure: string; from: number; endedAt?: number }>();
-  /** By project: the first and the latest read of the present run of answered reads. */
+  /** By project: the first and the last answered read. An interval without an answered read starts a new series. */
   const projects = createRecent<{ first: number; last: number }>(runtime, {
     forMs: syncIntervalMs,
     most: MOST_PROJECTS,
   });
-  // Each tenant has a moment of its own within one interval, so that their writes do not come all at once.
+  // The uid gives each tenant its own delay between 0 and one interval, so that the statuses are not written at once.
   const share = (uid: string) => (Number.parseInt(hash('sha256', uid).slice(0, 8), 16) / 2 ** 32) * syncIntervalMs;
   return {
     unread(key, uid, failure) {

@@ -8,17 +8,17 @@ import { keptTenant } from './kept.ts';
 import type { ReconcileLog } from './reconcilerOptions.ts';
 
 /**
- * The operator's own writes to AiTenants. The watch shows a write some time after the API server has accepted it; until
- * then the object that the API server answered is newer than the cache, and the next reconcile starts from it.
+ * Keeps this process's own writes to AiTenants. The watch delivers a write some time after the API server has accepted it. Until
+ * then the object in the API server's answer is newer than the one in the cache, so the next reconcile starts from the answer.
  */
 export interface OwnWrites {
-  /** The newest state that is known: the cache's, unless this process wrote the object after that. Undefined: it is gone. */
+  /** The newest known state: that of the cache, or of an own write that the watch has not delivered yet. Undefined: the object is gone. */
   current(key: string): KubeObject | undefined;
-  /** The writes of one reconcile, starting from `object`. */
+  /** The writer for one reconcile, which starts from `object`. */
   writer(key: string, object: KubeObject): TenantWriter;
 }
 
-/** One reconcile's writes. Each carries the resourceVersion of the one before. */
+/** Writes of one reconcile. Each write carries the resourceVersion that the write before it returned. */
 export interface TenantWriter {
   /** The object as the last write left it. */
   readonly object: KubeObject;
@@ -28,16 +28,17 @@ export interface TenantWriter {
 }
 
 /**
- * `changed`: the resource has changed meanwhile or is gone, so what was computed is void. `refused`: the API server did
- * not take the write, for whatever reason.
+ * `changed`: another client changed or deleted the object in the meantime, so the status that was computed no longer holds.
+ * `refused`: the API server did not accept the write for any other reason.
  */
 export type Written = 'ok' | 'changed' | 'refused';
 
 /**
- * How long a write is believed that the watch does not show. An etcd that was restored from a backup has lost it, and may
- * show the object for good as it was before. A watch that is merely slow costs a conflict.
+ * How long an own write is used instead of the cache while the watch does not deliver it. The time is bounded because an etcd that
+ * was restored from a backup has lost the write, and the watch will never deliver it. If the watch is only slower than this, the
+ * next write fails with a conflict and is repeated.
  */
-const SHOWN_WITHIN_MS = 60_000;
+const DELIVERED_WITHIN_MS = 60_000;
 
 /** `monotonic`: milliseconds on a clock that never goes back. */
 export function createOwnWrites(
@@ -46,11 +47,11 @@ export function createOwnWrites(
   log: ReconcileLog,
   monotonic: () => number,
 ): OwnWrites {
-  /** Own writes that the watch has not shown yet, with the resourceVersions that each of them supersedes. */
+  /** By key: the last own write that the watch has not delivered yet, and the older resourceVersions that it supersedes. */
   const written = new Map<string, { object: KubeObject; supersedes: Set<string>; at: number }>();
 
   function remember(key: string, before: KubeObject, outcome: WriteOutcome): void {
-    // Whatever was written before is not what the API server has now.
+    // The API server now holds something else than what this process wrote before.
     if (outcome.kind === 'conflict' || outcome.kind === 'gone') written.delete(key);
     if (outcome.kind !== 'updated') return;
     const supersedes = written.get(key)?.supersedes ?? new Set<string>();
@@ -64,8 +65,8 @@ export function createOwnWrites(
       const own = written.get(key);
       if (!own) return cached;
       const { uid, resourceVersion = '' } = cached?.metadata ?? {};
-      const isLate = monotonic() - own.at < SHOWN_WITHIN_MS && own.supersedes.has(resourceVersion);
-      if (cached && uid === own.object.metadata.uid && isLate) return own.object;
+      const isUndelivered = monotonic() - own.at < DELIVERED_WITHIN_MS && own.supersedes.has(resourceVersion);
+      if (cached && uid === own.object.metadata.uid && isUndelivered) return own.object;
       written.delete(key);
       return cached;
     },

@@ -6,28 +6,32 @@ import type { Again, Settings, Tenant } from '../tenant/types.ts';
 import { grantsOf } from '../tenant/withdrawnConsent.ts';
 import type { ReconcilerOptions, Run } from './reconcilerOptions.ts';
 
-/** When a tenant is reconciled again, and how old an answer a reconcile accepts. */
+/** Decides when a tenant is reconciled again, and how old an answer of Google Cloud a reconcile accepts. */
 
 const RECONCILE_REQUEST = 'ai-platform.dev/reconcile-requested-at';
 const INTERVAL = 'ai-platform.dev/reconcile-interval-in-seconds';
 
-/** After a change the tenant is reconciled again this soon; each further one in a row beyond a few doubles the wait. */
+/**
+ * After a reconcile that changed something, the tenant is reconciled again after 250 ms. From the seventh such reconcile in a row
+ * (without an edit in between) each one doubles the wait, up to 5 min, because something else then probably reverts the changes.
+ */
 const SOON_MS = 250;
-const CALM_STREAK = 6;
+const CHANGES_BEFORE_BACKOFF = 6;
 const SLOWEST_MS = 300_000;
-const paceMs = (changes: number): number => Math.min(SLOWEST_MS, SOON_MS * 2 ** Math.max(0, changes - CALM_STREAK));
+const waitAfterChangeMs = (changes: number): number =>
+  Math.min(SLOWEST_MS, SOON_MS * 2 ** Math.max(0, changes - CHANGES_BEFORE_BACKOFF));
 
 /**
- * How fresh the answers of Google Cloud must be that a reconcile decides on.
+ * How fresh the answers of Google Cloud must be on which a reconcile decides. The ages are in `AGES`.
  *
- * | | the reconcile | |
+ * | freshness | reconcile | reason |
  * |---|---|---|
- * | `now` | of an edit or a request, and before a write | the present state |
- * | `new` | of a new tenant | It owns nothing yet, so a list up to 10 s old is safe: if the resource exists after all, the create fails with ALREADY_EXISTS. This saves one list call per second while thousands of tenants are created. |
- * | `retry` | after a failure | All retrying tenants share one list a second. |
- * | `waiting` | while an operation is in progress | What a policy or a version says does not matter to it. |
- * | `rollout` | the same, while nothing has failed | Behind ten thousand new tenants a wait is long. |
- * | `periodic` | the resync at the tenant's interval | A list may be half an interval old. |
+ * | `now` | of an edit or of a requested check; also any other, before it writes | The user expects the current state. A write must not rest on a stale answer. |
+ * | `new` | of a tenant without a status | It owns nothing yet, so a list up to 10 s old is safe: if the resource exists after all, the create fails with ALREADY_EXISTS. This saves one list call per second while thousands of tenants are created. |
+ * | `retry` | after a failure; also the resync of a tenant with a longer interval, or 0 | All retrying tenants share one list per second. |
+ * | `waiting` | while an operation is in progress and Ready has another reason than Updating | Only the service is expected to change, so policies and versions may be 30 s old. |
+ * | `rollout` | while an operation is in progress and Ready is Updating | Policies and versions may be 3 min old, because a rollout behind ten thousand new tenants takes long. |
+ * | `periodic` | the resync of a tenant whose interval is not longer than `--sync-interval` | A list may be half an interval old. |
  */
 export type Freshness = 'now' | 'new' | 'retry' | 'waiting' | 'rollout' | 'periodic';
 
@@ -45,34 +49,35 @@ export const agesOf = (freshness: Freshness, tenant: Tenant, settings: Pick<Sett
   AGES[freshness](intervalMs(tenant, settings));
 
 export interface Pacing {
-  /** True at the first call for this key in the life of the process. */
+  /** True at the first call for this key since the process started (or since `forget`). */
   isFirst(key: string): boolean;
   forget(key: string): void;
+  /** The freshness that the first read of this reconcile needs. */
   freshness(tenant: Tenant, run: Run): Freshness;
-  /** The periodic check of a tenant that is checked again within `--sync-interval`. */
+  /** True for the resync of a tenant whose interval is not longer than `--sync-interval`. */
   isRegular(tenant: Tenant, run: Run): boolean;
   /**
-   * Whether a run checks everything. A tenant whose own interval is longer than `--sync-interval`, or 0, is reconciled at
-   * `--sync-interval` all the same, and between its own checks only the consent of its grants is read.
+   * True if this reconcile checks everything. A tenant with grants whose own interval is longer than `--sync-interval`, or 0, is
+   * still reconciled every `--sync-interval`; between the checks of its own interval only the consent for its grants is read.
    */
   isFullCheck(key: string, tenant: Tenant, run: Run): boolean;
   /**
-   * When the tenant is reconciled again: what the report asks for, but never later than its place in the interval. `pace`:
-   * milliseconds between two lists for those that wait for an operation.
+   * When the tenant is reconciled again: when the report asks for it, but not later than the tenant's slot in its interval.
+   * `listEveryMs`: milliseconds between two lists of services while tenants wait for an operation.
    */
-  verdict(tenant: Tenant, again: Again, run: Run, pace?: number): Verdict;
+  verdict(tenant: Tenant, again: Again, run: Run, listEveryMs?: number): Verdict;
 }
 
 export function createPacing({ runtime, settings }: Pick<ReconcilerOptions, 'runtime' | 'settings'>): Pacing {
   /**
-   * Keys that this process has reconciled. The first resync of any other key may be skipped, because its status already
-   * says that it is up to date.
+   * Keys that this process has reconciled. The first resync of any other key may be skipped if its status already says that the
+   * tenant is up to date.
    */
-  const met = new Set<string>();
-  /** When the next full check of a tenant with a rarer interval of its own is due, by key. */
+  const reconciled = new Set<string>();
+  /** By key: when the next full check is due (monotonic milliseconds), for tenants whose interval is longer than `--sync-interval`, or 0. */
   const fullCheckAt = new Map<string, number>();
 
-  /** Milliseconds until the tenant's next place in the interval; infinite: only on change. */
+  /** Milliseconds until the tenant's next slot in its interval; infinite if it is reconciled only on changes. */
   function untilNext(tenant: Tenant): number {
     const own = intervalMs(tenant, settings);
     if (own > 0 && own <= settings.syncIntervalMs) return untilSlot(tenant.uid, own, runtime.now());
@@ -83,28 +88,31 @@ export function createPacing({ runtime, settings }: Pick<ReconcilerOptions, 'run
     return Math.min(untilOwn, untilSlot(tenant.uid, settings.syncIntervalMs, runtime.now()));
   }
 
-  /** Shared lists are kept for those that return while they are kept. A tenant whose own interval is a day does not. */
+  /** Only such a tenant may rely on a shared list: it reads again while the list is still in the cache. One with an interval of a day does not. */
   function isRegular(tenant: Tenant, run: Run): boolean {
     const own = intervalMs(tenant, settings);
     return run.priority === 'resync' && own > 0 && own <= settings.syncIntervalMs;
   }
 
-  /** All tenants that wait for an operation in one place are requeued for the same moments: one list serves them all. */
-  function together(afterMs: number, pace: number): number {
-    if (pace <= SOON_MS) return afterMs;
+  /**
+   * Rounds the wait up to a multiple of `listEveryMs` on the monotonic clock. So all tenants that wait for an operation in one
+   * project and region are requeued for the same times, and one list serves them all.
+   */
+  function aligned(afterMs: number, listEveryMs: number): number {
+    if (listEveryMs <= SOON_MS) return afterMs;
     const now = runtime.monotonic();
-    return Math.ceil((now + afterMs) / pace) * pace - now;
+    return Math.ceil((now + afterMs) / listEveryMs) * listEveryMs - now;
   }
 
   return {
     isFirst(key) {
-      const first = !met.has(key);
-      met.add(key);
+      const first = !reconciled.has(key);
+      reconciled.add(key);
       return first;
     },
 
     forget(key) {
-      met.delete(key);
+      reconciled.delete(key);
       fullCheckAt.delete(key);
     },
 
@@ -127,12 +135,13 @@ export function createPacing({ runtime, settings }: Pick<ReconcilerOptions, 'run
       return isNew ? 'new' : 'now';
     },
 
-    verdict(tenant, again, run, pace = 0) {
+    verdict(tenant, again, run, listEveryMs = 0) {
       if (again.kind === 'backoff') return { kind: 'retry', atMostMs: again.capMs, atLeastMs: again.atLeastMs };
       const slot = untilNext(tenant);
-      const asked = again.kind === 'changed' ? paceMs(run.changes + 1) : again.kind === 'after' ? again.ms : slot;
+      const asked =
+        again.kind === 'changed' ? waitAfterChangeMs(run.changes + 1) : again.kind === 'after' ? again.ms : slot;
       const changed = again.kind === 'changed';
-      if (asked < slot) return { kind: 'again', afterMs: changed ? asked : together(asked, pace), changed };
+      if (asked < slot) return { kind: 'again', afterMs: changed ? asked : aligned(asked, listEveryMs), changed };
       return slot === Number.POSITIVE_INFINITY
         ? { kind: 'done' }
         : { kind: 'again', afterMs: slot, priority: 'resync', changed };
@@ -140,22 +149,22 @@ export function createPacing({ runtime, settings }: Pick<ReconcilerOptions, 'run
   };
 }
 
-/** The annotation asks for a full check that the status has not answered yet. */
+/** True if the annotation asks for a full check and the status has not confirmed it yet. */
 export const isRequested = ({ annotations, status }: Tenant): boolean => {
   const answer = requestAnswer(annotations);
   return answer !== undefined && answer !== status.lastHandledReconcileAt;
 };
 
-/** A longer value of the annotation is answered by its hash, because the field of the status has a bound. */
+/** A value of the annotation that is longer than 256 characters is confirmed by its hash, because the CRD bounds the field of the status. */
 const LONGEST_REQUEST = 256;
 
-/** What `status.lastHandledReconcileAt` says once the annotation is answered; undefined: nothing is asked. */
+/** The value of `status.lastHandledReconcileAt` that confirms the annotation; undefined without the annotation. */
 export function requestAnswer(annotations: Record<string, string>): string | undefined {
   const asked = annotations[RECONCILE_REQUEST];
   return asked === undefined || asked.length <= LONGEST_REQUEST ? asked : `sha256:${hash('sha256', asked)}`;
 }
 
-/** Milliseconds; 0: only on change. */
+/** The tenant's resync interval in milliseconds; 0: it is reconciled only on changes. */
 export function intervalMs(tenant: Tenant, settings: Pick<Settings, 'syncIntervalMs'>): number {
   const asked = tenant.annotations[INTERVAL];
   if (asked === undefined || !/^\d{1,9}$/.test(asked)) return settings.syncIntervalMs;

@@ -20,16 +20,18 @@ import { recordChanges } from './tenantEvents.ts';
 import { intendUpkeep } from './upkeep.ts';
 
 /**
- * The way of one tenant through one reconcile. It is level-triggered: the queue hands over a key, and the reconcile reads the
- * present state. A tenant that stays and one that is deleted go the same way; only the plan differs.
+ * One reconcile of one AiTenant. Reconciles are level-triggered: the queue hands over only a key, and the reconcile reads the
+ * current state. An AiTenant that stays and one that is being deleted pass through the same steps; only their plans differ.
  *
- * 1. Start: the object from the cache or from an own, newer write; the budget that the key was parked for.
- * 2. Intend (`upkeep.ts` or `removal.ts`): read, plan, and read again what the plan depends on. Writes nothing, but for grants and
- *    access that must be closed while the rest cannot go on (`closing.ts`).
- * 3. Close: the steps that remove or close access, before anything else and without a record.
- * 4. Record: the finalizer and the inventory, before the first call that creates something.
- * 5. Apply: all other steps, one call each, in the plan's order.
- * 6. Report: the status, the events, and the time of the next reconcile.
+ * 1. Start: take the object from the cache, or from this process's own write if that is newer than the cache. Take over the
+ *    budget that the key was parked for, if it was parked.
+ * 2. Intend (`upkeep.ts` or `removal.ts`): read Google Cloud, make a plan, and read again what the plan depends on. This step
+ *    writes nothing, with one exception: if the spec cannot be followed now, it still revokes grants and closes access
+ *    (`closing.ts`).
+ * 3. Close: apply the steps that revoke or limit access. They come first and do not need an inventory entry.
+ * 4. Record: write the finalizer and the inventory, before the first call that creates something.
+ * 5. Apply: make all other calls, one for each step, in the plan's order.
+ * 6. Report: write the status, record the events, and answer with the time of the next reconcile.
  */
 
 export type Reconcile = (key: string, run?: Run) => Promise<Verdict>;
@@ -68,7 +70,7 @@ async function reconcile(parts: Parts, key: string, run: Run): Promise<Verdict> 
   }
 }
 
-/** Closes, records, applies and reports what was intended. */
+/** Steps 3 to 6: closes, records, applies and reports what `intent` contains. */
 async function carryOut(parts: Parts, its: Reconciliation, intent: Intent): Promise<Verdict> {
   const { plan } = intent;
   if (plan.steps.length === 0) {
@@ -84,7 +86,7 @@ async function carryOut(parts: Parts, its: Reconciliation, intent: Intent): Prom
   return ending ? end(parts, its, ending) : conclude(parts, its, after, intent);
 }
 
-/** The outcomes of all steps, or the verdict of a reconcile that ends before they are done. */
+/** Answers with the outcomes of all steps, or with a verdict if the reconcile has to end before all steps were applied. */
 async function apply(
   parts: Parts,
   its: Reconciliation,
@@ -92,9 +94,9 @@ async function apply(
   record: TenantStatus,
 ): Promise<Outcome[] | Verdict> {
   const applying = applyingOf(parts, its, actAs, recheck);
-  const { outcomes: closed, unpaid } = await close(parts, its, plan.steps, applying);
+  const { outcomes: closed, later: parked } = await close(parts, its, plan.steps, applying);
   const isOpen = ({ closes }: Step): boolean => !closes;
-  const later = unpaid ?? its.budget.take(writeNeeds(plan.steps.filter(isOpen)), 'edit', 'edit');
+  const later = parked ?? its.budget.take(writeNeeds(plan.steps.filter(isOpen)), 'edit', 'edit');
   if (later) return later;
   const finalizer = await its.writer.addFinalizer();
   const written = finalizer === 'ok' ? await its.writer.writeStatus(record) : finalizer;

@@ -21,18 +21,18 @@ export interface ReconcilerOptions {
   connectorSecrets: Pick<Reflector, 'get' | 'isSynced'>;
   events: EventRecorder;
   quota: Pick<Quota, 'claim' | 'park' | 'alias'>;
-  /** Requeues a tenant whose resources differ from the answers that its last resync was decided on. */
+  /** Requeues a tenant because a newer list differs from the answers on which its last resync decided. */
   wake: (key: string) => void;
   log: ReconcileLog;
   /** Called with each status that a reconcile ends with, for the metrics. */
   onReport?: (tenant: Tenant, status: TenantStatus) => void;
-  /** The object is gone, and no reconcile of it is running that could still call `onReport`. */
+  /** Called when the object no longer exists. No reconcile of it is running then, so `onReport` is not called for it any more. */
   onGone?: (key: string) => void;
-  /** The finalizer was removed while these resources stay in Google Cloud. */
+  /** Called when a tenant was abandoned: the finalizer was removed, and these resources stay in Google Cloud. */
   onAbandoned?: (inventory: readonly InventoryEntry[]) => void;
 }
 
-/** Why the queue has started a reconcile, and what it was woken with. */
+/** Why the queue started a reconcile, and the budget that the key was granted while it was parked. */
 export interface Run {
   priority: Priority;
   /** Failed reconciles in a row. */

@@ -14,20 +14,21 @@ import type { ReconcilerOptions, Run } from './reconcilerOptions.ts';
 import { createRefusalMemory, type RefusalMemory } from './refusals.ts';
 import { desiredOf } from './surroundings.ts';
 
-/** The reconciler's parts, and all that it remembers from one reconcile to the next. */
+/** The reconciler's components, and everything that it keeps in memory from one reconcile to the next. */
 export interface Parts extends ReconcilerOptions {
-  /** One GET each, never a list or a cached answer. */
+  /** Each read is one GET. It never answers from a list or from a cache. */
   reads: Reads;
   shared: SharedReads;
-  /** Adds to each service for how long it has been unready. */
+  /** Sets `unreadyForMs` on each service that is not ready. */
   withAges: ReturnType<typeof createServiceAges>;
   ownWrites: OwnWrites;
   pacing: Pacing;
   refusals: RefusalMemory;
   outages: OutageMemory;
   /**
-   * Keys of tenants with a grant whose consent could not be read again after the grant, or was found withdrawn. Their next
-   * reconcile reads everything anew, until the secrets could be read.
+   * Keys of tenants whose secrets must be read again: right after a grant, the operator could not read whether the secret still
+   * consents to it, or the consent had been withdrawn. Reconciles of these tenants use no cached answers until every secret of the
+   * tenant's keys has been read.
    */
   uncertain: Set<string>;
 }
@@ -47,7 +48,7 @@ export function createParts(options: ReconcilerOptions): Parts {
   };
 }
 
-/** Drops everything that is remembered of a tenant whose object is gone. */
+/** Drops everything that is kept in memory about a tenant whose object no longer exists. */
 export function forget(parts: Parts, key: string): void {
   parts.pacing.forget(key);
   parts.refusals.forget(key);
@@ -64,12 +65,13 @@ export interface Reconciliation {
   /** The resource as it was when the reconcile started. */
   tenant: Tenant;
   run: Run;
-  /** Writes to the object, and knows its newest state. */
+  /** Writes to the object, and holds the object as its last write left it. */
   writer: TenantWriter;
   budget: RunBudget;
   /**
-   * What should exist, as far as the cached Namespace says; undefined: the cache has no Namespace that allows it. It is good
-   * enough for an estimate of the budget. Before anything is created the Namespace is read live (`namespaceOf`).
+   * The desired state, computed with the Namespace from the cache. Undefined if the cache does not have the Namespace, or if the
+   * spec is invalid together with it. It serves to estimate the budget. Before a tenant's first resource is created, the Namespace
+   * is read from the API server instead (`namespaceOf`).
    */
   expected?: Desired;
 }
@@ -79,8 +81,8 @@ export function startReconciliation(parts: Parts, key: string, object: KubeObjec
   const cached = desiredOf(parts, tenant, parts.namespaces.get(tenant.namespace));
   const expected = cached.ok ? cached.desired : undefined;
   const project = inventoryProject(tenant.status.inventory) ?? expected?.project ?? '';
-  const home = { project, namespace: tenant.namespace };
-  const budget = createRunBudget(parts.quota, home, run.granted, (level, message, fields) =>
+  const lane = { project, namespace: tenant.namespace };
+  const budget = createRunBudget(parts.quota, lane, run.granted, (level, message, fields) =>
     parts.log(level, message, { tenant: key, ...fields }),
   );
   return { key, tenant, run, writer: parts.ownWrites.writer(key, object), budget, expected };
@@ -89,15 +91,15 @@ export function startReconciliation(parts: Parts, key: string, object: KubeObjec
 /** What a reconcile is about to do, before it does anything. */
 export interface Intent {
   plan: Plan;
-  /** The service account to act as; undefined: the operator's own identity. */
+  /** The service account that the operator impersonates; undefined: the operator's own identity. */
   actAs: string | undefined;
-  /** The status and the next reconcile: before the first call (no outcomes), or after the calls. */
+  /** The status to write and when to reconcile again. `outcomes` is absent before the first call, and present after the calls. */
   report(outcomes?: Outcome[], recorded?: TenantStatus): Report;
-  /** Whether the tenant is done with for good, so that the finalizer is removed. */
+  /** Answers with how the deletion ended, so that the finalizer can be removed; undefined while the deletion is not finished. */
   ending?(outcomes: Outcome[], inventory: TenantStatus['inventory']): Ending | undefined;
-  /** Whether the consent for a grant that was just made still stands. */
+  /** Reads the secret again right after a grant, to see whether it still consents. */
   recheck?: (grant: Step) => Promise<Recheck>;
-  /** Milliseconds between two lists of services for tenants that wait for one. */
+  /** Milliseconds between two lists of services, while tenants wait for their services to become ready. */
   paceMs?: number;
 }
 

@@ -3,12 +3,13 @@ import { refusalKey } from '../tenant/invokers.ts';
 import type { PolicyAddition, Refusal, Refusals } from '../tenant/types.ts';
 
 /**
- * Members of services' policies that Google Cloud has refused, by tenant: they are not tried again with every reconcile, and
- * what replaces an older service does not wait for them. Only in memory: a new process tries each once more.
+ * Keeps, for each tenant, the members of services' policies that Google Cloud has refused. A refused member is not sent again with
+ * every reconcile, and a service that replaces an older one does not wait for it. This is in memory only, so a new process
+ * sends each refused member once more.
  */
 export interface RefusalMemory {
   of(key: string): Refusals;
-  /** A write of these additions has ended, with these of them refused. */
+  /** Notes the result of a policy write: the members in `tried` were sent, and Google Cloud refused those in `refused`. */
   note(key: string, service: string, tried: PolicyAddition[], refused: RefusedMember[], generation: number): void;
   forget(key: string): void;
 }
@@ -20,26 +21,26 @@ export function createRefusalMemory(now: () => number): RefusalMemory {
   return {
     of: key => known.get(key) ?? NONE,
     note(key, service, tried, refused, generation) {
-      const mine = new Map(known.get(key));
+      const ofTenant = new Map(known.get(key));
       for (const addition of tried) {
         const id = refusalKey(service, addition);
         const failure = refused.find(other => other.addition === addition)?.failure;
         if (!failure) {
-          mine.delete(id);
+          ofTenant.delete(id);
           continue;
         }
-        const before = mine.get(id);
-        const same = before?.message === failure.message && before.generation === generation;
-        mine.set(id, {
+        const before = ofTenant.get(id);
+        const isSame = before?.message === failure.message && before.generation === generation;
+        ofTenant.set(id, {
           message: failure.message,
           ...(failure.kind === 'Invalid' && failure.advice !== undefined && { advice: failure.advice }),
           propagating: failure.kind === 'Propagating',
-          since: same ? before.since : now(),
+          since: isSame ? before.since : now(),
           at: now(),
           generation,
         });
       }
-      if (mine.size > 0) known.set(key, mine);
+      if (ofTenant.size > 0) known.set(key, ofTenant);
       else known.delete(key);
     },
     forget: key => void known.delete(key),

@@ -26,7 +26,7 @@ import { withLostServices } from './lostServices.ts';
 import type { Intent, Parts, Reconciliation } from './reconciliation.ts';
 import { connectorSecretsOf, namespaceOf } from './surroundings.ts';
 
-/** What is to be done for a tenant that is deleted: its resources are deleted, or only its owner marks are (`abandon`). */
+/** Plans the reconcile of a tenant that is being deleted: the operator deletes its resources, or removes only its owner marks (`abandon`). */
 
 /** Answers with an intent, or with the verdict of a reconcile that ends without one. */
 export async function intendRemoval(parts: Parts, its: Reconciliation): Promise<Intent | Verdict> {
@@ -48,10 +48,10 @@ export async function intendRemoval(parts: Parts, its: Reconciliation): Promise<
       deleting(current, { ...NOTHING, inventory: current.status.inventory }, [], now, policy.message),
     );
   }
-  const home = await namespaceOf(parts, tenant);
-  if (!home) return { kind: 'retry' };
+  const namespaceObject = await namespaceOf(parts, tenant);
+  if (!namespaceObject) return { kind: 'retry' };
   const abandon = withCrd || (policy.ok && policy.policy === 'abandon');
-  const annotations = home.metadata.annotations ?? {};
+  const annotations = namespaceObject.metadata.annotations ?? {};
   const actAs = deletingIdentity(tenant, annotations, parts.settings);
   const plan = await planRemoval(parts, its, abandon, annotations, actAs);
   return 'kind' in plan ? plan : intentOf(parts, its, plan, actAs, abandon);
@@ -84,8 +84,8 @@ const isAbandoned = (outcome: Outcome): boolean =>
   outcome.result === 'done' || (outcome.result === 'failed' && abandonable(outcome.failure));
 
 /**
- * True if the tenant is deleted because the CRD is: then all tenants are abandoned. Undefined: the CRD could not be read, so
- * that is not known.
+ * True if the tenant is being deleted because the CRD is; all tenants are then abandoned. Undefined if the CRD could not be read, so
+ * that the reason is unknown.
  */
 async function isDeletedWithCrd({ kube, log }: Parts, { key, tenant }: Reconciliation): Promise<boolean | undefined> {
   const crd = await kube.get(CUSTOM_RESOURCE_DEFINITIONS, undefined, AI_TENANT_CRD);
@@ -113,8 +113,9 @@ function targetsOf(parts: Parts, tenant: Tenant, annotations: Record<string, str
 }
 
 /**
- * The services go first. The grants and the account are read only once the services are gone, because nothing is done about them
- * before. If nothing is on record the account is read first: its owner mark says whether the status was lost.
+ * The services are deleted first. The grants and the account are read only once the services are gone, because the operator does not
+ * touch them before. The account is read first in two cases: if the tenant is abandoned, and if the inventory is empty, because the
+ * account's owner mark then shows whether the status was lost.
  */
 async function planRemoval(
   parts: Parts,

@@ -5,11 +5,11 @@ import type { Tenant } from '../tenant/types.ts';
 import { readConnectorSecret } from './connectorSecret.ts';
 import type { ReconcilerOptions } from './reconcilerOptions.ts';
 
-/** What the cluster says beside the AiTenant itself: its Namespace and Config Connector's secrets. */
+/** Reads what the desired state depends on besides the AiTenant itself: its Namespace, and Config Connector's SecretManagerSecrets. */
 
 type Caches = Pick<ReconcilerOptions, 'connectorSecrets' | 'settings'>;
 
-/** Reads SecretManagerSecrets of the tenant's namespace from the cache. */
+/** Answers with a function that reads a SecretManagerSecret of the tenant's namespace from the cache, by its name. */
 export function connectorSecretsOf(
   { connectorSecrets }: Caches,
   { namespace }: Tenant,
@@ -22,27 +22,27 @@ export function connectorSecretsOf(
   };
 }
 
-/** `home`: the tenant's Namespace; undefined: it could not be read. */
-export function surroundings(caches: Caches, tenant: Tenant, home: KubeObject | undefined): Surroundings {
-  const namespaceAnnotations = home?.metadata.annotations ?? {};
+export function surroundings(caches: Caches, tenant: Tenant, namespaceObject: KubeObject | undefined): Surroundings {
+  const namespaceAnnotations = namespaceObject?.metadata.annotations ?? {};
   const connectorSecret = connectorSecretsOf(caches, tenant, namespaceAnnotations);
-  // Without the Namespace's annotations the project of a SecretManagerSecret is not known.
+  // The project of a SecretManagerSecret may stand in an annotation of the Namespace, so it is unknown without the Namespace.
   const unread = () => ({ state: 'unread' as const });
   return {
     namespaceAnnotations,
-    namespaceUid: home?.metadata.uid,
-    connectorSecret: home ? connectorSecret : unread,
+    namespaceUid: namespaceObject?.metadata.uid,
+    connectorSecret: namespaceObject ? connectorSecret : unread,
   };
 }
 
-export function desiredOf(caches: Caches, tenant: Tenant, home: KubeObject | undefined): DesiredResult {
-  return desiredState(tenant, caches.settings, surroundings(caches, tenant, home));
+export function desiredOf(caches: Caches, tenant: Tenant, namespaceObject: KubeObject | undefined): DesiredResult {
+  return desiredState(tenant, caches.settings, surroundings(caches, tenant, namespaceObject));
 }
 
 /**
- * The tenant's Namespace; undefined: it could not be read. A tenant never leaves the project in which it was first created,
- * and that first call must be made as the identity that the Namespace names. So until something is in the inventory the
- * Namespace is read live, because the cache may be stale; after that the cache is used.
+ * Answers with the tenant's Namespace; undefined if it could not be read. While the inventory is empty, the Namespace is read from
+ * the API server, because the cache may be stale and two decisions could not be corrected later: a tenant never leaves the project
+ * in which its first resource is created, and the call that creates it must be made as the identity that the Namespace names.
+ * Once the inventory has an entry, the cache is used.
  */
 export async function namespaceOf(
   { kube, namespaces, log }: Pick<ReconcilerOptions, 'kube' | 'namespaces' | 'log'>,

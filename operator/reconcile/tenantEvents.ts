@@ -4,7 +4,7 @@ import { entriesOfType, serviceEntry } from '../tenant/inventory.ts';
 import { printable } from '../tenant/printable.ts';
 import type { Change, Outcome, Step, Tenant, TenantStatus } from '../tenant/types.ts';
 
-/** Events on AiTenants: one for each change made in Google Cloud, and one when Ready gets another reason or message. */
+/** Records Kubernetes Events on AiTenants: one for each change made in Google Cloud, and one when Ready gets another reason or message. */
 
 const REASONS: Record<Step['verb'], string> = {
   Create: 'Created',
@@ -16,10 +16,10 @@ const REASONS: Record<Step['verb'], string> = {
   Abandon: 'Abandoned',
 };
 
-/** One event for each step that was carried out. */
+/** Records one event for each step that was applied. */
 export function recordChanges(events: EventRecorder, object: KubeObject, outcomes: Outcome[]): void {
   for (const { step, result } of outcomes) {
-    // An update that changed nothing: every member that it was to add was refused.
+    // An update without changes is not reported: Google Cloud refused every member that it was to add.
     if (result !== 'done' || (step.verb === 'Update' && step.changes.length === 0)) continue;
     const changes = shownChanges(step.changes);
     const reason = step.drift ? 'DriftCorrected' : REASONS[step.verb];
@@ -27,7 +27,7 @@ export function recordChanges(events: EventRecorder, object: KubeObject, outcome
   }
 }
 
-/** An event for each move that has ended, and one when Ready gets another reason or message. */
+/** Records one event for each move to another region that has finished, and one when Ready gets another reason or message. */
 export function recordTransitions(
   events: EventRecorder,
   object: KubeObject,
@@ -35,8 +35,8 @@ export function recordTransitions(
   after: TenantStatus,
 ): void {
   for (const entry of entriesOfType('Service', after.inventory)) {
-    const known = serviceEntry(before.inventory, entry.name);
-    if (entry.retireAt === undefined || known?.retireAt !== undefined) continue;
+    const earlierEntry = serviceEntry(before.inventory, entry.name);
+    if (entry.retireAt === undefined || earlierEntry?.retireAt !== undefined) continue;
     const message = `Moved to ${after.region}; ${entry.name} and its URL stay until ${entry.retireAt}`;
     events.record(object, 'Normal', 'Moved', message);
   }

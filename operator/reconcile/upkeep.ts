@@ -22,7 +22,7 @@ import type { Intent, Parts, Reconciliation } from './reconciliation.ts';
 import { desiredOf, namespaceOf } from './surroundings.ts';
 import { shownChanges } from './tenantEvents.ts';
 
-/** What is to be done for a tenant that stays: how its resources get to what its spec says. */
+/** Plans the reconcile of a tenant that is not being deleted: which calls bring its resources to the desired state. */
 
 /** Answers with an intent, or with the verdict of a reconcile that ends without one. */
 export async function intendUpkeep(parts: Parts, its: Reconciliation): Promise<Intent | Verdict> {
@@ -43,16 +43,16 @@ export async function intendUpkeep(parts: Parts, its: Reconciliation): Promise<I
       return later;
     }
   }
-  const home = await namespaceOf(parts, tenant);
-  const wanted = desiredOf(parts, tenant, home);
-  if (home && wanted.ok) return intend(parts, its, wanted.desired);
-  const closed = await closeOnly(parts, its, home);
-  if (!home || wanted.ok) return { kind: 'retry' };
+  const namespaceObject = await namespaceOf(parts, tenant);
+  const wanted = desiredOf(parts, tenant, namespaceObject);
+  if (namespaceObject && wanted.ok) return intend(parts, its, wanted.desired);
+  const closed = await closeOnly(parts, its, namespaceObject);
+  if (!namespaceObject || wanted.ok) return { kind: 'retry' };
   const rest = { ...its, tenant: { ...tenant, status: closed.status } };
   return keepConsent(parts, rest, (current, now) => refused(current, wanted.message, now), closed);
 }
 
-/** What the reconcile will read, and the writes that are certain before anything is read. */
+/** The calls that this reconcile will make: its reads, and the writes that are expected before anything is read. */
 function needsOf(tenant: Tenant, desired: Desired, run: Run): Need[] {
   const wanted = targets(desired, tenant.status.inventory);
   const waits = run.priority === 'retry' && run.failures === 0;
@@ -63,23 +63,26 @@ function needsOf(tenant: Tenant, desired: Desired, run: Run): Need[] {
 async function checkConsent(parts: Parts, its: Reconciliation): Promise<Verdict> {
   const { tenant, run } = its;
   const { status, later } = await withoutLostGrants(parts, its);
-  // A full reconcile then does what is left, and writes the status.
+  // Grants were removed. A full reconcile follows at once; it does what is left and writes the status.
   if (status !== tenant.status) return { kind: 'again', afterMs: 0, priority: 'edit' };
   return later ?? parts.pacing.verdict(tenant, { kind: 'interval' }, run);
 }
 
-/** One reading of Google Cloud and the plan that follows from it. */
+/** How one pass reads Google Cloud. A pass reads once and makes one plan. */
 interface Pass {
   freshness: Freshness;
-  /** The resources that the plan decides on are read one by one (a GET each), not from lists. */
+  /** True if accounts, services and secrets are read with one GET each instead of from lists, to confirm the plan. */
   confirms: boolean;
 }
 
 /**
- * Reads and plans, at most three times: first with the answers that are fresh enough for the run, then with the present state, where
- * a cached answer would lead to a write or to a complaint, then with a GET of each resource that the plan decides on. Something is
- * created, deleted, granted, revoked or dropped from the inventory only on the last: a list that lacks a resource, or still has it,
- * is no proof, and no later read would bring back a dropped inventory entry.
+ * Reads and plans in at most three passes; `nextPass` decides whether another one is needed.
+ *
+ * 1. With answers that are as fresh as this reconcile needs (`Freshness`).
+ * 2. With the current state, if a cached answer would lead to a write or to a blocker.
+ * 3. With one GET for each account, service and secret, if the plan creates an account, creates or deletes a service, sets a
+ *    secret's policy, or drops an inventory entry. A list is no proof for these: it may still lack a new resource or contain a
+ *    deleted one, and no later read would restore a dropped inventory entry.
  */
 async function intend(parts: Parts, its: Reconciliation, desired: Desired): Promise<Intent | Verdict> {
   const { key, tenant, run, budget } = its;
@@ -93,7 +96,7 @@ async function intend(parts: Parts, its: Reconciliation, desired: Desired): Prom
     log('debug', 'planned', { tenant: key, ...shownPlan(plan) });
     const next = nextPass(pass, plan, tenant, run);
     if (!next) return intentOf(parts, its, desired, observed, plan);
-    // The GETs that confirm a decision do not wait for a budget: a tenant that waited would have to read all else again.
+    // The GETs of a confirming pass do not wait for a budget: if the tenant were parked here, it would have to read everything again.
     if (next.freshness !== pass.freshness) {
       const rank = plan.steps.some(({ closes }) => closes) ? 'close' : 'edit';
       const later = budget.take(readNeeds(targets(desired, tenant.status.inventory)), rank, 'edit');
@@ -103,7 +106,7 @@ async function intend(parts: Parts, its: Reconciliation, desired: Desired): Prom
   }
 }
 
-/** The pass that must follow before the plan may be carried out; undefined: none. */
+/** The pass that must follow before the plan may be applied; undefined if the plan may be applied now. */
 export function nextPass(
   { freshness, confirms }: Pass,
   { steps, blockers, inventory }: Pick<TenantPlan, 'steps' | 'blockers' | 'inventory'>,
@@ -111,14 +114,15 @@ export function nextPass(
   { priority }: Pick<Run, 'priority'>,
 ): Pass | undefined {
   const isCached = freshness !== 'now' && !confirms;
-  const complains = blockers.length > 0 && (priority === 'resync' || freshness === 'new');
+  const reportsBlocker = blockers.length > 0 && (priority === 'resync' || freshness === 'new');
   const writes = steps.length > 0 && priority === 'resync';
   const decides = !confirms && (forgets(status.inventory, inventory) || steps.some(needsGet));
-  if (isCached && (complains || writes)) return { freshness: 'now', confirms: decides };
+  if (isCached && (reportsBlocker || writes)) return { freshness: 'now', confirms: decides };
   return decides ? { freshness, confirms: true } : undefined;
 }
 
-const DECIDING: Record<Step['call']['kind'], boolean> = {
+/** True for a call that may be made only after the resources were read with one GET each. */
+const NEEDS_GET: Record<Step['call']['kind'], boolean> = {
   createAccount: true,
   updateAccount: false,
   deleteAccount: false,
@@ -129,12 +133,12 @@ const DECIDING: Record<Step['call']['kind'], boolean> = {
   setServicePolicy: false,
 };
 
-const needsGet = ({ call }: Step): boolean => DECIDING[call.kind];
+const needsGet = ({ call }: Step): boolean => NEEDS_GET[call.kind];
 
-/** How old a policy or version may be that an earlier pass of the same reconcile has read. */
+/** A confirming pass accepts policies and versions up to this old, so that it does not repeat the reads of the pass before. */
 const SAME_RECONCILE_MS = 1_000;
 
-/** A function of its own: the shared lists keep it for half an interval, and with it all variables of the scope that makes it. */
+/** Made outside `observeAll`, because the shared lists keep this closure for half an interval: it must hold only `wake` and the key. */
 const wakeOf =
   ({ wake }: Parts, key: string) =>
   () =>

@@ -151,7 +151,7 @@ export const DEFENCES: readonly Defence[] = [
   {
     shownBy: ['unit/closing-paths.test.ts', 'what the spec closes is closed: %s'],
     file: 'operator/reconcile/upkeep.ts',
-    find: 'const closed = await closeOnly(parts, its, home);',
+    find: 'const closed = await closeOnly(parts, its, namespaceObject);',
     replace: 'const closed = { status: tenant.status };',
   },
   {

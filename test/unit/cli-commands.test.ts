@@ -84,7 +84,7 @@ describe('a Google Cloud that is none', () => {
   test.each([
     'HTTP 401 with a body that is not from a Google API.',
     'HTTP 302 with a body that is not from a Google API.',
-    'A successful answer whose body is no JSON object.',
+    'Google Cloud answered with success, but the body is not a JSON object.',
   ])('is given up after the second answer: %s', async message => {
     const { calls, ended } = await read('UNKNOWN', message);
     expect(calls).toBe(2);

@@ -384,7 +384,7 @@ describe('all pages of a list', () => {
     const { result, tokens } = list({ secrets: [], nextPageToken: 'again' });
     expect(await result).toEqual({
       ok: false,
-      failure: { kind: 'Transient', message: `${rpc.listSecrets} did not come to an end.` },
+      failure: { kind: 'Transient', message: `${rpc.listSecrets} still answered with a page token after 2000 pages.` },
       passes: false,
     });
     expect(tokens).toHaveLength(2_000);
