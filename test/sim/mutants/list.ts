@@ -335,7 +335,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'never wait for a budget',
     file: 'gcp/quota.ts',
-    find: 'return shortest(shares, rank, false) ? undefined : parking.grant(demand, rank, shares);',
+    find: 'return slowest(shares, rank, false) ? undefined : parking.grant(demand, rank, shares);',
     replace: 'return parking.grant(demand, rank, shares);',
   },
   {
@@ -353,7 +353,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'pace no tenant that never comes to rest',
     file: 'reconcile/pacing.ts',
-    find: 'paceMs(run.changes + 1)',
-    replace: 'paceMs(1)',
+    find: 'waitAfterChangeMs(run.changes + 1)',
+    replace: 'waitAfterChangeMs(1)',
   },
 ];
