@@ -3,15 +3,15 @@ import type { Runtime } from '../../ports/runtime.ts';
 import type { ExecPlugin } from './kubeconfig.ts';
 
 /**
- * Credentials by running a command, as kubectl does (client-go v0.37.2, plugin/pkg/client/auth/exec): run at the first need, when
- * what it gave has expired, and after the API server has answered 401 to what it gave, also where it gave no time of expiry.
- * Other than in kubectl a run is bounded, and two runs are at least `PAUSE_MS` apart, because an operator asks without end.
+ * Gets credentials by running a command, the exec plug-in, as kubectl does (client-go v0.37.2, plugin/pkg/client/auth/exec). The plug-in
+ * runs when credentials are needed for the first time, when they have expired, and after the API server has answered 401 to them.
+ * Unlike in kubectl, a run may take at most 25 s, and at least 5 s pass between two runs, because an operator never stops asking.
  */
 
 export interface Credential {
   token: string | undefined;
   certificate: { cert: string; key: string } | undefined;
-  /** Milliseconds since the epoch; Infinity where the plug-in did not say. */
+  /** Milliseconds since the epoch; Infinity if the plug-in named no time of expiry. */
   expiresAt: number;
 }
 
@@ -19,24 +19,24 @@ interface Run {
   at: number;
   result: Promise<Credential>;
   ended: boolean;
-  /** What may be used: undefined while it runs, after a failure, and once the API server has refused it. */
+  /** The credentials that may be used. Undefined while the plug-in runs, after it has failed, and after the API server has refused them. */
   gave: Credential | undefined;
 }
 
 export interface CredentialSource {
-  /** What the plug-in gave, from its last run where that still counts. Rejects with what is wrong and what to run. */
+  /** The credentials of the last run while they are valid, else those of a new run. Rejects with an error that says what to do. */
   get(ca: string | undefined): Promise<Credential>;
-  /** The API server answered 401 to `credential`. */
+  /** To be called when the API server has answered 401 to `credential`. */
   refused(credential: Credential): void;
 }
 
-/** Less than a request waits for its answer, so that the request's failure names the plug-in. */
+/** The longest run, milliseconds. It is shorter than the time-out of a request, so that the failure of the request names the plug-in. */
 const RUN_MS = 25_000;
-/** An answer holds a token or a certificate; one without end would use up the memory of the process. */
+/** The longest output, in characters. Credentials are much shorter, and an endless output would use up the memory of the process. */
 const MAX_OUTPUT = 1024 * 1024;
-/** A plug-in that fails or gives what is refused or expired is not run at each request. */
+/** The shortest time between the starts of two runs, milliseconds, so that a plug-in that fails does not run at each request. */
 const PAUSE_MS = 5_000;
-/** kubectl runs the same plug-in, and may ask for a login. Its arguments are not printed: some hold a secret. */
+/** The advice in messages: kubectl runs the same plug-in and may ask for a login. The arguments are not printed, as some hold a secret. */
 const TRY = '`kubectl get --raw /version` runs it too.';
 
 export function createCredentialSource(plugin: ExecPlugin, runtime: Runtime): CredentialSource {
@@ -60,7 +60,7 @@ export function createCredentialSource(plugin: ExecPlugin, runtime: Runtime): Cr
       return last.gave && last.gave.expiresAt > runtime.now() ? last.gave : run(ca);
     },
     refused(credential) {
-      // Another run may have replaced it meanwhile; that one was not refused.
+      // A newer run may have replaced these credentials in the meantime. Its credentials were not refused.
       if (last?.gave === credential) last.gave = undefined;
     },
   };
@@ -77,14 +77,14 @@ async function runPlugin(plugin: ExecPlugin, ca: string | undefined, runtime: Ru
   return credential;
 }
 
-/** The command's standard output. What it writes to standard error is for the user, such as the address of a login. */
+/** Resolves to the command's standard output. Its standard error is printed for the user, as it may hold the address of a login. */
 function runCommand(plugin: ExecPlugin, extra: NodeJS.ProcessEnv, runtime: Runtime): Promise<string> {
   const { command, args, env, installHint } = plugin;
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
       env: { ...process.env, ...Object.fromEntries(env.map(({ name, value }) => [name, value])), ...extra },
       stdio: ['ignore', 'pipe', 'pipe'],
-      // A process group of its own, so that what it started ends with it.
+      // The plug-in gets a process group of its own, so that the processes that it started are killed with it.
       detached: true,
     });
     const fail = (what: string) => reject(new Error(`the exec plug-in ${command} ${what}`));
@@ -92,7 +92,7 @@ function runCommand(plugin: ExecPlugin, extra: NodeJS.ProcessEnv, runtime: Runti
       try {
         if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
       } catch {
-        // It has ended already.
+        // The process has ended already.
       }
     };
     const cancel = runtime.after(RUN_MS, () => {

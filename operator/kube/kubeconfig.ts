@@ -5,16 +5,16 @@ import type { KubeconfigFile, NamedCluster, NamedUser } from './kubeconfigFile.t
 import { proxyFromEnv } from './proxyEnv.ts';
 
 /**
- * Which cluster to talk to and as whom, by kubectl's rules (client-go v0.37.2, tools/clientcmd): the files of $KUBECONFIG in their
- * order, else ~/.kube/config, else the pod's service account. Of two files with the same name the first counts, as a whole.
- * Left out of kubectl's rules: localhost:8080 where nothing is configured (a port that the operator itself may listen on), and
- * auth-provider, of which kubectl has only oidc left.
+ * Finds the API server and the credentials by kubectl's rules (client-go v0.37.2, tools/clientcmd): from the files in $KUBECONFIG, in
+ * their order, else from ~/.kube/config, else from the pod's service account. If two files contain an entry of the same name, the
+ * whole entry of the first file is used. Two of kubectl's rules are not followed: kubectl uses localhost:8080 if nothing is
+ * configured (the operator itself may listen on that port), and it supports `auth-provider` (now only for OIDC).
  */
 
-/** What the user has to change in a kubeconfig, or that there is none. */
+/** The kubeconfig is missing or has a mistake; the message says what the user has to change. */
 export class KubeconfigError extends Error {}
 
-/** PEM, as it is or in a file that is read anew for each request, so that a renewed certificate counts. */
+/** PEM text, or the path of a PEM file. The file is read again for each request, so that a renewed certificate is used at once. */
 export type Pem = { data: string } | { file: string };
 
 export interface ExecPlugin {
@@ -23,13 +23,13 @@ export interface ExecPlugin {
   env: { name: string; value: string }[];
   apiVersion: string;
   installHint: string;
-  /** What KUBERNETES_EXEC_INFO says of the cluster, apart from its authority; undefined without `provideClusterInfo`. */
+  /** The cluster in KUBERNETES_EXEC_INFO, without its certificate authority; undefined without `provideClusterInfo`. */
   cluster: Record<string, unknown> | undefined;
 }
 
-/** One cluster, and how to identify oneself there. Paths are absolute. */
+/** The address of one API server, and the credentials for it. Paths are absolute. */
 export interface KubeAccess {
-  /** Without a slash at its end. */
+  /** The URL, without a slash at its end. */
   server: string;
   namespace: string | undefined;
   ca: Pem | undefined;
@@ -41,7 +41,7 @@ export interface KubeAccess {
   basic: { username: string; password: string } | undefined;
   clientCertificate: { cert: Pem; key: Pem } | undefined;
   exec: ExecPlugin | undefined;
-  /** Impersonate-User and the like. */
+  /** The headers for impersonation, such as `Impersonate-User`. */
   impersonation: Record<string, string | string[]>;
 }
 
@@ -129,13 +129,13 @@ async function parse(text: string, path: string): Promise<KubeconfigFile> {
     user.certFile = absolute(user.certFile);
     user.keyFile = absolute(user.keyFile);
     user.tokenFile = absolute(user.tokenFile);
-    // A bare name is searched in PATH.
+    // A command without a slash is searched in PATH, so it is not made absolute.
     if (user.exec?.command.includes('/')) user.exec.command = absolute(user.exec.command);
   }
   return parsed;
 }
 
-/** The first file that has a name wins, and its entry counts as a whole: nothing is mixed in from later ones. */
+/** Merges the files. Of several entries with the same name, the whole entry of the first file is used. */
 function merge(files: readonly KubeconfigFile[]): KubeconfigFile {
   const backwards = [...files].reverse();
   return {
@@ -156,7 +156,7 @@ function accessOf(cluster: NamedCluster, user: NamedUser | undefined, namespace:
     proxyUrl: cluster.proxyUrl || undefined,
     impersonation: user ? impersonationOf(user) : {},
   };
-  // As kubectl: over plain HTTP nobody's credentials are sent.
+  // Like kubectl, the operator sends no credentials over plain HTTP.
   if (!server.startsWith('https:')) return plain;
   const ca = pem(cluster.caData, cluster.caFile);
   const encrypted = {
@@ -169,7 +169,7 @@ function accessOf(cluster: NamedCluster, user: NamedUser | undefined, namespace:
   const cert = pem(user.certData, user.certFile);
   const key = pem(user.keyData, user.keyFile);
   const basic = user.username !== '' || user.password !== '';
-  // As kubectl: who has a token, a password or a certificate needs no plug-in.
+  // Like kubectl, the operator does not run the exec plug-in if the user has a token, a password or a certificate.
   const identified = user.token !== '' || user.tokenFile !== '' || basic || cert !== undefined;
   return {
     ...encrypted,
@@ -279,14 +279,14 @@ function impersonationOf(user: NamedUser): Record<string, string | string[]> {
   if (user.asUid !== '') headers['Impersonate-Uid'] = user.asUid;
   if (user.asGroups.length > 0) headers['Impersonate-Group'] = user.asGroups;
   for (const [key, values] of user.asExtra) {
-    // What may not stand in a header's name is percent-encoded (client-go, transport/round_trippers.go).
+    // Characters that are not allowed in a header's name are percent-encoded (client-go, transport/round_trippers.go).
     const name = key.replace(/[^\w!#$&'*+.^`|~-]/g, letter => encodeURIComponent(letter));
     if (values.length > 0) headers[`Impersonate-Extra-${name}`] = values;
   }
   return headers;
 }
 
-/** Without a scheme it is plain HTTP, as in kubectl; a query and a fragment don't count. */
+/** The server's URL. As in kubectl, a server without a scheme is plain HTTP. The query and the fragment are removed. */
 function serverUrl(server: string): string {
   const url = URL.canParse(server) && new URL(server).host !== '' ? server : `http://${server}`;
   return url.replace(/[?#].*$/, '').replace(/\/+$/, '');
@@ -306,7 +306,7 @@ async function isFile(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined))?.isFile() === true;
 }
 
-/** Every file that the access names can be read: a wrong path is told once, at the start. */
+/** Throws if a file that the access names cannot be read, so that a wrong path is reported at the start. */
 async function checkFiles({ ca, clientCertificate, tokenFile }: KubeAccess): Promise<void> {
   const files = [ca, clientCertificate?.cert, clientCertificate?.key].flatMap(one =>
     one && 'file' in one ? [one.file] : [],
@@ -325,7 +325,10 @@ function noContext({ currentContext, contexts }: KubeconfigFile, paths: readonly
   );
 }
 
-/** kubectl asks for a name and a password here, and nobody would answer. Over plain HTTP it sends none. */
+/**
+ * True if there are credentials, or if none are sent because the server is plain HTTP. Without credentials kubectl would ask for a user
+ * name and a password; the operator cannot ask.
+ */
 function isIdentified({ server, token, tokenFile, basic, clientCertificate, exec }: KubeAccess): boolean {
   return (
     !server.startsWith('https:') || [token, tokenFile, basic, clientCertificate, exec].some(one => one !== undefined)

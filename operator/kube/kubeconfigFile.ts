@@ -2,8 +2,8 @@ import { type Document, parseAllDocuments } from 'yaml';
 import { AS_KUBECTL, contentOf, yamlProblem } from './kubectlYaml.ts';
 
 /**
- * The text of one kubeconfig, read as client-go reads it (tools/clientcmd/api/v1): unknown fields are passed over, a value of
- * another type is an error, two entries of one name are an error. A text that was not given is ''.
+ * Parses one kubeconfig as client-go does (tools/clientcmd/api/v1): unknown fields are ignored; a value of the wrong type is an error,
+ * and so are two entries of the same name. A string field that is missing is ''.
  */
 
 export interface NamedCluster {
@@ -59,7 +59,7 @@ const EXEC_EXTENSION = 'client.authentication.k8s.io/exec';
 
 class WrongType extends Error {}
 
-/** The file's entries by their names; a text instead says what is wrong with it. */
+/** The file's entries by their names. If the file has a mistake, the answer is a text that describes it. */
 export function parseKubeconfig(text: string): KubeconfigFile | string {
   const empty: KubeconfigFile = { clusters: new Map(), users: new Map(), contexts: new Map(), currentContext: '' };
   const [document] = parseAllDocuments(text, AS_KUBECTL);
@@ -152,7 +152,7 @@ function readExec(exec: Fields | undefined): NamedExec | undefined {
   );
 }
 
-/** The fields of one object, each asked for by its type; null is as good as none. */
+/** Reads the fields of one object, each with its expected type. Null counts as missing. */
 class Fields {
   readonly values: Record<string, unknown>;
   readonly #path: string;

@@ -23,7 +23,7 @@ import {
 export const AS_KUBECTL: ParseOptions & DocumentOptions & SchemaOptions = {
   version: '1.1',
   uniqueKeys: false,
-  // What is wrong is an error of ours, and nothing else is printed.
+  // The package prints no warnings; the operator reports errors itself.
   logLevel: 'error',
   customTags: tags =>
     tags
@@ -35,7 +35,7 @@ const EXPONENT = /^[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9_]*)?)[eE][-+]?[0-9]+$/
 
 function asKubectl(tag: Tags[number]): Tags[number] {
   if (typeof tag === 'string') return tag;
-  // The package takes E7 for a number, which it then can't read; for kubectl it is text.
+  // The package takes `E7` for a number and then fails to parse it. kubectl reads it as text.
   if (tag.format === 'EXP') return { ...tag, test: EXPONENT } as typeof tag;
   if (tag.tag !== 'tag:yaml.org,2002:merge') return tag;
   return { ...tag, resolve: () => Object.assign(new Scalar(Symbol('<<')), { addToJSMap: mergeInOrder }) } as typeof tag;
@@ -44,8 +44,8 @@ function asKubectl(tag: Tags[number]): Tags[number] {
 type Context = { doc: Document };
 
 /**
- * `<<` as kubectl has it: it counts from its place on, so that it overrides the keys before it and not those after it, and of
- * several maps in a list the first one counts. Source: go-yaml v2, decode.go, `mapping` and `merge`.
+ * Merges `<<` as kubectl does: the merged keys override the keys that stand before `<<`, and not those after it. If a list of maps is
+ * merged, the first map that has a key determines its value. Source: go-yaml v2, decode.go, `mapping` and `merge`.
  */
 function mergeInOrder(ctx: Context, map: object, given: unknown): void {
   const value = isAlias(given) ? resolved(ctx, given) : given;
@@ -63,7 +63,7 @@ function mergeInOrder(ctx: Context, map: object, given: unknown): void {
 
 const resolved = (ctx: Context, alias: Alias): unknown => alias.resolve(ctx.doc, ctx as never);
 
-/** The documents of a file as kubectl reads them; throws where it is no text. A mark at its start names UTF-8 or UTF-16. */
+/** Parses the documents of a file as kubectl does. Throws if the file is not text. A byte order mark selects UTF-8 or UTF-16. */
 export function parseFile(bytes: Buffer, lineCounter: LineCounter): Document[] {
   const utf16 =
     bytes[0] === 0xff && bytes[1] === 0xfe ? 'utf-16le' : bytes[0] === 0xfe && bytes[1] === 0xff ? 'utf-16be' : 'utf-8';
@@ -78,18 +78,18 @@ export function parseFile(bytes: Buffer, lineCounter: LineCounter): Document[] {
   return parseAllDocuments(text, { ...AS_KUBECTL, lineCounter }) as Document[];
 }
 
-/** The package's words for a mistake, without the place, which is printed before them. */
+/** The line of an error, and the package's message without the place, because callers print the line before the message. */
 export function yamlProblem({ message, linePos }: YAMLError): { line: number; message: string } {
   const [words = ''] = message.split('\n');
   return { line: linePos?.[0].line ?? 1, message: plainWords(words.replace(/ at line \d+, column \d+:?$/, '')) };
 }
 
-/** More than a fleet's file needs, and few enough that nested aliases can't fill the memory; the package's own bound is 100. */
+/** The most aliases: enough for a file with all tenants, and few enough that nested aliases cannot fill the memory. The package's default is 100. */
 const MOST_ALIASES = 10_000;
 
 /**
- * A document's value. Throws a `ContentError` with the line where an alias has no anchor, a merge no map, or a key is no text: for
- * kubectl such a key is an error, and it is most often what a template has in braces.
+ * Converts a document into a value. Throws a `ContentError` with the line if an alias has no anchor, if `<<` merges something else than
+ * a map, or if a key is a list or a map. Such a key is an error for kubectl too; mostly it is a template's `{{ … }}`.
  */
 export function contentOf(document: Document, lines?: LineCounter): unknown {
   const lineOf = (node: unknown) => (isNode(node) && node.range && lines ? lines.linePos(node.range[0]).line : 1);
@@ -121,7 +121,7 @@ export class ContentError extends Error {
   }
 }
 
-/** The package's words, where they are about the package and not about the file. */
+/** Replaces messages of the package that describe its own implementation by messages about the file. */
 function plainWords(words: string): string {
   if (/call stack/.test(words))
     return 'it is nested too deeply to be read: some hundreds of lists or maps inside one another';
