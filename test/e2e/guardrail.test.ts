@@ -80,7 +80,7 @@ describe('the guardrail', () => {
 
     expect(output).toContain('Create deny policy aitenant-guardrail of project demo-project:');
     expect(output).toContain('+ deny iam.googleapis.com/serviceAccountKeys.create');
-    expect(output).toContain('This holds for EVERY service account of project demo-project, not only for the tenants');
+    expect(output).toContain('This applies to EVERY service account of project demo-project, not only to the tenants');
     expect(output).toContain('Done.');
     expect(code).toBe(0);
     expect(await policy()).toMatchObject({
