@@ -167,7 +167,7 @@ describe('several containers of one instance', () => {
   });
 
   it('do not come up where one of them does not', async () => {
-    const world = await start({ startupTimeoutMs: 700 });
+    const world = await start({ startupTimeoutMs: 2_500 });
     const silent = sidecar(await freePort(), { env: [{ name: 'BEHAVIOUR', value: 'silent' }] });
     const service = await world.deploy('web', { ports, dependsOn: ['helper'] }, { sidecars: [silent] });
     expect(state(service)).toBe('CONDITION_FAILED');
