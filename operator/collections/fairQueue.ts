@@ -16,7 +16,7 @@ export interface FairQueue<T, P> {
   push(item: T, priority: P): void;
   /**
    * The next item among those that `allowed` admits; it stays queued. `isFirst`: its priority is the first of this turn (or a more
-   * urgent one than edits), so no other priority has precedence over it.
+   * urgent one than edits), so no other priority has precedence over it and it need not leave a reserve for higher ones.
    */
   peek(allowed?: (priority: P, outer: string) => boolean): { item: T; priority: P; isFirst: boolean } | undefined;
   /** Removes the item from the queue and charges `cost` to its lanes, which ends their turn. */
@@ -177,7 +177,7 @@ function createLanes<L>(make: () => L) {
     },
     charge(name: string, cost: number): void {
       const lane = laneOf(name);
-      // The virtual time advances to that of the charged lane, if the lane has items or no lane has any.
+      // The virtual time advances to that of the charged lane. An empty lane does not advance it while others wait: it had no turn.
       if (lane.size > 0 || items === 0) now = Math.max(now, lane.turn);
       lane.turn = Math.max(lane.turn, now) + cost;
       // The lane moves to the end of the map, so that lanes with equal times are served in the order of their last turns.

@@ -71,7 +71,7 @@ export const policyWrites: Writes<'setSecretPolicy' | 'setServicePolicy'> = {
   },
 };
 
-/** True for a failure that the content of the request caused, not the caller's permissions or a temporary state. */
+/** True if the content of the policy caused the failure: it is invalid, or it names a member that Google Cloud does not know yet. */
 export const isRefusal = ({ kind }: Failure): boolean => kind === 'Invalid' || kind === 'Propagating';
 
 /**

@@ -25,7 +25,7 @@ import { watchOnce } from './watchOnce.ts';
 
 /** The first wait is short, because an edit must be noticed within 5 s of the API server's return and a failed attempt costs little. */
 const RETRY_MS: BackoffLimits = { base: 200, max: 2_500 };
-/** Between lists of everything that succeed and are repeated: these cost the API server most. */
+/** The backoff between repeated lists of everything that succeed, because these cost the API server most. */
 const RELIST_MS: BackoffLimits = { base: 500, max: 30_000 };
 /** For an optional kind that cannot be listed (403, 500). That is no outage: it may stay so for as long as the cluster lives. */
 const OPTIONAL_RETRY_MS: BackoffLimits = { base: 500, max: 60_000 };
@@ -34,7 +34,7 @@ const ABSENT_KIND_RETRY_MS = 60_000;
 const REFUSALS_BEFORE_RELIST = 5;
 /** For how long the cache counts as current without an event: then it is checked by a list of one object, later by a whole list. */
 const SILENCE_MS = { check: 20_000, relist: 60_000 };
-/** Step 5; up to a quarter later, so that replicas and kinds do not list at the same time. */
+/** The interval of step 5. Up to a quarter is added at random, so that replicas and kinds do not list at the same time. */
 const RENEWAL_MS = 6 * 3_600_000;
 
 export interface ReflectorOptions {
@@ -45,7 +45,7 @@ export interface ReflectorOptions {
   namespace?: string;
   /** The kind may be absent (it counts as empty) or not readable: nothing waits for it, and it is tried again once a minute. */
   optional?: boolean;
-  /** What to keep of an object; `trimmed` by default. */
+  /** Reduces an object to what the cache keeps; `trimmed` by default. */
   transform?: (object: KubeObject) => KubeObject;
   /** Called for each change, after the cache has it; `undefined` is an object that does not exist. May throw. */
   onChange?: (key: string, object: KubeObject | undefined, old: KubeObject | undefined) => void;
@@ -109,7 +109,7 @@ function createState(
 }
 type State = ReturnType<typeof createState>;
 
-/** In a row: attempts that failed, 5xx answers to watches, lists because of an expired resourceVersion. */
+/** Numbers in a row: of failed attempts, of 5xx answers to watches, and of lists because of an expired resourceVersion. */
 interface Tries {
   failures: number;
   refusals: number;
@@ -148,7 +148,7 @@ export function startReflector(options: ReflectorOptions): Reflector {
   };
 }
 
-/** The port rejects only for a bug. Even then the reflector goes on: a cache that stands still would look alive. */
+/** The port rejects only because of a bug. Even then the reflector continues, because nobody would notice a cache that is no longer updated. */
 async function runForever(state: State): Promise<void> {
   const { options, stopped, counters } = state;
   while (!stopped.aborted) {
