@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { METHODS } from '../operator/gcp/methods.ts';
 import { type Limits, PUBLISHED, UNLIMITED } from '../operator/gcp/quota.ts';
-import { createEventRecorder } from '../operator/kube/events.ts';
+import { createEventRecorder } from '../operator/kube/eventRecorder.ts';
 import { createOperator, type Operator } from '../operator/operator.ts';
 import type { GcpCall } from '../ports/gcp.ts';
 import type { JsonObject } from '../ports/json.ts';

@@ -2,16 +2,15 @@ import type { GcpCall } from '../ports/gcp.ts';
 import type { KubeApi } from '../ports/kube.ts';
 
 /**
- * Asks before each call whether this process may still act, so that none starts once the lease is lost: not between the
- * read and the write of one step, and not when a process wakes that stood still. What was refused looks like an answer
- * that never came.
+ * Refuses calls while this process does not lead, so that no call starts after the lease is lost: not between the read and the write
+ * of one step, and not when a process resumes that was suspended. The caller sees a call without an answer.
  */
 export function fencedCall(call: GcpCall, mayAct: () => boolean): GcpCall {
   return async (method, request, options) =>
     mayAct() ? call(method, request, options) : { ok: false, status: { code: 'UNAVAILABLE', message: NOT_LEADING } };
 }
 
-/** The same for writes to the cluster; reading and watching go on. */
+/** Refuses writes to the cluster while this process does not lead. Reads and watches are allowed. */
 export function fencedWrites(api: KubeApi, mayAct: () => boolean): KubeApi {
   const fenced =
     <A extends unknown[], R>(write: (...args: A) => Promise<R>) =>

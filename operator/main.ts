@@ -8,11 +8,11 @@ import { realRuntime as runtime, sleep } from '../ports/runtime.ts';
 import { instrument } from './gcp/callHooks.ts';
 import { createGcpClient } from './gcp/client.ts';
 import { endpointsFrom } from './gcp/endpoints.ts';
-import { createKubeApi } from './kube/client.ts';
-import { createEventRecorder, type EventRecorder } from './kube/events.ts';
-import { instrumentKube } from './kube/instrument.ts';
+import { createEventRecorder, type EventRecorder } from './kube/eventRecorder.ts';
+import { instrumentKube } from './kube/instrumentKube.ts';
+import { createKubeApi } from './kube/kubeApi.ts';
 import { loadKubeConfig } from './kube/kubeconfig.ts';
-import { type LeaderElection, startLeaderElection } from './kube/leases.ts';
+import { type LeaderElection, startLeaderElection } from './kube/leaderElection.ts';
 import { createOperator, type Operator } from './operator.ts';
 import { catchBugs, type OnBug } from './process/bugs.ts';
 import { createCallLog } from './process/callLog.ts';
@@ -33,54 +33,64 @@ const STOP_MS = 25_000;
 
 const IDLE = { depth: { edit: 0, retry: 0, resync: 0 }, running: 0, scheduled: 0, longestRunMs: 0 };
 
+/** The parts of the process. The optional ones are missing until they have started. */
+interface Parts {
+  options: Options;
+  log: Log;
+  client: ReturnType<typeof createKubeApi>;
+  google: ReturnType<typeof createGcpClient>;
+  operator?: Operator;
+  events?: EventRecorder;
+  election?: LeaderElection;
+  isStopping: boolean;
+}
+
 async function main(options: Options): Promise<void> {
   const log = createLog(options.logLevel, runtime.now, line => process.stdout.write(line));
   const config = await loadKubeConfig();
   const client = createKubeApi({ config, runtime, userAgent: `aitenant-operator/${packageJson.version}` });
   const google = createGcpClient({ runtime, endpoints: endpointsFrom(process.env) });
-  const identity = `${hostname()}_${randomBytes(6).toString('hex')}`;
-
-  let election: LeaderElection | undefined;
-  let operator: Operator | undefined;
-  const mayAct = () => !options.leaderElect || election?.isLeader() === true;
-  const stats = () => operator?.stats() ?? IDLE;
-  const budgets = () => operator?.budgets() ?? [];
-  const metrics = createMetrics(stats, mayAct, runtime.now, budgets);
+  const parts: Parts = { options, log, client, google, isStopping: false };
+  const mayAct = () => !options.leaderElect || parts.election?.isLeader() === true;
+  const stats = () => parts.operator?.stats() ?? IDLE;
+  const metrics = createMetrics(stats, mayAct, runtime.now, () => parts.operator?.budgets() ?? []);
   const kube = instrumentKube(client, metrics.onRequest);
-  const logCall = createCallLog(log, runtime);
 
-  let stopping = false;
-  let events: EventRecorder | undefined;
-  const stop = async (why: string, code: number) => {
-    if (stopping) return;
-    stopping = true;
-    log('info', 'stopping', { why });
-    runtime.after(STOP_MS, () => process.exit(1));
-    await operator?.stop();
-    await election?.stop();
-    await events?.stop(2_000);
-    google.close();
-    await client.close();
-    process.exit(code);
-  };
-  for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => void stop(signal, 0));
-  const onBug = catchBugs(log, metrics.onBug, () => void stop('a bug', 1));
-  await servePorts(options, metrics.registry, () => operator?.isSynced() === true, onBug);
+  for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => void stop(parts, signal, 0));
+  const onBug = catchBugs(log, metrics.onBug, () => void stop(parts, 'a bug', 1));
+  await servePorts(options, metrics.registry, () => parts.operator?.isSynced() === true, onBug);
 
   const clusterId = options.clusterId ?? (await kubeSystemUid(kube, log));
-  events = createEventRecorder({ api: kube, runtime, component: 'aitenant-operator', instance: hostname() });
-  operator = createOperator({
+  const operator = startOperator(parts, kube, metrics, clusterId, mayAct);
+  await operator.synced;
+  log('info', 'ready', { clusterId, workers: options.workers, leaderElect: options.leaderElect });
+  if (options.leaderElect) elect(parts, kube, operator, process.env.POD_NAMESPACE ?? config.namespace ?? 'default');
+  else operator.start();
+}
+
+function startOperator(
+  parts: Parts,
+  kube: KubeApi,
+  metrics: ReturnType<typeof createMetrics>,
+  clusterId: string,
+  mayAct: () => boolean,
+): Operator {
+  const { options, log, google } = parts;
+  const logCall = createCallLog(log, runtime);
+  parts.events = createEventRecorder({ api: kube, runtime, component: 'aitenant-operator', instance: hostname() });
+  const gcp = instrument(google.call, runtime, {
+    after(end) {
+      metrics.onCall(end);
+      logCall(end);
+    },
+  });
+  parts.operator = createOperator({
     kube,
-    gcp: instrument(google.call, runtime, {
-      after(end) {
-        metrics.onCall(end);
-        logCall(end);
-      },
-    }),
+    gcp,
     limits: options.limits,
     runtime,
     settings: { ...options.settings, clusterId },
-    events,
+    events: parts.events,
     log,
     namespace: options.namespace,
     workers: options.workers,
@@ -90,30 +100,43 @@ async function main(options: Options): Promise<void> {
     onGone: metrics.onGone,
     onAbandoned: metrics.onAbandoned,
   });
-  const running = operator;
+  return parts.operator;
+}
 
-  await running.synced;
-  log('info', 'ready', { clusterId, workers: options.workers, leaderElect: options.leaderElect });
-  if (!options.leaderElect) {
-    running.start();
-    return;
-  }
-  const onElected = () => {
-    log('info', 'leading', { identity });
-    running.start();
-  };
-  // The caches may be out of date by the time this replica leads again, so the process ends and Kubernetes starts a new one.
-  const onLost = () => void stop('the lease was lost', 1);
-  election = startLeaderElection({
+/**
+ * Starts reconciles when this replica leads. If it loses the lease the process ends, because its caches may be out of date when it leads
+ * again, and Kubernetes starts a new one.
+ */
+function elect(parts: Parts, kube: KubeApi, operator: Operator, namespace: string): void {
+  const { log } = parts;
+  const identity = `${hostname()}_${randomBytes(6).toString('hex')}`;
+  parts.election = startLeaderElection({
     api: kube,
     runtime,
+    namespace,
     name: LEASE,
     identity,
-    onElected,
-    onLost,
-    namespace: process.env.POD_NAMESPACE ?? config.namespace ?? 'default',
+    onElected() {
+      log('info', 'leading', { identity });
+      operator.start();
+    },
+    onLost: () => void stop(parts, 'the lease was lost', 1),
     onProblem: (message, status) => log('warn', message, status ? { code: status.code } : {}),
   });
+}
+
+/** Ends the process: first the reconciles that are running, then the lease is given back, then the events that wait are written. */
+async function stop(parts: Parts, why: string, code: number): Promise<void> {
+  if (parts.isStopping) return;
+  parts.isStopping = true;
+  parts.log('info', 'stopping', { why });
+  runtime.after(STOP_MS, () => process.exit(1));
+  await parts.operator?.stop();
+  await parts.election?.stop();
+  await parts.events?.stop(2_000);
+  parts.google.close();
+  await parts.client.close();
+  process.exit(code);
 }
 
 async function servePorts(

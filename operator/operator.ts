@@ -1,12 +1,12 @@
 import type { GcpCall } from '../ports/gcp.ts';
 import type { JsonObject } from '../ports/json.ts';
-import type { KubeApi, KubeObject, KubeStatus } from '../ports/kube.ts';
-import { AI_TENANTS, keyOf, NAMESPACES, SECRET_MANAGER_SECRETS } from '../ports/kubeResources.ts';
+import type { KubeApi, KubeObject, KubeResource } from '../ports/kube.ts';
+import { AI_TENANTS, keyOf, NAMESPACES, SECRET_MANAGER_SECRETS, splitKey } from '../ports/kubeResources.ts';
 import type { Runtime } from '../ports/runtime.ts';
 import { fencedCall, fencedWrites } from './fence.ts';
 import { createBulkhead } from './gcp/bulkhead.ts';
 import { type Claim, createQuota, type Limits, type Quota, UNLIMITED } from './gcp/quota.ts';
-import type { EventRecorder } from './kube/events.ts';
+import type { EventRecorder } from './kube/eventRecorder.ts';
 import { createQueue, type Queue, type QueueHooks } from './kube/queue.ts';
 import { type Reflector, startReflector } from './kube/reflector.ts';
 import type { Log } from './process/log.ts';
@@ -50,97 +50,30 @@ export interface Operator {
 
 /** Connects the watches, the queue and the reconciler. Production, the tests and the simulation all use this function. */
 export function createOperator(options: OperatorOptions): Operator {
-  const { runtime, namespace, log, mayAct } = options;
+  const { runtime, mayAct } = options;
   const kube = fencedWrites(options.kube, mayAct);
   const quota = createQuota(fencedCall(options.gcp, mayAct), runtime, options.limits ?? UNLIMITED);
-  const problem = (kind: string) => (message: string, status?: KubeStatus) =>
-    log('warn', `watching ${kind}: ${message}`, status ? { code: status.code, reason: status.reason } : {});
-  const watch = (
-    resource: typeof AI_TENANTS,
-    onChange: Changed,
-    extra: { optional?: boolean; transform: (object: KubeObject) => KubeObject },
-  ): Reflector =>
-    startReflector({
-      api: kube,
-      runtime,
-      resource,
-      namespace: resource.namespaced ? namespace : undefined,
-      onChange,
-      onProblem: problem(resource.kind),
-      ...extra,
-    });
-
-  const tenants: Reflector = watch(
-    AI_TENANTS,
-    (key, object, old) => {
-      if (!object) {
-        queue.forget(key);
-        // The next reconcile of this key finds no object and removes what the reconciler remembers of the tenant.
-        queue.add(key);
-      } else if (!old) queue.add(key, object.metadata.deletionTimestamp ? 'edit' : priorityOf(tenants));
-      else if (isEdit(object, old)) queue.add(key, 'edit');
-    },
-    { transform: cachedTenant },
-  );
-  const namespaces: Reflector = watch(
-    NAMESPACES,
-    (name, object, old) => {
-      if (
-        old &&
-        object &&
-        sameAnnotations(NAMESPACE_ANNOTATIONS, object.metadata.annotations, old.metadata.annotations)
-      ) {
-        return;
-      }
-      for (const tenant of tenants.list(name)) queue.add(keyOf(tenant.metadata), priorityOf(namespaces));
-    },
-    { transform: cachedNamespace },
-  );
-  const connectorSecrets: Reflector = watch(
-    SECRET_MANAGER_SECRETS,
-    key => {
-      const slash = key.indexOf('/');
-      const name = key.slice(slash + 1);
-      for (const tenant of tenants.list(key.slice(0, slash)))
-        if (refersTo(tenant, name)) queue.add(keyOf(tenant.metadata), priorityOf(connectorSecrets));
-    },
-    { optional: true, transform: cachedConnectorSecret },
-  );
-
-  const reconcile = createReconciler({
-    ...options,
-    quota,
-    kube,
-    gcp: createBulkhead(quota.call, runtime),
-    tenants,
-    namespaces,
-    connectorSecrets,
-    wake: key => queue.add(key, 'resync'),
-  });
-  const queue = createQueue({
+  const queue: Queue = createQueue({
     runtime,
     workers: options.workers,
     process: (key, { granted, ...run }) => reconcile(key, { ...run, granted: granted as Claim | undefined }),
-    homeOf: key => homeOf(tenants.get(key)),
-    hooks: {
-      ...options.hooks,
-      onEnd(key, verdict, tookMs) {
-        log('debug', 'reconciled', { tenant: key, ms: Math.round(tookMs), next: JSON.stringify(verdict) });
-        options.hooks?.onEnd?.(key, verdict, tookMs);
-      },
-      onError: (key, error) =>
-        log('error', 'a bug in the reconciler: please report it with this line', {
-          tenant: key,
-          error: error instanceof Error ? String(error.stack) : String(error),
-        }),
-    },
+    homeOf: key => homeOf(watches.tenants.get(key)),
+    hooks: loggedHooks(options),
   });
-
-  const reflectors = [tenants, namespaces, connectorSecrets];
+  const watches = startWatches({ ...options, kube }, queue);
+  const reconcile = createReconciler({
+    ...options,
+    ...watches,
+    quota,
+    kube,
+    gcp: createBulkhead(quota.call, runtime),
+    wake: key => queue.add(key, 'resync'),
+  });
+  const reflectors = Object.values(watches);
   return {
     synced: Promise.all(reflectors.map(({ synced }) => synced)).then(() => undefined),
     // SecretManagerSecrets are not waited for: if they cannot be listed, only the tenants that refer to one of them wait.
-    isSynced: () => tenants.isSynced() && namespaces.isSynced(),
+    isSynced: () => watches.tenants.isSynced() && watches.namespaces.isSynced(),
     start: () => queue.start(),
     async stop() {
       await queue.stop();
@@ -151,17 +84,76 @@ export function createOperator(options: OperatorOptions): Operator {
   };
 }
 
+function loggedHooks({ log, hooks }: OperatorOptions): QueueHooks {
+  return {
+    ...hooks,
+    onEnd(key, verdict, tookMs) {
+      log('debug', 'reconciled', { tenant: key, ms: Math.round(tookMs), next: JSON.stringify(verdict) });
+      hooks?.onEnd?.(key, verdict, tookMs);
+    },
+    onError(key, error) {
+      const text = error instanceof Error ? String(error.stack) : String(error);
+      log('error', 'a bug in the reconciler: please report it with this line', { tenant: key, error: text });
+    },
+  };
+}
+
+type Watches = Record<'tenants' | 'namespaces' | 'connectorSecrets', Reflector>;
+
+/** The caches, whose changes add the tenants that they concern to the queue. */
+function startWatches(options: OperatorOptions, queue: Pick<Queue, 'add' | 'forget'>): Watches {
+  const tenants: Reflector = watch(options, AI_TENANTS, cachedTenant, (key, object, old) => {
+    if (!object) {
+      queue.forget(key);
+      // The next reconcile of this key finds no object and removes what the reconciler remembers of the tenant.
+      queue.add(key);
+    } else if (!old) queue.add(key, object.metadata.deletionTimestamp ? 'edit' : priorityOf(tenants));
+    else if (isEdit(object, old)) queue.add(key, 'edit');
+  });
+  const namespaces: Reflector = watch(options, NAMESPACES, cachedNamespace, (name, object, old) => {
+    const [now, before] = [object?.metadata.annotations, old?.metadata.annotations];
+    if (object && old && sameAnnotations(NAMESPACE_ANNOTATIONS, now, before)) return;
+    for (const tenant of tenants.list(name)) queue.add(keyOf(tenant.metadata), priorityOf(namespaces));
+  });
+  const connectorSecrets: Reflector = watch(options, SECRET_MANAGER_SECRETS, cachedConnectorSecret, key => {
+    const { namespace, name } = splitKey(key);
+    for (const tenant of tenants.list(namespace)) {
+      if (refersTo(tenant, name)) queue.add(keyOf(tenant.metadata), priorityOf(connectorSecrets));
+    }
+  });
+  return { tenants, namespaces, connectorSecrets };
+}
+
+function watch(
+  { kube, runtime, namespace, log }: OperatorOptions,
+  resource: KubeResource,
+  transform: (object: KubeObject) => KubeObject,
+  onChange: (key: string, object: KubeObject | undefined, old: KubeObject | undefined) => void,
+): Reflector {
+  return startReflector({
+    api: kube,
+    runtime,
+    resource,
+    namespace: resource.namespaced ? namespace : undefined,
+    optional: resource === SECRET_MANAGER_SECRETS,
+    transform,
+    onChange,
+    onProblem(message, status) {
+      const fields = status ? { code: status.code, reason: status.reason } : {};
+      log('warn', `watching ${resource.kind}: ${message}`, fields);
+    },
+  });
+}
+
 /**
  * The priority of a change: `resync` for the first list, which shows objects that existed before, and `edit` for every later
  * change.
  */
 const priorityOf = (reflector: Reflector): 'edit' | 'resync' => (reflector.isSynced() ? 'edit' : 'resync');
 
-type Changed = (key: string, object: KubeObject | undefined, old: KubeObject | undefined) => void;
-
 /**
- * The project and region that a tenant's calls go to, as `PROJECT/REGION`. The queue limits the workers for each, so that a
- * region or a project that does not answer does not delay the tenants of the others.
+ * The project and region that a tenant's calls go to, as `PROJECT/REGION`; until the status names the project, the namespace stands in for
+ * it. The queue limits the workers for each, so that a region or a project that does not answer does not delay the others.
  */
 function homeOf(object: KubeObject | undefined): string {
   const { projectId } = (object?.status ?? {}) as { projectId?: string };

@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createKubeApi } from '../operator/kube/client.ts';
+import { createKubeApi } from '../operator/kube/kubeApi.ts';
 import { type KubeAccess, KubeconfigError, loadKubeConfig } from '../operator/kube/kubeconfig.ts';
 import type { KubeApi, KubeObject, KubeResult } from '../ports/kube.ts';
 import { AI_TENANT_CRD, AI_TENANTS, CUSTOM_RESOURCE_DEFINITIONS, LEASES } from '../ports/kubeResources.ts';

@@ -36,7 +36,7 @@ const ROOMS: Record<string, Room> = {
   backend: { files: /^$/, packages: true },
   schema: { files: /^$/, packages: true },
   // `--kube=current` reads a kubeconfig by the same code as the operator (docs/decisions/).
-  sandbox: { files: /^(ports\/.*|schema\/.*|operator\/kube\/(client|kubeconfig)\.ts)$/, packages: true },
+  sandbox: { files: /^(ports\/.*|schema\/.*|operator\/kube\/(kubeApi|kubeconfig)\.ts)$/, packages: true },
   'sandbox/gcp': { files: /^(ports\/.*|sandbox\/localServer\.ts)$/, packages: true },
   // The APIs of the local Google Cloud know its contracts and helpers; cloud.ts and core.ts put them together.
   'sandbox/gcp/iam': { files: SHARED, packages: false },
@@ -69,8 +69,8 @@ const TALKS = /^operator\/(gcp|kube|cli)\//;
 const ONE_NAME = ['operator', 'sandbox'];
 /** Names that several files have today. A name that is not needed here is a problem too, so the list can only shrink. */
 export const SAME_NAME: Record<string, string[]> = {
-  // A resource has one file in gcp/ and one in tenant/; an API's client is the same thing for Google Cloud and the cluster.
-  operator: ['account.ts', 'client.ts', 'service.ts'],
+  // A resource has one file in gcp/ and one in tenant/.
+  operator: ['account.ts', 'service.ts'],
   // The core, the HTTP server, its routes, faults, errors and the store of each stand-in are the same thing three times.
   sandbox: ['core.ts', 'errors.ts', 'faults.ts', 'routes.ts', 'server.ts'],
 };

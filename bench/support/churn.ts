@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { instrument } from '../../operator/gcp/callHooks.ts';
 import { PUBLISHED } from '../../operator/gcp/quota.ts';
-import { createEventRecorder } from '../../operator/kube/events.ts';
+import { createEventRecorder } from '../../operator/kube/eventRecorder.ts';
 import { createOperator } from '../../operator/operator.ts';
 import { createCallLog } from '../../operator/process/callLog.ts';
 import { createMetrics } from '../../operator/process/metrics.ts';

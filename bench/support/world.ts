@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { METHODS } from '../../operator/gcp/methods.ts';
 import type { Limits } from '../../operator/gcp/quota.ts';
-import { createEventRecorder } from '../../operator/kube/events.ts';
+import { createEventRecorder } from '../../operator/kube/eventRecorder.ts';
 import { createOperator, type Operator } from '../../operator/operator.ts';
 import type { Settings } from '../../operator/tenant/types.ts';
 import type { GcpCall } from '../../ports/gcp.ts';

@@ -7,7 +7,7 @@ import {
   SECRET_MANAGER_SECRETS,
 } from '../../ports/kubeResources.ts';
 import { realRuntime as runtime } from '../../ports/runtime.ts';
-import { createKubeApi } from '../kube/client.ts';
+import { createKubeApi } from '../kube/kubeApi.ts';
 import { loadKubeConfig } from '../kube/kubeconfig.ts';
 import { advised } from '../tenant/context.ts';
 import type { Manifests } from './manifests.ts';

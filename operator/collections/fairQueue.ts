@@ -1,9 +1,11 @@
+import assert from 'node:assert';
+
 /** `edit`: a user changed something. `retry`: the last attempt failed or is in progress. `resync`: the periodic check. */
 export const PRIORITIES = ['edit', 'retry', 'resync'] as const;
 export type Priority = (typeof PRIORITIES)[number];
 
 /** The name of an outer lane and of an inner lane within it. The outer lanes take turns, and within each one its inner lanes. */
-type Lane = readonly [outer: string, inner: string];
+export type Lane = readonly [outer: string, inner: string];
 
 export interface Queueable<P extends string> {
   lane: Lane;
@@ -161,6 +163,7 @@ function createLanes<L>(make: () => L) {
       const lane = laneOf(name);
       if (lane.size === 0 && change > 0) lane.turn = Math.max(lane.turn, now);
       lane.size += change;
+      assert(lane.size >= 0, `lane ${name} has fewer items than none`);
       items += change;
       if (change < 0) dropIdle(name);
       return lane.value;

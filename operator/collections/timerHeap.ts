@@ -26,37 +26,6 @@ export function createTimerHeap<T extends Timed>(runtime: Runtime, onDue: (item:
   /** The runtime's timer. */
   let armed: { at: number; cancel: () => void } | undefined;
 
-  function place(item: T, slot: number) {
-    heap[slot] = item;
-    item.slot = slot;
-  }
-
-  function rise(item: T) {
-    let slot = item.slot;
-    while (slot > 0) {
-      const parent = (slot - 1) >> 1;
-      const above = heap[parent];
-      if (!above || above.at <= item.at) break;
-      place(above, slot);
-      slot = parent;
-    }
-    place(item, slot);
-  }
-
-  function sink(item: T) {
-    let slot = item.slot;
-    for (;;) {
-      const left = heap[2 * slot + 1];
-      const right = heap[2 * slot + 2];
-      const child = left && right && right.at < left.at ? right : left;
-      if (!child || child.at >= item.at) break;
-      const below = child.slot;
-      place(child, slot);
-      slot = below;
-    }
-    place(item, slot);
-  }
-
   function remove(item: T) {
     const { slot } = item;
     if (slot < 0) return;
@@ -64,9 +33,9 @@ export function createTimerHeap<T extends Timed>(runtime: Runtime, onDue: (item:
     item.slot = -1;
     const last = heap.pop();
     if (!last || last === item) return;
-    place(last, slot);
-    sink(last);
-    rise(last);
+    place(heap, last, slot);
+    sink(heap, last);
+    rise(heap, last);
   }
 
   function arm() {
@@ -95,9 +64,9 @@ export function createTimerHeap<T extends Timed>(runtime: Runtime, onDue: (item:
     set(item, at) {
       assert(!Number.isNaN(at), 'a timer without a time');
       item.at = at;
-      if (item.slot < 0) place(item, heap.length);
-      sink(item);
-      rise(item);
+      if (item.slot < 0) place(heap, item, heap.length);
+      sink(heap, item);
+      rise(heap, item);
       arm();
     },
     remove(item) {
@@ -112,4 +81,37 @@ export function createTimerHeap<T extends Timed>(runtime: Runtime, onDue: (item:
       return heap.length;
     },
   };
+}
+
+function place<T extends Timed>(heap: T[], item: T, slot: number): void {
+  heap[slot] = item;
+  item.slot = slot;
+}
+
+/** Moves an item up while its parent is due later. */
+function rise<T extends Timed>(heap: T[], item: T): void {
+  let slot = item.slot;
+  while (slot > 0) {
+    const parent = (slot - 1) >> 1;
+    const above = heap[parent];
+    if (!above || above.at <= item.at) break;
+    place(heap, above, slot);
+    slot = parent;
+  }
+  place(heap, item, slot);
+}
+
+/** Moves an item down while a child is due earlier. */
+function sink<T extends Timed>(heap: T[], item: T): void {
+  let slot = item.slot;
+  for (;;) {
+    const left = heap[2 * slot + 1];
+    const right = heap[2 * slot + 2];
+    const child = left && right && right.at < left.at ? right : left;
+    if (!child || child.at >= item.at) break;
+    const below = child.slot;
+    place(heap, child, slot);
+    slot = below;
+  }
+  place(heap, item, slot);
 }

@@ -7,9 +7,9 @@ import type { KubeAccess, Pem } from './kubeconfig.ts';
 
 export interface Connection {
   server: string;
-  /** What a request needs now. Rejects where there are no credentials to be had. */
+  /** The credentials and the connection pool for a request now. Rejects if there are no credentials. */
   current(): Promise<Authorized>;
-  /** After a 401 to `refused`: other credentials than these, if there are any by now. */
+  /** After a 401 answer to `refused`: newer credentials, or undefined if there are none. */
   renew(refused: Authorized): Promise<Authorized | undefined>;
   close(): Promise<void>;
 }
@@ -29,8 +29,8 @@ interface Tls {
 }
 
 /**
- * Credentials of `access` as they are now, and one connection pool for as long as the TLS material stays the same. HTTP/1.1, so
- * that a dead connection takes one request with it and not all.
+ * The credentials of `access`, read again when they change, and one connection pool for as long as the TLS material is the same. It uses
+ * HTTP/1.1, so that a dead connection breaks one request and not all of them.
  */
 export function createConnection(access: KubeAccess, runtime: Runtime): Connection {
   const plugin = access.exec && createCredentialSource(access.exec, runtime);
@@ -40,7 +40,7 @@ export function createConnection(access: KubeAccess, runtime: Runtime): Connecti
   const poolFor = (tls: Tls) => {
     const of = JSON.stringify(tls);
     if (pool?.of !== of) {
-      // The old pool ends once its watches and requests have.
+      // The old pool ends when its watches and requests have ended.
       void pool?.dispatcher.close();
       pool = { of, dispatcher: createPool(access.proxyUrl, tls) };
     }
@@ -86,7 +86,7 @@ async function authorizationOf(
   return bearer && `Bearer ${bearer}`;
 }
 
-/** The token of the file, else the one beside it. While the file can't be read or is empty, what it last held counts. */
+/** The token in `tokenFile`, or `token` without one. While the file cannot be read or is empty, the last token is used. */
 function createTokenReader({ token, tokenFile }: KubeAccess): () => Promise<string | undefined> {
   let last = token;
   return async () => {
@@ -106,14 +106,14 @@ async function readPem(pem: Pem | undefined): Promise<string | undefined> {
 
 let authorities: string[] | undefined;
 
-/** Without an authority in the kubeconfig those of this machine count, as for kubectl, and those that Node.js brings. */
+/** Used if the kubeconfig names no certificate authority: those of this machine, as for kubectl, and those of Node.js. */
 function systemAuthorities(): string[] {
   authorities ??= [...getCACertificates('default'), ...getCACertificates('system')];
   return authorities;
 }
 
 function createPool(proxyUrl: string | undefined, tls: Tls): Dispatcher {
-  // A load balancer may drop a connection that is silent for a minute.
+  // A load balancer may drop a connection that is silent for a minute, so keep-alive packets start after 30 s.
   const connect = { keepAlive: true, keepAliveInitialDelay: 30_000 };
   if (proxyUrl === undefined) return new Agent({ allowH2: false, connect: { ...connect, ...tls } });
   return new ProxyAgent({ uri: proxyUrl, requestTls: tls, connect, allowH2: false });

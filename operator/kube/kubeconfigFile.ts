@@ -38,7 +38,7 @@ export interface NamedUser {
   exec: NamedExec | undefined;
 }
 
-export interface NamedExec {
+interface NamedExec {
   command: string;
   args: string[];
   env: { name: string; value: string }[];

@@ -2,18 +2,16 @@ import type { Runtime } from '../../ports/runtime.ts';
 
 export type LeaderTerm = ReturnType<typeof createLeaderTerm>;
 
-export interface LeaderTermOptions {
-  runtime: Runtime;
-  /** Milliseconds for which a renewal counts. */
-  renewDeadlineMs: number;
-  /** A term begins. `term` aborts when it ends, for whatever reason. */
-  onElected: (term: AbortSignal) => void;
-  /** The term has ended, but not by `end`. */
-  onLost: (why: string) => void;
-}
-
-/** The term of this process as the leader: it begins with a renewal of the lease and ends by itself unless it is renewed in time. */
-export function createLeaderTerm({ runtime, renewDeadlineMs, onElected, onLost }: LeaderTermOptions) {
+/**
+ * The term of this process as the leader: it begins with a renewal of the lease and ends by itself unless it is renewed in time.
+ * `onElected`: a term begins; its signal aborts when it ends, for whatever reason. `onLost`: it has ended, but not by `end`.
+ */
+export function createLeaderTerm(
+  runtime: Runtime,
+  renewDeadlineMs: number,
+  onElected: (term: AbortSignal) => void,
+  onLost: (why: string) => void,
+) {
   /** Undefined: this process does not lead. `until` is monotonic. */
   let term: { ends: AbortController; until: number; cancelTimer: () => void } | undefined;
 

@@ -1,5 +1,5 @@
 import type { KubeApi, KubeObject, KubeResource, KubeResult } from '../../ports/kube.ts';
-import { PAGE_TOO_LARGE } from './client.ts';
+import { PAGE_TOO_LARGE } from './kubeRequests.ts';
 
 const PAGE = 500;
 /**

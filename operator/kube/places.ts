@@ -13,8 +13,8 @@ import { createTally } from '../collections/tally.ts';
  * 4. The number of runs, slow ones included, is limited for each region of a project and for each project, but not over all
  *    of them. A project that does not answer therefore takes no place from the others.
  */
-export type Places = ReturnType<typeof createPlaces>;
 
+/** A run that has not ended. */
 export interface Run {
   /** Monotonic milliseconds. */
   readonly startedAt: number;

@@ -1,9 +1,11 @@
 import { BlockList, isIP } from 'node:net';
 
 /**
- * The proxy that the environment names for a server, by kubectl's rules (golang.org/x/net/http/httpproxy): HTTPS_PROXY or HTTP_PROXY by
- * the server's scheme, in capitals or small letters, without a scheme of its own http; none for this machine and for what NO_PROXY
- * lists: `*`, addresses, CIDR blocks, names with all below them, `.name` for those below only, each but a block with or without a port.
+ * The proxy that the environment names for a server, by kubectl's rules (golang.org/x/net/http/httpproxy):
+ *
+ * - The variable is HTTPS_PROXY or HTTP_PROXY, by the server's scheme, in capitals or small letters. A value without a scheme is http.
+ * - This machine, and what NO_PROXY lists, is reached without a proxy. NO_PROXY holds `*`, addresses, CIDR blocks, names (with all names
+ *   below them) and `.name` (only the names below it), each except a block with or without a port.
  */
 export function proxyFromEnv(server: string, env: NodeJS.ProcessEnv): string | undefined {
   const { protocol, hostname, port } = new URL(server);

@@ -1,8 +1,8 @@
 import assert from 'node:assert';
 import { splitKey } from '../../ports/kubeResources.ts';
 import type { Runtime } from '../../ports/runtime.ts';
-import { createFairQueue, PRIORITIES, type Priority, type Queueable } from '../collections/fairQueue.ts';
-import { createTimerHeap, type Timed } from '../collections/timerHeap.ts';
+import { createFairQueue, type Lane, PRIORITIES, type Priority } from '../collections/fairQueue.ts';
+import { createTimerHeap } from '../collections/timerHeap.ts';
 import { type BackoffLimits, backoff } from './backoff.ts';
 import { createPlaces, type Run } from './places.ts';
 
@@ -33,14 +33,14 @@ export type Verdict =
   | { kind: 'park'; park: Park; priority?: Priority };
 
 /** Calls `wake` once, later, unless the returned function is called before. */
-export type Park = (wake: (granted: Granted) => void) => () => void;
+type Park = (wake: (granted: Granted) => void) => () => void;
 
 /** What a parked key was woken with. The run that gets it must release it. */
-export interface Granted {
+interface Granted {
   release(): void;
 }
 
-export interface RunInfo {
+interface RunInfo {
   priority: Priority;
   /** Failed runs in a row. */
   failures: number;
@@ -82,31 +82,7 @@ export interface Queue {
   start(): void;
   /** Starts no more runs; resolves when the last run has ended. */
   stop(): Promise<void>;
-  stats(): QueueStats;
-}
-
-export interface QueueStats {
-  depth: Record<Priority, number>;
-  running: number;
-  scheduled: number;
-  longestRunMs: number;
-}
-
-/** One key. `queued` belongs to the fair queue, `at` and `slot` to the timer heap. */
-interface Item extends Queueable<Priority>, Timed {
-  key: string;
-  parked: { priority: Priority; cancel: () => void } | undefined;
-  running: Run | undefined;
-  /** What the key was woken with, for its next run. */
-  granted: Granted | undefined;
-  failures: number;
-  changes: number;
-  /** Monotonic milliseconds. */
-  queuedAt: number;
-  /** The highest priority with which the key was added while it was running. */
-  addedMeanwhile: Priority | undefined;
-  /** What the timer in `at` is for. The next run replaces a timer that was set by a verdict, and no other. */
-  timer: { priority: Priority; fromVerdict: boolean };
+  stats(): ReturnType<typeof statsOf>;
 }
 
 const BACKOFF_MS: BackoffLimits = { base: 1_000, max: 60_000 };
@@ -172,26 +148,34 @@ function createState(options: QueueOptions) {
 type State = ReturnType<typeof createState>;
 
 function itemOf({ items }: State, key: string): Item {
-  const known = items.get(key);
-  if (known) return known;
-  const item: Item = {
-    key,
-    lane: ['', splitKey(key).namespace ?? ''],
-    queued: undefined,
-    parked: undefined,
-    running: undefined,
-    granted: undefined,
-    failures: 0,
-    changes: 0,
-    queuedAt: 0,
-    addedMeanwhile: undefined,
-    at: 0,
-    slot: -1,
-    timer: { priority: 'resync', fromVerdict: false },
-  };
+  const item = items.get(key) ?? createItem(key);
   items.set(key, item);
   return item;
 }
+
+/** One key. `queued` belongs to the fair queue, `at` and `slot` to the timer heap. */
+function createItem(key: string) {
+  return {
+    key,
+    lane: ['', splitKey(key).namespace ?? ''] as Lane,
+    queued: undefined as Priority | undefined,
+    parked: undefined as { priority: Priority; cancel: () => void } | undefined,
+    running: undefined as Run | undefined,
+    /** What the key was woken with, for its next run. */
+    granted: undefined as Granted | undefined,
+    failures: 0,
+    changes: 0,
+    /** Monotonic milliseconds. */
+    queuedAt: 0,
+    /** The highest priority with which the key was added while it was running. */
+    addedMeanwhile: undefined as Priority | undefined,
+    at: 0,
+    slot: -1,
+    /** What the timer in `at` is for. The next run replaces a timer that was set by a verdict, and no other. */
+    timer: { priority: 'resync' as Priority, fromVerdict: false },
+  };
+}
+type Item = ReturnType<typeof createItem>;
 
 function enqueue(queue: State, item: Item, priority: Priority): void {
   if (item.running) {
@@ -347,7 +331,7 @@ function stop(queue: State): Promise<void> {
   return queue.idle.promise;
 }
 
-function statsOf({ ready, places, timers }: State): QueueStats {
+function statsOf({ ready, places, timers }: State) {
   return {
     depth: { edit: ready.depth('edit'), retry: ready.depth('retry'), resync: ready.depth('resync') },
     running: places.running(),

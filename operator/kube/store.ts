@@ -1,10 +1,10 @@
 import type { KubeObject } from '../../ports/kube.ts';
 import { keyOf } from '../../ports/kubeResources.ts';
 
-/** What a reflector last saw of a kind, by key (`namespace/name` or `name`). Not to be written to by readers. */
+/** The cached objects of one kind, by key (`namespace/name` or `name`). Readers must not change the objects. */
 export interface ReadonlyStore {
   get(key: string): KubeObject | undefined;
-  /** Of one namespace, or all. */
+  /** The objects of one namespace, or all. */
   list(namespace?: string): Iterable<KubeObject>;
   keys(): Iterable<string>;
   readonly size: number;

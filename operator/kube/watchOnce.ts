@@ -2,10 +2,10 @@ import type { KubeApi, KubeObject, KubeResource, KubeResult, KubeStatus, KubeWat
 import type { Runtime } from '../../ports/runtime.ts';
 
 /**
- * The server is asked to end each watch after 20 to 25 s (at random, so that many don't come back at once), and one that
- * outlives this by 5 s is dead: a connection that silently lost its other end is noticed within 30 s, with no keep-alive
- * to trust on the way. An API server sends a bookmark 2 s before such an end (else about once a minute), so that the next
- * watch goes on from there and costs next to nothing.
+ * The server is asked to end each watch after 20 to 25 s (at random, so that many watches are not renewed at once). A watch that is
+ * open 5 s after that is dead, so a connection that has silently lost its other end is noticed within 30 s, without any
+ * keep-alive. An API server sends a bookmark 2 s before such an end (otherwise about once a minute), so the next watch
+ * starts there and costs next to nothing.
  */
 const SECONDS = { least: 20, most: 25, grace: 5 };
 const TOO_SHORT_MS = 1_000;
@@ -17,11 +17,11 @@ export interface WatchOnceOptions {
   namespace?: string;
   resourceVersion: string;
   signal: AbortSignal;
-  /** Everything but `ERROR`; never after the promise has resolved. */
+  /** Called for each event but `ERROR`, and never after the promise has resolved. */
   onEvent: (event: KubeWatchEvent) => void;
 }
 
-/** `ok` if the server ended it as asked; `received`: how many events came. `Silent` is the reason of a dead one. */
+/** One watch. `ok`: the server ended it as asked. `received`: the number of events. `Silent` is the reason of a dead connection. */
 export async function watchOnce(options: WatchOnceOptions): Promise<KubeResult<undefined> & { received: number }> {
   const { api, runtime, resource, namespace, resourceVersion, signal, onEvent } = options;
   const timeoutSeconds = SECONDS.least + Math.floor(runtime.random() * (SECONDS.most - SECONDS.least + 1));
@@ -54,7 +54,7 @@ export async function watchOnce(options: WatchOnceOptions): Promise<KubeResult<u
   signal.removeEventListener('abort', end);
   end();
   if (!failure && result.ok && received === 0 && runtime.monotonic() - startedAt < TOO_SHORT_MS) {
-    // Something on the way closes watches at once, which must not become a loop.
+    // A proxy closes watches at once. The caller backs off after a failure, so this does not become a busy loop.
     failure = { code: 0, reason: 'TooShort', message: 'the watch ended as soon as it began' };
   }
   return failure ? { ok: false, status: failure, received } : { ...result, received };

@@ -1,9 +1,10 @@
+import assert from 'node:assert';
 import type { Json, JsonObject } from '../../ports/json.ts';
 import type { KubeApi, KubeObject, KubeResource, KubeResult, KubeStatus } from '../../ports/kube.ts';
 
 /**
- * How a write ended. `conflict`: the object has changed since it was read, so whatever was computed from it is void:
- * start anew. `gone`: it no longer exists.
+ * The outcome of a write. `conflict`: the object has changed since it was read, so the caller must read it again and start anew.
+ * `gone`: the object no longer exists.
  */
 export type WriteOutcome =
   | { kind: 'updated'; object: KubeObject }
@@ -13,8 +14,8 @@ export type WriteOutcome =
   | { kind: 'error'; status: KubeStatus };
 
 /**
- * Makes `object`'s status equal `status`, with one merge patch of what differs and the resourceVersion that `object`
- * was read at. No call if nothing differs. A field that is absent, undefined or null in `status` is removed.
+ * Makes the status of `object` equal to `status` by one merge patch that holds only the differences and the resourceVersion of `object`.
+ * Without a difference no call is made. A field that is absent, undefined or null in `status` is removed.
  */
 export async function patchStatus(
   api: KubeApi,
@@ -27,7 +28,7 @@ export async function patchStatus(
   return patchAt(api, resource, object, { status: patch }, {}, 'status');
 }
 
-/** Adds `finalizer` unless it is there. */
+/** Adds `finalizer` if the object does not have it. */
 export async function addFinalizer(
   api: KubeApi,
   resource: KubeResource,
@@ -39,7 +40,7 @@ export async function addFinalizer(
   return patchAt(api, resource, object, {}, { finalizers: [...finalizers, finalizer] });
 }
 
-/** Removes `finalizer` if it is there; the others stay. */
+/** Removes `finalizer` and no other one. */
 export async function removeFinalizer(
   api: KubeApi,
   resource: KubeResource,
@@ -60,7 +61,7 @@ async function patchAt(
   subresource?: 'status',
 ): Promise<WriteOutcome> {
   const { namespace, name, resourceVersion } = object.metadata;
-  if (!resourceVersion) throw new Error(`${resource.kind} ${name} was never read: it has no resourceVersion`);
+  assert(resourceVersion, `${resource.kind} ${name} has no resourceVersion, so it was never read`);
   const body = { ...patch, metadata: { ...metadata, resourceVersion } };
   return outcome(await api.patch(resource, namespace, name, body, subresource ? { subresource } : undefined));
 }
@@ -106,8 +107,7 @@ export function sameJson(a: unknown, b: unknown): boolean {
   return true;
 }
 
-// Where the target is not an object, RFC 7386 drops the nulls of a patch's nested objects anyway; saying so keeps a
-// second diff empty.
+// RFC 7386 drops the nulls in nested objects of a patch whose target is not an object. Without them here, a second diff is empty.
 function withoutNulls(value: Json): Json {
   if (Array.isArray(value) || !isObject(value)) return value;
   const kept: JsonObject = {};

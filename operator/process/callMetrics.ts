@@ -1,9 +1,10 @@
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { Counter, Histogram, type Registry } from 'prom-client';
 import type { CallEnd } from '../gcp/callHooks.ts';
 import { METHODS } from '../gcp/methods.ts';
 import { createRefusedProjects } from '../gcp/refusedProjects.ts';
 import { OUTAGE_CODES } from '../gcp/status.ts';
-import type { RequestEnd } from '../kube/instrument.ts';
+import type { RequestEnd } from '../kube/instrumentKube.ts';
+import { gauge } from './gauge.ts';
 
 /** If an API was not called for this long, its last failure no longer counts (15 min, in milliseconds). */
 const FORGOTTEN_MS = 900_000;
@@ -31,19 +32,14 @@ export function createCallMetrics(registry: Registry, now: () => number) {
   /** By API, in milliseconds: the time of the first failure since the last success (`since`), and of the last failure (`at`). */
   const failing = new Map<string, { since: number; at: number }>();
   const refused = createRefusedProjects(now);
-  new Gauge({
-    name: 'aitenant_gcp_api_failing_seconds',
-    help: 'For how long every call of this API (with `project`: in this project, for more than one tenant) has failed for reasons that are not the tenants’; 0: the last one worked.',
-    labelNames: ['api', 'project'],
-    registers,
-    collect() {
-      this.reset();
-      for (const { api, project, forMs } of refused.list()) this.set({ api, project }, forMs / 1000);
-      for (const api of new Set([...METHODS.values()].map(({ api }) => api))) {
-        const series = failing.get(api);
-        this.set({ api }, series && now() - series.at < FORGOTTEN_MS ? (now() - series.since) / 1000 : 0);
-      }
-    },
+  const failingFor =
+    'Seconds for which every call of this API (with `project`: in this project, for more than one tenant) has failed for reasons that are not the tenants’; 0: the last call succeeded.';
+  gauge(registry, 'aitenant_gcp_api_failing_seconds', ['api', 'project'], failingFor, set => {
+    for (const { api, project, forMs } of refused.list()) set({ api, project }, forMs / 1000);
+    for (const api of new Set([...METHODS.values()].map(({ api }) => api))) {
+      const series = failing.get(api);
+      set({ api }, series && now() - series.at < FORGOTTEN_MS ? (now() - series.since) / 1000 : 0);
+    }
   });
   const requests = new Counter({
     name: 'rest_client_requests_total',

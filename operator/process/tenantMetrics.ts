@@ -1,11 +1,12 @@
-import { Counter, Gauge, type Registry } from 'prom-client';
+import { Counter, type Registry } from 'prom-client';
 import type { InventoryType, Tenant, TenantStatus } from '../tenant/types.ts';
+import { gauge } from './gauge.ts';
 
 /**
  * The most series of `aitenant_not_ready`. Without a limit a user could fill Prometheus by creating tenants that are never
  * Ready.
  */
-export const MOST_NOT_READY = 1_000;
+const MOST_NOT_READY = 1_000;
 
 /** Whether an abandoned entry of each type is counted. Invokers and variables are part of their service. */
 const COUNTED: Record<InventoryType, boolean> = {
@@ -22,7 +23,7 @@ interface Known {
   name: string;
   reason: string;
   ready: boolean;
-  /** When Ready last changed, by the status, in milliseconds since the epoch. */
+  /** When Ready last changed according to the status, in milliseconds since the epoch. */
   since: number;
   reportedAt: number;
   /** The interval of the periodic check in milliseconds. 0: the tenant is reconciled only after changes. */
@@ -31,65 +32,13 @@ interface Known {
 
 /** Metrics of tenants: counts by reason for all, and one series for each tenant that is not Ready. */
 export function createTenantMetrics(registry: Registry, now: () => number) {
-  const registers = [registry];
   const tenants = new Map<string, Known>();
-
-  new Gauge({
-    name: 'aitenant_tenants',
-    help: 'Tenants by the reason of their Ready condition.',
-    labelNames: ['reason'],
-    registers,
-    collect() {
-      this.reset();
-      for (const { reason } of tenants.values()) this.inc({ reason });
-    },
-  });
-  new Gauge({
-    name: 'aitenant_not_ready',
-    help: 'Seconds for which this tenant has not been Ready. At most 1,000 tenants, those that have not been Ready for the longest time.',
-    labelNames: ['namespace', 'name', 'reason'],
-    registers,
-    collect() {
-      this.reset();
-      const longest = [...tenants.values()].filter(({ ready }) => !ready).sort((a, b) => a.since - b.since);
-      for (const { namespace, name, reason, since } of longest.slice(0, MOST_NOT_READY)) {
-        this.set({ namespace, name, reason }, Math.max(0, now() - since) / 1000);
-      }
-    },
-  });
-  new Gauge({
-    name: 'aitenant_out_of_sync_seconds',
-    help: 'For each reason of Ready, how long ago the tenant that has not been Ready for the longest time was Ready last.',
-    labelNames: ['reason'],
-    registers,
-    collect() {
-      this.reset();
-      const longest = new Map<string, number>();
-      for (const { reason, since } of tenants.values()) {
-        longest.set(reason, Math.max(longest.get(reason) ?? 0, (now() - since) / 1000));
-      }
-      longest.delete('UpToDate');
-      for (const [reason, seconds] of longest) this.set({ reason }, seconds);
-    },
-  });
-  new Gauge({
-    name: 'aitenant_resync_late_seconds',
-    help: 'How much later than its interval the most overdue check of a tenant is.',
-    registers,
-    collect() {
-      let latest = 0;
-      for (const { reportedAt, interval } of tenants.values()) {
-        if (interval > 0) latest = Math.max(latest, now() - reportedAt - interval);
-      }
-      this.set(latest / 1000);
-    },
-  });
-
+  createTenantGauges(registry, now, tenants);
   const abandoned = new Counter({
     name: 'aitenant_abandoned_total',
     help: 'Resources that stayed in Google Cloud when their AiTenant was abandoned, by kind. No quota of the cluster counts them any more.',
     labelNames: ['kind'],
-    registers,
+    registers: [registry],
   });
   for (const kind of ABANDONED) abandoned.inc({ kind }, 0);
 
@@ -115,4 +64,37 @@ export function createTenantMetrics(registry: Registry, now: () => number) {
       tenants.delete(key);
     },
   };
+}
+
+function createTenantGauges(registry: Registry, now: () => number, tenants: ReadonlyMap<string, Known>): void {
+  gauge(registry, 'aitenant_tenants', ['reason'], 'Tenants by the reason of their Ready condition.', set => {
+    const byReason = Map.groupBy(tenants.values(), ({ reason }) => reason);
+    for (const [reason, some] of byReason) set({ reason }, some.length);
+  });
+  const notReady =
+    'Seconds for which this tenant has not been Ready. At most 1,000 tenants, those that have not been Ready for the longest time.';
+  gauge(registry, 'aitenant_not_ready', ['namespace', 'name', 'reason'], notReady, set => {
+    const longest = [...tenants.values()].filter(({ ready }) => !ready).sort((a, b) => a.since - b.since);
+    for (const { namespace, name, reason, since } of longest.slice(0, MOST_NOT_READY)) {
+      set({ namespace, name, reason }, Math.max(0, now() - since) / 1000);
+    }
+  });
+  const outOfSync =
+    'For each reason of Ready, how long ago the tenant that has not been Ready for the longest time was Ready last.';
+  gauge(registry, 'aitenant_out_of_sync_seconds', ['reason'], outOfSync, set => {
+    const longest = new Map<string, number>();
+    for (const { reason, since } of tenants.values()) {
+      longest.set(reason, Math.max(longest.get(reason) ?? 0, (now() - since) / 1000));
+    }
+    longest.delete('UpToDate');
+    for (const [reason, seconds] of longest) set({ reason }, seconds);
+  });
+  const late = 'How much later than its interval the most overdue check of a tenant is.';
+  gauge(registry, 'aitenant_resync_late_seconds', [], late, set => {
+    let latest = 0;
+    for (const { reportedAt, interval } of tenants.values()) {
+      if (interval > 0) latest = Math.max(latest, now() - reportedAt - interval);
+    }
+    set({}, latest / 1000);
+  });
 }

@@ -3,7 +3,7 @@ import type { JsonObject } from '../../ports/json.ts';
 import type { KubeApi } from '../../ports/kube.ts';
 import type { Runtime } from '../../ports/runtime.ts';
 import type { Claim, Quota } from '../gcp/quota.ts';
-import type { EventRecorder } from '../kube/events.ts';
+import type { EventRecorder } from '../kube/eventRecorder.ts';
 import type { Priority } from '../kube/queue.ts';
 import type { Reflector } from '../kube/reflector.ts';
 import type { ReadonlyStore } from '../kube/store.ts';

@@ -1,5 +1,5 @@
 import type { KubeObject } from '../../ports/kube.ts';
-import type { EventRecorder } from '../kube/events.ts';
+import type { EventRecorder } from '../kube/eventRecorder.ts';
 import { entriesOfType, serviceEntry } from '../tenant/inventory.ts';
 import { printable } from '../tenant/printable.ts';
 import type { Change, Outcome, Step, Tenant, TenantStatus } from '../tenant/types.ts';

@@ -8,7 +8,7 @@ import { delimiter, join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
 import fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { createKubeApi } from '../../operator/kube/client.ts';
+import { createKubeApi } from '../../operator/kube/kubeApi.ts';
 import { KubeconfigError, loadKubeConfig } from '../../operator/kube/kubeconfig.ts';
 import { NAMESPACES } from '../../ports/kubeResources.ts';
 import { realRuntime } from '../../ports/runtime.ts';
@@ -370,7 +370,7 @@ describe('the server', () => {
     const path = write('config', config({ cluster: { 'certificate-authority-data': undefined } }));
     const env = { KUBECONFIG: path, HOME: folder, SSL_CERT_FILE: join(folder, 'ca.crt'), PATH: process.env.PATH };
     const script = `
-      const { createKubeApi } = await import('./operator/kube/client.ts');
+      const { createKubeApi } = await import('./operator/kube/kubeApi.ts');
       const { loadKubeConfig } = await import('./operator/kube/kubeconfig.ts');
       const { realRuntime } = await import('./ports/runtime.ts');
       const { NAMESPACES } = await import('./ports/kubeResources.ts');

@@ -448,9 +448,9 @@ export const DEFENCES: readonly Defence[] = [
   },
   {
     shownBy: ['unit/kube-events.test.ts', 'a message is cut to 1,024 bytes, between characters'],
-    file: 'operator/kube/events.ts',
-    find: '    const message = clipped(text);',
-    replace: '    const message = text;',
+    file: 'operator/kube/eventMemory.ts',
+    find: '      const message = clipped(text);',
+    replace: '      const message = text;',
   },
   {
     shownBy: ['unit/kube-queue.test.ts', 'a namespace with one key does not wait behind one with a hundred'],

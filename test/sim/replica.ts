@@ -1,8 +1,8 @@
 import { instrument } from '../../operator/gcp/callHooks.ts';
 import { METHODS } from '../../operator/gcp/methods.ts';
 import { type Limits, PUBLISHED } from '../../operator/gcp/quota.ts';
-import { createEventRecorder } from '../../operator/kube/events.ts';
-import { type LeaderElection, startLeaderElection } from '../../operator/kube/leases.ts';
+import { createEventRecorder } from '../../operator/kube/eventRecorder.ts';
+import { type LeaderElection, startLeaderElection } from '../../operator/kube/leaderElection.ts';
 import { createOperator, type Operator } from '../../operator/operator.ts';
 import type { Log } from '../../operator/process/log.ts';
 import { createMetrics } from '../../operator/process/metrics.ts';

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { createEventRecorder } from '../../operator/kube/events.ts';
+import { createEventRecorder } from '../../operator/kube/eventRecorder.ts';
 import { createStore } from '../../operator/kube/store.ts';
 import { createReconciler } from '../../operator/reconcile/reconciler.ts';
 import { PUBLIC_MEMBERS, RUN_INVOKER } from '../../operator/tenant/policy.ts';

@@ -6,7 +6,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
-import { createKubeApi } from '../../operator/kube/client.ts';
+import { createKubeApi } from '../../operator/kube/kubeApi.ts';
 import { accessTo, readKubeConfig } from '../../operator/kube/kubeconfig.ts';
 import { startReflector } from '../../operator/kube/reflector.ts';
 import type { JsonObject } from '../../ports/json.ts';

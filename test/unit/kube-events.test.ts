@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { createEventRecorder } from '../../operator/kube/events.ts';
+import { createEventRecorder } from '../../operator/kube/eventRecorder.ts';
 import type { JsonObject } from '../../ports/json.ts';
 import type { KubeObject } from '../../ports/kube.ts';
 import { EVENTS } from '../../ports/kubeResources.ts';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { startLeaderElection } from '../../operator/kube/leases.ts';
+import { startLeaderElection } from '../../operator/kube/leaderElection.ts';
 import type { JsonObject } from '../../ports/json.ts';
 import type { KubeApi } from '../../ports/kube.ts';
 import { LEASES } from '../../ports/kubeResources.ts';

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { createKubeApi } from '../../operator/kube/client.ts';
+import { createKubeApi } from '../../operator/kube/kubeApi.ts';
 import { KubeconfigError, loadKubeConfig } from '../../operator/kube/kubeconfig.ts';
 import { NAMESPACES } from '../../ports/kubeResources.ts';
 import type { Runtime } from '../../ports/runtime.ts';

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
-import { createEventRecorder } from '../../operator/kube/events.ts';
-import { startLeaderElection } from '../../operator/kube/leases.ts';
+import { createEventRecorder } from '../../operator/kube/eventRecorder.ts';
+import { startLeaderElection } from '../../operator/kube/leaderElection.ts';
 import { createOperator } from '../../operator/operator.ts';
 import type { JsonObject } from '../../ports/json.ts';
 import type { KubeApi, KubeObject, KubeResource } from '../../ports/kube.ts';

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { instrument } from '../../operator/gcp/callHooks.ts';
-import { createEventRecorder } from '../../operator/kube/events.ts';
+import { createEventRecorder } from '../../operator/kube/eventRecorder.ts';
 import { createOperator } from '../../operator/operator.ts';
 import { createMetrics } from '../../operator/process/metrics.ts';
 import type { Condition, TenantStatus } from '../../operator/tenant/types.ts';

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseAllDocuments } from 'yaml';
-import { createKubeApi } from '../../../operator/kube/client.ts';
+import { createKubeApi } from '../../../operator/kube/kubeApi.ts';
 import { accessTo, type KubeAccess } from '../../../operator/kube/kubeconfig.ts';
 import type { JsonObject } from '../../../ports/json.ts';
 import type { KubeApi, KubeObject, KubeResource, KubeResult } from '../../../ports/kube.ts';

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inject } from 'vitest';
-import { createKubeApi } from '../../../operator/kube/client.ts';
+import { createKubeApi } from '../../../operator/kube/kubeApi.ts';
 import type { JsonObject } from '../../../ports/json.ts';
 import type { KubeApi, KubeObject, KubeResource, KubeResult, KubeStatus } from '../../../ports/kube.ts';
 import { CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES } from '../../../ports/kubeResources.ts';

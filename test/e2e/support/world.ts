@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { createGcpClient } from '../../../operator/gcp/client.ts';
 import { endpointsFrom } from '../../../operator/gcp/endpoints.ts';
-import { createEventRecorder } from '../../../operator/kube/events.ts';
+import { createEventRecorder } from '../../../operator/kube/eventRecorder.ts';
 import type { QueueHooks } from '../../../operator/kube/queue.ts';
 import { createOperator, type Operator } from '../../../operator/operator.ts';
 import type { Condition, Settings, TenantStatus } from '../../../operator/tenant/types.ts';

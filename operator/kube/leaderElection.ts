@@ -18,7 +18,7 @@ import { givenBack, recordOf, renewed } from './leaseRecord.ts';
  */
 
 /** Seconds, named as in client-go. */
-export interface LeaseTimes {
+interface LeaseTimes {
   /** Others may take the lease when its record has not changed for this long. */
   leaseDuration: number;
   /** The leader steps down this long after it sent the last renewal that was granted; less than `leaseDuration`. */
@@ -71,14 +71,9 @@ interface State extends Required<Omit<LeaderElectionOptions, 'onElected' | 'onLo
 export function startLeaderElection(options: LeaderElectionOptions): LeaderElection {
   const { api, runtime, namespace, name, times = TIMES, onElected, onLost, onProblem = () => {} } = options;
   const stopping = new AbortController();
-  const term = createLeaderTerm({
-    runtime,
-    renewDeadlineMs: times.renewDeadline * 1000,
-    onElected,
-    onLost(why) {
-      onProblem(`leadership lost: ${why}`);
-      onLost?.();
-    },
+  const term = createLeaderTerm(runtime, times.renewDeadline * 1000, onElected, why => {
+    onProblem(`leadership lost: ${why}`);
+    onLost?.();
   });
   const state: State = { ...options, times, onProblem, stopped: stopping.signal, term, known: undefined };
   const running = run(state);

@@ -1,13 +1,13 @@
 import type { KubeApi, KubeResource, KubeResult } from '../../ports/kube.ts';
 
-/** How a request to the API server ended: `code` is the HTTP status of a refusal, 200 of a success, 0 without an answer. */
+/** The end of a request to the API server: `code` is 200 for a success, the HTTP status of a refusal, or 0 without an answer. */
 export interface RequestEnd {
   verb: 'list' | 'watch' | 'get' | 'create' | 'patch' | 'delete';
   resource: string;
   code: number;
 }
 
-/** The same API, and `after` is told how each request ended. */
+/** The same API; `after` is called at the end of each request. */
 export function instrumentKube(api: KubeApi, after: (end: RequestEnd) => void): KubeApi {
   const counted =
     <A extends unknown[], T>(
