@@ -29,7 +29,7 @@ export async function runAll(
   options: { workers: number; until?: number; bail?: boolean; onProgress?: (done: Outcome[]) => void },
 ): Promise<Outcome[]> {
   const { workers, until = Number.POSITIVE_INFINITY, bail = false, onProgress } = options;
-  if (tasks.length <= BATCH || workers <= 1) return inThisThread(tasks);
+  if (tasks.length <= BATCH) return inThisThread(tasks);
   const queue = [...tasks];
   const outcomes: Outcome[] = [];
   const work = () =>
@@ -49,7 +49,7 @@ export async function runAll(
       worker.on('error', reject);
       next();
     });
-  await Promise.all(Array.from({ length: workers }, work));
+  await Promise.all(Array.from({ length: Math.max(1, workers) }, work));
   return outcomes;
 }
 

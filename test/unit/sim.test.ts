@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { generate } from '../sim/generate.ts';
 import { MUTANTS, mutated } from '../sim/mutants/list.ts';
+import { runAll } from '../sim/pool.ts';
 import regressions from '../sim/regressions.json' with { type: 'json' };
 import { run } from '../sim/run.ts';
 import { SCENARIOS } from '../sim/scenarios.ts';
@@ -53,5 +54,13 @@ describe('every mutant', () => {
 describe('seeds', () => {
   it.each(Array.from({ length: 16 }, (_, index) => index + 1))('%i', async seed => {
     expect((await run(generate(seed))).problems).toEqual([]);
+  });
+});
+
+describe('a batch of runs', () => {
+  const tasks = Array.from({ length: 9 }, (_, at) => ({ name: `seed ${at}`, script: generate(at) }));
+
+  it.each([1, 2])('begins no run after its time is over (%d workers)', async workers => {
+    expect(await runAll(tasks, { workers, until: 0 })).toEqual([]);
   });
 });
