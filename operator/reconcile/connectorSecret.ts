@@ -19,15 +19,14 @@ export function readConnectorSecret(
   const ready = (Array.isArray(status.conditions) ? status.conditions : [])
     .map(fields)
     .find(({ type }) => type === 'Ready');
-  if (ready?.status !== 'True') {
-    const why = [ready?.reason, ready?.message].filter(text => typeof text === 'string' && text !== '').join(': ');
-    return { state: 'notReady', why: why || 'it has no Ready condition yet' };
-  }
   const resourceId = fields(object.spec).resourceID;
   const id = typeof resourceId === 'string' && resourceId !== '' ? resourceId : object.metadata.name;
   const own: Annotations = object.metadata.annotations ?? {};
   const secretProject = own[PROJECT_ANNOTATION] ?? namespaceAnnotations[PROJECT_ANNOTATION] ?? project;
-  return { state: 'ready', secret: `projects/${secretProject}/secrets/${id}` };
+  const secret = `projects/${secretProject}/secrets/${id}`;
+  if (ready?.status === 'True') return { state: 'ready', secret };
+  const why = [ready?.reason, ready?.message].filter(text => typeof text === 'string' && text !== '').join(': ');
+  return { state: 'notReady', why: why || 'it has no Ready condition yet', secret };
 }
 
 const fields = (value: unknown): Record<string, unknown> =>

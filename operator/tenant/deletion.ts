@@ -67,6 +67,7 @@ export function deletionTargets(
   const [recorded] = entriesOfType('ServiceAccount', status.inventory);
   const email = project && serviceAccountEmail(serviceAccountId(name), project);
   const services = named('Service');
+  const grants = named('SecretAccess');
   const regions = [spec.region, status.region ?? '', ...services.map(service => part(service, 'locations'))];
   const byName = project ? regions.filter(isRegion).map(region => serviceName(project, region, serviceId(name))) : [];
   return {
@@ -77,25 +78,32 @@ export function deletionTargets(
         : undefined,
     keys: project
       ? spec.keys.flatMap(({ name: key, secretRef }) => {
-          const secret = namedSecret(secretRef, project, connectorSecret);
+          const secret = namedSecret(secretRef, project, connectorSecret, grants.length === 0);
           return secret === undefined ? [] : [{ name: key, secret, want: 'none' }];
         })
       : [],
-    formerGrants: named('SecretAccess'),
+    formerGrants: grants,
     services: [...new Set([...services, ...byName])],
     invokersOf: [],
     isPublic: false,
   };
 }
 
+/**
+ * The secret of a key. A SecretManagerSecret names its secret whether it is Ready or not. If the object is gone and no grant is
+ * recorded (the status may have been lost), the secret is read by the object's name: Config Connector's default for a secret's id.
+ */
 function namedSecret(
   { external, name }: SecretRef,
   project: string,
   connectorSecret: (name: string, project: string) => ConnectorSecret,
+  noneRecorded: boolean,
 ): string | undefined {
   if (external !== undefined) return secretName(external, project);
-  const found = name === undefined ? undefined : connectorSecret(name, project);
-  return found?.state === 'ready' ? found.secret : undefined;
+  if (name === undefined) return undefined;
+  const found = connectorSecret(name, project);
+  if (found.state === 'ready' || found.state === 'notReady') return found.secret;
+  return noneRecorded ? secretName(name, project) : undefined;
 }
 
 /** A resource of a newer version may need what would be deleted first, so the deletion waits until its entry is gone. */

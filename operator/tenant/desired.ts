@@ -8,7 +8,7 @@ export type ConnectorSecret =
   | { state: 'absent' }
   /** The API server has not let the operator list them yet. */
   | { state: 'unread' }
-  | { state: 'notReady'; why: string }
+  | { state: 'notReady'; why: string; secret: string }
   | { state: 'ready'; secret: string };
 
 /** The facts of the cluster that the desired state depends on, besides the resource. */

@@ -75,7 +75,8 @@ describe('calls of Google Cloud', () => {
     const count = 1_000;
     await given(count);
     const { traffic } = world;
-    expect(traffic.others / count).toBeLessThanOrEqual(9.1);
+    // Nine calls a tenant, and about three more for each whose periodic check comes while all of them are created.
+    expect(traffic.others / count).toBeLessThanOrEqual(9.5);
 
     await pass();
     traffic.reset();

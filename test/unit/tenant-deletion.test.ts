@@ -406,9 +406,11 @@ describe('a deletion reads', () => {
     });
     expect(deletionTargets(lost, PROJECT)).toMatchObject({
       account: { project: PROJECT, email: EMAIL },
-      keys: [KEY],
+      keys: [KEY, { name: 'c', secret: `projects/${PROJECT}/secrets/cc`, want: 'none' }],
       services: [SERVICE],
     });
+    const unready = () => ({ state: 'notReady' as const, why: 'Updating', secret: 'projects/p/secrets/s' });
+    expect(deletionTargets(lost, PROJECT, unready).keys.at(-1)).toMatchObject({ secret: 'projects/p/secrets/s' });
     const connector = () => ({ state: 'ready' as const, secret: 'projects/p/secrets/s' });
     expect(deletionTargets(lost, PROJECT, connector).keys).toHaveLength(2);
     expect(deletionTargets(lost, undefined)).toMatchObject({ account: undefined, keys: [], services: [] });

@@ -138,7 +138,7 @@ describe('the desired state', () => {
       },
     ],
     [
-      { state: 'notReady', why: 'Updating' },
+      { state: 'notReady', why: 'Updating', secret: 'projects/p/secrets/mine' },
       {
         blocked: {
           aspect: 'SecretAccess',
