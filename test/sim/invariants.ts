@@ -125,8 +125,7 @@ function grant(know: Knowledge, resource: string, entry: string): string[] {
   if (entry.includes('deleted:')) return [`a deleted member was added to ${resource}: ${entry}`];
   const owner = accountOwner(know, email);
   if (!owner) {
-    const letGo = know.isLate && know.abandoned(/^sa-([^@]+)@/.exec(email)?.[1] ?? '');
-    return letGo || know.touched(email) ? [] : [`rule 2: a grant to ${email}, which is not this cluster's`];
+    return lostItsMark(know, email) ? [] : [`rule 2: a grant to ${email}, which is not this cluster's`];
   }
   // Deleted by hand, and made anew by a namesake, between our look and our call: a policy knows e-mail addresses alone.
   if (know.touched(email)) return [];
@@ -136,6 +135,10 @@ function grant(know: Knowledge, resource: string, entry: string): string[] {
   }
   return inInventory(know, owner, 'SecretAccess', resource);
 }
+
+/** The account lost its owner mark after the call was sent: the tenant was abandoned meanwhile, or an actor changed the account. */
+const lostItsMark = (know: Knowledge, email: string): boolean =>
+  know.touched(email) || (know.isLate && know.abandoned(/^sa-([^@]+)@/.exec(email)?.[1] ?? ''));
 
 function revocation(know: Knowledge, resource: string, entry: string, reading: ReturnType<typeof readers>): string[] {
   const email = entry.split('serviceAccount:')[1] ?? '';
@@ -150,10 +153,10 @@ function revocation(know: Knowledge, resource: string, entry: string, reading: R
         : [`rule 1: ${entry}`];
   }
   const owner = accountOwner(know, email);
-  if (!owner)
-    return know.touched(email)
-      ? []
-      : [`rule 2: a grant of ${email}, which is not this cluster's, was revoked on ${resource}`];
+  if (!owner) {
+    const broken = `rule 2: a grant of ${email}, which is not this cluster's, was revoked on ${resource}`;
+    return lostItsMark(know, email) ? [] : [broken];
+  }
   const secret = know.facts.secret(resource);
   const consented = secret && consents(labelsOf(secret), owner);
   const used = reading.filter(
