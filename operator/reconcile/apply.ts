@@ -1,10 +1,9 @@
-import assert from 'node:assert';
 import type { GcpCall } from '../../ports/gcp.ts';
 import { keyOf } from '../../ports/kubeResources.ts';
 import { execute } from '../gcp/execute.ts';
 import type { SharedReads } from '../gcp/lists.ts';
 import type { RefusedMember } from '../gcp/write.ts';
-import { entryKey } from '../tenant/inventory.ts';
+import { assertRecorded } from '../tenant/inventory.ts';
 import type { Call, InventoryEntry, Outcome, Step, TenantStatus } from '../tenant/types.ts';
 import type { Recheck } from './grants.ts';
 import type { TenantWriter, Written } from './ownWrites.ts';
@@ -56,7 +55,7 @@ export async function applyRecorded(
   applying: Applying,
 ): Promise<Outcome[] | Exclude<Written, 'ok'>> {
   const outcomes = [...closed];
-  const onRecord = new Set(recorded.inventory.map(entryKey));
+  assertRecorded(steps, recorded.inventory);
   const done = new Set(closed.flatMap(({ step, result }) => (result === 'done' ? [step.id] : [])));
   let stop = closed.some(isConflict);
   for (const step of steps) {
@@ -65,10 +64,6 @@ export async function applyRecorded(
       outcomes.push({ step, result: 'skipped' });
       continue;
     }
-    assert(
-      step.creates.every(entry => onRecord.has(entry)),
-      `${step.id} would create something that is not in the inventory`,
-    );
     const outcome = await applyStep(step, applying);
     outcomes.push(outcome);
     stop = isConflict(outcome);

@@ -1,7 +1,7 @@
 import type { KubeObject } from '../../ports/kube.ts';
 import type { ConnectorSecret } from '../tenant/desired.ts';
 
-const PROJECT_ANNOTATION = 'cnrm.cloud.google.com/project-id';
+export const PROJECT_ANNOTATION = 'cnrm.cloud.google.com/project-id';
 
 type Annotations = Record<string, string>;
 
@@ -15,10 +15,7 @@ export function readConnectorSecret(
   project: string,
 ): ConnectorSecret {
   if (!object) return { state: 'absent' };
-  const status = fields(object.status);
-  const ready = (Array.isArray(status.conditions) ? status.conditions : [])
-    .map(fields)
-    .find(({ type }) => type === 'Ready');
+  const ready = readyCondition(object);
   const resourceId = fields(object.spec).resourceID;
   const id = typeof resourceId === 'string' && resourceId !== '' ? resourceId : object.metadata.name;
   const own: Annotations = object.metadata.annotations ?? {};
@@ -29,5 +26,12 @@ export function readConnectorSecret(
   return { state: 'notReady', why: why || 'it has no Ready condition yet', secret };
 }
 
-const fields = (value: unknown): Record<string, unknown> =>
+/** The Ready condition of any object, unchecked; undefined: it has none. */
+export function readyCondition({ status }: KubeObject): Record<string, unknown> | undefined {
+  const { conditions } = fields(status);
+  return (Array.isArray(conditions) ? conditions : []).map(fields).find(({ type }) => type === 'Ready');
+}
+
+/** The fields of a value that may be anything; none if it is not an object. */
+export const fields = (value: unknown): Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};

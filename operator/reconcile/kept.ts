@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import type { KubeObject } from '../../ports/kube.ts';
 import { NAMESPACE_ANNOTATIONS, TENANT_ANNOTATIONS } from '../tenant/annotations.ts';
+import { fields, PROJECT_ANNOTATION, readyCondition } from './connectorSecret.ts';
 
 /**
  * Reduces objects to what the operator reads, before the caches keep them. The dropped parts may be large: an object may have up to
@@ -45,10 +46,9 @@ export function cachedNamespace(object: KubeObject): KubeObject {
 
 /** Keeps the id, the project and the Ready condition of a Config Connector SecretManagerSecret. */
 export function cachedConnectorSecret(object: KubeObject): KubeObject {
-  const { finalizers: _, ...metadata } = keptMeta(object, ['cnrm.cloud.google.com/project-id']);
+  const { finalizers: _, ...metadata } = keptMeta(object, [PROJECT_ANNOTATION]);
   const { resourceID } = fields(object.spec);
-  const conditions = fields(object.status).conditions;
-  const ready = (Array.isArray(conditions) ? conditions : []).map(fields).find(({ type }) => type === 'Ready');
+  const ready = readyCondition(object);
   return {
     metadata,
     spec: { resourceID: bounded(resourceID) },
@@ -85,6 +85,3 @@ const bounded = (value: unknown): unknown =>
   typeof value === 'string' && value.length > LONGEST_VALUE ? `sha256:${hash('sha256', value)}` : value;
 
 const cut = (value: unknown): unknown => (typeof value === 'string' ? value.slice(0, 1_024) : undefined);
-
-const fields = (value: unknown): Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};

@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import { keyOf } from '../../ports/kubeResources.ts';
 import type { Ages } from '../gcp/lists.ts';
 import type { Verdict } from '../kube/queue.ts';
 import { untilSlot } from '../tenant/slot.ts';
@@ -82,7 +83,7 @@ export function createPacing({ runtime, settings }: Pick<ReconcilerOptions, 'run
     const own = intervalMs(tenant, settings);
     if (own > 0 && own <= settings.syncIntervalMs) return untilSlot(tenant.uid, own, runtime.now());
     const untilOwn = own === 0 ? Number.POSITIVE_INFINITY : untilSlot(tenant.uid, own, runtime.now());
-    const key = `${tenant.namespace}/${tenant.name}`;
+    const key = keyOf(tenant);
     if ((fullCheckAt.get(key) ?? 0) <= runtime.monotonic()) fullCheckAt.set(key, runtime.monotonic() + untilOwn);
     if (grantsOf(tenant).length === 0) return untilOwn;
     return Math.min(untilOwn, untilSlot(tenant.uid, settings.syncIntervalMs, runtime.now()));

@@ -1,5 +1,5 @@
 import type { KubeObject } from '../../ports/kube.ts';
-import { NAMESPACES } from '../../ports/kubeResources.ts';
+import { keyOf, NAMESPACES } from '../../ports/kubeResources.ts';
 import { type ConnectorSecret, type DesiredResult, desiredState, type Surroundings } from '../tenant/desired.ts';
 import type { Tenant } from '../tenant/types.ts';
 import { readConnectorSecret } from './connectorSecret.ts';
@@ -53,7 +53,7 @@ export async function namespaceOf(
   const live = await kube.get(NAMESPACES, undefined, tenant.namespace);
   if (live.ok) return live.value;
   log('warn', 'cannot read the Namespace', {
-    tenant: `${tenant.namespace}/${tenant.name}`,
+    tenant: keyOf(tenant),
     error: live.status.message,
   });
   return undefined;
