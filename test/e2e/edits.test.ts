@@ -313,7 +313,12 @@ describe('an edit of the region', () => {
     expect(template.containers[0]).toMatchObject({ image: before.image, env: before.env });
     expect(template.containers[0]?.env).toContainEqual({ name: 'BY_HAND', value: 'x' });
     await world.check('tenant-a');
-    const { inventory = [] } = await world.ready('tenant-a');
-    expect(inventory.filter(({ name }) => name === SERVICE)).toEqual([]);
+    await until(
+      async () => {
+        const { inventory = [] } = await world.ready('tenant-a');
+        return inventory.some(({ name }) => name === SERVICE) ? undefined : true;
+      },
+      () => 'the former service to leave the inventory',
+    );
   });
 });

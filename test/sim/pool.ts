@@ -59,10 +59,15 @@ async function inThisThread(tasks: Task[]): Promise<Outcome[]> {
   return outcomes;
 }
 
+/** What was thrown outside any promise of the run under way, such as a failed assertion in a timer. */
+let uncaught: string[] = [];
+
 async function outcomeOf(name: string, script: Script): Promise<Outcome> {
+  uncaught = [];
   try {
     const result = await run(script);
-    const { problems, writes, settledMs, struck } = result;
+    const { writes, settledMs, struck } = result;
+    const problems = [...uncaught, ...result.problems];
     const calls = result.calls.map(({ at, port, kind }) => ({ at, port, kind }));
     return { name, problems, kind: kindOf(result), writes, settledMs, struck, calls };
   } catch (error) {
@@ -72,5 +77,8 @@ async function outcomeOf(name: string, script: Script): Promise<Outcome> {
 }
 
 if (!isMainThread) {
+  process.on('uncaughtException', error =>
+    uncaught.push(`uncaught: ${error instanceof Error ? error.stack : String(error)}`),
+  );
   parentPort?.on('message', async (tasks: Task[]) => parentPort?.postMessage(await inThisThread(tasks)));
 }

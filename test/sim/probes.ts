@@ -86,9 +86,9 @@ function subjectsOf(world: World, cluster: Cluster): Subject[] {
       projectId?: string;
     };
     const ready = conditions.find(({ type }) => type === 'Ready');
-    const service = world.facts
-      .services()
-      .find(other => other.id === `ai-platform-${name}` && other.location === spec.region && !other.deleteTime);
+    // A namesake in another cluster may have a service of the same name in its own project.
+    const own = `projects/demo-project/locations/${spec.region}/services/ai-platform-${name}`;
+    const service = world.facts.services().find(other => serviceNameOf(other) === own && !other.deleteTime);
     const isPlain = !deletionTimestamp && !spec.suspend && Object.keys(annotations).length === 0;
     if (!isPlain || !service || ready?.reason !== 'UpToDate' || projectId !== 'demo-project') return [];
     if (world.excused.has(name)) return [];
