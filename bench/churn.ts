@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { createChurnWorld } from './support/churn.ts';
-import { type Figure, heapMiB, publish, shown } from './support/report.ts';
+import type { Figure } from './support/figure.ts';
+import { heapMiB, publish, shown } from './support/report.ts';
 
 /**
  * Tenants that are created, become Ready and are deleted, in virtual time: how much of the heap is the operator's after the

@@ -1,7 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { type Figure, publish, quantile } from './support/report.ts';
+import type { Figure } from './support/figure.ts';
+import { publish, quantile } from './support/report.ts';
 
 /**
  * What each dependency costs at the start and in memory: each is loaded alone, by the name that the programs import it by,

@@ -13,7 +13,8 @@ import { PUBLISHED_LIMITS } from '../sandbox/gcp/quotas.ts';
 import { scriptedContainers } from '../sandbox/gcp/run/scriptedContainers.ts';
 import { createKubeCore } from '../sandbox/kube/index.ts';
 import { createClock, createRandom } from '../test/sim/clock.ts';
-import { type Figure, publish } from './support/report.ts';
+import type { Figure } from './support/figure.ts';
+import { publish } from './support/report.ts';
 
 /**
  * What one namespace's work costs the others, with the published quotas, in virtual time: a read takes 50 ms, a write 300 ms

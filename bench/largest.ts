@@ -7,9 +7,10 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { writeKubeconfig } from '../sandbox/kube/index.ts';
+import type { Figure } from './support/figure.ts';
 import { nodeFlags } from './support/operatorProcess.ts';
 import { freePort, memoryOf } from './support/processes.ts';
-import { type Figure, publish } from './support/report.ts';
+import { publish } from './support/report.ts';
 
 /**
  * The operator's own process with 1,000 (`--n=COUNT`) suspended AiTenants, each as large as the CRD and etcd let it be (1.4 MB: 65,536

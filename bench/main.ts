@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { plotAll } from './support/report.ts';
 
 /**
  * Each benchmark in a process of its own, one after the other, so that none runs on what another one left in memory. Exit
@@ -20,6 +21,7 @@ const USAGE = `Usage: npm run bench [-- [NAME…] [OPTION…]]
   --full    tenants: 10,000 too, over 10 projects (4 to 10 min more, 2 GiB of memory); backend: longer spans
   --n=A,B   tenants, largest: these numbers of tenants, such as --n=10,200 (largest: the first)
   --quick   a first look in half a minute: noop, and tenants with --n=1,100
+  --plots   measures nothing: draws bench/results/*.svg again from bench/results/*.json
 
 Prints a table, and writes bench/results/NAME.json and NAME.svg (not with --n or --quick). What the figures mean:
 bench/README.md.`;
@@ -27,6 +29,10 @@ bench/README.md.`;
 const words = process.argv.slice(2);
 if (words.includes('--help') || words.includes('-h')) {
   console.log(USAGE);
+  process.exit(0);
+}
+if (words.includes('--plots')) {
+  plotAll();
   process.exit(0);
 }
 const quick = words.includes('--quick');

@@ -3,7 +3,8 @@ import { createStore } from '../operator/kube/store.ts';
 import { createReconciler } from '../operator/reconcile/reconciler.ts';
 import type { GcpCall, GcpResult } from '../ports/gcp.ts';
 import { AI_TENANTS, NAMESPACES } from '../ports/kubeResources.ts';
-import { type Figure, publish } from './support/report.ts';
+import type { Figure } from './support/figure.ts';
+import { publish } from './support/report.ts';
 import { createWorld, tenantKey, until } from './support/world.ts';
 
 /** How many reconciles a second the operator gets through when all of Google Cloud is as it should be. */

@@ -1,16 +1,7 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { arch, cpus, platform, totalmem } from 'node:os';
+import { type Figure, limitOf } from './figure.ts';
 import { bars } from './svg.ts';
-
-export interface Figure {
-  /** What was measured, in people's words, with its unit. */
-  what: string;
-  value: number;
-  /** What issue or manual ask for: `≤ 6`, `≥ 0.7`. */
-  target?: string;
-  /** Part of the plot. */
-  plot?: boolean;
-}
 
 /** What one benchmark found: figures in the order in which they are to be read. */
 export interface Result {
@@ -22,7 +13,10 @@ export interface Result {
 
 /** Prints the table for people and, unless the run was of other sizes (`--n`), writes `bench/results/NAME.json` and `NAME.svg`. */
 export function publish({ name, title, figures, notes }: Result): void {
-  const rows = figures.map(({ what, value, target }) => [what, shown(value), target ?? '', verdict(value, target)]);
+  const rows = figures.map(figure => {
+    const limit = limitOf(figure);
+    return [figure.what, shown(figure.value), figure.target ?? '', limit ? (limit.met ? 'met' : 'missed') : ''];
+  });
   console.log(`\n${title}\n${table(['figure', 'measured', 'target', ''], rows)}`);
   for (const note of notes) console.log(`  ${note}`);
 
@@ -39,21 +33,31 @@ export function publish({ name, title, figures, notes }: Result): void {
   };
   const written = { name, title, at: new Date().toISOString(), machine, figures, notes };
   writeFileSync(new URL(`${name}.json`, folder), `${JSON.stringify(written, null, 2)}\n`);
-  const plotted = figures.filter(({ plot }) => plot).map(({ what, value }) => ({ what, value, shown: shown(value) }));
-  writeFileSync(new URL(`${name}.svg`, folder), bars(title, plotted));
+  writeFileSync(new URL(`${name}.svg`, folder), plot(written));
+}
+
+/** The picture of a result: `bench/results/NAME.svg` of `NAME.json`. */
+export function plot({ title, figures }: Pick<Result, 'title' | 'figures'>): string {
+  return bars(
+    title,
+    figures.filter(figure => figure.plot),
+    shown,
+  );
+}
+
+/** Draws every `bench/results/NAME.svg` again from its `NAME.json`. */
+export function plotAll(): void {
+  const folder = new URL('../results/', import.meta.url);
+  for (const file of readdirSync(folder).filter(name => name.endsWith('.json'))) {
+    const result = JSON.parse(readFileSync(new URL(file, folder), 'utf8')) as Result;
+    writeFileSync(new URL(file.replace(/json$/, 'svg'), folder), plot(result));
+  }
 }
 
 /** Three significant digits, so that no figure looks more exact than it is. */
 export function shown(value: number): string {
   if (!Number.isFinite(value)) return '–';
   return Number(value.toPrecision(3)).toLocaleString('en-US', { maximumFractionDigits: 4 });
-}
-
-function verdict(value: number, target: string | undefined): string {
-  const [, sign, limit] = /^([≤≥]) ([\d,.]+)$/.exec(target ?? '') ?? [];
-  if (!sign || !limit || !Number.isFinite(value)) return '';
-  const bound = Number(limit.replaceAll(',', ''));
-  return (sign === '≤' ? value <= bound : value >= bound) ? 'met' : 'missed';
 }
 
 function table(head: string[], rows: string[][]): string {

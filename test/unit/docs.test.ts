@@ -3,9 +3,10 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
+import { plot } from '../../bench/support/report.ts';
 import { readOptions, usage } from '../../operator/process/options.ts';
 import { compileCrd, type PlainObject } from '../../schema/index.ts';
-import { reference } from '../../scripts/reference.ts';
+import { referencePages } from '../../scripts/reference.ts';
 
 const ROOT = new URL('../../', import.meta.url).pathname;
 const file = (path: string) => readFileSync(join(ROOT, path), 'utf8');
@@ -19,6 +20,7 @@ const pages = [
   'CHANGELOG.md',
   'SECURITY.md',
   'CONTRIBUTING.md',
+  'bench/README.md',
   ...readdirSync(join(ROOT, 'docs'), { recursive: true, encoding: 'utf8' })
     .filter(path => path.endsWith('.md'))
     .map(path => `docs/${path}`),
@@ -40,6 +42,23 @@ function parts(text: string): { prose: string; blocks: { language: string; code:
   });
   return { prose, blocks };
 }
+
+/** Words that Japanese pages do not use, each with the right one. */
+const WORDS: [wrong: RegExp, right: string][] = [
+  [/(?<!KMS )鍵/, 'キー'],
+  [/印(?!刷)/, 'ラベル'],
+  [/代役|身代わり|スタンドイン/, 'スタブ、モック'],
+  [/拒まれ|断られ/, '拒否され'],
+  [/既定値/, 'デフォルト'],
+  [/サービスアカウント|サービスエージェント/, 'サービス アカウント、サービス エージェント'],
+  [/名前空間|ネームスペース/, 'Namespace'],
+  [/クラスタ(?!ー)/, 'クラスター'],
+  [/サーバ(?!ー)/, 'サーバー'],
+  [/ユーザ(?!ー)/, 'ユーザー'],
+  [/フォルダー/, 'フォルダ'],
+  [/コンテナー/, 'コンテナ'],
+  [/[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}] ?[,;]/u, '、'],
+];
 
 describe.each(pages)('%s', page => {
   const { prose, blocks } = parts(file(page));
@@ -96,36 +115,112 @@ test('Every claim of the README about this project links to the test that shows 
   }
 });
 
+/** Pages that are not translated: texts for people who change the code, and what only links to other pages. */
+const ENGLISH_ONLY = /^docs\/decisions\/|^(?:CHANGELOG|CONTRIBUTING|SECURITY)\.md$/;
+/** Pages that have no twin for another reason. */
+const ALONE: Record<string, string> = {
+  'README.md': 'README.ja.md is a short version of it',
+  'README.ja.md': 'the same',
+  'docs/ja/first-tenant.md': 'for readers of the Japanese manual',
+  'bench/README.md': 'not translated yet',
+  'docs/manual.md': 'not translated yet',
+  'docs/dependencies.md': 'not translated yet',
+  'docs/development.md': 'not translated yet',
+  'docs/reliability.md': 'not translated yet',
+  'docs/security.md': 'not translated yet',
+};
+const isJapanese = (page: string) => /^docs\/ja\/|\.ja\.md$/.test(page);
+/** The page in the other language. */
+function twinOf(page: string): string {
+  if (page.startsWith('bench/')) return isJapanese(page) ? 'bench/README.md' : 'bench/README.ja.md';
+  return isJapanese(page) ? page.replace('docs/ja/', 'docs/') : page.replace('docs/', 'docs/ja/');
+}
+const paired = pages.filter(page => !ENGLISH_ONLY.test(page) && !ALONE[page]);
+const japanese = pages.filter(isJapanese);
+
+/** The files to which a page links, from the root of the repository. */
+const linksOf = (page: string) =>
+  [...parts(file(page)).prose.matchAll(/\]\(([^)\s#]+)(?:#[^)\s]*)?\)/g)]
+    .map(([, target = '']) => target)
+    .filter(target => !/^https?:/.test(target))
+    .map(target => join(dirname(page), decodeURIComponent(target)));
+
 test('The README links to every page and to its Japanese translation', () => {
-  const linked = new Set([...file('README.md').matchAll(/\]\(([\w./-]+\.md)/g)].map(([, path = '']) => path));
-  const others = [...pages, 'bench/README.md'].filter(
-    page => page !== 'README.md' && !page.startsWith('docs/decisions/') && !linked.has(page),
-  );
+  const linked = new Set(linksOf('README.md'));
+  const others = pages.filter(page => page !== 'README.md' && !page.startsWith('docs/decisions/') && !linked.has(page));
   expect(others).toEqual([]);
 });
 
-/** Diagrams are translated, so they differ. */
+test('The Japanese README links to every Japanese page, and says which pages are in English only', () => {
+  const linked = new Set(linksOf('README.ja.md'));
+  const english = pages.filter(page => ENGLISH_ONLY.test(page) && !/^docs\/decisions\/(?!README)/.test(page));
+  expect([...japanese, ...english].filter(page => page !== 'README.ja.md' && !linked.has(page))).toEqual([]);
+});
+
+test.each(paired)('%s exists in English and in Japanese', page => {
+  expect(existsSync(join(ROOT, twinOf(page))), twinOf(page)).toBe(true);
+});
+
+/** The blocks, also those within lists, without their comments. Diagrams are translated, so they differ. */
 const codeOf = (page: string) =>
-  parts(file(page))
-    .blocks.filter(({ language }) => language !== 'mermaid')
-    .map(({ code }) => code);
+  [...file(page).matchAll(/^( *)```(\w*)\n([\s\S]*?)^\1```$/gm)]
+    .filter(([, , language]) => language !== 'mermaid')
+    .map(([, , language, code = '']) => ({
+      language,
+      code: code.split('\n').map(line => line.replace(/(^|\s)# .*/, '').trim()),
+    }));
 const levelsOf = (page: string) => [...parts(file(page)).prose.matchAll(/^(#+) /gm)].map(([, marks]) => marks);
-const translated = pages.filter(page => page.startsWith('docs/ja/') && existsSync(join(ROOT, page.replace('ja/', ''))));
+const tablesOf = (page: string) =>
+  (parts(file(page)).prose.match(/(?:^\|.*\n)+/gm) ?? []).map(rows => rows.split('\n').length);
+const translated = paired.filter(page => isJapanese(page) && existsSync(join(ROOT, twinOf(page))));
 
-test('Some pages are translated', () => {
-  expect(translated.length).toBeGreaterThan(0);
+describe.each(translated)('%s', page => {
+  test('has the headings of the English page', () => {
+    expect(levelsOf(page)).toEqual(levelsOf(twinOf(page)));
+  });
+
+  test('has the code blocks of the English page', () => {
+    expect(codeOf(page)).toEqual(codeOf(twinOf(page)));
+  });
+
+  test('has the tables of the English page, row by row', () => {
+    expect(tablesOf(page)).toEqual(tablesOf(twinOf(page)));
+  });
 });
 
-test.each(translated)('%s has the headings and the code blocks of the English page', page => {
-  const english = page.replace('ja/', '');
-  expect(levelsOf(page)).toEqual(levelsOf(english));
-  expect(codeOf(page)).toEqual(codeOf(english));
+describe.each(japanese)('%s', page => {
+  test('links to the Japanese page where there is one', () => {
+    const english = linksOf(page).filter(target => paired.includes(target) && !isJapanese(target));
+    expect(english).toEqual([]);
+  });
+
+  test('uses the words of the Japanese documentation of Google Cloud and Kubernetes', () => {
+    const { prose } = parts(file(page));
+    expect(WORDS.filter(([wrong]) => wrong.test(prose)).map(([wrong, right]) => `${wrong} → ${right}`)).toEqual([]);
+  });
 });
 
-test('docs/reference.md is what scripts/reference.ts makes of the CRD', () => {
-  expect(file('docs/reference.md'), 'run: node scripts/reference.ts > docs/reference.md').toBe(
-    reference(file('crds/aitenants.yaml')),
+test.each(Object.entries(referencePages()))('%s is what scripts/reference.ts generates from the CRD', (path, page) => {
+  expect(file(path), 'run: node scripts/reference.ts').toBe(page);
+});
+
+test('Every Japanese text of the reference belongs to a text of the CRD', () => {
+  const texts = (parse(file('scripts/reference.ja.yaml')) as { en: string }[]).map(({ en }) => en);
+  const english = file('docs/reference.md').replaceAll('\\|', '|');
+  expect(texts.filter(text => !english.includes(text))).toEqual([]);
+});
+
+test('No page shows a picture that only looks like a screenshot', () => {
+  const pictures = pages.flatMap(page =>
+    [...file(page).matchAll(/!\[[^\]]*\]\(([^)\s]+\.svg)\)/g)].map(([, to]) => to),
   );
+  expect(pictures.filter(to => !/^(?:bench\/)?results\//.test(to ?? ''))).toEqual([]);
+});
+
+const results = readdirSync(join(ROOT, 'bench/results')).filter(name => name.endsWith('.json'));
+test.each(results)('The plot of bench/results/%s shows its figures', name => {
+  const svg = file(`bench/results/${name.replace('json', 'svg')}`);
+  expect(svg, 'run: npm run bench -- --plots').toBe(plot(JSON.parse(file(`bench/results/${name}`))));
 });
 
 test('The runbook explains every reason of a tenant', () => {
