@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,6 +6,7 @@ import { parseAllDocuments } from 'yaml';
 import type { Json, JsonObject } from '../../ports/json.ts';
 import type { KubeObject } from '../../ports/kube.ts';
 import { AI_TENANTS } from '../../ports/kubeResources.ts';
+import { type Run, command as run } from './support/command.ts';
 import { IMAGE, makeByHand, obey, rest } from './support/handmade.ts';
 import { createWorld, PROJECT, SECRETS, until, type World } from './support/world.ts';
 
@@ -328,27 +328,4 @@ async function handmade(
   );
 }
 
-interface Run {
-  code: number | null;
-  out: string;
-  err: string;
-  writes: number;
-}
-
-/** One of the commands, as `npm run` starts it. */
-function command(name: 'importCommand' | 'planCommand', ...args: string[]): Promise<Run> {
-  const env: NodeJS.ProcessEnv = { ...process.env, NO_COLOR: '1', FORCE_COLOR: undefined };
-  for (const api of ['RUN', 'SECRETMANAGER', 'IAM']) env[`CLOUDSDK_API_ENDPOINT_OVERRIDES_${api}`] = world.gcpUrl;
-  const { writes } = world.gcpCore.counters;
-  const child = spawn(process.execPath, [`operator/cli/${name}.ts`, ...args], { env });
-  const run: Run = { code: null, out: '', err: '', writes: 0 };
-  child.stdout.on('data', chunk => {
-    run.out += chunk;
-  });
-  child.stderr.on('data', chunk => {
-    run.err += chunk;
-  });
-  return new Promise(resolve =>
-    child.on('close', code => resolve({ ...run, code, writes: world.gcpCore.counters.writes - writes })),
-  );
-}
+const command = (name: 'importCommand' | 'planCommand', ...args: string[]): Promise<Run> => run(world, name, ...args);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { JsonObject } from '../../ports/json.ts';
-import { name, parent, template, world } from './sandbox-run.support.ts';
+import { image, name, parent, template, world } from './sandbox-run.support.ts';
 
 const env = 'spec.template.spec.containers[0].env';
 const limits = 'spec.template.spec.containers[0].resources.limits';
@@ -179,6 +179,53 @@ describe('a service that Cloud Run refuses', () => {
     await w.update({ template: resources('500m', '512M') }, 'template');
     await w.update({ template: resources('4000m', '2Gi') }, 'template');
   });
+
+  it('accepts a sidecar that sets PORT for itself, and containers that have one CPU only together', async () => {
+    const w = world();
+    const sidecar = {
+      name: 'hello',
+      image,
+      env: [{ name: 'PORT', value: '8888' }],
+      resources: { limits: { cpu: '500m', memory: '256Mi' } },
+    };
+    const [main] = resources('500m', '256Mi').containers as JsonObject[];
+    const containers = [{ ...main, ports: [{ containerPort: 8080 }] }, sidecar];
+    await w.create({ template: { containers } });
+    expect((await w.get()).template).toMatchObject({
+      maxInstanceRequestConcurrency: 80,
+      containers: [{}, { env: [{ name: 'PORT', value: '8888' }] }],
+    });
+    const small = { ...sidecar, resources: { limits: { cpu: '100m', memory: '256Mi' } } };
+    const service = {
+      name,
+      template: { containers: [containers[0] as JsonObject, small], maxInstanceRequestConcurrency: 80 },
+    };
+    expect((await w.refused('Services.UpdateService', { service, updateMask: 'template' })).message).toContain(
+      'Total cpu < 1 is not supported with concurrency > 1.',
+    );
+  });
+
+  it.each([
+    ['nvidia-l4', '4', '16Gi', '2', '8Gi'],
+    ['nvidia-rtx-pro-6000', '20', '80Gi', '8', '32Gi'],
+  ])(
+    'accepts a GPU of type %s with %s CPUs and %s, and refuses less',
+    async (accelerator, cpu, memory, lessCpu, lessMemory) => {
+      const w = world();
+      const gpu = (limits: JsonObject) => ({
+        ...template({ resources: { limits: { ...limits, 'nvidia.com/gpu': '1' } } }),
+        nodeSelector: { accelerator },
+      });
+      await w.create({ template: gpu({ cpu, memory }) });
+      for (const [limits, why] of [
+        [{ cpu: lessCpu, memory: lessMemory }, 'limits.cpu'],
+        [{ cpu, memory: '8Gi' }, 'limits.memory'],
+      ] as const) {
+        const request = { service: { name, template: gpu(limits) }, updateMask: 'template' };
+        expect((await w.refused('Services.UpdateService', request)).message).toContain(why);
+      }
+    },
+  );
 });
 
 describe('what an organization or a registry does not allow', () => {

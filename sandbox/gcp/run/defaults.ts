@@ -1,6 +1,6 @@
 import type { Project } from '../contracts.ts';
 import type { ContainerTemplate, Desired, Template } from './messages.ts';
-import { quantity } from './quantity.ts';
+import { totalCpu } from './validateContainer.ts';
 
 /** The account that runs what names none. It comes with the project. */
 export const defaultAccount = (project: Project) => `${project.number}-compute@developer.gserviceaccount.com`;
@@ -30,8 +30,7 @@ function templateDefaults(template: Template, project: Project, maxInstances: nu
   const containers = given.map(container =>
     containerDefaults(container, given.length === 1 || !!container.ports?.length),
   );
-  const cpu = containers[0]?.resources?.limits?.cpu ?? '1';
-  const fraction = quantity(cpu, 'spec.template.spec.containers[0].resources.limits.cpu') < 1;
+  const fraction = totalCpu(containers) < 1;
   return {
     ...template,
     scaling: { ...template.scaling, maxInstanceCount: template.scaling?.maxInstanceCount ?? maxInstances },

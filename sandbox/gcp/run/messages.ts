@@ -40,6 +40,7 @@ export type Template = {
   containers?: ContainerTemplate[];
   volumes?: Volume[];
   maxInstanceRequestConcurrency?: number;
+  nodeSelector?: { accelerator?: string };
 };
 
 export type TrafficTarget = { type?: string; revision?: string; percent?: number; tag?: string };

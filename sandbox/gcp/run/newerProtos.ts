@@ -46,6 +46,9 @@ export const newerRunProtos = {
     Revision: message(TEMPLATE),
     RevisionScaling: message({ cpuUtilization: 'float', concurrencyUtilization: 'float' }),
     Container: message({ sandboxLauncher: 'bool', buildConfig: 'BuildConfiguration' }),
+    // Of a readiness probe; not in the discovery document, but Google's Terraform provider sets it (terraform-google-modules/docs-examples,
+    // cloudrunv2_service_readiness_probes).
+    Probe: message({ successThreshold: 'int32' }),
     Volume: message({ filestore: 'FilestoreVolumeSource' }, { oneofs: { volumeType: { oneof: ['filestore'] } } }),
     EmptyDirVolumeSource: { nested: { Medium: { values: { DISK: 2 } } } },
     SourceCode: message({ inlinedSource: 'InlinedSource' }, { oneofs: { sourceType: { oneof: ['inlinedSource'] } } }),

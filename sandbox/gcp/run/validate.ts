@@ -4,7 +4,7 @@ import { noSuchRevision } from './conditions.ts';
 import { byRevision, latest } from './defaults.ts';
 import type { ContainerTemplate, Desired, ServiceScaling, Template, TrafficTarget } from './messages.ts';
 import type { ServiceState } from './serviceState.ts';
-import { checkContainer } from './validateContainer.ts';
+import { checkContainer, totalCpu } from './validateContainer.ts';
 import { checkVolumes } from './validateVolumes.ts';
 
 const reservedDomains = [
@@ -62,7 +62,8 @@ function checkTemplate(id: string, template: Template): void {
   if (containers.filter(({ ports }) => ports?.length).length !== 1) {
     throw invalid('template.containers: Revision template should contain exactly one container with an exposed port.');
   }
-  for (const [i, container] of containers.entries()) checkContainer(`[${i}]`, container, concurrency);
+  const around = { concurrency, totalCpu: totalCpu(containers), gpu: template.nodeSelector?.accelerator ?? '' };
+  for (const [i, container] of containers.entries()) checkContainer(`[${i}]`, container, around);
   checkOrder(containers);
   checkVolumes(template);
 }
