@@ -21,6 +21,7 @@ const pages = [
   'SECURITY.md',
   'CONTRIBUTING.md',
   'bench/README.md',
+  'bench/README.ja.md',
   ...readdirSync(join(ROOT, 'docs'), { recursive: true, encoding: 'utf8' })
     .filter(path => path.endsWith('.md'))
     .map(path => `docs/${path}`),
@@ -122,10 +123,7 @@ const ALONE: Record<string, string> = {
   'README.md': 'README.ja.md is a short version of it',
   'README.ja.md': 'the same',
   'docs/ja/first-tenant.md': 'for readers of the Japanese manual',
-  'bench/README.md': 'not translated yet',
   'docs/manual.md': 'not translated yet',
-  'docs/dependencies.md': 'not translated yet',
-  'docs/development.md': 'not translated yet',
   'docs/reliability.md': 'not translated yet',
   'docs/security.md': 'not translated yet',
 };
