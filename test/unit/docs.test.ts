@@ -124,7 +124,6 @@ const ALONE: Record<string, string> = {
   'README.ja.md': 'the same',
   'docs/ja/first-tenant.md': 'for readers of the Japanese manual',
   'docs/manual.md': 'not translated yet',
-  'docs/reliability.md': 'not translated yet',
   'docs/security.md': 'not translated yet',
 };
 const isJapanese = (page: string) => /^docs\/ja\/|\.ja\.md$/.test(page);
