@@ -39,6 +39,23 @@ export const emailOf = ({ email }: Caller): string => email ?? 'sandbox-owner@ex
 /** One method of an API. It takes and returns proto3 JSON and throws `GcpError`. The request has already been checked against its proto. */
 export type Handler = (request: JsonObject, caller: Caller) => JsonObject;
 
+/** Makes a call as the caller of the method that is being answered. Throws `GcpError`. */
+export type V2Call = (method: string, request: JsonObject) => Promise<JsonObject>;
+
+/**
+ * A method of an older API, answered by calls of the newer one; those check permissions and quotas. `region` is the one that the
+ * host's name begins with. Throws `GcpError`.
+ */
+export type Face = (asked: {
+  request: JsonObject;
+  caller: Caller;
+  call: V2Call;
+  region?: string;
+}) => Promise<JsonObject>;
+
+/** Faces by the method's id in its discovery document, such as `run.namespaces.services.get`. */
+export type Faces = Record<string, Face>;
+
 /** Handlers by the proto's full method name, such as `google.cloud.run.v2.Services.GetService`. */
 export type Handlers = Record<string, Handler>;
 

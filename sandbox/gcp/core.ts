@@ -3,7 +3,7 @@ import type { JsonObject } from '../../ports/json.ts';
 import type { Runtime } from '../../ports/runtime.ts';
 import { sleep } from '../../ports/runtime.ts';
 import { createCloud, type LocalCloud } from './cloud.ts';
-import type { Caller, CloudSettings, Handlers, Project } from './contracts.ts';
+import type { Caller, CloudSettings, Face, Handlers, Project } from './contracts.ts';
 import { denied, failedPrecondition, GcpError } from './errors.ts';
 import { createFaults, type Faults } from './faults.ts';
 import { iamHandlers } from './iam/accountMethods.ts';
@@ -17,8 +17,9 @@ import type { Urls } from './run/names.ts';
 import { createRun, type Run } from './run/run.ts';
 import { scriptedContainers } from './run/scriptedContainers.ts';
 import { secretManagerHandlers } from './secretManager/secretMethods.ts';
+import type { Method } from './wire/method.ts';
 import { formatMessage, parseMessage } from './wire/protoJson.ts';
-import { type Method, protoRegistry } from './wire/protos.ts';
+import { protoRegistry } from './wire/protos.ts';
 
 /** The circumstances of a call: caller, cancellation, and the form of its request. */
 interface Invocation {
@@ -27,6 +28,8 @@ interface Invocation {
   /** True if the request's fields came as query parameters, so that every value is a string. */
   fromQuery?: boolean;
   enumsAsNumbers?: boolean;
+  /** The region that the host's name begins with, for Cloud Run's API v1. */
+  region?: string;
 }
 
 interface LogEntry {
@@ -138,6 +141,8 @@ export function createGcpCore(options: GcpCoreOptions): GcpCore {
   async function invoke(name: string, raw: JsonObject, invocation: Invocation): Promise<GcpResult> {
     const method = methods.get(name);
     if (!method) return failure({ code: 'UNIMPLEMENTED', message: `Method not found: ${name}` });
+    const face = run.faces[name];
+    if (face) return answerFace(face, method, raw, invocation, lookup, invoke);
     counters.count(method);
     const resource = resourceNamed(raw);
     const entry: LogEntry = {
@@ -188,6 +193,34 @@ async function answer(
   if (signal?.aborted)
     return failure({ code: 'CANCELLED', message: 'The call was cancelled; it may have taken effect.' });
   return fault?.lost ? failure(fault.lost) : result;
+}
+
+/** Answers a method of an older API by calls of the newer one, which check, count and record the call. */
+async function answerFace(
+  face: Face,
+  method: Method,
+  raw: JsonObject,
+  { fromQuery, ...invocation }: Invocation,
+  lookup: Inner['lookup'],
+  invoke: GcpCore['invoke'],
+): Promise<GcpResult> {
+  try {
+    const request = parseMessage(method.request, raw, { fromQuery, lookup });
+    const response = await face({
+      request,
+      caller: invocation.caller,
+      region: invocation.region,
+      async call(name, inner) {
+        const result = await invoke(name, inner, { ...invocation, enumsAsNumbers: false });
+        if (!result.ok) throw new GcpError(result.status);
+        return result.response;
+      },
+    });
+    return { ok: true, response: formatMessage(method.response, response, { lookup }) };
+  } catch (error) {
+    if (!(error instanceof GcpError)) throw error;
+    return failure(error.status);
+  }
 }
 
 /** Checks quota, request and permission, and calls the method's handler. */

@@ -8,7 +8,7 @@ import { createGcpCore } from '../../sandbox/gcp/core.ts';
 import { envText } from '../../sandbox/gcp/wire/clientEnv.ts';
 import { type GcpServer, startGcpServer } from '../../sandbox/gcp/wire/http.ts';
 
-/** Real gcloud, as a user has it after `source DIR/env`, on the local Google Cloud. */
+/** Real gcloud, as a user has it after `source DIR/env`, on the local Google Cloud; `gcloud run` has `gcloud-run.test.ts`. */
 
 const hasGcloud = spawnSync('sh', ['-c', 'command -v gcloud']).status === 0;
 if (!hasGcloud) console.warn('gcloud is not installed: its tests are left out');
@@ -123,15 +123,5 @@ describe.skipIf(!hasGcloud)('gcloud', { timeout: 60_000 }, () => {
     const missing = await shell('gcloud secrets describe nothing');
     expect(missing.code).toBe(1);
     expect(missing.err).toContain('NOT_FOUND: Secret [projects/123456789012/secrets/nothing] not found.');
-  });
-
-  test.each([
-    'run services list',
-    'run services describe x --region=asia-northeast1',
-    'run deploy x --image=y --region=asia-northeast1',
-  ])('%s says that gcloud run is not supported here', async command => {
-    const { code, err } = await shell(`gcloud ${command}`);
-    expect(code).toBe(1);
-    expect(err).toContain('gcloud run is not supported here');
   });
 });

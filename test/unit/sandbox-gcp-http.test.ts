@@ -173,9 +173,8 @@ describe('routes come from the protos', () => {
   });
 
   test.each([
-    ['/apis/serving.knative.dev/v1/namespaces/demo-project/services', 'gcloud run is not supported here'],
-    ['/v1/projects/demo-project/locations/-/services', 'gcloud run is not supported here'],
-    ['/v1/projects/demo-project/locations', 'Locations are not supported'],
+    ['/apis/run.googleapis.com/v1/namespaces/demo-project/jobs', 'services only'],
+    ['/apis/domains.cloudrun.com/v1/namespaces/demo-project/domainmappings', 'services only'],
     ['/v2/projects/demo-project/locations/asia-northeast1/jobs', 'services only'],
   ])('%s says that it is not here', async (path, message) => {
     const { status, body } = await send('GET', `${path}?alt=json`);

@@ -48,6 +48,9 @@ const regions: Record<string, string> = {
   'us-west4': 'wn',
 };
 
+/** Every region of Cloud Run, such as `asia-northeast1`. */
+export const LOCATIONS: readonly string[] = Object.keys(regions);
+
 /** Checks a location; an unknown one, or the wildcard, is answered as one that the caller may not see. */
 export function checkLocation(location: string): string {
   if (Object.hasOwn(regions, location)) return location;

@@ -1,4 +1,4 @@
-import type { Cloud, Handlers } from '../contracts.ts';
+import type { Cloud, Faces, Handlers } from '../contracts.ts';
 import type { Containers } from './containers.ts';
 import { googleUrls, serviceName, type Urls } from './names.ts';
 import { revisionHandlers } from './revisions.ts';
@@ -7,10 +7,13 @@ import type { RevisionState, ServiceState } from './serviceState.ts';
 import { createStore } from './serviceStore.ts';
 import { serviceHandlers } from './services.ts';
 import { pick } from './traffic.ts';
+import { runV1Faces } from './v1/face.ts';
 
 /** Cloud Run Admin API v2, and the questions that an ingress asks before it forwards a request. */
 export interface Run {
   handlers: Handlers;
+  /** Cloud Run Admin API v1 over those handlers. */
+  faces: Faces;
   /**
    * Returns the short name of the revision for the next request to a service (`projects/P/locations/R/services/S`), by its traffic
    * percentages or a traffic tag. Undefined if no revision serves or the service is not open to the internet.
@@ -40,6 +43,7 @@ export function createRun(
 
   return {
     handlers: { ...serviceHandlers(cloud, store, rollout, urls), ...revisionHandlers(cloud, store, logUri) },
+    faces: runV1Faces({ cloud, services: () => store.all() }),
     route(name, tag) {
       const service = store.find(name);
       if (service?.desired.ingress !== 'INGRESS_TRAFFIC_ALL') return undefined;

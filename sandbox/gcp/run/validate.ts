@@ -122,6 +122,8 @@ function checkLabels(field: string, labels: Record<string, string> = {}): void {
   checkDomains(field, labels);
   if (Object.keys(labels).length > 64) throw invalid(`${field}: at most 64 labels are allowed.`);
   for (const [key, value] of Object.entries(labels)) {
+    // gcloud names by it the request that made a revision; v2 answers it as it is.
+    if (key === 'client.knative.dev/nonce') continue;
     // Letters of any alphabet that are not capital (https://cloud.google.com/run/docs/configuring/services/labels).
     if (!/^[\p{Ll}\p{Lo}][\p{Ll}\p{Lo}\p{N}_-]{0,62}$/u.test(key)) {
       throw invalid(

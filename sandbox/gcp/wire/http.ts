@@ -7,7 +7,8 @@ import type { Json, JsonObject } from '../../../ports/json.ts';
 import { createLocalServer, readBody } from '../../localServer.ts';
 import type { GcpCore } from '../core.ts';
 import { CODES, GcpError, invalid } from '../errors.ts';
-import { type Method, protoRegistry } from './protos.ts';
+import type { Method } from './method.ts';
+import { protoRegistry } from './protos.ts';
 import { createRouter, requestOf } from './routes.ts';
 
 /**
@@ -26,7 +27,7 @@ export interface GcpServer {
 const MAX_BODY_BYTES = 4 * 1024 * 1024;
 
 const HERE =
-  'It has services of Cloud Run (Admin API v2), global secrets, service accounts with their policies, and deny policies; projects and ' +
+  'It has services of Cloud Run (Admin API v2 and v1), global secrets, service accounts with their policies, and deny policies; projects and ' +
   'enabled APIs can be read.';
 
 /**
@@ -35,17 +36,7 @@ const HERE =
  */
 const NOT_HERE: [path: RegExp, message: string][] = [
   [
-    /^\/apis\/|^\/api\/v1\/|^\/v1\/projects\/[^/]+\/locations\/[^/]+\/(services|revisions|configurations|routes|domainmappings)/,
-    'gcloud run is not supported here: it speaks the older Knative API (v1), and the local Google Cloud has the Cloud Run ' +
-      'Admin API v2 only. Read services with: curl "$CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN"v2/projects/PROJECT/locations/REGION/services',
-  ],
-  [
-    /^\/v[12]\/projects\/[^/]+\/locations(\/[^/]+)?$/,
-    'Locations are not supported by the local Google Cloud: every Cloud Run region exists, and there are no regional secrets. ' +
-      'gcloud run is not supported here either (it speaks the older Knative API).',
-  ],
-  [
-    /^\/v2\/projects\/[^/]+\/locations\/[^/]+\/(jobs|workerPools|builds|instances)/,
+    /^\/v2\/projects\/[^/]+\/locations\/[^/]+\/(jobs|workerPools|builds|instances)|^\/apis\/(run\.googleapis\.com|domains\.cloudrun\.com)\//,
     'Cloud Run services only: this resource is not supported by the local Google Cloud.',
   ],
   [
@@ -101,6 +92,7 @@ export async function startGcpServer(options: { core: GcpCore; port?: number; ho
         caller: callerOf(request.headers.authorization),
         signal: gone.signal,
         fromQuery: routed.fromQuery,
+        region: regionOf(request.headers.host),
         enumsAsNumbers: /enum-encoding=int/.test(alt),
       });
       if (!result.ok) return fail(response, result.status, api);
@@ -115,7 +107,7 @@ export async function startGcpServer(options: { core: GcpCore; port?: number; ho
     pages: 'own',
     // gcloud uses this server as its proxy and puts the region before the host: REGION-127.0.0.1 (clientEnv.ts). No public DNS name
     // matches, because none ends in a number.
-    alsoHost: /^[a-z0-9-]+-127\.0\.0\.1(:\d+)?$/,
+    alsoHost: REGIONAL_HOST,
     refuse: (response: ServerResponse, message: string) => fail(response, { code: 'PERMISSION_DENIED', message }),
   } as const;
   const server = createLocalServer(guard, (request, response) => {
@@ -157,6 +149,11 @@ function verbOf({ method = 'GET', headers }: IncomingMessage): string {
   const verb = method === 'POST' && override ? String(override).toUpperCase() : method;
   return verb === 'HEAD' ? 'GET' : verb;
 }
+
+/** REGION-127.0.0.1, with or without a port. */
+const REGIONAL_HOST = /^([a-z0-9-]+)-127\.0\.0\.1(:\d+)?$/;
+
+const regionOf = (host = ''): string | undefined => REGIONAL_HOST.exec(host)?.[1];
 
 function callerOf(authorization: string | undefined): { email?: string } {
   const [, email] = authorization?.match(/^Bearer emulator:(\S+@\S+)$/i) ?? [];

@@ -4,37 +4,15 @@ import protobuf from 'protobufjs/light.js';
 import { iamProtos } from '../iam/iamProtos.ts';
 import { resourceManagerProtos, resourceManagerV1Protos } from '../projects/resourceManager.ts';
 import { serviceUsageProtos } from '../projects/serviceUsage.ts';
-import type { Api } from '../quotas.ts';
 import { newerRunProtos } from '../run/newerProtos.ts';
+import { discoveredMethods } from './discoveredMethods.ts';
+import type { HttpBinding, Method } from './method.ts';
 import type { TypeLookup } from './protoJson.ts';
 
 /**
  * Every method of the APIs and its REST routes, read from the `google.api.http` annotations of the protos that the client
  * packages ship. Loaded once a process.
  */
-
-/** One `google.api.http` binding. */
-export interface HttpBinding {
-  verb: string;
-  // Such as /v2/{parent=projects/*/locations/*}/services, with the custom verb taken off.
-  template: string;
-  customVerb?: string;
-  /** `*`, a field's JSON name, or absent. */
-  body?: string;
-}
-
-export interface Method {
-  /** The full name, such as `google.cloud.run.v2.Services.GetService`. */
-  name: string;
-  api: Api;
-  /** The kind of call, for quotas and counters. */
-  kind: 'read' | 'write' | 'access';
-  request: protobuf.Type;
-  response: protobuf.Type;
-  bindings: HttpBinding[];
-  /** JSON paths of the request that the routes bind: kept although the proto calls them output only. */
-  routeFields: ReadonlySet<string>;
-}
 
 export interface Registry {
   methods: ReadonlyMap<string, Method>;
@@ -53,6 +31,9 @@ const SERVICES: Record<string, Method['api']> = {
   'google.cloudresourcemanager.v1.Projects': 'cloudresourcemanager',
   'google.api.serviceusage.v1.ServiceUsage': 'serviceusage',
 };
+
+/** APIs that have no published protos, by their trimmed discovery documents. */
+const DISCOVERED: [path: string, api: Method['api']][] = [['../run/v1/discovery.json', 'run']];
 
 /** The APIs' own routes for the mixed-in google.longrunning.Operations (as their packages pass them to google-gax). */
 const OPERATION_ROUTES: Record<string, HttpRule> = {
@@ -121,6 +102,9 @@ function load(): Registry {
         routeFields: new Set(bindings.flatMap(({ template }) => variablesOf(template))),
       });
     }
+  }
+  for (const [path, api] of DISCOVERED) {
+    for (const method of discoveredMethods(new URL(path, import.meta.url), api)) methods.set(method.name, method);
   }
   const lookup: TypeLookup = typeName => {
     const found = root.lookup(typeName, [protobuf.Type]);

@@ -1,6 +1,7 @@
 import type { Json, JsonObject } from '../../../ports/json.ts';
 import { invalid } from '../errors.ts';
-import { type HttpBinding, type Method, variablesOf } from './protos.ts';
+import type { HttpBinding, Method } from './method.ts';
+import { variablesOf } from './protos.ts';
 
 /** A REST call on its way to a method: the request message as JSON, not yet checked. */
 export interface Routed {

@@ -1,0 +1,216 @@
+import type { JsonObject } from '../../../../ports/json.ts';
+import { invalid } from '../../errors.ts';
+import { ingressOf } from '../instanceEnv.ts';
+import type { ContainerTemplate, EnvVar, Template } from '../messages.ts';
+import { flag } from './codecs.ts';
+
+/**
+ * Annotations of a v1 template that speak of its containers and volumes, where v2 has fields of each container. What v2 can say of
+ * one container only is said of all of them in v1.
+ */
+export interface Spread {
+  annotation: string;
+  /** The annotation's value for a v2 template, and the template without what the annotation says. */
+  read(template: Template): { value?: string; rest?: Template };
+  /** The v2 template with what the annotation says. `value` is undefined if v1 has no such annotation. Throws INVALID_ARGUMENT. */
+  write(template: Template, value: string | undefined, at: string): Template;
+}
+
+type Container = ContainerTemplate & { baseImageUri?: string; sourceCode?: JsonObject };
+
+const containersOf = (template: Template): Container[] => template.containers ?? [];
+
+const withContainers = (template: Template, change: (container: Container) => Container): Template => ({
+  ...template,
+  ...(template.containers && { containers: template.containers.map(change) }),
+});
+
+const readFlag = (value: string, at: string): boolean => {
+  const read = flag.toV2(value, at);
+  if (typeof read !== 'boolean') throw invalid(`${at}: invalid value '${value}': must be true or false.`);
+  return read;
+};
+
+/** A JSON map by the containers' names; the only container may have none. */
+function byContainer<T>(
+  annotation: string,
+  get: (container: Container) => T | undefined,
+  set: (container: Container, value: T) => Container,
+): Spread {
+  return {
+    annotation,
+    read(template) {
+      const entries = containersOf(template).flatMap(container => {
+        const value = get(container);
+        return value === undefined ? [] : [[container.name ?? '', value] as const];
+      });
+      return entries.length > 0 ? { value: JSON.stringify(Object.fromEntries(entries)) } : {};
+    },
+    write(template, value, at) {
+      if (value === undefined) return template;
+      let parsed: Record<string, T>;
+      try {
+        parsed = JSON.parse(value);
+      } catch {
+        throw invalid(`${at}: invalid value '${value}': must be a JSON map by container.`);
+      }
+      return withContainers(template, container => {
+        const own = parsed[container.name ?? ''];
+        return own === undefined ? container : set(container, own);
+      });
+    },
+  };
+}
+
+/** CPU is only allocated during requests unless the annotation says otherwise (gcloud run deploy, --cpu-throttling). */
+const cpuThrottling: Spread = {
+  annotation: 'run.googleapis.com/cpu-throttling',
+  read(template) {
+    const container = containersOf(template)[ingressOf(template)];
+    return container?.resources && !container.resources.cpuIdle ? { value: 'false' } : {};
+  },
+  write(template, value, at) {
+    const cpuIdle = value === undefined || readFlag(value, at);
+    return withContainers(template, container => ({ ...container, resources: { ...container.resources, cpuIdle } }));
+  },
+};
+
+const startupCpuBoost: Spread = {
+  annotation: 'run.googleapis.com/startup-cpu-boost',
+  read: template =>
+    containersOf(template).some(({ resources }) => resources?.startupCpuBoost) ? { value: 'true' } : {},
+  write(template, value, at) {
+    if (value === undefined || !readFlag(value, at)) return template;
+    return withContainers(template, container => ({
+      ...container,
+      resources: { ...container.resources, startupCpuBoost: true },
+    }));
+  },
+};
+
+/** In v2 a volume of the name `cloudsql`, mounted at /cloudsql. */
+const cloudSql: Spread = {
+  annotation: 'run.googleapis.com/cloudsql-instances',
+  read(template) {
+    const volume = template.volumes?.find(({ cloudSqlInstance }) => cloudSqlInstance);
+    if (!volume) return {};
+    const volumes = template.volumes?.filter(other => other !== volume) ?? [];
+    const rest = withContainers({ ...template, volumes }, container => ({
+      ...container,
+      ...(container.volumeMounts && {
+        volumeMounts: container.volumeMounts.filter(({ name }) => name !== volume.name),
+      }),
+    }));
+    return { value: volume.cloudSqlInstance?.instances?.join(',') ?? '', rest };
+  },
+  write(template, value) {
+    if (!value) return template;
+    const volumes = [
+      ...(template.volumes ?? []),
+      { name: 'cloudsql', cloudSqlInstance: { instances: value.split(',') } },
+    ];
+    return withContainers({ ...template, volumes }, container => ({
+      ...container,
+      volumeMounts: [...(container.volumeMounts ?? []), { name: 'cloudsql', mountPath: '/cloudsql' }],
+    }));
+  },
+};
+
+/** The template with other names of secrets, in variables and volumes. */
+function renameSecrets(template: Template, rename: (secret: string) => string): Template {
+  const ofEnv = (entry: EnvVar): EnvVar => {
+    const reference = entry.valueSource?.secretKeyRef;
+    if (!reference?.secret) return entry;
+    return { ...entry, valueSource: { secretKeyRef: { ...reference, secret: rename(reference.secret) } } };
+  };
+  return {
+    ...withContainers(template, container => ({
+      ...container,
+      ...(container.env && { env: container.env.map(ofEnv) }),
+    })),
+    ...(template.volumes && {
+      volumes: template.volumes.map(volume =>
+        volume.secret?.secret
+          ? { ...volume, secret: { ...volume.secret, secret: rename(volume.secret.secret) } }
+          : volume,
+      ),
+    }),
+  };
+}
+
+function secretsIn(template: Template): Set<string> {
+  const names = new Set<string>();
+  renameSecrets(template, secret => {
+    names.add(secret);
+    return secret;
+  });
+  return names;
+}
+
+/**
+ * v1 names a secret of another project by an alias, which this annotation explains: `ALIAS:projects/P/secrets/S,…`. v2 does not keep
+ * the alias, so it is made anew from the secret's id, with the project if another secret has the same id.
+ */
+const secrets: Spread = {
+  annotation: 'run.googleapis.com/secrets',
+  read(template) {
+    const all = [...secretsIn(template)];
+    const foreign = all.filter(secret => secret.includes('/'));
+    const id = (secret: string) => secret.split('/').at(-1) ?? '';
+    const isShared = (secret: string) => all.some(other => other !== secret && id(other) === id(secret));
+    const alias = (secret: string) =>
+      isShared(secret) ? secret.replace(/^projects\//, '').replace('/secrets/', '-') : id(secret);
+    if (foreign.length === 0) return {};
+    return {
+      value: foreign.map(secret => `${alias(secret)}:${secret}`).join(','),
+      rest: renameSecrets(template, secret => (secret.includes('/') ? alias(secret) : secret)),
+    };
+  },
+  write(template, value, at) {
+    const pairs = (value ?? '')
+      .split(',')
+      .filter(Boolean)
+      .map(pair => pair.split(':'));
+    const wrong = pairs.find(pair => pair.length !== 2 || !/^projects\/[^/]+\/secrets\/[^/]+$/.test(pair[1] ?? ''));
+    if (wrong) throw invalid(`${at}: invalid value '${value}': must have the form ALIAS:projects/P/secrets/S,…`);
+    const names = new Map(pairs.map(([alias = '', name = '']) => [alias, name]));
+    return renameSecrets(template, secret => names.get(secret) ?? secret);
+  },
+};
+
+interface StoredSource {
+  bucket?: string;
+  object?: string;
+  generation?: string;
+}
+
+export const spread: readonly Spread[] = [
+  cpuThrottling,
+  startupCpuBoost,
+  byContainer<string[]>(
+    'run.googleapis.com/container-dependencies',
+    ({ dependsOn }) => (dependsOn?.length ? dependsOn : undefined),
+    (container, dependsOn) => ({ ...container, dependsOn }),
+  ),
+  byContainer<string>(
+    'run.googleapis.com/base-images',
+    ({ baseImageUri }) => baseImageUri,
+    (container, baseImageUri) => ({ ...container, baseImageUri }),
+  ),
+  byContainer<string>(
+    'run.googleapis.com/sources',
+    ({ sourceCode }) => {
+      const source = sourceCode?.cloudStorageSource as StoredSource | undefined;
+      return source && `gs://${source.bucket}/${source.object}${source.generation ? `#${source.generation}` : ''}`;
+    },
+    (container, url) => {
+      const [, bucket, object, generation] = /^gs:\/\/([^/]+)\/([^#]+)(?:#(\d+))?$/.exec(url) ?? [];
+      return {
+        ...container,
+        sourceCode: { cloudStorageSource: { bucket, object, ...(generation && { generation }) } },
+      };
+    },
+  ),
+  cloudSql,
+  secrets,
+];
