@@ -124,7 +124,6 @@ const ALONE: Record<string, string> = {
   'README.ja.md': 'the same',
   'docs/ja/first-tenant.md': 'for readers of the Japanese manual',
   'docs/manual.md': 'not translated yet',
-  'docs/security.md': 'not translated yet',
 };
 const isJapanese = (page: string) => /^docs\/ja\/|\.ja\.md$/.test(page);
 /** The page in the other language. */
@@ -182,6 +181,11 @@ describe.each(translated)('%s', page => {
 
   test('has the tables of the English page, row by row', () => {
     expect(tablesOf(page)).toEqual(tablesOf(twinOf(page)));
+  });
+
+  test('links to the files to which the English page links', () => {
+    const filesOf = (one: string) => [...new Set(linksOf(one).filter(target => !target.endsWith('.md')))].sort();
+    expect(filesOf(page)).toEqual(filesOf(twinOf(page)));
   });
 });
 
