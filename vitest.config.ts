@@ -3,8 +3,8 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/unit/**/*.test.ts', 'test/e2e/**/*.test.ts'],
-    // They need a real kube-apiserver: `npm run test:envtest`.
-    exclude: ['test/e2e/conformance.test.ts', 'test/e2e/envtest.test.ts', 'test/e2e/policies.test.ts'],
+    // They need a real kube-apiserver or programs that are built with Go: `npm run test:envtest`.
+    exclude: ['conformance', 'envtest', 'go-tools', 'helm', 'policies'].map(name => `test/e2e/${name}.test.ts`),
     reporters: ['default', './scripts/closing-line.ts'],
     testTimeout: 60_000,
     hookTimeout: 60_000,

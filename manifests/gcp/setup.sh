@@ -4,9 +4,11 @@
 # PROJECT gets the operator's service account. Every project that you name, including PROJECT, may contain tenants.
 # IMAGE_REPOSITORIES="PROJECT/LOCATION/REPOSITORY …" lets the operator deploy private images from these repositories only.
 # WORKLOAD_POOL=POOL (PROJECT.svc.id.goog of the GKE cluster's project) sets another pool than the one of PROJECT.
+# IMAGE=REGISTRY/REPOSITORY sets another image of the operator, without its tag.
+# At the end it writes manifests/my-cluster, an overlay with your project, account and image, if that folder does not exist.
 set -eu
 
-[ $# -ge 1 ] || { sed -n '2,6s/^# //p' "$0" >&2; exit 2; }
+[ $# -ge 1 ] || { sed -n '2,8s/^# //p' "$0" >&2; exit 2; }
 project=$1
 account=aitenant-operator@$project.iam.gserviceaccount.com
 pool=${WORKLOAD_POOL:-$project.svc.id.goog}
@@ -49,4 +51,24 @@ done
 gcloud iam service-accounts add-iam-policy-binding "$account" --project="$project" --format=none \
   --member="serviceAccount:$pool[aitenant-system/aitenant-operator]" --role=roles/iam.workloadIdentityUser
 
-echo "$account is ready. Next: kubectl apply -k manifests/overlays/gke"
+manifests=$(cd "$(dirname "$0")/.." && pwd)
+overlay=$manifests/my-cluster
+image=${IMAGE:-asia-northeast1-docker.pkg.dev/$project/platform/aitenant-operator}
+if [ ! -e "$overlay" ]; then
+  mkdir "$overlay"
+  cat > "$overlay/kustomization.yaml" <<EOF
+resources: [../overlays/gke]
+images:
+  - { name: aitenant-operator, newName: $image, newTag: 0.1.0 }
+patches:
+  - target: { kind: ServiceAccount, name: aitenant-operator }
+    patch: |
+      - { op: replace, path: /metadata/annotations/iam.gke.io~1gcp-service-account, value: $account }
+  - target: { kind: Deployment, name: aitenant-operator }
+    patch: |
+      - { op: add, path: /spec/template/spec/containers/0/args/-, value: --project=$project }
+EOF
+fi
+
+echo "$account is ready. When the image that $overlay/kustomization.yaml names exists, run:"
+echo "kubectl apply -k '$overlay'"

@@ -1,9 +1,8 @@
-import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { accessSync, constants, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
-import { homedir } from 'node:os';
+import { mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { cacheFolder, type Env, type Go, goIn, hasGo, isExecutable } from './go.ts';
 
 export interface Binaries {
   etcd: string;
@@ -41,7 +40,7 @@ export async function findBinaries({ env = process.env, progress }: FindBinaries
     }
     return found;
   }
-  const folder = join(env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'aitenant-operator', `kube-${moduleHash()}`);
+  const folder = join(cacheFolder(env), `kube-${moduleHash()}`);
   const cached = binariesIn(folder);
   if (!Object.values(cached).every(isExecutable)) await build(folder, env, progress ?? (line => console.error(line)));
   return cached;
@@ -52,15 +51,6 @@ const binariesIn = (folder: string): Binaries => ({
   kubeApiserver: join(folder, 'kube-apiserver'),
 });
 
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 /** Part of the cache folder's name, so that other versions of the modules get another folder. */
 const moduleHash = () =>
   createHash('sha256')
@@ -70,7 +60,7 @@ const moduleHash = () =>
     .slice(0, 12);
 
 async function build(folder: string, env: Env, progress: (line: string) => void): Promise<void> {
-  const go = goIn(env);
+  const go = goIn(env, MODULE);
   const goMod = readFileSync(join(MODULE, 'go.mod'), 'utf8');
   const version = /k8s\.io\/kubernetes (v(\d+)\.(\d+)\.\d+)/.exec(goMod);
   if (!version) throw new Error('test/kube/go.mod names no k8s.io/kubernetes');
@@ -128,51 +118,6 @@ async function goBuild(
     rmSync(half, { force: true });
   }
 }
-
-async function hasGo(go: Go): Promise<boolean> {
-  try {
-    await go(['version']);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-type Env = Record<string, string | undefined>;
-
-/** Runs go and resolves with its output. Rejects with the last lines of stderr if it fails, or if it cannot be run. */
-type Go = (args: string[], onLine?: (line: string) => void) => Promise<{ stdout: string }>;
-
-const goIn =
-  (env: Env): Go =>
-  (args, onLine) =>
-    new Promise((resolve, reject) => {
-      const child = spawn('go', args, {
-        cwd: MODULE,
-        env: { ...env, CGO_ENABLED: '0' },
-        stdio: ['ignore', 'pipe', 'pipe'],
-      });
-      const stop = () => child.kill();
-      process.once('exit', stop);
-      let stdout = '';
-      let rest = '';
-      let last: string[] = [];
-      child.stdout.setEncoding('utf8').on('data', chunk => {
-        stdout += chunk;
-      });
-      child.stderr.setEncoding('utf8').on('data', chunk => {
-        const lines = (rest + chunk).split('\n');
-        rest = lines.pop() ?? '';
-        for (const line of lines) onLine?.(line);
-        last = [...last, ...lines].slice(-20);
-      });
-      child.on('error', reject);
-      child.on('close', code => {
-        process.removeListener('exit', stop);
-        if (code === 0) resolve({ stdout });
-        else reject(new Error(`go ${args.join(' ')} failed:\n${[...last, rest].join('\n')}`));
-      });
-    });
 
 function noGo(version: string): string {
   const arch = process.arch === 'x64' ? 'amd64' : process.arch;

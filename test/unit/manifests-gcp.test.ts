@@ -1,13 +1,28 @@
-import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { parse } from 'yaml';
+import { parse, parseAllDocuments } from 'yaml';
 import { METHODS, rpc } from '../../operator/gcp/methods.ts';
 import { permissionFor } from '../../sandbox/gcp/iam/permissions.ts';
 
-const file = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
+const ROOT = new URL('../../', import.meta.url).pathname;
+const file = (path: string) => readFileSync(join(ROOT, path), 'utf8');
+const shown = (command: string, env = {}) =>
+  execFileSync('sh', ['-euc', command], { encoding: 'utf8', env: { PATH: process.env.PATH, ...env } });
+const hasKubectl = spawnSync('kubectl', ['version', '--client']).status === 0;
+if (!hasKubectl) console.warn('NOT RUN: kubectl is not installed, so the overlay of setup.sh is not built');
 
 /** Asked for beside a method's own: who deploys a service that runs as an account acts as that account. */
 const BESIDE: Partial<Record<keyof typeof rpc, string>> = {
@@ -70,12 +85,32 @@ describe('setup.sh', () => {
     );
     chmodSync(gcloud, 0o755);
     writeFileSync(join(folder, 'log'), '');
-    const script = new URL('../../manifests/gcp/setup.sh', import.meta.url).pathname;
+    // The script writes an overlay beside the manifests.
+    for (const name of ['manifests', 'crds']) cpSync(`${ROOT}${name}`, join(folder, name), { recursive: true });
+    const overlay = join(folder, 'manifests/my-cluster/kustomization.yaml');
+    if (there) {
+      mkdirSync(dirname(overlay));
+      writeFileSync(overlay, '# mine\n');
+    }
+    const script = join(folder, 'manifests/gcp/setup.sh');
     const PATH = `${folder}${delimiter}${process.env.PATH}`;
-    const { status, stderr } = spawnSync(script, args, { env: { PATH, ...env }, encoding: 'utf8' });
+    const { status, stdout, stderr } = spawnSync(script, args, { env: { PATH, ...env }, encoding: 'utf8' });
     const commands = readFileSync(join(folder, 'log'), 'utf8').trim().split('\n');
+    const last = stdout.trim().split('\n').at(-1) ?? '';
+    const written = existsSync(overlay) ? readFileSync(overlay, 'utf8') : undefined;
+    // As printed, but kubectl prints what it would apply.
+    const built =
+      hasKubectl && status === 0 && !there ? shown(last.replace('kubectl apply -k', 'kubectl kustomize')) : '';
     rmSync(folder, { recursive: true });
-    return { status, stderr, writes: commands.filter(command => !command.includes(' describe ')) };
+    return {
+      status,
+      stderr,
+      last,
+      overlay,
+      written,
+      built,
+      writes: commands.filter(line => !line.includes(' describe ')),
+    };
   }
   const short = (writes: string[]) => writes.map(command => command.split(' --')[0]?.split(' ').slice(0, 4).join(' '));
 
@@ -135,6 +170,35 @@ describe('setup.sh', () => {
       'iam service-accounts add-iam-policy-binding aitenant-operator@ops.iam.gserviceaccount.com',
     ]);
     expect(writes.at(-1)).toContain('serviceAccount:other.svc.id.goog[');
+  });
+
+  test('ends with a command that applies an overlay of the project, as the README shows it', () => {
+    const { last, overlay, written, built } = run(['ops', 'tenants-1'], false);
+    expect(last).toBe(`kubectl apply -k '${dirname(overlay)}'`);
+    const { version } = JSON.parse(file('package.json')) as { version: string };
+    expect(written).toContain(`newTag: ${version} }`);
+    const [, heredoc] = /kustomization\.yaml (<<EOF\n[\s\S]*?\nEOF\n)/.exec(file('README.md')) ?? [];
+    const IMAGE = 'asia-northeast1-docker.pkg.dev/ops/platform/aitenant-operator';
+    const OPERATOR = 'aitenant-operator@ops.iam.gserviceaccount.com';
+    expect(written).toBe(shown(`cat ${heredoc}`, { IMAGE, OPERATOR, PROJECT: 'ops' }));
+    if (!hasKubectl) return;
+    expect(built).not.toContain('@PROJECT.');
+    // biome-ignore lint/suspicious/noExplicitAny: the assertions say what is expected
+    const objects = parseAllDocuments(built).map(document => document.toJS() as any);
+    const one = (kind: string) => objects.find(object => object.kind === kind);
+    expect(one('ServiceAccount').metadata.annotations).toEqual({ 'iam.gke.io/gcp-service-account': OPERATOR });
+    expect(one('Deployment').spec.template.spec.containers[0]).toMatchObject({
+      image: `${IMAGE}:${version}`,
+      args: ['--leader-elect', '--project=ops'],
+    });
+    expect(JSON.stringify(one('NetworkPolicy').spec.egress)).toContain('{"ports":[{"port":988,"protocol":"TCP"}]}');
+  });
+
+  test('writes the image that IMAGE names, and leaves an overlay that exists as it is', () => {
+    expect(run(['ops'], false, { IMAGE: 'ghcr.io/me/aitenant-operator' }).written).toContain(
+      'newName: ghcr.io/me/aitenant-operator,',
+    );
+    expect(run(['ops'], true)).toMatchObject({ status: 0, written: '# mine\n' });
   });
 
   test('without a project says how it is used', () => {

@@ -1,0 +1,228 @@
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { parse, parseAllDocuments } from 'yaml';
+import { type Envtest, startEnvtest } from '../../sandbox/envtest/envtest.ts';
+import { CASES, CHART, type Manifest, recording, recordingPath, valuesPath } from '../unit/support/chart.ts';
+import { eventually } from './support/access.ts';
+import { goTools } from './support/goTools.ts';
+
+/**
+ * The Helm chart with both majors of Helm: rendered (the renderings are compared with kustomize in test/unit/chart.test.ts), and installed,
+ * upgraded and uninstalled on a real kube-apiserver. No kubelet runs there, so a stand-in reports the result of the Pod of `helm test`.
+ */
+
+const run = promisify(execFile);
+const helms = Object.entries(await goTools('helm3', 'helm4'));
+const RELEASE = 'aitenant-operator';
+const NAMESPACE = 'aitenant-system';
+const FIRST = new URL('fixtures/upgrade-0.1/manifests.yaml', import.meta.url).pathname;
+const CRD = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
+const TENANTS = '/apis/ai-platform.dev/v1alpha1/namespaces/default/aitenants';
+const DEPLOYMENT = `/apis/apps/v1/namespaces/${NAMESPACE}/deployments/aitenant-operator`;
+const MERGE = 'application/merge-patch+json';
+const tenant = { apiVersion: 'ai-platform.dev/v1alpha1', kind: 'AiTenant', metadata: { name: 'tenant-a' } };
+const spec = { region: 'asia-northeast1', keys: [{ name: 'a', secretRef: { external: 'a' } }] };
+
+const folder = mkdtempSync(join(tmpdir(), 'helm-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const documents = (yaml: string) =>
+  parseAllDocuments(yaml).flatMap(document => (document.contents ? [document.toJS() as Manifest] : []));
+
+/** Runs a program and resolves to what it prints. Rejects with its errors. `env`: variables beside PATH and those of Helm. */
+async function output(command: string, args: string[], env: Record<string, string> = {}): Promise<string> {
+  const own = Object.fromEntries(['CACHE', 'CONFIG', 'DATA'].map(name => [`HELM_${name}_HOME`, join(folder, name)]));
+  const { stdout } = await run(command, args, {
+    env: { PATH: process.env.PATH, HOME: folder, ...own, ...env },
+    maxBuffer: 1 << 24,
+  });
+  return stdout;
+}
+
+// A file needs a test: without Helm, this one is reported as skipped.
+if (helms.length === 0) test.skip('NOT RUN: Helm cannot be built on this machine', () => {});
+
+describe.each(helms)('the chart by %s', (_, helm) => {
+  // Helm that is built with `go install` does not know a version of Kubernetes.
+  const template = (...args: string[]) =>
+    output(helm, ['template', RELEASE, CHART, '--kube-version=1.31.0', '--namespace', ...args]);
+
+  test('passes helm lint --strict, with the default values and with all others', async () => {
+    for (const name of Object.keys(CASES)) {
+      await output(helm, ['lint', '--strict', '--kube-version=1.31.0', CHART, '--values', valuesPath(name)]);
+    }
+  });
+
+  test.each(Object.entries(CASES))('renders %s.values.yaml as it is recorded', async (name, options) => {
+    const { namespace = NAMESPACE, helmFlags = [] } = options;
+    const rendered = await template(namespace, '--values', valuesPath(name), ...helmFlags);
+    await expect(recording(name, documents(rendered))).toMatchFileSnapshot(recordingPath(name));
+  });
+
+  test.each([
+    ['replica=3', /replica/],
+    ['image.digest=latest', /digest/],
+    ['project=Not_a_project', /project/],
+    ['networkPolicy.apiServerPorts={http}', /apiServerPorts/],
+    ['policies.enabled=true', /policies\.limits\.images is empty: name the repositories that tenants may use/],
+  ])('refuses %s and names the value', async (value, message) => {
+    await expect(template(NAMESPACE, '--set', value)).rejects.toThrow(message);
+  });
+
+  test.each([
+    ['http://proxy.example.com', 80],
+    ['https://proxy.example.com', 443],
+    ['https://user:secret@proxy.example.com:8080', 8080],
+    ['http://[::1]:3128', 3128],
+  ])('opens the network policy to the port of the proxy %s', async (url, port) => {
+    const objects = documents(await template(NAMESPACE, '--set', `proxy.url=${url}`));
+    const policy = objects.find(({ kind, metadata }) => kind === 'NetworkPolicy' && metadata.name === RELEASE);
+    expect(policy?.spec.egress.at(-1)).toEqual({ ports: [{ port, protocol: 'TCP' }] });
+  });
+
+  test('without the CRD of an upgrade on the first installation, and with it in crds/', async () => {
+    const kinds = documents(await template(NAMESPACE, '--set', 'crds.upgrade=true')).map(({ kind }) => kind);
+    expect(kinds).not.toContain('CustomResourceDefinition');
+    const shown = await output(helm, ['show', 'crds', CHART]);
+    expect(parse(shown)).toEqual(parse(readFileSync(new URL('../../crds/aitenants.yaml', import.meta.url), 'utf8')));
+  });
+
+  describe('on a real kube-apiserver', () => {
+    let state: string;
+    let cluster: Envtest;
+    let chart: string;
+    beforeAll(async () => {
+      const target = mkdtempSync(join(folder, 'package-'));
+      await output(helm, ['package', CHART, '--destination', target]);
+      chart = join(target, readdirSync(target)[0] ?? '');
+    });
+    beforeEach(async () => {
+      state = mkdtempSync(join(folder, 'cluster-'));
+      cluster = await startEnvtest({ stateDir: state });
+    });
+    afterEach(() => cluster.stop());
+
+    const inCluster = (command: string, ...args: string[]) =>
+      output(command, args, { KUBECONFIG: cluster.kubeconfigPath });
+    const installed = (...args: string[]) =>
+      inCluster(helm, 'upgrade', '--install', RELEASE, chart, '--namespace', NAMESPACE, '--create-namespace', ...args);
+
+    async function ask(method: string, path: string, body?: unknown, type?: string): Promise<Manifest> {
+      const answer = await cluster.ask(method, path, body, type);
+      expect(answer.code, answer.body).toBeLessThan(300);
+      return JSON.parse(answer.body) as Manifest;
+    }
+    const createTenant = async () => {
+      await eventually(async () => (await cluster.ask('GET', TENANTS)).code === 200, 'AiTenants to be served');
+      await ask('POST', TENANTS, { ...tenant, spec });
+    };
+
+    /** What `helm get manifest` names, as the API server has it, without what the server adds to the metadata. */
+    async function live(): Promise<Record<string, unknown>> {
+      const manifest = await inCluster(helm, 'get', 'manifest', RELEASE, '--namespace', NAMESPACE);
+      const file = join(state, 'manifest.yaml');
+      writeFileSync(file, manifest);
+      const { items } = JSON.parse(await inCluster('kubectl', 'get', '-f', file, '-o', 'json')) as {
+        items: Manifest[];
+      };
+      expect(items).toHaveLength(documents(manifest).length);
+      return Object.fromEntries(
+        items.map(({ status: _, metadata: { name, labels }, ...rest }) => [
+          `${rest.kind}/${name}`,
+          { ...rest, labels },
+        ]),
+      );
+    }
+
+    test('is installed, tested, upgraded with its CRD, and uninstalled with the tenants kept', async () => {
+      const notes = await installed('--set', 'project=my-project');
+      expect(notes).toContain('kubectl rollout status -n aitenant-system deployment/aitenant-operator');
+      await createTenant();
+      expect((await ask('GET', DEPLOYMENT)).spec.template.spec.containers[0].args).toContain('--project=my-project');
+
+      expect(await tested(0)).toContain('Succeeded');
+      await expect(tested(1)).rejects.toThrow(/failed/i);
+
+      // As the CRD of an older version would be.
+      const outdated = [{ op: 'remove', path: '/spec/versions/0/schema/openAPIV3Schema/properties/spec/description' }];
+      const crd = `${CRD}/aitenants.ai-platform.dev`;
+      const described = async () =>
+        (await ask('GET', crd)).spec.versions[0].schema.openAPIV3Schema.properties.spec.description;
+      await ask('PATCH', crd, outdated, 'application/json-patch+json');
+      expect(await installed('--set', 'replicas=3')).toContain('Helm does not upgrade the CRD');
+      expect(await described()).toBe(undefined);
+      await expect(installed('--set', 'crds.upgrade=true')).rejects.toThrow(/invalid ownership metadata/);
+      await installed('--set', 'crds.upgrade=true', '--take-ownership');
+      expect(await described()).toContain('desired state');
+      // And from then on without the flag.
+      await installed('--set', 'crds.upgrade=true,replicas=2');
+      await installed('--set', 'crds.upgrade=false');
+      await ask('GET', `${TENANTS}/tenant-a`);
+
+      await installed('--set', 'crds.upgrade=true', '--take-ownership');
+      await inCluster(helm, 'uninstall', RELEASE, '--namespace', NAMESPACE);
+      expect((await cluster.ask('GET', DEPLOYMENT)).code).toBe(404);
+      expect((await ask('GET', `${TENANTS}/tenant-a`)).metadata).not.toHaveProperty('deletionTimestamp');
+      expect((await ask('GET', crd)).metadata).not.toHaveProperty('deletionTimestamp');
+    });
+
+    test('takes over what kubectl applied of version 0.1.0, without a second Deployment and with the tenants kept', async () => {
+      await inCluster('kubectl', 'apply', '-f', FIRST);
+      await createTenant();
+      const before = await ask('GET', DEPLOYMENT);
+      const flags = ['--set', 'tenantRoles.enabled=true,crds.upgrade=false'];
+
+      await expect(installed(...flags)).rejects.toThrow(/invalid ownership metadata/);
+      await installed(...flags, ...TAKE_OVER(helm));
+
+      expect((await ask('GET', DEPLOYMENT)).metadata).toMatchObject({
+        uid: (before.metadata as unknown as { uid: string }).uid,
+        labels: { 'app.kubernetes.io/managed-by': 'Helm' },
+      });
+      await ask('GET', `${TENANTS}/tenant-a`);
+      const adopted = await live();
+      await inCluster(helm, 'uninstall', RELEASE, '--namespace', NAMESPACE);
+      await ask('GET', `${TENANTS}/tenant-a`);
+      expect((await cluster.ask('GET', DEPLOYMENT)).code).toBe(404);
+      await installed(...flags);
+      expect(withoutGeneration(adopted)).toEqual(withoutGeneration(await live()));
+    });
+
+    /** Runs `helm test`. A stand-in for the kubelet ends its Pod with this exit code. */
+    async function tested(exitCode: number): Promise<string> {
+      const path = `/api/v1/namespaces/${NAMESPACE}/pods/aitenant-operator-test`;
+      const result = inCluster(helm, 'test', RELEASE, '--namespace', NAMESPACE, '--timeout=60s');
+      const ended = result.then(
+        () => true,
+        () => true,
+      );
+      const fresh = async () => {
+        const found = await cluster.ask('GET', path);
+        return found.code === 200 && JSON.parse(found.body).status.phase === 'Pending';
+      };
+      await Promise.race([ended, eventually(fresh, 'the Pod of helm test')]);
+      const terminated = { exitCode, reason: exitCode === 0 ? 'Completed' : 'Error' };
+      const status = {
+        phase: exitCode === 0 ? 'Succeeded' : 'Failed',
+        containerStatuses: [
+          { name: 'test', image: 'i', imageID: '', ready: false, restartCount: 0, state: { terminated } },
+        ],
+      };
+      await ask('PATCH', `${path}/status`, { status }, MERGE);
+      return result;
+    }
+  });
+});
+
+/** The API server counts what it changes. */
+const withoutGeneration = (objects: Record<string, unknown>) => JSON.parse(JSON.stringify(objects)) as unknown;
+
+/** Helm 4 applies on the server, where fields that kubectl has set are in conflict. */
+const TAKE_OVER = (helm: string) => [
+  '--take-ownership',
+  ...(helm.includes('helm4') ? ['--force-conflicts', '--server-side=true'] : []),
+];
