@@ -169,6 +169,11 @@ const codeOf = (page: string) =>
 const levelsOf = (page: string) => [...parts(file(page)).prose.matchAll(/^(#+) /gm)].map(([, marks]) => marks);
 const tablesOf = (page: string) =>
   (parts(file(page)).prose.match(/(?:^\|.*\n)+/gm) ?? []).map(rows => rows.split('\n').length);
+/** Of each section, the number of list items. */
+const itemsOf = (page: string) =>
+  parts(file(page))
+    .prose.split(/^#.*$/m)
+    .map(section => (section.match(/^ *(?:[-*]|\d+\.) /gm) ?? []).length);
 const translated = paired.filter(page => isJapanese(page) && existsSync(join(ROOT, twinOf(page))));
 
 describe.each(translated)('%s', page => {
@@ -182,6 +187,10 @@ describe.each(translated)('%s', page => {
 
   test('has the tables of the English page, row by row', () => {
     expect(tablesOf(page)).toEqual(tablesOf(twinOf(page)));
+  });
+
+  test('has the list items of the English page, section by section', () => {
+    expect(itemsOf(page)).toEqual(itemsOf(twinOf(page)));
   });
 
   test('links to the files to which the English page links', () => {
