@@ -31,6 +31,7 @@ const SHAPES: Shape[] = readdirSync(FOLDER)
 
 /** Why a shape's manifest is refused: the one reason for which nothing of it is adopted. */
 const REFUSED: Record<string, string> = {
+  'v1-php-half-cpu': 'spec.scaling.concurrency',
   'gpu-rtx-pro': 'spec.resources.cpu',
 };
 
@@ -56,8 +57,8 @@ describe('a published service', () => {
   });
 
   test.each(SHAPES)('$name is stored with every field', async ({ name, writes }) => {
-    const { published = await serviceOf(name) } = (await courses.get(name)) ?? {};
-    expect(published).toMatchObject(stated(writes.at(-1) ?? {}));
+    const { published = await answerOf(name) } = (await courses.get(name)) ?? {};
+    expect(published).toMatchObject(stated(inItsForm(writes.at(-1) ?? {})));
   });
 
   test.each(SHAPES.map(({ name }) => name).filter(name => !(name in REFUSED)))(
@@ -87,6 +88,12 @@ describe('a published service', () => {
 const emailOf = (name: string): string => `sa-${name}@${PROJECT}.iam.gserviceaccount.com`;
 const pathOf = (name: string): string => `projects/${PROJECT}/locations/${REGION}/services/ai-platform-${name}`;
 const serviceOf = (name: string): Promise<JsonObject> => rest(world, 'GET', `/v2/${pathOf(name)}`);
+const isV1 = (service: JsonObject): boolean => service.apiVersion !== undefined;
+/** The service in the API version of its file. */
+const answerOf = (name: string): Promise<JsonObject> => {
+  const face = SHAPES.some(shape => shape.name === name && shape.writes.some(isV1)) ? 'v1' : 'v2';
+  return rest(world, 'GET', `/${face}/${pathOf(name)}`);
+};
 const templateOf = (service: JsonObject) => service.template as JsonObject;
 const labelsOf = (service: JsonObject) => (service.labels ?? {}) as Record<string, string>;
 const targetsOf = (service: JsonObject) =>
@@ -105,19 +112,20 @@ function importOf(name: string): { manifest: KubeObject; consent: string[] } {
   };
 }
 
-/** A service as it was published, before its adoption, adopted, and after an edit of the tenant. */
 interface Course {
+  /** The service in the API version of its file. */
   published: JsonObject;
+  /** The service as v2 shows it before its adoption, adopted, and after an edit of the tenant. */
   before: JsonObject;
   adopted: JsonObject;
   edited: JsonObject;
 }
 
 async function adoptAndEdit(name: string): Promise<Course> {
-  const published = await serviceOf(name);
+  const published = await answerOf(name);
   const { manifest, consent } = importOf(name);
   for (const line of consent) await obey(world, line);
-  if (labelsOf(published)['managed-by-cnrm'] === 'true') await abandonInConfigConnector(name);
+  if (labelsOf(await serviceOf(name))['managed-by-cnrm'] === 'true') await abandonInConfigConnector(name);
   const before = await serviceOf(name);
   await must(world.kube.create(AI_TENANTS, 'default', manifest));
   await world.ready(name);
@@ -134,11 +142,10 @@ async function publish({ name, writes }: Shape): Promise<void> {
   await rest(world, 'POST', `/v1/projects/${PROJECT}/serviceAccounts`, account);
   for (const secret of [`${name}-key`, ...secretsOf(writes)]) await makeSecret(secret, name);
   for (const [i, service] of writes.entries()) {
-    if (i > 0) await rest(world, 'PATCH', `/v2/${pathOf(name)}`, service);
-    else {
-      const parent = `projects/${PROJECT}/locations/${REGION}`;
-      await rest(world, 'POST', `/v2/${parent}/services?serviceId=ai-platform-${name}`, service);
-    }
+    const parent = `projects/${PROJECT}/locations/${REGION}/services`;
+    if (isV1(service)) await rest(world, i > 0 ? 'PUT' : 'POST', `/v1/${i > 0 ? pathOf(name) : parent}`, service);
+    else if (i > 0) await rest(world, 'PATCH', `/v2/${pathOf(name)}`, service);
+    else await rest(world, 'POST', `/v2/${parent}?serviceId=ai-platform-${name}`, service);
     await settled(name);
   }
 }
@@ -155,11 +162,18 @@ async function settled(name: string): Promise<void> {
   expect(service.terminalCondition, name).toMatchObject({ state: 'CONDITION_SUCCEEDED' });
 }
 
-/** Every secret that is named anywhere in the messages. */
+/** Every secret that is named anywhere in the messages: by v2, by v1, and by v1's aliases in their place. */
 function secretsOf(value: Json | undefined): string[] {
-  if (typeof value !== 'object' || value === null) return [];
-  const own = !Array.isArray(value) && typeof value.secret === 'string' ? [value.secret] : [];
-  return [...new Set([...own, ...Object.values(value).flatMap(secretsOf)])];
+  const text = JSON.stringify(value);
+  const aliases = new Map(
+    [...text.matchAll(/"run\.googleapis\.com\/secrets":"([^"]*)"/g)]
+      .flatMap(([, list = '']) => list.split(','))
+      .map(one => one.split(':') as [alias: string, name: string]),
+  );
+  const named = [...text.matchAll(/"(?:secret|secretName)":"([^"]*)"|"secretKeyRef":{[^}]*"name":"([^"]*)"/g)];
+  return [...new Set(named.map(([, volume, variable]) => volume ?? variable ?? ''))].map(
+    one => aliases.get(one) ?? one,
+  );
 }
 
 /** A secret with one version that the tenant's account and the project's default account may read. */
@@ -182,11 +196,39 @@ async function abandonInConfigConnector(name: string): Promise<void> {
   await rest(world, 'PATCH', `/v2/${pathOf(name)}?updateMask=labels`, { labels });
 }
 
-/** What a message says, without the values that proto3 JSON leaves out because they are the defaults. */
+/** Parts of an exported v1 object that the server writes, so that it takes them and ignores what they say. */
+const EXPORTED =
+  /^(status|namespace|selfLink|client\.knative\.dev\/nonce|serving\.knative\.dev\/.*|run\.googleapis\.com\/(operation-id|urls|ingress-status|satisfiesPzs|startupProbeType))$/;
+
+/** An object of v1 in the form in which v1 answers it: the aliases of secrets are their ids, and JSON has its keys in order. */
+function inItsForm(service: JsonObject): JsonObject {
+  let text = JSON.stringify(service);
+  for (const [, alias = '', id = ''] of text.matchAll(/"run\.googleapis\.com\/secrets":"([^:"]*):[^"]*\/([^"/]*)"/g)) {
+    text = text.replaceAll(new RegExp(`"${alias}([":])`, 'g'), `"${id}$1`);
+  }
+  return JSON.parse(text, (name, value) => {
+    if (name !== 'run.googleapis.com/container-dependencies') return value;
+    return JSON.stringify(Object.fromEntries(Object.entries(JSON.parse(value)).sort(([a], [b]) => (a < b ? -1 : 1))));
+  }) as JsonObject;
+}
+
+/** What says nothing: CPU only during requests is v1's default, and Cloud Run does not use a mount's readOnly (v1's discovery document). */
+const saysNothing = (name: string, one: Json | undefined, around: JsonObject): boolean =>
+  (name === 'run.googleapis.com/cpu-throttling' && one === 'true') || (name === 'readOnly' && 'mountPath' in around);
+
+/** What a message says, without the values that JSON leaves out because they are the defaults. */
 function stated<T extends Json>(value: T): T {
   if (Array.isArray(value)) return value.map(stated) as T;
   if (typeof value !== 'object' || value === null) return value;
-  const entries = Object.entries(value).filter(([, one]) => one !== false && one !== 0 && one !== '');
+  const entries = Object.entries(value).filter(
+    ([name, one]) =>
+      !EXPORTED.test(name) &&
+      !saysNothing(name, one, value) &&
+      one !== false &&
+      one !== 0 &&
+      one !== '' &&
+      !(Array.isArray(one) && !one[0]),
+  );
   return Object.fromEntries(entries.map(([name, one]) => [name, stated(one as Json)])) as T;
 }
 
