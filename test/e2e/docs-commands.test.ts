@@ -12,6 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { localCurl } from './support/localCurl.ts';
 import { givenPorts, givenState, sandbox } from './support/sandboxProcess.ts';
 
 /** The commands of every page that is no guide (those are in examples.test.ts), as a reader types them beside a sandbox. */
@@ -120,6 +121,16 @@ const READS: Read[] = [
     prints: ['condition met', '{"status":"ok"}', 'heard: こんにちは', 'Nothing is left to import'],
   },
   {
+    page: 'docs/manual.md',
+    before: NEW_TENANT,
+    given: {
+      'my-project': 'demo-project',
+      'plan -- -f "${TMPDIR:-/tmp}/tenants.yaml"': 'plan -- -f $TMPDIR/tenants.yaml || test $? = 2',
+    },
+    prints: ['heard: hello from b', 'heard: hello from a', 'Adopt', /DriftCorrected.*memory/, /^.*\/ai-backend:next$/m],
+    after: 'kubectl delete aitenant tenant-b && gcloud secrets delete tenant-b-openai-key --quiet',
+  },
+  {
     page: 'docs/runbook.md',
     given: { SECRET: 'tenant-a-openai-key', PROJECT: 'demo-project', NAMESPACE: 'default', NAME: 'tenant-a' },
     prints: [/1 UpToDate/, /ENABLED|enabled/],
@@ -214,6 +225,7 @@ describe.skipIf(MISSING.length > 0)('the commands of', () => {
     symlinkSync(state, join(folder, '.sandbox'));
     for (const name of ['examples', 'manifests']) symlinkSync(join(ROOT, name), join(folder, name));
     mkdirSync(join(folder, 'home'));
+    localCurl(folder);
     const run = sandbox(['--state', state, '--port-base', String(await givenPorts())]);
     await expect.poll(run.output, { timeout: 60_000 }).toContain('Ctrl-C stops everything.');
 
@@ -244,7 +256,7 @@ export KUBECONFIG=.sandbox/kubeconfig
 source .sandbox/env
 npm() { (cd ${ROOT} && command npm "$@"); }
 `;
-  const env = { PATH, HOME: join(folder, 'home'), TMPDIR: folder, NO_COLOR: '1' };
+  const env = { PATH: `${join(folder, 'bin')}:${PATH}`, HOME: join(folder, 'home'), TMPDIR: folder, NO_COLOR: '1' };
   return new Promise(resolve =>
     execFile('bash', ['-c', prelude + script], { cwd: folder, env, timeout: 110_000 }, (error, out, err) =>
       resolve({ code: error ? Number(error.code ?? 1) : 0, out: out + err }),

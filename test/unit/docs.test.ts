@@ -124,7 +124,6 @@ const ALONE: Record<string, string> = {
   'README.md': 'README.ja.md is a short version of it',
   'README.ja.md': 'the same',
   'docs/ja/first-tenant.md': 'for readers of the Japanese manual',
-  'docs/manual.md': 'not translated yet',
 };
 const isJapanese = (page: string) => /^docs\/ja\/|\.ja\.md$/.test(page);
 /** The page in the other language. */
