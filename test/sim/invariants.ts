@@ -160,7 +160,8 @@ function revocation(know: Knowledge, resource: string, entry: string, reading: R
   const secret = know.facts.secret(resource);
   const consented = secret && consents(labelsOf(secret), owner);
   const used = reading.filter(
-    reader => reader.email === email && !know.touched(reader.service) && !isAnothers(know, reader.service, owner),
+    ({ email: other, service }) =>
+      other === email && !know.touched(service) && !isAnothers(know, service, owner) && !isLeft(know, service, owner),
   );
   // Under containment what has left the spec is no longer granted, whatever serves (rule 8).
   const contained = know.facts.account(email)?.disabled === true;
@@ -176,6 +177,18 @@ function revocation(know: Knowledge, resource: string, entry: string, reading: R
 function isAnothers(know: Knowledge, service: string, owner: OwnerMark): boolean {
   const other = labelledOwner(know.facts.service(service)?.desired.labels);
   return other !== undefined && Object.values(other).every(part => part !== '') && !sameOwner(other, owner);
+}
+
+/**
+ * A deletion leaves a service that somebody has stripped of a mark if the status that recorded it was lost (rule 5): full marks alone
+ * then make it the tenant's. It goes on without the grants.
+ */
+function isLeft(know: Knowledge, service: string, owner: OwnerMark): boolean {
+  const tenant = know.tenant(owner.namespace, owner.name);
+  if (!tenant?.metadata.deletionTimestamp) return false;
+  if (inventoryOf(tenant).some(({ type, name }) => type === 'Service' && name === service)) return false;
+  const marks = labelledOwner(know.facts.service(service)?.desired.labels);
+  return marks === undefined || Object.values(marks).includes('');
 }
 
 /** Services that serve with a revision that reads the secret, and the account that it reads it as. */
