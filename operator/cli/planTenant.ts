@@ -12,10 +12,10 @@ import {
   planServiceDeletion,
 } from '../tenant/deletion.ts';
 import { type ConnectorSecret, desiredState, inventoryProject, namedProject } from '../tenant/desired.ts';
-import { foresee } from '../tenant/foresee.ts';
 import { deletingIdentity } from '../tenant/identity.ts';
 import { SETTLE_MS, settleInventory } from '../tenant/inventory.ts';
 import { everyRegion, mayBeOwn, statusWasLost } from '../tenant/lostStatus.ts';
+import { foresee } from '../tenant/managed.ts';
 import { serviceId } from '../tenant/names.ts';
 import { ADOPT, markedCluster } from '../tenant/ownership.ts';
 import { plan as planFor } from '../tenant/plan.ts';

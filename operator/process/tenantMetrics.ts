@@ -1,5 +1,6 @@
 import { Counter, type Registry } from 'prom-client';
-import type { InventoryType, Tenant, TenantStatus } from '../tenant/types.ts';
+import { ENTRY_TYPES } from '../tenant/inventory.ts';
+import type { Tenant, TenantStatus } from '../tenant/types.ts';
 import { gauge } from './gauge.ts';
 
 /**
@@ -8,15 +9,8 @@ import { gauge } from './gauge.ts';
  */
 const MOST_NOT_READY = 1_000;
 
-/** Whether an abandoned entry of each type is counted. Invokers and variables are part of their service. */
-const COUNTED: Record<InventoryType, boolean> = {
-  Service: true,
-  ServiceAccount: true,
-  SecretAccess: true,
-  Invoker: false,
-  Variable: false,
-};
-const ABANDONED = new Set(Object.entries(COUNTED).flatMap(([type, isCounted]) => (isCounted ? type : [])));
+/** The types of inventory entries that are counted when they are abandoned. */
+const ABANDONED = new Set(Object.entries(ENTRY_TYPES).flatMap(([type, { isCounted }]) => (isCounted ? type : [])));
 
 interface Known {
   namespace: string;

@@ -1,4 +1,5 @@
 import { iso } from './inventory.ts';
+import { MANAGED } from './managed.ts';
 import { printable } from './printable.ts';
 import type { Aspect, Blocker, Condition, ConditionType, Plan, Reason, Tenant } from './types.ts';
 
@@ -28,12 +29,6 @@ export const STALLED: readonly string[] = [
   'Held',
 ] satisfies Reason[];
 
-const RESOURCES: Record<Aspect, { type: ConditionType; fine: string }> = {
-  ServiceAccount: { type: 'ServiceAccountReady', fine: 'The service account exists and is ours.' },
-  SecretAccess: { type: 'SecretAccessReady', fine: 'Every key is granted.' },
-  Service: { type: 'ServiceReady', fine: 'The Cloud Run service serves what the spec asks for.' },
-};
-
 /** The length at which a message is cut, well below the CRD's bound. */
 const MESSAGE_LENGTH = 2_000;
 
@@ -48,8 +43,8 @@ export function resourceConditions(
   hasService: boolean,
   now: number,
 ): Condition[] {
-  return (Object.keys(RESOURCES) as Aspect[]).map(aspect => {
-    const { type, fine } = RESOURCES[aspect];
+  return (Object.keys(MANAGED) as Aspect[]).map(aspect => {
+    const { type, fine } = MANAGED[aspect].condition;
     const own = blockers.filter(blocker => blocker.aspect === aspect);
     const before = tenant.status.conditions.find(other => other.type === type);
     // A resource that was not read keeps its last condition. Ready says that it was not read.

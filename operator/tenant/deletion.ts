@@ -1,6 +1,7 @@
-import { type AccountToRemove, abandonAccount, accountLeftBehind, accountToRemove, removeAccount } from './account.ts';
+import { accountLeftBehind, accountToRemove } from './account.ts';
 import { type ConnectorSecret, inventoryProject, namedProject } from './desired.ts';
 import { entriesKeptBy, entriesOfType } from './inventory.ts';
+import { MANAGED, REMOVED_AFTER_SERVICES } from './managed.ts';
 import {
   isProjectId,
   isRegion,
@@ -12,11 +13,10 @@ import {
   serviceName,
 } from './names.ts';
 import { quoted } from './printable.ts';
-import { emptyPlan, type RemovalContext, removalContext } from './removalContext.ts';
-import { removeAccess } from './secretAccess.ts';
-import { abandonServices, removeServices, servicesLeftBehind } from './service.ts';
+import { emptyPlan, removalContext } from './removalContext.ts';
+import { removeServices, servicesLeftBehind } from './service.ts';
 import type { Targets } from './targets.ts';
-import type { Aspect, Blocker, InventoryType, Observed, Plan, SecretRef, Settings, Tenant } from './types.ts';
+import type { Blocker, InventoryType, Observed, Plan, SecretRef, Settings, Tenant } from './types.ts';
 
 /**
  * The deletion of a tenant, in the opposite order of `plan.ts`: services, then grants, then the account. Each follows only
@@ -166,16 +166,9 @@ export function planAccountDeletion(
   if (!account) {
     return { ...out, inventory: [...entriesOfType('SecretAccess', tenant.status.inventory), ...out.inventory] };
   }
-  for (const remove of Object.values(AFTER_SERVICES)) remove(ctx, observed, account, out);
+  for (const remove of REMOVED_AFTER_SERVICES) remove(ctx, observed, account, out);
   return out;
 }
-
-type Remove = (ctx: RemovalContext, observed: Omit<Observed, 'services'>, account: AccountToRemove, out: Plan) => void;
-/** The removal of every other resource, in order. */
-const AFTER_SERVICES: Record<Exclude<Aspect, 'Service'>, Remove> = {
-  SecretAccess: removeAccess,
-  ServiceAccount: (ctx, _observed, account, out) => removeAccount(ctx, account, out),
-};
 
 /** The Warning events of what a deletion leaves although it is on record, because it no longer carries this tenant's marks. */
 export function leftBehind(
@@ -187,14 +180,6 @@ export function leftBehind(
   return [...servicesLeftBehind(ctx, services), ...accountLeftBehind(ctx, account)];
 }
 
-type Abandon = (ctx: RemovalContext, observed: Observed, out: Plan) => void;
-const ABANDON: Record<Aspect, Abandon> = {
-  Service: (ctx, { services }, out) => abandonServices(ctx, services, out),
-  // Grants carry no marks. An event has the command that removes them (`abandonedGrants`).
-  SecretAccess: () => {},
-  ServiceAccount: (ctx, { account }, out) => abandonAccount(ctx, account, out),
-};
-
 /**
  * Removes the owner marks and leaves everything else as it is. A resource that does not exist or that the operator may not change
  * does not stop it.
@@ -202,7 +187,7 @@ const ABANDON: Record<Aspect, Abandon> = {
 export function planAbandon(tenant: Tenant, observed: Observed, settings: Settings): Plan {
   const ctx = removalContext(tenant, settings, 0);
   const out = emptyPlan();
-  for (const abandon of Object.values(ABANDON)) abandon(ctx, observed, out);
+  for (const { abandon } of Object.values(MANAGED).reverse()) abandon(ctx, observed, out);
   // The entries stay on record while anything is left to do: after that the finalizer is removed.
   return { ...out, inventory: out.steps.length + out.blockers.length > 0 ? tenant.status.inventory : [] };
 }

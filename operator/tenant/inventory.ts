@@ -15,17 +15,36 @@ export const SETTLE_MS = 120_000;
 
 export const iso = (ms: number): string => new Date(ms).toISOString();
 
-/** The resource whose plan keeps entries of each type on record and removes them. */
-const KEPT_BY: Record<InventoryType, Aspect> = {
-  ServiceAccount: 'ServiceAccount',
-  SecretAccess: 'SecretAccess',
-  Service: 'Service',
-  Invoker: 'Service',
-  Variable: 'Service',
+type CommonField = 'type' | 'name' | 'time';
+
+interface EntryRules<T extends InventoryType> {
+  /** The resource whose plan keeps these entries on record and removes them. */
+  keptBy: Aspect;
+  /** The fields that an entry has besides its type, name and time. */
+  fields: Record<Exclude<keyof EntryOf<T>, CommonField>, 'required' | 'optional'>;
+  /** The field that tells two entries of one name apart. */
+  detail?: Exclude<keyof EntryOf<T>, CommonField>;
+  /** Whether the metric of abandoned resources counts it. Invokers and variables are part of their service. */
+  isCounted: boolean;
+}
+
+/** What distinguishes the entries of each type. */
+export const ENTRY_TYPES: { readonly [T in InventoryType]: EntryRules<T> } = {
+  // An account that was created again is another resource.
+  ServiceAccount: {
+    keptBy: 'ServiceAccount',
+    fields: { uniqueId: 'optional' },
+    detail: 'uniqueId',
+    isCounted: true,
+  },
+  SecretAccess: { keptBy: 'SecretAccess', fields: { uniqueId: 'optional' }, isCounted: true },
+  Service: { keptBy: 'Service', fields: { retireAt: 'optional', deletedAt: 'optional' }, isCounted: true },
+  Invoker: { keptBy: 'Service', fields: { member: 'required' }, detail: 'member', isCounted: false },
+  Variable: { keptBy: 'Service', fields: { variable: 'required' }, detail: 'variable', isCounted: false },
 };
 
 export const entriesKeptBy = (aspect: Aspect, inventory: InventoryEntry[]): InventoryEntry[] =>
-  inventory.filter(({ type }) => KEPT_BY[type] === aspect);
+  inventory.filter(({ type }) => ENTRY_TYPES[type].keptBy === aspect);
 
 export const entriesOfType = <T extends InventoryType>(type: T, inventory: InventoryEntry[]): EntryOf<T>[] =>
   inventory.filter((entry): entry is EntryOf<T> => entry.type === type);
@@ -35,21 +54,9 @@ export const serviceEntry = (inventory: InventoryEntry[], name: string): Service
   inventory.find((entry): entry is ServiceEntry => entry.type === 'Service' && entry.name === name);
 
 /** Two entries with the same key stand for the same resource. */
-export const entryKey = (entry: InventoryEntry): string => [entry.type, entry.name, detailOf(entry)].join(' ');
-
-/** The part of the key besides type and name. An account that was created again is another resource. */
-function detailOf(entry: InventoryEntry): string {
-  switch (entry.type) {
-    case 'ServiceAccount':
-      return entry.uniqueId ?? '';
-    case 'Invoker':
-      return entry.member;
-    case 'Variable':
-      return entry.variable;
-    case 'SecretAccess':
-    case 'Service':
-      return '';
-  }
+export function entryKey(entry: InventoryEntry): string {
+  const { detail } = ENTRY_TYPES[entry.type];
+  return [entry.type, entry.name, (detail && (entry as unknown as Record<string, string>)[detail]) ?? ''].join(' ');
 }
 
 /** The account's unique ID that an entry names: of the account itself, or of the account that was granted access. */

@@ -1,11 +1,10 @@
 import type { JsonObject } from '../../ports/json.ts';
 import type { KubeObject } from '../../ports/kube.ts';
-import { entryKey } from './inventory.ts';
+import { ENTRY_TYPES, entryKey } from './inventory.ts';
 import { quoted } from './printable.ts';
 import type {
   Condition,
   ConditionType,
-  EntryOf,
   InventoryEntry,
   InventoryType,
   KeySpec,
@@ -215,23 +214,12 @@ function readKeyStatus(item: Fields): KeyStatus[] {
     : [];
 }
 
-/** The fields that an entry of each type has besides its type, name and time. */
-type EntryFields = { [T in InventoryType]: Record<Exclude<keyof EntryOf<T>, CommonField>, 'required' | 'optional'> };
-type CommonField = 'type' | 'name' | 'time';
-const ENTRY_FIELDS: EntryFields = {
-  ServiceAccount: { uniqueId: 'optional' },
-  SecretAccess: { uniqueId: 'optional' },
-  Service: { retireAt: 'optional', deletedAt: 'optional' },
-  Invoker: { member: 'required' },
-  Variable: { variable: 'required' },
-};
-
 /** Undefined for an entry that this version does not understand: it is of another type, or a field that it needs is missing. */
 function readEntry(item: Fields): InventoryEntry | undefined {
   const [type, name] = [nonEmpty(item.type), nonEmpty(item.name)];
-  if (!name || !type || !Object.hasOwn(ENTRY_FIELDS, type)) return undefined;
+  if (!name || !type || !Object.hasOwn(ENTRY_TYPES, type)) return undefined;
   const entry: Fields = { ...item, type, name, time: nonEmpty(item.time) ?? '' };
-  for (const [field, presence] of Object.entries(ENTRY_FIELDS[type as InventoryType])) {
+  for (const [field, presence] of Object.entries(ENTRY_TYPES[type as InventoryType].fields)) {
     if (nonEmpty(item[field]) !== undefined) continue;
     if (presence === 'required') return undefined;
     delete entry[field];
@@ -263,7 +251,7 @@ export function statusJson({ notUnderstood, ...status }: TenantStatus): JsonObje
 export function keepingUnknown(before: TenantStatus, status: TenantStatus): TenantStatus {
   const former = new Map(before.inventory.map(entry => [entryKey(entry), entry]));
   const inventory = status.inventory.map(entry => {
-    const known = { type: true, name: true, time: true, ...ENTRY_FIELDS[entry.type] };
+    const known = { type: true, name: true, time: true, ...ENTRY_TYPES[entry.type].fields };
     const others = Object.entries(former.get(entryKey(entry)) ?? {}).filter(
       ([field]) => !Object.hasOwn(known, field) && !Object.hasOwn(entry, field),
     );

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { failureBlocker, readBlocker } from '../../operator/tenant/context.ts';
-import { foresee } from '../../operator/tenant/foresee.ts';
 import { absenceCounts, entryKey, settleInventory } from '../../operator/tenant/inventory.ts';
+import { foresee } from '../../operator/tenant/managed.ts';
 import { plan } from '../../operator/tenant/plan.ts';
 import { FINALIZER, readTenant } from '../../operator/tenant/resource.ts';
 import type { Call, FailureKind, Observed, Step } from '../../operator/tenant/types.ts';
