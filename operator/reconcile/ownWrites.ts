@@ -28,8 +28,8 @@ export interface TenantWriter {
 }
 
 /**
- * `changed`: another client changed or deleted the object in the meantime, so the status that was computed no longer holds.
- * `refused`: the API server did not accept the write for any other reason.
+ * `changed`: another client changed the object in the meantime, so the status that was computed no longer holds.
+ * `refused`: the API server did not accept the write for any other reason, or the object is gone.
  */
 export type Written = 'ok' | 'changed' | 'refused';
 
@@ -104,6 +104,7 @@ const WRITTEN: Record<WriteOutcome['kind'], Written> = {
   updated: 'ok',
   unchanged: 'ok',
   conflict: 'changed',
-  gone: 'changed',
+  // The watch will show that it is gone. If the CRD is gone with it, no event comes: the writes then back off.
+  gone: 'refused',
   error: 'refused',
 };

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import { keyOf } from '../../ports/kubeResources.ts';
+import type { Runtime } from '../../ports/runtime.ts';
 import type { Ages } from '../gcp/lists.ts';
 import type { Verdict } from '../kube/queue.ts';
 import { untilSlot } from '../tenant/slot.ts';
@@ -21,6 +22,13 @@ const CHANGES_BEFORE_BACKOFF = 6;
 const SLOWEST_MS = 300_000;
 const waitAfterChangeMs = (changes: number): number =>
   Math.min(SLOWEST_MS, SOON_MS * 2 ** Math.max(0, changes - CHANGES_BEFORE_BACKOFF));
+
+/**
+ * A tenant that has waited for something for a time `t` is looked at again after `t` / 10 at the earliest. So a wait that only somebody
+ * else can end (a grant that a broken revision keeps in use, a deletion that hangs) costs ever fewer calls, and its end is seen at
+ * most a tenth later than it might be.
+ */
+const WAIT_PART = 0.1;
 
 /**
  * How fresh the answers of Google Cloud must be on which a reconcile decides. The ages are in `AGES`.
@@ -77,6 +85,7 @@ export function createPacing({ runtime, settings }: Pick<ReconcilerOptions, 'run
   const reconciled = new Set<string>();
   /** By key: when the next full check is due (monotonic milliseconds), for tenants whose interval is longer than `--sync-interval`, or 0. */
   const fullCheckAt = new Map<string, number>();
+  const waits = createWaits(runtime);
 
   /** Milliseconds until the tenant's next slot in its interval; infinite if it is reconciled only on changes. */
   function untilNext(tenant: Tenant): number {
@@ -115,6 +124,7 @@ export function createPacing({ runtime, settings }: Pick<ReconcilerOptions, 'run
     forget(key) {
       reconciled.delete(key);
       fullCheckAt.delete(key);
+      waits.end(key);
     },
 
     isRegular,
@@ -137,16 +147,36 @@ export function createPacing({ runtime, settings }: Pick<ReconcilerOptions, 'run
     },
 
     verdict(tenant, again, run, listEveryMs = 0) {
+      if (again.kind !== 'after') waits.end(keyOf(tenant));
       if (again.kind === 'backoff') return { kind: 'retry', atMostMs: again.capMs, atLeastMs: again.atLeastMs };
       const slot = untilNext(tenant);
       const asked =
-        again.kind === 'changed' ? waitAfterChangeMs(run.changes + 1) : again.kind === 'after' ? again.ms : slot;
+        again.kind === 'changed'
+          ? waitAfterChangeMs(run.changes + 1)
+          : again.kind === 'after'
+            ? waits.next(keyOf(tenant), again.ms, run)
+            : slot;
       const changed = again.kind === 'changed';
       if (asked < slot) return { kind: 'again', afterMs: changed ? asked : aligned(asked, listEveryMs), changed };
       return slot === Number.POSITIVE_INFINITY
         ? { kind: 'done' }
         : { kind: 'again', afterMs: slot, priority: 'resync', changed };
     },
+  };
+}
+
+/** Remembers since when each tenant has been waiting without an edit and without a change. */
+function createWaits(runtime: Runtime) {
+  const since = new Map<string, number>();
+  return {
+    /** Milliseconds to the next look: what the report asks for, or more if the tenant has been waiting for long. */
+    next(key: string, askedMs: number, { priority }: Run): number {
+      const now = runtime.monotonic();
+      const from = (priority === 'edit' ? undefined : since.get(key)) ?? now;
+      since.set(key, from);
+      return Math.max(askedMs, (now - from) * WAIT_PART);
+    },
+    end: (key: string): void => void since.delete(key),
   };
 }
 

@@ -70,9 +70,11 @@ export function planProgress(ctx: Context, access: AccessPlan, found: ObservedSe
     }
     return;
   }
-  const { blocker, isDue } = failedRevision(ctx, found);
-  out.blockers.push(blocker);
-  if (!isDue || access.freezesTemplate) return;
+  const { blocker, isDue, delay } = failedRevision(ctx, found);
+  const isHeld = isDue && access.freezesTemplate;
+  // What freezes the template ends by an edit or is found by a check, so there is no hurry.
+  out.blockers.push(isHeld ? { ...blocker, retryAfterMs: delay } : blocker);
+  if (!isDue || isHeld) return;
   const retry = updateStep(found, { template: withRetry(found.template, retries + 1) }, 'Update');
   retry.needs = access.needs;
   retry.changes = [{ field: 'retry', from: undefined, to: String(retries + 1) }];
@@ -82,8 +84,8 @@ export function planProgress(ctx: Context, access: AccessPlan, found: ObservedSe
 const failureText = (found: ObservedService): string =>
   found.terminal.message || found.terminal.reason || 'the revision did not become ready';
 
-/** The blocker in Cloud Run's own words, and whether the time for the next retry has come. */
-function failedRevision(ctx: Context, found: ObservedService): { blocker: Blocker; isDue: boolean } {
+/** The blocker in Cloud Run's own words, the time before the next retry in milliseconds, and whether it is over. */
+function failedRevision(ctx: Context, found: ObservedService): { blocker: Blocker; isDue: boolean; delay: number } {
   const tries = retryCount(found.template);
   const grants = entriesOfType('SecretAccess', ctx.status.inventory);
   const isNewGrant = grants.some(entry => age(entry, ctx.now) < PROPAGATION_MS);
@@ -92,6 +94,7 @@ function failedRevision(ctx: Context, found: ObservedService): { blocker: Blocke
   const left = delay - (found.unreadyForMs ?? 0);
   return {
     isDue: left <= 0,
+    delay,
     blocker: {
       aspect: 'Service',
       reason: propagating ? 'Updating' : 'UpdateFailed',

@@ -13,8 +13,9 @@ import type { World } from './world.ts';
 
 /**
  * How late the operator may be. Once a run has come to rest, one more thing happens, and what the operator writes because
- * of it has to come within the bounds of docs/reliability.md: of an edit 5 s, of everything else one interval. Three more
- * probes show that it is not too eager: somebody who undoes whatever the operator does, requests without end, and nothing at all.
+ * of it has to come within the bounds of docs/reliability.md: of an edit 5 s, of everything else one interval. Four more
+ * probes show that it is not too eager: somebody who undoes whatever the operator does, requests without end, and nothing at all, for
+ * a tenant that is up to date and for all the others.
  */
 
 const INTERVAL_MS = 180_000;
@@ -24,6 +25,8 @@ const CALLS_IN_A_ROW = 12;
 /** For so long somebody undoes each write; the operator’s writes until then, 250 ms apart and then twice as long each time. */
 const FIGHT = { forMs: 120_000, writes: 25 };
 const CHECKS = 3;
+/** In every so many runs; calls of Google Cloud a tenant in an interval in which nothing happens. */
+const CALM = { every: 5, calls: 100 };
 const BURST = { forMs: 60_000, everyMs: 100 };
 /** Slower networks than this hide how eager the operator is. */
 const QUICK_MS = 200;
@@ -63,6 +66,7 @@ type Probe = (world: World, script: Script, subject: Subject) => Promise<string[
 
 /** One probe of this run's, chosen by its seed. */
 export async function probe(world: World, script: Script): Promise<string[]> {
+  if (script.seed % CALM.every === 0) return calm(world);
   const subjects = world.clusters.flatMap(cluster => subjectsOf(world, cluster));
   const chosen = Object.entries(PROBES);
   for (let turn = 0; turn < chosen.length; turn++) {
@@ -227,6 +231,20 @@ async function burst(world: World, cluster: Cluster): Promise<string[]> {
   world.gcp.quotas.limits = {};
   await world.clock.advance(60_000);
   return refused() > before ? [`${refused() - before} calls were refused for want of quota`] : [];
+}
+
+/** Where nothing happens, nothing is asked again and again, whatever a tenant waits for. */
+async function calm(world: World): Promise<string[]> {
+  world.count('probe calm');
+  const tenants = world.clusters.reduce((sum, cluster) => sum + cluster.tenants().length, 0);
+  const before = world.calls.length;
+  await world.clock.advance(CHECKS * INTERVAL_MS);
+  const calls = world.calls.slice(before).filter(({ port }) => port === 'gcp').length;
+  // The operator still knows those whose CRD was deleted before it had seen their end.
+  const most = CALM.calls * (tenants + 3) * CHECKS;
+  return calls > most
+    ? [`${calls} calls of Google Cloud in ${CHECKS} intervals of calm, more than ${most} for ${tenants} tenants`]
+    : [];
 }
 
 const perform = (world: World, action: Action): Promise<void> =>

@@ -25,10 +25,54 @@ describe('when a tenant is reconciled again', () => {
   });
 });
 
+describe('a tenant that waits for what only somebody else can end', () => {
+  const waiting = { kind: 'after', ms: 500 } as const;
+  const retry = { ...RUN, priority: 'retry' } as const;
+
+  /** How often it is looked at in so many milliseconds. */
+  async function looks(
+    pacing: ReturnType<typeof createPacing>,
+    runtime: ReturnType<typeof fakeRuntime>,
+    forMs: number,
+  ) {
+    const start = runtime.monotonic();
+    let count = 0;
+    for (; runtime.monotonic() - start < forMs; count++) {
+      const verdict = pacing.verdict(world.tenantA(), waiting, count === 0 ? RUN : retry);
+      await runtime.advance('afterMs' in verdict ? (verdict.afterMs ?? 0) : 0);
+    }
+    return count;
+  }
+
+  test('is looked at ever less often; an edit begins anew', async () => {
+    const runtime = fakeRuntime();
+    const pacing = createPacing({ runtime, settings: { ...world.settings, syncIntervalMs: INTERVAL_MS } });
+    expect(await looks(pacing, runtime, INTERVAL_MS)).toBeLessThan(90);
+    expect(await looks(pacing, runtime, 5_000)).toBeGreaterThanOrEqual(10);
+  });
+
+  test('each look comes at most a tenth of the wait later than asked', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 60_000 }), { minLength: 1, maxLength: 60 }), async asked => {
+        const runtime = fakeRuntime();
+        const pacing = createPacing({ runtime, settings: { ...world.settings, syncIntervalMs: INTERVAL_MS } });
+        const start = runtime.monotonic();
+        for (const ms of asked) {
+          const waited = runtime.monotonic() - start;
+          const verdict = pacing.verdict(world.tenantA(), { kind: 'after', ms }, waited === 0 ? RUN : retry);
+          const afterMs = 'afterMs' in verdict ? (verdict.afterMs ?? 0) : 0;
+          expect(afterMs).toBeLessThanOrEqual(Math.max(ms, Math.ceil(waited / 10)));
+          await runtime.advance(afterMs);
+        }
+      }),
+    );
+  });
+});
+
 describe('a write to the cluster that fails', () => {
   test.each([
     [409, 'changed'],
-    [404, 'changed'],
+    [404, 'refused'],
     [0, 'refused'],
     [403, 'refused'],
     [422, 'refused'],
