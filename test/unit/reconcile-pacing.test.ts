@@ -142,13 +142,16 @@ describe('an own write that the watch has not shown', () => {
     expect(shown()).toBe('7');
   });
 
-  test.each([409, 404])('is given up once the API server answers %i to the next one', async code => {
+  test.each([
+    [409, 'changed'],
+    [404, 'refused'],
+  ])('is given up once the API server answers %i to the next one', async (code, expected) => {
     const { state, write, shown, later } = written();
     await write();
     expect(shown()).toBe('9');
     state.code = code;
     later(1);
-    expect(await write()).toBe('changed');
+    expect(await write()).toBe(expected);
     expect(shown()).toBe('7');
   });
 });
