@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { parse, parseAllDocuments } from 'yaml';
+import { parse } from 'yaml';
 import { type Envtest, startEnvtest } from '../../sandbox/envtest/envtest.ts';
-import { CASES, CHART, type Manifest, recording, recordingPath, valuesPath } from '../unit/support/chart.ts';
+import { CASES, CHART, documents, type Manifest, recording, recordingPath, valuesPath } from '../unit/support/chart.ts';
 import { eventually } from './support/access.ts';
 import { goTools } from './support/goTools.ts';
 
@@ -29,9 +29,6 @@ const spec = { region: 'asia-northeast1', keys: [{ name: 'a', secretRef: { exter
 
 const folder = mkdtempSync(join(tmpdir(), 'helm-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-const documents = (yaml: string) =>
-  parseAllDocuments(yaml).flatMap(document => (document.contents ? [document.toJS() as Manifest] : []));
 
 /** Runs a program and resolves to what it prints. Rejects with its errors. `env`: variables beside PATH and those of Helm. */
 async function output(command: string, args: string[], env: Record<string, string> = {}): Promise<string> {
