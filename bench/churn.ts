@@ -6,7 +6,7 @@ import { heapMiB, publish, shown } from './support/report.ts';
 /**
  * Tenants that are created, become Ready and are deleted, in virtual time: how much of the heap is the operator's after the
  * first thousand and after twenty thousand. Its share is what is free once it has stopped and nothing refers to it any more;
- * the stand-ins for Google Cloud and Kubernetes remember much more than it does.
+ * the local Google Cloud and Kubernetes API keep much more than it does.
  */
 
 const [FIRST, LAST] = [1_000, 20_000];
