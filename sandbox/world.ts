@@ -151,6 +151,7 @@ async function startCloud(given: {
     containers: instances.containers,
     urls: instances.urls,
     logUri: instances.logUri,
+    logLines: instances.logLines,
   });
   instances.attach(core.run);
   given.closers.push(core.run.close);

@@ -42,6 +42,7 @@ const ROOMS: Record<string, Room> = {
   'sandbox/gcp/iam': { files: SHARED, packages: false },
   'sandbox/gcp/secretManager': { files: either(SHARED, /^sandbox\/gcp\/iam\/policyMethods\.ts$/), packages: false },
   'sandbox/gcp/projects': { files: SHARED, packages: false },
+  'sandbox/gcp/logging': { files: SHARED, packages: false },
   'sandbox/gcp/run': {
     files: either(SHARED, /^(sandbox\/gcp\/(iam\/policyMethods|wire\/protoJson)\.ts|node:(crypto|util))$/),
     packages: false,

@@ -43,8 +43,8 @@ export type Handler = (request: JsonObject, caller: Caller) => JsonObject;
 export type V2Call = (method: string, request: JsonObject) => Promise<JsonObject>;
 
 /**
- * A method of an older API, answered by calls of the newer one; those check permissions and quotas. `region` is the one that the
- * host's name begins with. Throws `GcpError`.
+ * A method of an API that is described by a discovery document. It makes calls of other methods, which check permissions and quotas,
+ * or checks permissions itself. `region` is the one that the host's name begins with. Throws `GcpError`.
  */
 export type Face = (asked: {
   request: JsonObject;
@@ -64,6 +64,19 @@ export interface ServiceAccountState {
   uniqueId: string;
   projectId: string;
   disabled: boolean;
+}
+
+/** A line that an instance of Cloud Run has printed. */
+export interface LoggedLine {
+  /** Greater than that of every line before. */
+  sequence: number;
+  /** `projects/P/locations/R/services/S`. */
+  service: string;
+  /** Short name, `S-00001-abc`. */
+  revision: string;
+  /** The wall clock when the line was seen, in milliseconds. */
+  at: number;
+  text: string;
 }
 
 export type SecretAccess =

@@ -3,12 +3,13 @@ import type { JsonObject } from '../../ports/json.ts';
 import type { Runtime } from '../../ports/runtime.ts';
 import { sleep } from '../../ports/runtime.ts';
 import { createCloud, type LocalCloud } from './cloud.ts';
-import type { Caller, CloudSettings, Face, Handlers, Project } from './contracts.ts';
+import type { Caller, CloudSettings, Face, Handlers, LoggedLine, Project } from './contracts.ts';
 import { denied, failedPrecondition, GcpError } from './errors.ts';
 import { createFaults, type Faults } from './faults.ts';
 import { iamHandlers } from './iam/accountMethods.ts';
 import { createDenyPolicies } from './iam/denyPolicies.ts';
 import { permissionFor, resourceNamed } from './iam/permissions.ts';
+import { loggingFaces } from './logging/entries.ts';
 import { resourceManagerHandlers } from './projects/resourceManager.ts';
 import { serviceUsageHandlers } from './projects/serviceUsage.ts';
 import { createQuotas, type Limits, PUBLISHED_LIMITS, type Quotas } from './quotas.ts';
@@ -84,6 +85,8 @@ export interface GcpCoreOptions {
   /** Assigns the addresses of services. Default: addresses of the real form. */
   urls?: Urls;
   logUri?: (service: string, revision: string) => string;
+  /** What the instances have printed, the oldest line first. Default: nothing. */
+  logLines?: () => LoggedLine[];
 }
 
 /** The parts that answer a call. */
@@ -132,6 +135,7 @@ export function createGcpCore(options: GcpCoreOptions): GcpCore {
     ...cloud.operationStore.handlers,
     ...run.handlers,
   };
+  const faces = { ...run.faces, ...loggingFaces(cloud, options.logLines ?? (() => [])) };
   const idOf = new Map(options.projects.map(({ id, number }) => [number, id]));
   const inner: Inner = { runtime, faults, quotas, cloud, handlers, idOf, lookup };
   const counters = createCounters();
@@ -141,7 +145,7 @@ export function createGcpCore(options: GcpCoreOptions): GcpCore {
   async function invoke(name: string, raw: JsonObject, invocation: Invocation): Promise<GcpResult> {
     const method = methods.get(name);
     if (!method) return failure({ code: 'UNIMPLEMENTED', message: `Method not found: ${name}` });
-    const face = run.faces[name];
+    const face = faces[name];
     if (face) return answerFace(face, method, raw, invocation, lookup, invoke);
     counters.count(method);
     const resource = resourceNamed(raw);
@@ -195,7 +199,7 @@ async function answer(
   return fault?.lost ? failure(fault.lost) : result;
 }
 
-/** Answers a method of an older API by calls of the newer one, which check, count and record the call. */
+/** Answers a method of a discovery document. The calls that it makes are checked, counted and recorded. */
 async function answerFace(
   face: Face,
   method: Method,

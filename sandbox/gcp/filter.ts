@@ -74,12 +74,17 @@ const COMPARISONS: Record<string, (value: Json | undefined, wanted: string) => b
   '>=': (value, wanted) => order(value, wanted) >= 0,
 };
 
-/** Times compare as times, all else as text; NaN (no comparison holds) where there is no value. */
+/** google.logging.type.LogSeverity, which compare by rank. */
+const SEVERITIES = ['DEFAULT', 'DEBUG', 'INFO', 'NOTICE', 'WARNING', 'ERROR', 'CRITICAL', 'ALERT', 'EMERGENCY'];
+
+/** Times compare as times, severities by rank, all else as text; NaN (no comparison holds) where there is no value. */
 function order(value: Json | undefined, wanted: string): number {
   if (value === undefined || value === null) return Number.NaN;
   const times = [Date.parse(String(value)), Date.parse(wanted)];
   const isTime = /^\d{4}-\d\d-\d\d/.test(wanted) && times.every(time => !Number.isNaN(time));
-  const [left, right] = isTime ? [times[0] ?? 0, times[1] ?? 0] : [String(value), wanted];
+  const ranks = [SEVERITIES.indexOf(String(value)), SEVERITIES.indexOf(wanted.toUpperCase())];
+  const numbers = isTime ? times : ranks.every(rank => rank >= 0) ? ranks : undefined;
+  const [left, right] = numbers ? [numbers[0] ?? 0, numbers[1] ?? 0] : [String(value), wanted];
   return left < right ? -1 : left > right ? 1 : 0;
 }
 

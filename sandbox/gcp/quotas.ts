@@ -1,7 +1,14 @@
 import type { Runtime } from '../../ports/runtime.ts';
 import { GcpError } from './errors.ts';
 
-export type Api = 'run' | 'secretmanager' | 'iam' | 'denypolicies' | 'cloudresourcemanager' | 'serviceusage';
+export type Api =
+  | 'run'
+  | 'secretmanager'
+  | 'iam'
+  | 'denypolicies'
+  | 'cloudresourcemanager'
+  | 'serviceusage'
+  | 'logging';
 type Kind = 'read' | 'write' | 'access';
 
 /** Calls per minute, by API and kind of call. An absent entry means no limit. */

@@ -90,6 +90,7 @@ async function main(): Promise<number> {
     containers: instances.containers,
     urls: instances.urls,
     logUri: instances.logUri,
+    logLines: instances.logLines,
   });
   instances.attach(core.run);
   const server = await startGcpServer({ core });

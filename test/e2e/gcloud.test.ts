@@ -27,6 +27,7 @@ beforeAll(async () => {
   server = await startGcpServer({ core });
   writeFileSync(join(dir, 'env'), envText({ url: server.url, project: 'demo-project', stateDir: dir }));
   writeFileSync(join(dir, 'value'), 'sk-local-1');
+  writeFileSync(join(dir, 'build.yaml'), 'steps: [{name: ubuntu}]');
 });
 afterAll(async () => {
   await server.close();
@@ -107,12 +108,14 @@ describe.skipIf(!hasGcloud)('gcloud', { timeout: 60_000 }, () => {
 
   test.each([
     ['projects get-iam-policy demo-project', 'policies and IAM roles are not supported'],
-    ['logging read x', 'Cloud Logging is not supported'],
+    ['logging logs list', 'has only the list of entries'],
+    ['logging read x', 'Invalid filter: x'],
     ['iam roles list', 'policies and IAM roles are not supported'],
     [`iam service-accounts sign-blob --iam-account=${email} value out`, 'signatures are not supported'],
     [`iam service-accounts keys create key --iam-account=${email}`, 'keys are not supported'],
     ['secrets list --location=europe-west1', 'Regional secrets are not supported'],
-    ['artifacts repositories list --location=us', 'not supported by the local Google Cloud'],
+    ['artifacts repositories list --location=us', 'Nothing is built or stored by the local Google Cloud'],
+    ['builds submit --no-source --config=build.yaml', 'Nothing is built or stored by the local Google Cloud'],
   ])('%s is refused clearly', async (command, words) => {
     const { code, err } = await shell(`gcloud ${command}`);
     expect(code).toBe(1);

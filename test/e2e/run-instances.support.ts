@@ -44,6 +44,7 @@ export async function startWorld(settings: Partial<CloudSettings> = {}) {
     containers: instances.containers,
     urls: instances.urls,
     logUri: instances.logUri,
+    logLines: instances.logLines,
   });
   const { run } = core;
   instances.attach(run);

@@ -116,18 +116,21 @@ function copy(path: string, from: JsonObject, to: JsonObject): void {
       description: `'${path}' is no field that can be updated`,
     });
   }
-  let source: JsonObject | undefined = from;
-  let target = to;
   const keys = [head, ...tail];
   const last = keys.pop() ?? '';
+  let source: JsonObject | undefined = from;
+  for (const key of keys) source = isObject(source?.[key]) ? source[key] : undefined;
+  const value = source?.[last];
+  let target = to;
   for (const key of keys) {
-    source = isObject(source?.[key]) ? source[key] : undefined;
-    const next = isObject(target[key]) ? target[key] : {};
-    target[key] = next;
-    target = next;
+    const next = target[key];
+    // Nothing is cleared in a message that is not there.
+    if (!isObject(next) && value === undefined) return;
+    target[key] = isObject(next) ? next : {};
+    target = target[key] as JsonObject;
   }
-  if (source?.[last] === undefined) delete target[last];
-  else target[last] = structuredClone(source[last]);
+  if (value === undefined) delete target[last];
+  else target[last] = structuredClone(value);
 }
 
 const isObject = (value: unknown): value is JsonObject =>

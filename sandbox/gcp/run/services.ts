@@ -65,6 +65,13 @@ export function serviceHandlers(cloud: Cloud, store: ServiceStore, rollout: Roll
         handler,
       ]),
     ),
+
+    // A service that does not exist yet is answered for too: gcloud asks before it creates one (serverless_operations.py,
+    // CanSetIamPolicyBinding).
+    [`${api}.TestIamPermissions`]: ({ resource, permissions = [] }, caller) => {
+      const name = serviceName(store.parse(resource));
+      return { permissions: (permissions as string[]).filter(each => cloud.permitted(each, name, caller)) };
+    },
   };
 }
 

@@ -42,6 +42,7 @@ function variablesOf(options: EnvOptions): Record<string, string> {
     CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS: endpoint,
     CLOUDSDK_API_ENDPOINT_OVERRIDES_LOGGING: endpoint,
     CLOUDSDK_API_ENDPOINT_OVERRIDES_SERVICEUSAGE: endpoint,
+    CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE: `${endpoint}storage/v1/`,
     CLOUDSDK_PROXY_TYPE: 'http',
     CLOUDSDK_PROXY_ADDRESS: hostname,
     CLOUDSDK_PROXY_PORT: port,

@@ -27,8 +27,8 @@ export interface GcpServer {
 const MAX_BODY_BYTES = 4 * 1024 * 1024;
 
 const HERE =
-  'It has services of Cloud Run (Admin API v2 and v1), global secrets, service accounts with their policies, and deny policies; projects and ' +
-  'enabled APIs can be read.';
+  'It has services of Cloud Run (Admin API v2 and v1), global secrets, service accounts with their policies, and deny policies; projects, ' +
+  'enabled APIs and what instances print can be read.';
 
 /**
  * Paths that real clients call and that the local Google Cloud does not support, each with its message. The status is 400, because
@@ -40,8 +40,13 @@ const NOT_HERE: [path: RegExp, message: string][] = [
     'Cloud Run services only: this resource is not supported by the local Google Cloud.',
   ],
   [
-    /^\/v2\/entries|^\/v2\/projects\/[^/]+\/logs/,
-    'Cloud Logging is not supported by the local Google Cloud: what an instance prints is in the files below DIR/logs.',
+    /^\/v2\/(entries|(\w+\/[^/]+\/)?(logs|sinks|metrics|exclusions))/,
+    'Of Cloud Logging the local Google Cloud has only the list of entries: what an instance prints is in the files below DIR/logs, too.',
+  ],
+  [
+    /^\/storage\/|^\/v1\/projects\/[^/]+\/(locations\/[^/]+\/)?(repositories|builds|triggers)/,
+    'Nothing is built or stored by the local Google Cloud: it has no Cloud Build, Artifact Registry or Cloud Storage. Deploy an image ' +
+      'with --image.',
   ],
   [
     /^\/v[13]\/projects\/[^/]+:(get|set)IamPolicy$|^\/v1\/((projects|organizations)\/[^/]+\/)?roles\b|:(queryGrantableRoles|queryTestablePermissions)$/,

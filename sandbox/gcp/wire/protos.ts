@@ -33,7 +33,10 @@ const SERVICES: Record<string, Method['api']> = {
 };
 
 /** APIs that have no published protos, by their trimmed discovery documents. */
-const DISCOVERED: [path: string, api: Method['api']][] = [['../run/v1/discovery.json', 'run']];
+const DISCOVERED: [path: string, api: Method['api']][] = [
+  ['../run/v1/discovery.json', 'run'],
+  ['../logging/discovery.json', 'logging'],
+];
 
 /** The APIs' own routes for the mixed-in google.longrunning.Operations (as their packages pass them to google-gax). */
 const OPERATION_ROUTES: Record<string, HttpRule> = {

@@ -155,7 +155,7 @@ async function replaceService(ask: Ask): Promise<JsonObject> {
 function updateMask(template: Json | undefined, stored: Template | undefined): string {
   const paths = serviceRows.map(({ v2 }) => maskPath(v2));
   const given = isObject(template) ? template : {};
-  if (!stored || !isDeepStrictEqual(templateToV1(templateToV2(given)), templateToV1(stored))) {
+  if (!stored || !isDeepStrictEqual(templateToV2(given), templateToV2(templateToV1(stored)))) {
     for (const path of [['labels'], ['annotations'], ...templateRows.map(({ v2 }) => v2)]) {
       paths.push(maskPath(['template', ...path]));
     }

@@ -25,7 +25,8 @@ import { serviceRows } from './serviceRows.ts';
 export type V2Service = Desired & {
   name: string;
   uid: string;
-  generation: string;
+  /** Absent in the answer to a request that only checks a new service. */
+  generation?: string;
   createTime: string;
   deleteTime?: string;
   creator?: string;
@@ -73,7 +74,7 @@ export function serviceToV1(v2: V2Service, place: Place): JsonObject {
     spec: { template: templateToV1(v2.template ?? {}), traffic: isObject(v1.spec) ? v1.spec.traffic : undefined },
     status: {
       ...revisionNames(v2),
-      observedGeneration: Number(v2.generation),
+      observedGeneration: Number(v2.generation ?? 0),
       conditions: serviceConditions(v2).map(conditionToV1),
       traffic: statusTraffic(v2),
       url: v2.uri,
@@ -92,7 +93,7 @@ export function configurationOf(v2: V2Service, place: Place): JsonObject {
     spec: { template: templateToV1(v2.template ?? {}) },
     status: {
       ...revisionNames(v2),
-      observedGeneration: Number(v2.generation),
+      observedGeneration: Number(v2.generation ?? 0),
       conditions: ready ? [conditionToV1({ ...ready, type: 'Ready' })] : [],
     },
   };
@@ -108,7 +109,7 @@ export function routeOf(v2: V2Service, place: Place): JsonObject {
     metadata: metadataOf(v2, place, 'routes', {}),
     spec: { traffic: spec.traffic },
     status: {
-      observedGeneration: Number(v2.generation),
+      observedGeneration: Number(v2.generation ?? 0),
       conditions: ready ? [conditionToV1({ ...ready, type: 'Ready' })] : [],
       traffic: status.traffic,
       url: status.url,
@@ -138,7 +139,7 @@ function metadataOf(v2: V2Service, place: Place, collection: string, annotations
     selfLink: selfLink(place, collection, name),
     uid: collection === 'services' ? v2.uid : partUid(v2.uid, collection),
     resourceVersion: resourceVersion(v2.etag),
-    generation: Number(v2.generation),
+    generation: Number(v2.generation ?? 0),
     creationTimestamp: v2.createTime,
     deletionTimestamp: v2.deleteTime,
     labels: { ...v2.labels, [LOCATION]: place.location },
