@@ -47,6 +47,8 @@ export function createLocalServer(
     request.url = target;
     // In HTTP/2 a client may send a `Host` that differs from `:authority`, so both are checked.
     const refused = refusalOf(request, request.headers[':authority']?.toString() ?? authority, options);
+    // The host of an absolute form counts, whatever `Host` says (RFC 9112, 3.2.2).
+    if (authority !== undefined) request.headers.host = authority;
     const handled = async () => {
       if (refused === undefined) return handle(request, response, upgraded);
       request.resume();

@@ -100,7 +100,11 @@ describe('routes come from the protos', () => {
     ['POST', '/v1/projects/demo-project:getIamPolicy', 'policies and IAM roles'],
     ['GET', '/v1/roles?parent=x', 'policies and IAM roles'],
     ['GET', '/v1/roles/viewer', 'policies and IAM roles'],
-    ['POST', '/v2/entries:list', 'Cloud Logging'],
+    ['POST', '/v2/entries:tail', 'Cloud Logging'],
+    ['GET', '/v2/projects/demo-project/logs', 'Cloud Logging'],
+    ['GET', '/storage/v1/b/demo-project_cloudbuild', 'Nothing is built or stored'],
+    ['GET', '/v1/projects/demo-project/locations/europe-west1/repositories/r', 'Nothing is built or stored'],
+    ['POST', '/v1/projects/demo-project/builds', 'Nothing is built or stored'],
     ['POST', `/v1/projects/-/serviceAccounts/${EMAIL}:signBlob`, 'signatures'],
     ['POST', `/v1/projects/-/serviceAccounts/${EMAIL}:generateAccessToken`, 'tokens'],
     ['GET', `/v1/projects/demo-project/serviceAccounts/${EMAIL}/keys`, 'keys are not supported'],
@@ -283,6 +287,11 @@ describe('HTTP', () => {
 
   test('as gcloud’s proxy it serves absolute URLs of this machine, also with a region before it, and lets nothing out', async () => {
     expect(await rawGet(`http://asia-northeast1-127.0.0.1:${server.port}${secrets}`)).toContain('HTTP/1.1 200');
+    const knative = '/apis/serving.knative.dev/v1/namespaces/demo-project/services';
+    expect(await rawGet(`http://asia-northeast1-127.0.0.1:${server.port}${knative}`)).toContain(
+      '"kind": "ServiceList"',
+    );
+    expect(await rawGet(`http://nowhere1-127.0.0.1:${server.port}${knative}`)).toContain("'locations/nowhere1'");
     expect(await rawGet(`http://secretmanager.googleapis.com${secrets}`)).toContain('HTTP/1.1 403');
     const answer = await raw('CONNECT secretmanager.googleapis.com:443 HTTP/1.1\r\nHost: x\r\n\r\n');
     expect(answer).toContain('403 Forbidden: secretmanager.googleapis.com:443 is outside the local Google Cloud');
