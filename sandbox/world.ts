@@ -5,6 +5,7 @@ import { parse } from 'yaml';
 import type { KubeApi, KubeObject } from '../ports/kube.ts';
 import { realRuntime } from '../ports/runtime.ts';
 import { installCrd, openCluster } from './cluster.ts';
+import { startConsole } from './console/console.ts';
 import { createGcpCore } from './gcp/core.ts';
 import { builtInImages } from './gcp/instances/images.ts';
 import { startInstances } from './gcp/instances/instances.ts';
@@ -35,6 +36,8 @@ export interface World {
   /** The base of Google Cloud's REST addresses, without a slash at its end. */
   cloudUrl: string;
   metricsUrl: string;
+  /** The page that shows the tenants. */
+  consoleUrl: string;
   operatorLog: string;
   /** The folder that holds the logs of the services' revisions. */
   serviceLogs: string;
@@ -47,6 +50,9 @@ const KUBE_IS: Record<Options['kube'], string> = {
   envtest: 'kube-apiserver and etcd',
   current: 'of the current kubeconfig',
 };
+
+/** A path as a user of this folder writes it. */
+const shown = (path: string) => (relative('', path).startsWith('..') ? path : relative('', path));
 
 type Closer = () => Promise<void> | void;
 
@@ -68,9 +74,8 @@ export async function startWorld(
     openAi: portBase + 2,
     health: portBase + 3,
     metrics: portBase + 4,
+    console: portBase + 5,
   };
-  const firstServicePort = portBase + 10;
-  const shown = (path: string) => (relative('', path).startsWith('..') ? path : relative('', path));
   const envFile = join(state, 'env');
   const operatorLog = join(state, 'operator.log');
   const serviceLogs = join(state, 'logs');
@@ -96,31 +101,38 @@ export async function startWorld(
   closers.push(openAi.close);
   const cloud = await step(
     ({ url }) => `Google Cloud at ${url}: project ${PROJECT.id} (${PROJECT.number})`,
-    () => startCloud({ state, port: port.cloud, firstServicePort, openAiUrl: openAi.url, closers }),
+    () => startCloud({ state, port: port.cloud, firstServicePort: portBase + 10, openAiUrl: openAi.url, closers }),
   );
   const env = { url: cloud.url, project: PROJECT.id, stateDir: state };
   await writeFile(envFile, envText(env));
   await writeFile(`${envFile}.off`, envOffText(env));
 
-  const supervisor = createSupervisor();
-  closers.push(supervisor.close);
-  const operator = await step(
-    () => `operator, with --sync-interval=10s --default-image=${BACKEND_IMAGE}; log: ${shown(operatorLog)}`,
-    async () => {
-      const started = startOperator(supervisor, {
-        flags: operatorFlags(port),
-        env: operatorEnv(cluster.kubeconfig, cloud.url),
-        log: operatorLog,
-        healthPort: port.health,
-      });
-      closers.push(started.stop);
-      await started.ready();
-      return started;
-    },
+  const operator = await startOperatorStep({
+    step,
+    port,
+    kubeconfig: cluster.kubeconfig,
+    cloudUrl: cloud.url,
+    operatorLog,
+    closers,
+  });
+  const { kube } = cluster;
+  const world = {
+    kube,
+    core: cloud.core,
+    runtime: realRuntime,
+    project: PROJECT.id,
+    image: BACKEND_IMAGE,
+    operatorLog,
+  };
+  const console = await step(
+    ({ url }) => `console at ${url}/`,
+    () => startConsole(world, port.console),
   );
+  closers.push(console.close);
 
   return {
-    kube: cluster.kube,
+    kube,
+    consoleUrl: `${console.url}/`,
     kubeconfig: cluster.kubeconfig && shown(cluster.kubeconfig),
     envFile: shown(envFile),
     cloudUrl: cloud.url,
@@ -129,6 +141,33 @@ export async function startWorld(
     serviceLogs: shown(serviceLogs),
     operatorEnded: operator.exited,
   };
+}
+
+async function startOperatorStep(given: {
+  step: Step;
+  port: { health: number; metrics: number };
+  kubeconfig: string | undefined;
+  cloudUrl: string;
+  operatorLog: string;
+  closers: Closer[];
+}) {
+  const { step, port, kubeconfig, cloudUrl, operatorLog, closers } = given;
+  const supervisor = createSupervisor();
+  closers.push(supervisor.close);
+  return step(
+    () => `operator, with --sync-interval=10s --default-image=${BACKEND_IMAGE}; log: ${shown(operatorLog)}`,
+    async () => {
+      const started = startOperator(supervisor, {
+        flags: operatorFlags(port),
+        env: operatorEnv(kubeconfig, cloudUrl),
+        log: operatorLog,
+        healthPort: port.health,
+      });
+      closers.push(started.stop);
+      await started.ready();
+      return started;
+    },
+  );
 }
 
 async function startCloud(given: {
@@ -157,7 +196,7 @@ async function startCloud(given: {
   given.closers.push(core.run.close);
   const server = await startGcpServer({ core, port: given.port });
   given.closers.push(server.close);
-  return server;
+  return { core, url: server.url };
 }
 
 const operatorFlags = (port: { health: number; metrics: number }): string[] => [

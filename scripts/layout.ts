@@ -59,6 +59,11 @@ const ROOMS: Record<string, Room> = {
     files: either(SHARED, /^sandbox\/(localServer\.ts|gcp\/run\/\w+\.ts)$/),
     packages: true,
   },
+  // What the console shows and does: it knows the local Google Cloud and, by the port, the cluster.
+  'sandbox/tenants': { files: /^(ports\/.*|sandbox\/gcp\/(core|instances\/images)\.ts)$/, packages: true },
+  'sandbox/console': { files: /^(sandbox\/(localServer\.ts|tenants\/\w+\.ts))$/, packages: true },
+  // Runs in a browser.
+  'sandbox/console/page': { files: /^sandbox\/tenants\/contract\.ts$/, packages: false },
   'sandbox/kube': { files: /^(ports\/.*|sandbox\/localServer\.ts|schema\/.*)$/, packages: true },
 };
 

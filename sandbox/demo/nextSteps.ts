@@ -24,6 +24,7 @@ export function nextSteps(world: World, tenantUrl: string | undefined): string {
   ];
   return [
     '',
+    `Open the console in a browser: ${world.consoleUrl}`,
     'In another terminal, from this folder:',
     ...(world.kubeconfig ? [`  export KUBECONFIG=${world.kubeconfig}`] : []),
     `  source ${world.envFile}`,

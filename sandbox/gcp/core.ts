@@ -31,6 +31,11 @@ interface Invocation {
   enumsAsNumbers?: boolean;
   /** The region that the host's name begins with, for Cloud Run's API v1. */
   region?: string;
+  /**
+   * The call is the sandbox's own and not one of its users': it needs no permission and no quota, gets no fault, and is neither
+   * counted nor logged.
+   */
+  internal?: boolean;
 }
 
 interface LogEntry {
@@ -147,8 +152,9 @@ export function createGcpCore(options: GcpCoreOptions): GcpCore {
     if (!method) return failure({ code: 'UNIMPLEMENTED', message: `Method not found: ${name}` });
     const face = faces[name];
     if (face) return answerFace(face, method, raw, invocation, lookup, invoke);
-    counters.count(method);
     const resource = resourceNamed(raw);
+    if (invocation.internal) return perform(inner, method, raw, resource, invocation);
+    counters.count(method);
     const entry: LogEntry = {
       at: runtime.now(),
       method: name,
@@ -233,15 +239,15 @@ async function perform(
   method: Method,
   raw: JsonObject,
   resource: string,
-  { caller, fromQuery, enumsAsNumbers }: Invocation,
+  { caller, fromQuery, enumsAsNumbers, internal }: Invocation,
 ): Promise<GcpResult> {
   const { cloud, quotas, idOf, lookup } = core;
   try {
     const [, project = '-', , region = ''] = resource.match(PROJECT_AND_REGION) ?? [];
-    quotas.take(method.api, method.kind, idOf.get(project) ?? project, region);
+    if (!internal) quotas.take(method.api, method.kind, idOf.get(project) ?? project, region);
     const request = parseMessage(method.request, raw, { fromQuery, keep: method.routeFields, lookup });
     const permission = permissionFor(method.name);
-    if (permission && !cloud.permitted(permission, resource, caller)) throw denied(permission, resource);
+    if (permission && !internal && !cloud.permitted(permission, resource, caller)) throw denied(permission, resource);
     const handler = core.handlers[method.name];
     if (!handler) throw failedPrecondition(`${method.name} is not supported by the local Google Cloud.`);
     if (method.name === WAIT) {

@@ -625,6 +625,12 @@ export const DEFENCES: readonly Defence[] = [
     replace: '  if (false as boolean) {',
   },
   {
+    shownBy: ['unit/sandbox-console.test.ts', 'changes nothing without the token of its page'],
+    file: 'sandbox/console/console.ts',
+    find: '  if (given.length !== expected.length || !timingSafeEqual(given, expected)) {',
+    replace: '  if (given.length > 1_000 && !timingSafeEqual(given, expected)) {',
+  },
+  {
     shownBy: ['unit/sandbox-browser.test.ts', 'gets no variable from a template that decides which code runs'],
     file: 'sandbox/gcp/instances/images.ts',
     find: '  const left = Object.keys(env).filter(name => DECIDES_CODE.test(name));',

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { realRuntime } from '../../ports/runtime.ts';
+import { startConsole } from '../../sandbox/console/console.ts';
 import { createGcpCore } from '../../sandbox/gcp/core.ts';
 import { openAddresses } from '../../sandbox/gcp/instances/addresses.ts';
 import { withoutCodeVariables } from '../../sandbox/gcp/instances/images.ts';
@@ -35,13 +36,22 @@ const gcpCore = createGcpCore({ runtime: realRuntime, projects: [project] });
 
 beforeAll(async () => {
   const cloud = await startGcpServer({ core: gcpCore });
-  const kube = await startKubeServer({ core: createKubeCore({ runtime: realRuntime }) });
+  const kubeCore = createKubeCore({ runtime: realRuntime });
+  const kube = await startKubeServer({ core: kubeCore });
+  const console = await startConsole({
+    kube: kubeCore.api,
+    core: gcpCore,
+    runtime: realRuntime,
+    project: project.id,
+    image: 'example.com/image',
+    operatorLog: '/nonexistent',
+  });
   const openAi = await startOpenAi();
   const addresses = await openAddresses((_target, _request, response) => {
     handled++;
     response.end('ok');
   });
-  closers.push(cloud.close, kube.close, openAi.close, addresses.close);
+  closers.push(cloud.close, kube.close, console.close, openAi.close, addresses.close);
   const service = addresses.of({ project, location: 'asia-northeast1', id: 'web' });
   const portOf = (url: string) => Number(new URL(url).port);
   doors.push(
@@ -65,6 +75,12 @@ beforeAll(async () => {
       port: portOf(openAi.url),
       path: '/v1/models',
       write: { path: '/v1/chat/completions', body: '{}' },
+    },
+    {
+      name: 'console',
+      port: portOf(console.url),
+      path: '/',
+      write: { path: '/api/break', body: '{"tenant":"default/tenant-a","what":"outage"}' },
     },
     { name: 'service', port: portOf(service.uri), path: '/' },
   );
@@ -99,7 +115,7 @@ const names = fc.oneof(
   ),
   fc.constantFrom('notlocalhost', '127.0.0.1@evil.example', '[::2]', 'localhost.', '127.1.1.1.1'),
 );
-const DOORS = ['cloud', 'kube', 'openai', 'service'];
+const DOORS = ['cloud', 'kube', 'openai', 'console', 'service'];
 
 describe.each(DOORS)('%s', name => {
   const door = () => doors.find(each => each.name === name) as Door;
@@ -198,7 +214,7 @@ test('a body that a browser sends without asking first (no type, text, form) cha
     const { path, body } = door.write ?? { path: '', body: '' };
     for (const type of types) {
       const lines = [own(door), 'Authorization: Bearer sk-any', ...type];
-      expect([400, 415], `${door.name} ${type}`).toContain(await statusOf(door, lines, path, 'POST', body));
+      expect([400, 403, 415], `${door.name} ${type}`).toContain(await statusOf(door, lines, path, 'POST', body));
     }
   }
   expect(gcpCore.requestLog.filter(({ method }) => method.includes('CreateSecret'))).toEqual([]);

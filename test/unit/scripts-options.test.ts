@@ -16,6 +16,7 @@ const WRONG: Record<string, number> = {
   guardrail: 1,
   bench: 2,
   fuzz: 2,
+  'test:browser': 2,
   'test:sim': 2,
   'test:mutants': 2,
   'test:defences': 2,

@@ -18,11 +18,16 @@ export interface LocalImage {
 /** Images that services often have beside their own: OpenTelemetry's collector, Google's build of it, and the Cloud SQL proxy. */
 const SIDECARS = ['opentelemetry-collector*', 'otelcol-google*', 'cloud-sql-proxy*'];
 
+/** An image whose process runs and never listens on its port. The sandbox's console deploys it. */
+export const NEVER_LISTENS = 'never-listens';
+const NEVER_LISTENS_CODE = "console.log('This image never listens on its port.'); setInterval(() => {}, 3_600_000);";
+
 const file = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
 /**
- * The images that the sandbox knows by itself: this repository's backend, Google's hello page, and stand-ins for common sidecars. `backendEnv` are
- * defaults for the backend that its service need not name, such as `OPENAI_BASE_URL`.
+ * The images that the sandbox knows by itself: this repository's backend, Google's hello page, one that never listens, and
+ * stand-ins for common sidecars. `backendEnv` are defaults for the backend that its service need not name, such as
+ * `OPENAI_BASE_URL`.
  */
 export function builtInImages(backendEnv: Record<string, string> = {}): LocalImage[] {
   const standIn: LocalImage['command'] = [process.execPath, file('./standIn.ts')];
@@ -35,6 +40,7 @@ export function builtInImages(backendEnv: Record<string, string> = {}): LocalIma
     },
     { name: 'gcr.io/cloudrun/hello', command: hello },
     { name: 'us-docker.pkg.dev/cloudrun/container/hello', command: hello },
+    { name: NEVER_LISTENS, command: [process.execPath, '-e', NEVER_LISTENS_CODE] },
     ...SIDECARS.map(name => ({ name, command: standIn, isStandIn: true })),
   ];
 }

@@ -33,7 +33,7 @@ export function listenOn(port: number): Promise<Server | undefined> {
 export async function givenPorts(): Promise<number> {
   for (;;) {
     const base = 20_000 + Math.floor(Math.random() * 200) * 50;
-    const servers = await Promise.all([0, 1, 2, 3, 4].map(offset => listenOn(base + offset)));
+    const servers = await Promise.all([0, 1, 2, 3, 4, 5].map(offset => listenOn(base + offset)));
     await Promise.all(servers.map(server => server && once(server.close(), 'close')));
     if (servers.every(Boolean)) return base;
   }
