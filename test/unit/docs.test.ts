@@ -22,6 +22,8 @@ const pages = [
   'CONTRIBUTING.md',
   'bench/README.md',
   'bench/README.ja.md',
+  'charts/aitenant-operator/README.md',
+  'charts/aitenant-operator/README.ja.md',
   ...readdirSync(join(ROOT, 'docs'), { recursive: true, encoding: 'utf8' })
     .filter(path => path.endsWith('.md'))
     .map(path => `docs/${path}`),
@@ -128,7 +130,8 @@ const ALONE: Record<string, string> = {
 const isJapanese = (page: string) => /^docs\/ja\/|\.ja\.md$/.test(page);
 /** The page in the other language. */
 function twinOf(page: string): string {
-  if (page.startsWith('bench/')) return isJapanese(page) ? 'bench/README.md' : 'bench/README.ja.md';
+  if (!page.startsWith('docs/'))
+    return isJapanese(page) ? page.replace(/\.ja\.md$/, '.md') : page.replace(/\.md$/, '.ja.md');
   return isJapanese(page) ? page.replace('docs/ja/', 'docs/') : page.replace('docs/', 'docs/ja/');
 }
 const paired = pages.filter(page => !ENGLISH_ONLY.test(page) && !ALONE[page]);
