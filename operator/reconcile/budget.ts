@@ -11,6 +11,8 @@ export interface RunBudget {
    * `priority` if that is given.
    */
   take(needs: Need[], rank: Rank, priority?: Priority): Verdict | undefined;
+  /** The same before anything is read. The writes among `needs` are only expected: they count for the first `take` of writes. */
+  reserve(needs: Need[], rank: Rank): Verdict | undefined;
   release(): void;
 }
 
@@ -24,45 +26,66 @@ export function createRunBudget(
 ): RunBudget {
   const claims: Claim[] = granted ? [granted] : [];
   const asked: Need[] = [];
-  /** By budget: the calls of the claim with which the reconcile was woken, as far as they are not used yet. */
-  const prepaid = new Map<string, number>();
-  for (const need of granted?.needs ?? [])
-    prepaid.set(budgetKey(need), (prepaid.get(budgetKey(need)) ?? 0) + need.calls);
+  /** The calls of the claim with which the reconcile was woken that no `take` has counted yet. */
+  const prepaid = createBalance(granted?.needs ?? []);
+  /** The writes that were reserved and that no `take` has counted yet. */
+  const expected = createBalance([]);
 
-  /** Takes `need` from the prepaid calls, and answers with what is missing. */
-  function missingOf(need: Need): Need[] {
-    const paid = Math.min(need.calls, prepaid.get(budgetKey(need)) ?? 0);
-    prepaid.set(budgetKey(need), (prepaid.get(budgetKey(need)) ?? 0) - paid);
-    return paid === need.calls ? [] : [{ ...need, calls: need.calls - paid }];
+  function take(needs: Need[], rank: Rank, priority?: Priority): Verdict | undefined {
+    const unexpected = expected.without(needs);
+    asked.push(...unexpected);
+    const missing = prepaid.without(unexpected);
+    if (missing.length === 0) return undefined;
+    const claim = quota.claim({ ...lane, rank, needs: missing });
+    if (claim) {
+      claims.push(claim);
+      return undefined;
+    }
+    const onParked: Demand['onParked'] = ({ api, kind, project, region, left }, ms) => {
+      const budget = `${api} ${kind} ${project} ${region}`.trim();
+      log('debug', 'parked for a budget', { rank, budget, left: Math.floor(left), ms: Math.ceil(ms) });
+    };
+    const park = (wake: (claim: Claim) => void) =>
+      quota.park({ ...lane, rank, needs: asked, onParked }, claim => {
+        log('debug', 'woken with its budget', {
+          rank,
+          calls: claim.needs.reduce((sum, { calls }) => sum + calls, 0),
+        });
+        wake(claim);
+      });
+    return { kind: 'park', park, ...(priority && { priority }) };
   }
 
   return {
-    take(needs, rank, priority) {
-      asked.push(...needs);
-      const missing = needs.flatMap(missingOf);
-      if (missing.length === 0) return undefined;
-      const claim = quota.claim({ ...lane, rank, needs: missing });
-      if (claim) {
-        claims.push(claim);
-        return undefined;
-      }
-      const onParked: Demand['onParked'] = ({ api, kind, project, region, left }, ms) => {
-        const budget = `${api} ${kind} ${project} ${region}`.trim();
-        log('debug', 'parked for a budget', { rank, budget, left: Math.floor(left), ms: Math.ceil(ms) });
-      };
-      const park = (wake: (claim: Claim) => void) =>
-        quota.park({ ...lane, rank, needs: asked, onParked }, claim => {
-          log('debug', 'woken with its budget', {
-            rank,
-            calls: claim.needs.reduce((sum, { calls }) => sum + calls, 0),
-          });
-          wake(claim);
-        });
-      return { kind: 'park', park, ...(priority && { priority }) };
+    take,
+    reserve(needs, rank) {
+      const later = take(needs, rank);
+      if (!later) expected.add(needs.filter(({ kind }) => kind === 'write'));
+      return later;
     },
     release() {
       for (const claim of claims) claim.release();
     },
+  };
+}
+
+/** Numbers of calls, by budget. */
+function createBalance(of: readonly Need[]) {
+  const left = new Map<string, number>();
+  const leftOf = (need: Need): number => left.get(budgetKey(need)) ?? 0;
+  const add = (needs: readonly Need[]): void => {
+    for (const need of needs) left.set(budgetKey(need), leftOf(need) + need.calls);
+  };
+  add(of);
+  return {
+    add,
+    /** Takes the calls of `needs` from the balance, and answers with those that it lacks. */
+    without: (needs: readonly Need[]): Need[] =>
+      needs.flatMap(need => {
+        const paid = Math.min(need.calls, leftOf(need));
+        left.set(budgetKey(need), leftOf(need) - paid);
+        return paid === need.calls ? [] : [{ ...need, calls: need.calls - paid }];
+      }),
   };
 }
 

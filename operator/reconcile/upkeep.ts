@@ -37,7 +37,7 @@ export async function intendUpkeep(parts: Parts, its: Reconciliation): Promise<I
       return pacing.verdict(tenant, { kind: 'interval' }, run);
     }
     if (!pacing.isFullCheck(key, tenant, run) && !isRequested(tenant)) return checkConsent(parts, its);
-    const later = budget.take(needsOf(tenant, expected, run), rankOf(run, tenant));
+    const later = budget.reserve(needsOf(tenant, expected, run), rankOf(run, tenant));
     if (later) {
       if (mayClose(tenant)) await closeOnly(parts, its, parts.namespaces.get(tenant.namespace), servicesOf);
       return later;
