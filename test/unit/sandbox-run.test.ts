@@ -296,6 +296,17 @@ describe('an update', () => {
     expect(stored.containers[0]?.env).toBeUndefined();
   });
 
+  it('leaves no empty message where a mask names a field that neither side has, or the last one of a message', async () => {
+    const w = await deployed();
+    const before = (await w.get()).template as JsonObject;
+    await w.update({}, 'template.vpcAccess.connector,template.vpcAccess.egress');
+    expect((await w.get()).template).toEqual(before);
+    await w.update({ template: { vpcAccess: { connector: 'c' } } }, 'template.vpcAccess.connector');
+    expect((await w.get()).template).toEqual({ ...before, vpcAccess: { connector: 'c' } });
+    await w.update({}, 'template.vpcAccess.connector');
+    expect((await w.get()).template).toEqual(before);
+  });
+
   it('refuses a mask that names no field', async () => {
     const w = await deployed();
     for (const updateMask of ['nothing', 'template.containers.image', 'labels.a']) {

@@ -1,4 +1,4 @@
-import type { JsonObject } from '../../../ports/json.ts';
+import type { Json, JsonObject } from '../../../ports/json.ts';
 import { invalid } from '../errors.ts';
 
 /** Fields of a Service that a client may set; below those with a list, what may be named one by one. */
@@ -116,21 +116,23 @@ function copy(path: string, from: JsonObject, to: JsonObject): void {
       description: `'${path}' is no field that can be updated`,
     });
   }
-  const keys = [head, ...tail];
-  const last = keys.pop() ?? '';
-  let source: JsonObject | undefined = from;
-  for (const key of keys) source = isObject(source?.[key]) ? source[key] : undefined;
-  const value = source?.[last];
-  let target = to;
-  for (const key of keys) {
-    const next = target[key];
-    // Nothing is cleared in a message that is not there.
-    if (!isObject(next) && value === undefined) return;
-    target[key] = isObject(next) ? next : {};
-    target = target[key] as JsonObject;
+  set(to, [head, ...tail], valueAt(from, [head, ...tail]));
+}
+
+const valueAt = (from: Json | undefined, keys: string[]): Json | undefined =>
+  keys.reduce<Json | undefined>((value, key) => (isObject(value) ? value[key] : undefined), from);
+
+/** Sets a field, or clears it. A message that has no field left is cleared too: in v1, these settings are annotations, which exist or not. */
+function set(target: JsonObject, [key = '', ...rest]: string[], value: Json | undefined): void {
+  if (rest.length === 0) {
+    if (value === undefined) delete target[key];
+    else target[key] = structuredClone(value);
+    return;
   }
-  if (value === undefined) delete target[last];
-  else target[last] = structuredClone(value);
+  const message = isObject(target[key]) ? target[key] : {};
+  set(message, rest, value);
+  if (value === undefined && Object.keys(message).length === 0) delete target[key];
+  else target[key] = message;
 }
 
 const isObject = (value: unknown): value is JsonObject =>
