@@ -10,10 +10,12 @@ import { createWorld, must, NUMBER, PROJECT, REGION, until, type World } from '.
 
 /**
  * Services as people publish them, of every kind: `test/fixtures/services/` has one a file, with its source in the first line. Each
- * is created in the local Google Cloud as it stands, imported, adopted and edited, and may lose no field by that.
+ * is created in the local Google Cloud as it stands, imported, adopted, edited and moved, and may lose no field by that.
  */
 
 const FOLDER = new URL('../fixtures/services/', import.meta.url);
+
+const ELSEWHERE = 'europe-west1';
 
 interface Shape {
   /** The name of the file and of the tenant. */
@@ -42,9 +44,15 @@ beforeAll(async () => {
   world = await createWorld({ workers: 8 });
   await Promise.all(SHAPES.map(publish));
   imported = await command(world, 'importCommand', '--project', PROJECT, '--region', REGION);
-  // All at once, because each of them waits more than it works.
-  for (const { name } of SHAPES) if (!(name in REFUSED)) courses.set(name, adoptAndEdit(name));
-  await Promise.allSettled(courses.values());
+  // Several at once, because each of them waits more than it works.
+  const names = SHAPES.map(({ name }) => name).filter(name => !(name in REFUSED));
+  const work = async (): Promise<void> => {
+    for (let name = names.pop(); name !== undefined; name = names.pop()) {
+      courses.set(name, adoptAndEdit(name));
+      await Promise.allSettled([courses.get(name)]);
+    }
+  };
+  await Promise.all(Array.from({ length: 8 }, work));
 }, 120_000);
 afterAll(() => world.close());
 
@@ -77,6 +85,15 @@ describe('a published service', () => {
     },
   );
 
+  test.each(SHAPES.map(({ name }) => name).filter(name => !(name in REFUSED)))(
+    '%s moves to another region without losing a field, or is stopped for one of its own region',
+    async name => {
+      const { edited, moved, stopped } = (await courses.get(name)) as Course;
+      if (moved) expect(settings(moved)).toEqual(settings(edited));
+      else expect(stopped).toMatch(/of its own region, and nothing says what takes its place in europe-west1/);
+    },
+  );
+
   test.each(Object.entries(REFUSED))('%s cannot be an AiTenant, and import says why: %s', (name, why) => {
     expect(imported.out).toContain(`#   name: ${name}\n`);
     expect(imported.err).toContain(`${name}: can't be an AiTenant as it is: ${why}`);
@@ -86,8 +103,13 @@ describe('a published service', () => {
 // --------------------------------------------------------------------------------------------------------- helpers
 
 const emailOf = (name: string): string => `sa-${name}@${PROJECT}.iam.gserviceaccount.com`;
-const pathOf = (name: string): string => `projects/${PROJECT}/locations/${REGION}/services/ai-platform-${name}`;
-const serviceOf = (name: string): Promise<JsonObject> => rest(world, 'GET', `/v2/${pathOf(name)}`);
+const pathOf = (name: string, region = REGION): string =>
+  `projects/${PROJECT}/locations/${region}/services/ai-platform-${name}`;
+const serviceOf = (name: string, region?: string): Promise<JsonObject> =>
+  rest(world, 'GET', `/v2/${pathOf(name, region)}`);
+/** Whether the template has a network or a key that exists in the service's region only. */
+const belongsToRegion = (service: JsonObject): boolean =>
+  ['vpcAccess', 'encryptionKey'].some(field => field in templateOf(service));
 const isV1 = (service: JsonObject): boolean => service.apiVersion !== undefined;
 /** The service in the API version of its file. */
 const answerOf = (name: string): Promise<JsonObject> => {
@@ -119,6 +141,9 @@ interface Course {
   before: JsonObject;
   adopted: JsonObject;
   edited: JsonObject;
+  /** The service in another region; undefined: `stopped` says why there is none. */
+  moved?: JsonObject;
+  stopped?: string;
 }
 
 async function adoptAndEdit(name: string): Promise<Course> {
@@ -133,7 +158,14 @@ async function adoptAndEdit(name: string): Promise<Course> {
   const scaling = { ...(manifest.spec as { scaling?: JsonObject }).scaling, minInstances: 1, maxInstances: 7 };
   await world.edit(name, { timeoutSeconds: 123, scaling });
   await world.ready(name);
-  return { published, before, adopted, edited: await serviceOf(name) };
+  const edited = await serviceOf(name);
+  await world.edit(name, { region: ELSEWHERE });
+  if (belongsToRegion(edited)) {
+    const { message: stopped } = await world.reason(name, 'InvalidSpec');
+    return { published, before, adopted, edited, stopped };
+  }
+  await world.ready(name);
+  return { published, before, adopted, edited, moved: await serviceOf(name, ELSEWHERE) };
 }
 
 /** Creates a service as its file says, with the account, the secrets and the key that make a tenant of it. */
@@ -267,6 +299,10 @@ function kept(service: JsonObject): JsonObject {
     traffic: targetsOf(rest).flatMap(({ tag }) => tag ?? []),
   };
 }
+
+/** What a service in another region has of it too: no address, no revision with a tag, no name of the client that wrote it. */
+const settings = (service: JsonObject): JsonObject =>
+  without(kept(service), name => ['name', 'uri', 'urls', 'traffic', 'client', 'clientVersion'].includes(name));
 
 const without = (object: JsonObject, isLeftOut: (name: string) => boolean): JsonObject =>
   Object.fromEntries(Object.entries(object).filter(([name]) => !isLeftOut(name)));
