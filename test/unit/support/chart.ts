@@ -41,7 +41,7 @@ function inputsHash(name: string): string {
   const files = globSync('**/*', { cwd: CHART, withFileTypes: true })
     .filter(entry => entry.isFile())
     .map(entry => `${entry.parentPath}/${entry.name}`.slice(CHART.length + 1))
-    .filter(path => path !== 'README.md' && !Object.hasOwn(COPIES, path));
+    .filter(path => !path.endsWith('.md') && !Object.hasOwn(COPIES, path));
   for (const path of files.sort())
     hash
       .update(`${path}\0`)
