@@ -67,7 +67,11 @@ export function createCloud(
     accessSecret: (projectId, secret, version, email) =>
       accessAs(
         secrets,
-        { project, enabledAccount: name => accounts.propagated(name)?.disabled === false, has: policies.has },
+        {
+          project: key => byKey.get(key),
+          enabledAccount: name => accounts.propagated(name)?.disabled === false,
+          has: policies.has,
+        },
         { projectId, secret, version, email },
       ),
     operations: operationStore.operations,

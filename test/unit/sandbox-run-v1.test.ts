@@ -106,6 +106,34 @@ describe('a service', () => {
     });
   });
 
+  test('that names a secret of an unknown project fails, and nothing else does', async () => {
+    await create('s', {
+      metadata: { annotations: { 'run.googleapis.com/secrets': 'far:projects/no-project/secrets/key' } },
+      spec: {
+        containers: [{ image: 'i', env: [{ name: 'K', valueFrom: { secretKeyRef: { name: 'far', key: '1' } } }] }],
+      },
+    });
+    expect(await v2()).toMatchObject({
+      terminalCondition: {
+        state: 'CONDITION_FAILED',
+        message: expect.stringContaining('Permission denied on secret: projects/no-project/secrets/key/versions/1'),
+      },
+    });
+  });
+
+  test('whose network is taken away has none', async () => {
+    const network = { 'run.googleapis.com/network-interfaces': '[{"network":"default"}]' };
+    await create('s', {
+      metadata: { annotations: network },
+      spec: { containers: [{ image: 'gcr.io/cloudrun/hello' }] },
+    });
+    expect(await v2()).toMatchObject({ template: { vpcAccess: { networkInterfaces: [{ network: 'default' }] } } });
+    await replace(({ spec }) => {
+      spec.template.metadata = {};
+    });
+    expect(await v2()).not.toHaveProperty('template.vpcAccess');
+  });
+
   test('made by v2 can be replaced, also by the project’s number', async () => {
     await cloud.ok(`${V2}.Services.CreateService`, {
       parent: PARENT,

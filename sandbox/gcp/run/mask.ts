@@ -99,13 +99,6 @@ export function applyMask(stored: JsonObject, given: JsonObject, mask: string | 
   return result;
 }
 
-/** The longest part of a field's path that a mask can name. */
-export function maskPath([head = '', ...tail]: readonly string[]): string {
-  const below = fields[head] ?? [];
-  const longest = tail.findLastIndex((_, index) => below.includes(tail.slice(0, index + 1).join('.')));
-  return [head, ...tail.slice(0, longest + 1)].join('.');
-}
-
 function copy(path: string, from: JsonObject, to: JsonObject): void {
   const [head = '', ...tail] = path.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()).split('.');
   if (ignored.includes(head)) return;

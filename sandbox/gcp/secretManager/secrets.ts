@@ -127,16 +127,18 @@ const READERS = ['roles/secretmanager.secretAccessor', 'roles/secretmanager.admi
 export function accessAs(
   secrets: SecretStore,
   world: {
-    project: (idOrNumber: string) => Project;
+    project: (idOrNumber: string) => Project | undefined;
     enabledAccount: (email: string) => boolean;
     has: (resource: string, role: string, member: string) => boolean;
   },
   request: { projectId: string; secret: string; version: string; email: string },
 ): SecretAccess {
   const [, otherProject, otherId] = request.secret.match(/^projects\/([^/]+)\/secrets\/([^/]+)$/) ?? [];
-  const { number } = world.project(otherProject ?? request.projectId);
-  const secretName = `projects/${number}/secrets/${otherId ?? request.secret}`;
+  const project = otherProject ?? request.projectId;
+  const number = world.project(project)?.number;
+  const secretName = `projects/${number ?? project}/secrets/${otherId ?? request.secret}`;
   const name = `${secretName}/versions/${request.version}`;
+  if (number === undefined) return { ok: false, why: 'denied', name };
 
   const members = [`serviceAccount:${request.email}`, 'allUsers', 'allAuthenticatedUsers'];
   const granted = [secretName, `projects/${number}`].some(resource =>

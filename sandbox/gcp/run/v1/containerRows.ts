@@ -1,5 +1,5 @@
 import { same } from './codecs.ts';
-import { each, nested, type Row } from './rows.ts';
+import { type Codec, each, isObject, nested, type Row } from './rows.ts';
 
 /** The parts of a container. What v1 writes as an annotation of the template stands in `spread.ts`. */
 
@@ -20,7 +20,7 @@ export const mountRows: readonly Row[] = [field('name'), field('mountPath'), fie
 const header: readonly Row[] = [field('name'), field('value')];
 
 /** v1's `successThreshold`, `scheme` and `host` have no place in v2: Cloud Run allows one value for them. */
-const probe = nested(
+const probeFields = nested(
   [
     field('initialDelaySeconds'),
     field('timeoutSeconds'),
@@ -33,6 +33,15 @@ const probe = nested(
   {},
   ['successThreshold'],
 );
+
+/** Numbers that nobody asked for are shown with their defaults (run v2, vendor's protos, Probe). */
+const probe: Codec = {
+  toV2: probeFields.toV2,
+  toV1(value) {
+    const written = probeFields.toV1(value);
+    return isObject(written) ? { timeoutSeconds: 1, periodSeconds: 10, failureThreshold: 3, ...written } : undefined;
+  },
+};
 
 export const containerRows: readonly Row[] = [
   field('name'),

@@ -2,7 +2,6 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Json, JsonObject } from '../../../../ports/json.ts';
 import type { Cloud, Faces, V2Call } from '../../contracts.ts';
 import { denied, invalid } from '../../errors.ts';
-import { maskPath } from '../mask.ts';
 import type { Template } from '../messages.ts';
 import { LOCATIONS, parentOf, serviceName } from '../names.ts';
 import type { ServiceState } from '../serviceState.ts';
@@ -153,14 +152,13 @@ async function replaceService(ask: Ask): Promise<JsonObject> {
 
 /** The v2 fields that a replacement changes: all that v1 can say. */
 function updateMask(template: Json | undefined, stored: Template | undefined): string {
-  const paths = serviceRows.map(({ v2 }) => maskPath(v2));
+  const paths = ['labels', 'annotations', ...serviceRows.map(({ v2 }) => v2[0])];
   const given = isObject(template) ? template : {};
   if (!stored || !isDeepStrictEqual(templateToV2(given), templateToV2(templateToV1(stored)))) {
-    for (const path of [['labels'], ['annotations'], ...templateRows.map(({ v2 }) => v2)]) {
-      paths.push(maskPath(['template', ...path]));
-    }
+    const fields = templateRows.map(({ v2 }) => (v2[0] === 'scaling' ? v2.join('.') : v2[0]));
+    paths.push(...['labels', 'annotations', ...fields].map(field => `template.${field}`));
   }
-  return [...new Set(['labels', 'annotations', ...paths])].join(',');
+  return [...new Set(paths)].join(',');
 }
 
 function checkNamespace(given: JsonObject, { project }: Place): void {

@@ -2,9 +2,18 @@ import type { JsonObject } from '../../../../ports/json.ts';
 import { byRevision } from '../defaults.ts';
 import type { Condition, Template } from '../messages.ts';
 import { conditionToV1 } from './knativeConditions.ts';
-import { partUid, shortName, type V2Service } from './knativeService.ts';
+import { shortName, type V2Service } from './knativeService.ts';
 import { templateToV1 } from './knativeTemplate.ts';
-import { API_VERSION, LOCATION, type Place, resourceVersion, selfLink, textMap, withMaps } from './metadata.ts';
+import {
+  API_VERSION,
+  LOCATION,
+  type Place,
+  partUid,
+  resourceVersion,
+  selfLink,
+  textMap,
+  withMaps,
+} from './metadata.ts';
 import { isObject } from './rows.ts';
 
 /** A google.cloud.run.v2.Revision, as far as v1 is made from it. */

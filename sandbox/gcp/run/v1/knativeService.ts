@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import type { JsonObject } from '../../../../ports/json.ts';
 import { byRevision } from '../defaults.ts';
 import type { Condition, Desired, TrafficStatus } from '../messages.ts';
@@ -13,6 +12,7 @@ import {
   isEmpty,
   LOCATION,
   type Place,
+  partUid,
   resourceVersion,
   selfLink,
   textMap,
@@ -145,12 +145,6 @@ function metadataOf(v2: V2Service, place: Place, collection: string, annotations
     labels: { ...v2.labels, [LOCATION]: place.location },
     annotations,
   });
-}
-
-/** The uid of a service's Configuration or Route: always the same for one service. */
-export function partUid(uid: string, collection: string): string {
-  const hex = createHash('sha256').update(`${uid}/${collection}`).digest('hex');
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12}).*$/, '$1-$2-$3-$4-$5');
 }
 
 const revisionNames = (v2: V2Service): JsonObject => ({

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { Json, JsonObject } from '../../../../ports/json.ts';
 import type { Project } from '../../contracts.ts';
 import { invalid } from '../../errors.ts';
@@ -16,6 +17,15 @@ export interface Place {
 
 export const selfLink = ({ project }: Place, collection: string, name: string): string =>
   `/apis/${API_VERSION}/namespaces/${project.number}/${collection}/${name}`;
+
+/** A uid of the form of a UUID, always the same for one text. */
+export function uidOf(text: string): string {
+  const hex = createHash('sha256').update(text).digest('hex');
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12}).*$/, '$1-$2-$3-$4-$5');
+}
+
+/** The uid of a service's Configuration or Route: v2 knows only the service's. */
+export const partUid = (uid: string, collection: string): string => uidOf(`${uid}/${collection}`);
 
 /** Annotations that only the server writes, on objects that clients send back as they have read them. */
 const OUTPUT_ONLY =

@@ -3,6 +3,7 @@ import { invalid } from '../../errors.ts';
 import { ingressOf } from '../instanceEnv.ts';
 import type { ContainerTemplate, EnvVar, Template } from '../messages.ts';
 import { flag } from './codecs.ts';
+import { uidOf } from './metadata.ts';
 
 /**
  * Annotations of a v1 template that speak of its containers and volumes, where v2 has fields of each container. What v2 can say of
@@ -149,17 +150,14 @@ function secretsIn(template: Template): Set<string> {
 
 /**
  * v1 names a secret of another project by an alias, which this annotation explains: `ALIAS:projects/P/secrets/S,…`. v2 does not keep
- * the alias, so it is made anew from the secret's id, with the project if another secret has the same id.
+ * the alias, so it is made anew: of the form of gcloud's own (the beginning of the secret's id and a UUID), so that it
+ * is no id of a secret by accident, and always the same for one secret.
  */
 const secrets: Spread = {
   annotation: 'run.googleapis.com/secrets',
   read(template) {
-    const all = [...secretsIn(template)];
-    const foreign = all.filter(secret => secret.includes('/'));
-    const id = (secret: string) => secret.split('/').at(-1) ?? '';
-    const isShared = (secret: string) => all.some(other => other !== secret && id(other) === id(secret));
-    const alias = (secret: string) =>
-      isShared(secret) ? secret.replace(/^projects\//, '').replace('/secrets/', '-') : id(secret);
+    const foreign = [...secretsIn(template)].filter(secret => secret.includes('/'));
+    const alias = (secret: string) => `${secret.split('/').at(-1)?.slice(0, 5)}-${uidOf(secret)}`;
     if (foreign.length === 0) return {};
     return {
       value: foreign.map(secret => `${alias(secret)}:${secret}`).join(','),
