@@ -4,6 +4,12 @@ import { createLog, errorFields, scrubber } from './log.ts';
 import { type Backend, startBackend } from './server.ts';
 import { checkKey } from './startupCheck.ts';
 
+if (process.argv.slice(2).some(argument => argument === '--help' || argument === '-h')) {
+  const { USAGE } = await import('./usage.ts');
+  process.stdout.write(USAGE);
+  process.exit(0);
+}
+
 // Cloud Run kills 10 s after its SIGTERM (container contract); the last second is for going.
 const graceMs = 9000;
 // By then openai is loaded.

@@ -34,6 +34,12 @@ export interface GcpStatus {
   details?: Json[];
   /** Milliseconds, from the `Retry-After` header or from a google.rpc.RetryInfo. */
   retryAfterMs?: number;
+  /**
+   * Set if there is no answer of Google Cloud. `unreachable`: no connection could be made, or no answer came within the time
+   * limit. `lost`: the connection ended before the answer, or no access token could be had. `foreign`: another server answered,
+   * such as a proxy, with something other than 429 or 5xx, so a retry does not help.
+   */
+  unanswered?: 'unreachable' | 'lost' | 'foreign';
 }
 
 export type GcpResult = { ok: true; response: JsonObject } | { ok: false; status: GcpStatus };

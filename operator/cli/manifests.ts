@@ -1,4 +1,4 @@
-import { closeSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type Document, isNode, LineCounter, parseAllDocuments } from 'yaml';
 import type { KubeObject } from '../../ports/kube.ts';
@@ -6,6 +6,7 @@ import { AI_TENANTS, SECRET_MANAGER_SECRETS } from '../../ports/kubeResources.ts
 import { type CompiledVersion, compileCrd, type FieldCause, type PlainObject } from '../../schema/index.ts';
 import { invalidValue, mapErrors, metaTypeError } from '../../schema/metadata.ts';
 import { labelNameErrors, subdomainErrors } from '../../schema/names.ts';
+import { readInputFile } from '../kube/inputFile.ts';
 import { ContentError, contentOf, parseFile, yamlProblem } from '../kube/kubectlYaml.ts';
 
 /** The AiTenants, Namespaces and SecretManagerSecrets of a set of manifest files. Other objects are skipped. */
@@ -35,7 +36,7 @@ export function readManifests(paths: string[], defaultNamespace = 'default'): Ma
     const lines = new LineCounter();
     let documents: Document[];
     try {
-      documents = parseFile(bytesOf(path), lines);
+      documents = parseFile(readInputFile(path === '-' ? 0 : path), lines);
     } catch (error) {
       out.problems.push(fileProblem(path, error));
       continue;
@@ -47,39 +48,9 @@ export function readManifests(paths: string[], defaultNamespace = 'default'): Ma
   return out;
 }
 
-/** The limit for one file, about 50,000 tenants. A larger file is a mistake, and one such as /dev/zero never ends. */
-const MOST_BYTES = 16 * 1024 * 1024;
-
-function bytesOf(path: string): Buffer {
-  const file = path === '-' ? 0 : openSync(path, 'r');
-  try {
-    const chunks: Buffer[] = [];
-    for (let size = 0; ; ) {
-      const chunk = Buffer.alloc(256 * 1024);
-      const length = readSync(file, chunk);
-      if (length === 0) return Buffer.concat(chunks);
-      size += length;
-      if (size > MOST_BYTES) throw new Error('it is larger than 16 MiB, which no set of manifests is');
-      chunks.push(chunk.subarray(0, length));
-    }
-  } finally {
-    if (file !== 0) closeSync(file);
-  }
-}
-
-const FILE_ERRORS: Record<string, string> = {
-  ENOENT: 'there is no such file or folder',
-  EACCES: 'you have no permission to read it',
-  EISDIR: 'this is a folder',
-  ENOTDIR: 'a part of this path is a file, not a folder',
-  ELOOP: 'its symbolic links lead in a circle',
-  ENAMETOOLONG: 'this name is too long for a file',
-};
-
 function fileProblem(path: string, error: unknown): string {
   if (path === '') return '-f has an empty name: give the path of a file or folder, or - for standard input';
-  const { code, message } = error as NodeJS.ErrnoException;
-  return `${shownPath(path)}: ${FILE_ERRORS[code ?? ''] ?? message}`;
+  return `${shownPath(path)}: ${error instanceof Error ? error.message : String(error)}`;
 }
 
 /** The name of a file in messages. */

@@ -29,7 +29,7 @@ export function patiently(call: GcpCall, runtime: Runtime): GcpCall {
       if (result.ok || result.status.code === 'CANCELLED') return result;
       const { status } = result;
       const { kind, retryAfterMs = 500 * 2 ** tries } = failureOf(method, status);
-      const isHopeless = NO_CONNECTION.test(status.message) || NOT_GOOGLE.test(status.message);
+      const isHopeless = status.unanswered === 'unreachable' || status.unanswered === 'foreign';
       const isOver = tries === (isHopeless ? TRIES_WITHOUT_CONNECTION : TRIES);
       if (!isOver && (kind === 'QuotaExceeded' || kind === 'Transient')) {
         await sleep(runtime, retryAfterMs);
@@ -42,33 +42,21 @@ export function patiently(call: GcpCall, runtime: Runtime): GcpCall {
   };
 }
 
-/** Messages of Node.js for a failed connection, and of `client.ts` for a missing answer. */
-const NO_CONNECTION = /^No answer within |\b(?:ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)\b/;
-/** Messages of `status.ts` and `rest.ts` for an answer of a proxy or another server. 429 and 5xx are missing, as they may pass. */
-const NOT_GOOGLE =
-  /^HTTP [1-4]\d\d with a body that is not from a Google API|^Google Cloud answered with success, but the body is not a JSON object/;
-/** Messages of `transport.ts`, `client.ts` and `credentials.ts` for a call without an answer. */
-const NO_ANSWER = /^No (?:answer from Google Cloud: |answer within |access token could be had: )/;
+const ADDRESSES =
+  'CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN, …_SECRETMANAGER and …_IAM: after a sandbox has ended, source .sandbox/env.off';
 
-function outOfReach({ code, message }: GcpStatus, actAs: string | undefined): string | undefined {
+/** The message if nothing can be read; undefined for an answer of Google Cloud. */
+function outOfReach({ code, message, unanswered }: GcpStatus, actAs: string | undefined): string | undefined {
   if (code === 'UNAUTHENTICATED') {
-    const said = message.replace(/^No valid Google Cloud credentials: /, '').replace(/ Give the operator .*/s, '');
     return (
-      `There are no credentials that Google Cloud takes${actAs === undefined ? '' : ` for acting as ${actAs}`}, so nothing was read (${said}). ` +
+      `There are no credentials that Google Cloud takes${actAs === undefined ? '' : ` for acting as ${actAs}`}, so nothing was read (${message}). ` +
       'Log in: gcloud auth application-default login. For the local Google Cloud of npm run sandbox: source .sandbox/env'
     );
   }
-  if (NOT_GOOGLE.test(message)) {
-    return (
-      `What answers is not Google Cloud, so nothing was read (${message}). Check the proxy (HTTPS_PROXY) and the addresses in ` +
-      'CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN, …_SECRETMANAGER and …_IAM: after a sandbox has ended, source .sandbox/env.off'
-    );
-  }
-  if (!NO_ANSWER.test(message)) return undefined;
-  return (
-    `Google Cloud can't be reached, so nothing was read (${message}). Check the network, and the addresses in ` +
-    'CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN, …_SECRETMANAGER and …_IAM: after a sandbox has ended, source .sandbox/env.off'
-  );
+  if (unanswered === undefined) return undefined;
+  return unanswered === 'foreign'
+    ? `What answers is not Google Cloud, so nothing was read (${message}). Check the proxy (HTTPS_PROXY) and the addresses in ${ADDRESSES}`
+    : `Google Cloud can't be reached, so nothing was read (${message}). Check the network, and the addresses in ${ADDRESSES}`;
 }
 
 /** `Promise.all` over `items`, at most `AT_ONCE` at the same time. */

@@ -97,7 +97,11 @@ function untilEnd(
     const effect = write ? '; the call may have taken effect.' : '.';
     const cancelled = () => cut({ code: 'CANCELLED', message: `The call was cancelled${effect}` });
     const stopTimer = runtime.after(ms, () =>
-      cut({ code: 'DEADLINE_EXCEEDED', message: `No answer within ${ms / 1000} s${effect}` }),
+      cut({
+        code: 'DEADLINE_EXCEEDED',
+        message: `No answer within ${ms / 1000} s${effect}`,
+        unanswered: 'unreachable',
+      }),
     );
     if (signals.some(signal => signal.aborted)) return cancelled();
     for (const signal of signals) signal.addEventListener('abort', cancelled, { once: true });

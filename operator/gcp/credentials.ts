@@ -3,7 +3,7 @@ import type { GcpStatus } from '../../ports/gcp.ts';
 import { realRuntime } from '../../ports/runtime.ts';
 import { createRecent } from '../collections/recent.ts';
 import { isObject, text } from './parse.ts';
-import { bounded } from './status.ts';
+import { bounded, unansweredOf } from './status.ts';
 
 /** Clients that authenticate calls, one for each service account that is impersonated (`''`: the process's own identity). */
 export interface Credentials {
@@ -62,7 +62,7 @@ export function credentialsStatus(error: unknown, actAs: string): GcpStatus {
   const http = isObject(failed.response) ? Number(failed.response.status) : 0;
   const offline = http === 0 && /^(?:E[A-Z_]+|UND_\w+)$/.test(text(failed.code));
   if (offline || http >= 500 || http === 429) {
-    return { code: 'UNAVAILABLE', message: `No access token could be had: ${said}` };
+    return { code: 'UNAVAILABLE', message: `No access token could be had: ${said}`, unanswered: unansweredOf(error) };
   }
   if (actAs !== '' && http === 403) {
     return { code: 'PERMISSION_DENIED', message: `Cannot act as ${actAs}: ${said}` };

@@ -35,6 +35,7 @@ export function answerOf(body: string): JsonObject {
   throw new CallError({
     code: 'UNKNOWN',
     message: 'Google Cloud answered with success, but the body is not a JSON object.',
+    unanswered: 'foreign',
   });
 }
 

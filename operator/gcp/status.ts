@@ -63,8 +63,18 @@ function foreign(http: number, retryAfter: string | null, now: number): GcpStatu
   return {
     code: busy ? byHttp(http) : 'UNKNOWN',
     message: `HTTP ${http} with a body that is not from a Google API.`,
+    ...(!busy && { unanswered: 'foreign' as const }),
     ...(retryAfterMs !== undefined && { retryAfterMs }),
   };
+}
+
+/** Codes of Node.js for a connection that could not be made (Node.js documentation, "Common system errors"; dns.ENOTFOUND). */
+const NOT_CONNECTED = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH']);
+
+/** Whether a call ended without an answer because no connection could be made, or because it was lost. */
+export function unansweredOf(error: unknown): 'unreachable' | 'lost' {
+  const { code, cause } = (error ?? {}) as { code?: unknown; cause?: { code?: unknown } };
+  return [code, cause?.code].some(each => NOT_CONNECTED.has(text(each))) ? 'unreachable' : 'lost';
 }
 
 const isCode = (value: unknown): value is GcpCode => GCP_CODES.some(code => code === value);

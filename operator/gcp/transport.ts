@@ -4,7 +4,7 @@ import type { AuthClient } from 'google-auth-library';
 import type { GcpStatus } from '../../ports/gcp.ts';
 import { anonymous, type Credentials, credentialsStatus } from './credentials.ts';
 import type { Endpoint } from './endpoints.ts';
-import { bounded, statusOf } from './status.ts';
+import { bounded, statusOf, unansweredOf } from './status.ts';
 
 /** One HTTP request to an endpoint. */
 export interface HttpRequest {
@@ -109,6 +109,7 @@ async function exchange(client: AuthClient, request: Exchange): Promise<Answer> 
   } catch (error) {
     // The connection was refused, reset or closed, or the name was not resolved. The call may have taken effect.
     const said = error instanceof Error ? error.message : String(error);
-    throw new CallError({ code: 'UNAVAILABLE', message: bounded(`No answer from Google Cloud: ${said}`) });
+    const message = bounded(`No answer from Google Cloud: ${said}`);
+    throw new CallError({ code: 'UNAVAILABLE', message, unanswered: unansweredOf(error) });
   }
 }

@@ -1,6 +1,7 @@
-import { access, readFile, stat } from 'node:fs/promises';
+import { access, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { delimiter, dirname, isAbsolute, join, resolve } from 'node:path';
+import { type InputFileError, readInputFile } from './inputFile.ts';
 import type { KubeconfigFile, NamedCluster, NamedUser } from './kubeconfigFile.ts';
 import { proxyFromEnv } from './proxyEnv.ts';
 
@@ -57,7 +58,7 @@ export async function loadKubeConfig(
     : [join(env.HOME || homedir(), '.kube', 'config')];
   const files: KubeconfigFile[] = [];
   for (const path of paths) {
-    const text = await readIfThere(path);
+    const text = readIfThere(path);
     if (text !== undefined) files.push(await parse(text, path));
   }
   const merged = merge(files);
@@ -108,11 +109,11 @@ export function accessTo(server: string, options: { ca?: string; token?: string 
   };
 }
 
-async function readIfThere(path: string): Promise<string | undefined> {
+function readIfThere(path: string): string | undefined {
   try {
-    return await readFile(path, 'utf8');
+    return readInputFile(path).toString();
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    if ((error as InputFileError).code === 'ENOENT') return undefined;
     throw new KubeconfigError(`the kubeconfig ${path} can't be read: ${(error as Error).message}`);
   }
 }
@@ -296,7 +297,7 @@ async function podAccess(env: NodeJS.ProcessEnv, folder: string): Promise<KubeAc
   const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port } = env;
   const tokenFile = join(folder, 'token');
   if (!host || !port || !(await isFile(tokenFile))) return undefined;
-  const namespace = (await readIfThere(join(folder, 'namespace')))?.trim();
+  const namespace = readIfThere(join(folder, 'namespace'))?.trim();
   const ca: Pem | undefined = (await isFile(join(folder, 'ca.crt'))) ? { file: join(folder, 'ca.crt') } : undefined;
   const server = `https://${host.includes(':') ? `[${host}]` : host}:${port}`;
   return { ...accessTo(server), namespace: namespace || undefined, ca, tokenFile };

@@ -1,4 +1,6 @@
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { PassThrough } from 'node:stream';
@@ -67,6 +69,22 @@ describe('configuration', () => {
     expect(refusal).toThrow(name);
     expect(refusal).not.toThrow(value);
   });
+});
+
+test('--help names every variable of the reference, and starts nothing', () => {
+  const { status, stdout } = spawnSync(process.execPath, ['backend/main.ts', '--help'], {
+    encoding: 'utf8',
+    env: { ...process.env, PORT: 'none' },
+  });
+  const reference = readFileSync(new URL('../../docs/backend.md', import.meta.url), 'utf8');
+  const variables = [...reference.matchAll(/^\| ((?:`[A-Z_]+`(?:, )?)+) \|/gm)].flatMap(([, names = '']) =>
+    names.replaceAll('`', '').split(', '),
+  );
+  expect(variables).toContain('STARTUP_CHECK_KEY');
+  expect([...stdout.matchAll(/^ {2}((?:[A-Z_]+(?:, )?)+) /gm)].flatMap(([, names = '']) => names.split(', '))).toEqual(
+    expect.arrayContaining(variables),
+  );
+  expect(status).toBe(0);
 });
 
 describe('the gate', () => {

@@ -4,9 +4,10 @@ import { readImportArguments } from '../../operator/cli/importCommand.ts';
 import { readLive } from '../../operator/cli/live.ts';
 import { OutOfReach, patiently } from '../../operator/cli/patience.ts';
 import { forReaders, READERS_WORDS } from '../../operator/cli/readersWords.ts';
+import { statusOf } from '../../operator/gcp/status.ts';
 import { parseFlags } from '../../operator/process/options.ts';
 import { ERRORS, KINDS } from '../../operator/tenant/errorTable.ts';
-import type { GcpCode } from '../../ports/gcp.ts';
+import type { GcpStatus } from '../../ports/gcp.ts';
 import type { KubeApi } from '../../ports/kube.ts';
 import { readOptions } from '../../sandbox/options.ts';
 
@@ -71,29 +72,42 @@ describe('a Google Cloud that is none', () => {
       return () => {};
     },
   };
-  const read = async (code: GcpCode, message: string) => {
+  const read = async (status: GcpStatus) => {
     let calls = 0;
     const call = patiently(async () => {
       calls++;
-      return { ok: false, status: { code, message } };
+      return { ok: false, status };
     }, runtime);
     const ended = await call('google.cloud.run.v2.Services.GetService', {}).catch((error: unknown) => error);
     return { calls, ended };
   };
+  const foreign = (http: number) => statusOf(http, null, '<html>', 0);
 
-  test.each([
-    'HTTP 401 with a body that is not from a Google API.',
-    'HTTP 302 with a body that is not from a Google API.',
-    'Google Cloud answered with success, but the body is not a JSON object.',
-  ])('is given up after the second answer: %s', async message => {
-    const { calls, ended } = await read('UNKNOWN', message);
+  test.each<[GcpStatus, string]>([
+    [foreign(401), 'What answers is not Google Cloud'],
+    [foreign(302), 'What answers is not Google Cloud'],
+    [{ code: 'UNKNOWN', message: 'no JSON', unanswered: 'foreign' }, 'What answers is not Google Cloud'],
+    [{ code: 'UNAVAILABLE', message: 'refused', unanswered: 'unreachable' }, "Google Cloud can't be reached"],
+  ])('is given up after the second answer: %j', async (status, message) => {
+    const { calls, ended } = await read(status);
     expect(calls).toBe(2);
     expect(ended).toBeInstanceOf(OutOfReach);
-    expect(String(ended)).toContain('What answers is not Google Cloud');
+    expect(String(ended)).toContain(message);
+  });
+
+  test('a connection that ends again and again is retried, then nothing was read', async () => {
+    const { calls, ended } = await read({ code: 'UNAVAILABLE', message: 'hang up', unanswered: 'lost' });
+    expect(calls).toBe(7);
+    expect(String(ended)).toContain("Google Cloud can't be reached, so nothing was read (hang up)");
+  });
+
+  test('the words of a message of Google Cloud decide nothing', async () => {
+    const { ended } = await read({ code: 'NOT_FOUND', message: 'No answer within ECONNREFUSED' });
+    expect(ended).toMatchObject({ ok: false });
   });
 
   test('a proxy in trouble is asked again as long as Google Cloud is', async () => {
-    const { calls, ended } = await read('UNAVAILABLE', 'HTTP 503 with a body that is not from a Google API.');
+    const { calls, ended } = await read(foreign(503));
     expect(calls).toBe(7);
     expect(ended).toMatchObject({ ok: false });
   });

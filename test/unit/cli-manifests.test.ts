@@ -1,4 +1,4 @@
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -206,10 +206,22 @@ describe('a file that is no manifest is one problem in plain words', () => {
 
   test.skipIf(process.platform === 'win32')('one that never ends, or is far too large, is not read to its end', () => {
     expect(readManifests(['/dev/zero']).problems).toEqual([
-      '/dev/zero: it is larger than 16 MiB, which no set of manifests is',
+      '/dev/zero: it is larger than 16 MiB, so it is not the file that was meant',
     ]);
     const large = file(Buffer.alloc(16 * 1024 * 1024 + 1, '# x\n'));
     expect(readManifests([large]).problems).toHaveLength(1);
+  });
+
+  test.skipIf(process.platform === 'win32')('a pipe is waited for, but not if no program writes into it', () => {
+    const pipe = join(folder, 'pipe');
+    const none = join(folder, 'no-writer');
+    for (const path of [pipe, none]) expect(spawnSync('mkfifo', [path]).status).toBe(0);
+    const writer = spawn('sh', ['-c', 'sleep 0.2; printf "kind: AiTenant\n" > "$0"', pipe]);
+    expect(readManifests([pipe]).problems).toEqual([expect.stringMatching(/^.*pipe:1: apiVersion must be/)]);
+    writer.kill();
+    expect(readManifests([none]).problems).toEqual([
+      `${none}: this is a pipe, and no program has written into it for 3 s`,
+    ]);
   });
 
   test('a name that leads nowhere', () => {

@@ -290,23 +290,29 @@ describe.each([
 
   test('a connection that is cut, before or in the answer, is UNAVAILABLE', async () => {
     reply = 'hang up';
-    expect(await client().call(method, request)).toMatchObject({ ok: false, status: { code: 'UNAVAILABLE' } });
+    expect(await client().call(method, request)).toMatchObject({
+      ok: false,
+      status: { code: 'UNAVAILABLE', unanswered: 'lost' },
+    });
     reply = 'half';
-    expect(await client().call(method, request)).toMatchObject({ ok: false, status: { code: 'UNAVAILABLE' } });
+    expect(await client().call(method, request)).toMatchObject({
+      ok: false,
+      status: { code: 'UNAVAILABLE', unanswered: 'lost' },
+    });
     expect(seen).toHaveLength(2);
   });
 
   test('nobody there, or no such host, is UNAVAILABLE', async () => {
     for (const address of ['http://127.0.0.1:1', 'http://nowhere.invalid']) {
       const result = await client({ endpoint: { base: address, credentials: false } }).call(method, request);
-      expect(result).toMatchObject({ ok: false, status: { code: 'UNAVAILABLE' } });
+      expect(result).toMatchObject({ ok: false, status: { code: 'UNAVAILABLE', unanswered: 'unreachable' } });
     }
   });
 
   test('no answer in time is DEADLINE_EXCEEDED, and the request is cut off', async () => {
     reply = 'silence';
     const result = await client({ timeoutMs: 50 }).call(method, request);
-    expect(result).toMatchObject({ ok: false, status: { code: 'DEADLINE_EXCEEDED' } });
+    expect(result).toMatchObject({ ok: false, status: { code: 'DEADLINE_EXCEEDED', unanswered: 'unreachable' } });
   });
 
   test('an abort is CANCELLED and hangs up; one that came before sends nothing', async () => {

@@ -288,6 +288,16 @@ describe('what is said where there is nothing to talk to', () => {
     expect(await said({ KUBECONFIG: kubeconfig(user, more) })).toContain(message);
   });
 
+  test.skipIf(process.platform === 'win32')('a folder, and a file that never ends', async () => {
+    mkdirSync(join(folder, 'a-folder'));
+    expect(await said({ KUBECONFIG: `${folder}/a-folder` })).toBe(
+      "the kubeconfig FOLDER/a-folder can't be read: this is a folder",
+    );
+    expect(await said({ KUBECONFIG: '/dev/zero' })).toBe(
+      "the kubeconfig /dev/zero can't be read: it is larger than 16 MiB, so it is not the file that was meant",
+    );
+  });
+
   test('the operator ends with exit code 1, without having listened on any port', async () => {
     const { KUBERNETES_SERVICE_HOST: _, ...env } = process.env;
     const child = spawn(process.execPath, ['operator/main.ts', '--project=demo-project'], {
