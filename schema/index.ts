@@ -4,6 +4,7 @@ import { checkDefinition } from './definition.ts';
 import { checkDefaults, checkRules } from './expressions.ts';
 import { validateLists } from './lists.ts';
 import { equal, listOf, objectOf, readSchema, type Schema, textOf } from './model.ts';
+import { checkSelectable } from './selectable.ts';
 import { applyDefaults, prune } from './shape.ts';
 import { checkStructural } from './structural.ts';
 import type { CompileCrd, CompiledVersion, FieldCause, PlainObject, PrinterColumn } from './types.ts';
@@ -22,6 +23,8 @@ export const compileCrd: CompileCrd = crd => {
     const isShared = versions.every(version => equal(version.schema, versions[0]?.schema));
     const base = isShared ? 'spec.validation' : `spec.versions[${i}].schema`;
     causes.push(...checkSchema(schema, `${base}.openAPIV3Schema`, hasStatus(versions[i])));
+    const selectable = versions.length === 1 ? 'spec.selectableFields' : `spec.versions[${i}].selectableFields`;
+    causes.push(...checkSelectable(versions[i] ?? {}, schema, selectable));
   }
   if (causes.length > 0) return { ok: false, causes };
   const names = objectOf(spec.names);

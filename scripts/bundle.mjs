@@ -1,7 +1,8 @@
-// npm run bundle [-- --outdir=DIR] [operator] [backend]: makes operator.mjs and backend.mjs (in dist/), each with all that its
-// process needs; beside it the licences' texts and a list (CycloneDX) of what is in it.
+// npm run bundle [-- --outdir=DIR] [operator] [backend] [aitenant]: makes operator.mjs, backend.mjs and aitenant.cjs (in dist/), each
+// with all that its process needs; beside it the licences' texts and a list (CycloneDX) of what is in it. With --package it also makes
+// the folder aitenant/, an npm package whose commands are `aitenant` and `kubectl-aitenant`.
 import { execFileSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { isBuiltin } from 'node:module';
 import { relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,7 +11,7 @@ import { build } from 'esbuild';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const { values, positionals } = parseArgs({
-  options: { outdir: { type: 'string', default: `${root}dist` } },
+  options: { outdir: { type: 'string', default: `${root}dist` }, package: { type: 'boolean', default: false } },
   allowPositionals: true,
 });
 const outdir = resolve(values.outdir);
@@ -37,18 +38,42 @@ const fewMediaTypes = {
   },
 };
 
-for (const name of positionals.length > 0 ? positionals : ['operator', 'backend']) {
+/** The CRD's text instead of its path, so that the command is one file. */
+const crdInside = {
+  name: 'crd-inside',
+  setup({ onLoad }) {
+    onLoad({ filter: /[\\/]cli[\\/]crdText\.ts$/ }, () => {
+      const text = readFileSync(resolve(root, 'crds/aitenants.yaml'), 'utf8');
+      return { loader: 'js', contents: `export const crdText = () => ${JSON.stringify(text)};` };
+    });
+  },
+};
+
+// On an older Node.js, an ES module would fail in its imports, before it could say what is wrong. So the command for people is a CommonJS file.
+const oldNode =
+  "if (Number(process.versions.node.split('.')[0]) < 24) { console.error('aitenant needs Node.js 24 or newer; this is ' + process.version + '. Newer versions: https://nodejs.org'); process.exit(1); }";
+
+const ESM = { entry: name => `${name}/main.ts`, extension: '.mjs', format: 'esm', banner };
+const TARGETS = {
+  operator: ESM,
+  backend: ESM,
+  aitenant: { entry: () => 'operator/cli/main.ts', extension: '.cjs', format: 'cjs', banner: oldNode },
+};
+
+for (const name of positionals.length > 0 ? positionals : Object.keys(TARGETS)) {
+  const target = TARGETS[name];
+  if (!target) throw new Error(`there is no ${name} to bundle, only ${Object.keys(TARGETS).join(', ')}`);
   const { metafile } = await build({
     absWorkingDir: root,
-    entryPoints: { [name]: `${name}/main.ts` },
+    entryPoints: { [name]: target.entry(name) },
     outdir,
-    outExtension: { '.js': '.mjs' },
+    outExtension: { '.js': target.extension },
     bundle: true,
     platform: 'node',
-    format: 'esm',
+    format: target.format,
     target: 'node24',
-    banner: { js: banner },
-    plugins: [fewMediaTypes],
+    banner: { js: target.banner },
+    plugins: [fewMediaTypes, crdInside],
     // Not the identifiers: errors are told apart and logged by their names, and keeping those another way costs time in each call.
     minifySyntax: true,
     minifyWhitespace: true,
@@ -61,7 +86,7 @@ for (const name of positionals.length > 0 ? positionals : ['operator', 'backend'
     .flatMap(({ path, external }) => (external && !isBuiltin(path) && !optional.has(path) ? path : []));
   if (missing.length > 0) throw new Error(`${name} would ask for ${missing} when it runs`);
   for (const [file, { bytes, inputs }] of Object.entries(metafile.outputs)) {
-    if (file.endsWith('.mjs')) {
+    if (file.endsWith(target.extension)) {
       writeFileSync(
         resolve(root, `${file}.cdx.json`),
         `${JSON.stringify(sbomOf(name, Object.keys(inputs)), null, 1)}\n`,
@@ -70,6 +95,30 @@ for (const name of positionals.length > 0 ? positionals : ['operator', 'backend'
       console.log(`${path}  ${(bytes / 2 ** 20).toFixed(2)} MiB of ${Object.keys(inputs).length} modules`);
     }
   }
+}
+if (values.package) makePackage(resolve(outdir, 'aitenant'));
+
+/** The npm package of the command. It has no dependencies, so that `npm install` fetches nothing else. */
+function makePackage(folder) {
+  const own = JSON.parse(readFileSync(resolve(root, 'package.json'), 'utf8'));
+  mkdirSync(folder, { recursive: true });
+  for (const file of ['aitenant.cjs', 'aitenant.cjs.LEGAL.txt', 'aitenant.cjs.cdx.json'])
+    copyFileSync(resolve(outdir, file), resolve(folder, file));
+  for (const [from, to] of [
+    ['LICENSE', 'LICENSE'],
+    ['docs/cli.md', 'README.md'],
+  ])
+    copyFileSync(resolve(root, from), resolve(folder, to));
+  chmodSync(resolve(folder, 'aitenant.cjs'), 0o755);
+  const manifest = {
+    name: 'aitenant',
+    version: own.version,
+    description: 'Shows, plans and imports AiTenants: the command of aitenant-operator, also as a plug-in of kubectl',
+    license: own.license,
+    engines: own.engines,
+    bin: { aitenant: 'aitenant.cjs', 'kubectl-aitenant': 'aitenant.cjs' },
+  };
+  writeFileSync(resolve(folder, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`);
 }
 
 /** npm's own list of everything that is locked, less what is not in the bundle. */

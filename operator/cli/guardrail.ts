@@ -1,7 +1,6 @@
 import { createInterface } from 'node:readline/promises';
-import { parseArgs, styleText } from 'node:util';
+import { styleText } from 'node:util';
 import type { JsonObject } from '../../ports/json.ts';
-import { flagsLostToNpm } from '../../ports/npmFlags.ts';
 import { realRuntime as runtime, sleep } from '../../ports/runtime.ts';
 import { type Credentials, createCredentials } from '../gcp/credentials.ts';
 import { type Endpoint, endpointOf } from '../gcp/endpoints.ts';
@@ -10,19 +9,22 @@ import { isObject, json, text } from '../gcp/parse.ts';
 import { isAccount } from '../gcp/resourceNames.ts';
 import { answerOf, httpRequestOf } from '../gcp/rest.ts';
 import { CallError, createTransport, type Send } from '../gcp/transport.ts';
-import { flagProblem, UsageError } from '../process/options.ts';
+import { UsageError } from '../process/options.ts';
 import { isProjectId } from '../tenant/names.ts';
 import { logLine } from '../tenant/printable.ts';
+import { type Command, type Context, checkNoArguments, checkNpm, type Program, parsedFlags } from './command.ts';
 
 /**
- * `npm run guardrail` writes one IAM deny policy on a project of tenants, so that nobody creates keys for its service accounts or
+ * `aitenant guardrail` writes one IAM deny policy on a project of tenants, so that nobody creates keys for its service accounts or
  * impersonates them. An administrator of the organization runs it. The operator itself must not have the permission for this.
  * Exit codes: 0 the policy is as wanted, 2 it differs (`--check`), 1 error or the change was declined.
  */
 
 const POLICY_ID = 'aitenant-guardrail';
 
-const USAGE = `Usage: npm run guardrail -- --project P [--operator MEMBER] [--except MEMBER…] [--check | --remove] [--yes]
+const usage = ({
+  start,
+}: Program): string => `Usage: ${start('guardrail')} --project P [--operator MEMBER] [--except MEMBER…] [--check | --remove] [--yes]
 
 Puts one IAM deny policy, ${POLICY_ID}, on project P: nobody makes long-lived keys for service accounts there or
 impersonates them. It holds for EVERY service account of the project, not only the tenants'. Acting as an account in
@@ -159,18 +161,22 @@ async function projectNumber(project: string, send: Send): Promise<string> {
 
 // ----------------------------------------------------------------------------------------------------------- command
 
-async function main(argv: string[], credentials: Credentials = createCredentials()): Promise<number> {
-  const lost = flagsLostToNpm(process.env, ['project', 'operator', 'except', 'check', 'remove'], []);
-  if (lost !== undefined) throw new UsageError(`${lost} Write: npm run guardrail -- --project my-project --check`);
-  const options = readGuardrailOptions(argv);
-  if (options === 'help') {
-    console.log(USAGE);
-    return 0;
-  }
+async function run(argv: string[], context: Context): Promise<number> {
+  const { env, program } = context;
+  const example = `${program.start('guardrail')} --project my-project --check`;
+  checkNpm(context, Object.keys(FLAGS), [], example);
+  return changePolicy(readGuardrailOptions(argv), env, createCredentials());
+}
+
+async function changePolicy(
+  options: GuardrailOptions,
+  env: NodeJS.ProcessEnv,
+  credentials: Credentials,
+): Promise<number> {
   const { project, mode } = options;
   const transport = createTransport(credentials, runtime.now);
-  const iam = endpointOf('iam', 'https://iam.googleapis.com', process.env);
-  const resources = endpointOf('cloudresourcemanager', 'https://cloudresourcemanager.googleapis.com', process.env);
+  const iam = endpointOf('iam', 'https://iam.googleapis.com', env);
+  const resources = endpointOf('cloudresourcemanager', 'https://cloudresourcemanager.googleapis.com', env);
   try {
     const { call, waitUntilDone } = denyApi(iam, transport.send(iam, ''));
     const parent = `policies/cloudresourcemanager.googleapis.com%2Fprojects%2F${encodeURIComponent(project)}/denypolicies`;
@@ -239,10 +245,19 @@ interface GuardrailOptions {
   yes: boolean;
 }
 
+const FLAGS = {
+  project: { type: 'string' },
+  operator: { type: 'string' },
+  except: { type: 'string', multiple: true },
+  check: { type: 'boolean' },
+  remove: { type: 'boolean' },
+  yes: { type: 'boolean' },
+} as const;
+
 /** Throws `UsageError`. */
-export function readGuardrailOptions(argv: string[]): GuardrailOptions | 'help' {
-  const values = parsed(argv);
-  if (values.help) return 'help';
+export function readGuardrailOptions(argv: string[]): GuardrailOptions {
+  const { values, positionals } = parsedFlags(argv, FLAGS);
+  checkNoArguments(positionals);
   const { project = '', except = [] } = values;
   if (!isProjectId(project)) throw new UsageError('name the project by its id: --project my-project');
   if (values.check && values.remove) throw new UsageError('--check and --remove exclude each other');
@@ -253,25 +268,6 @@ export function readGuardrailOptions(argv: string[]): GuardrailOptions | 'help' 
     mode: values.check ? 'check' : values.remove ? 'remove' : 'apply',
     yes: values.yes ?? false,
   };
-}
-
-function parsed(argv: string[]) {
-  try {
-    return parseArgs({
-      args: argv,
-      options: {
-        project: { type: 'string' },
-        operator: { type: 'string' },
-        except: { type: 'string', multiple: true },
-        check: { type: 'boolean' },
-        remove: { type: 'boolean' },
-        yes: { type: 'boolean' },
-        help: { type: 'boolean', short: 'h' },
-      },
-    }).values;
-  } catch (error) {
-    throw new UsageError(flagProblem(error));
-  }
 }
 
 /** Google Cloud's message, and what to do about the errors that are to be expected. */
@@ -294,12 +290,9 @@ function explained(error: unknown): string {
   return message;
 }
 
-if (import.meta.main) {
-  try {
-    process.exitCode = await main(process.argv.slice(2));
-  } catch (error) {
-    for (const line of `guardrail: ${explained(error)}`.split('\n')) console.error(logLine(line));
-    if (error instanceof UsageError) console.error('See npm run guardrail -- --help.');
-    process.exitCode = 1;
-  }
-}
+export const guardrailCommand: Command = {
+  summary: 'protect the service accounts of a project of tenants by an IAM deny policy',
+  usage,
+  run,
+  explained,
+};

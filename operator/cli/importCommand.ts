@@ -1,23 +1,24 @@
-import { parseArgs } from 'node:util';
 import { Document, isMap, Scalar, visit } from 'yaml';
-import { flagsLostToNpm } from '../../ports/npmFlags.ts';
 import { realRuntime as runtime } from '../../ports/runtime.ts';
 import type { PlainObject } from '../../schema/index.ts';
 import { labelNameErrors } from '../../schema/names.ts';
 import { createGcpClient } from '../gcp/client.ts';
 import { endpointsFrom } from '../gcp/endpoints.ts';
-import { checkClusterId, flagProblem, UsageError } from '../process/options.ts';
+import { checkClusterId, UsageError } from '../process/options.ts';
 import { isProjectId, part } from '../tenant/names.ts';
 import { labelledOwner } from '../tenant/ownership.ts';
 import { escaped, logLine } from '../tenant/printable.ts';
+import { type Command, type Context, checkNoArguments, checkNpm, type Program, parsedFlags } from './command.ts';
 import { discover, type FoundTenant } from './discover.ts';
 import { type ImportedTenant, importTenant } from './importedTenant.ts';
 import { tenantSchema } from './manifests.ts';
 import { printed } from './printed.ts';
 
-/** `npm run import` prints AiTenant manifests for tenants that were created by hand. It only reads. Exit codes: 0 done, 1 error. */
+/** `aitenant import` prints AiTenant manifests for tenants that were created by hand. It only reads. Exit codes: 0 done, 1 error. */
 
-const USAGE = `Usage: npm run -s import -- --project P [--region R…] [FLAG…] > tenants.yaml
+const usage = ({
+  start,
+}: Program): string => `Usage: ${start('import')} --project P [--region R…] [FLAG…] > tenants.yaml
 
 Finds tenants that were made by hand as in the manual (Cloud Run services called ai-platform-*) and prints an AiTenant
 manifest for each, and the commands by which their owners let the operator take them over. Changes nothing.
@@ -32,20 +33,22 @@ The project: --project, else GOOGLE_CLOUD_PROJECT. Comments above each manifest,
 what the manifest cannot express and which services are left out.
 Exit code: 0 done, 1 error: wrong flags, or something that could not be read. Next steps:
   sed -n 's/^#\\$ //p' tenants.yaml | sh -ex      consent, after reading it
-  npm run plan -- -f tenants.yaml                it should show changes of owner marks only
+  ${`${start('plan')} -f tenants.yaml`.padEnd(47)}it should show changes of owner marks only
   kubectl apply -f tenants.yaml`;
 
 export interface ImportOptions {
   project: string;
   namespace: string;
   clusterId?: string;
+  /** How to start `plan`, for the comment above the manifests. */
+  plan: string;
 }
 
 /** The manifests as YAML, empty if there is no tenant to import, and the warnings, each as `TENANT: …`. */
 export function renderImport(found: FoundTenant[], options: ImportOptions): { yaml: string; warnings: string[] } {
-  const { project, namespace, clusterId } = options;
+  const { project, namespace, clusterId, plan } = options;
   const warnings: string[] = [];
-  const documents: string[] = [namespaceDocument(project, namespace)];
+  const documents: string[] = [namespaceDocument(project, namespace, plan)];
   const schema = tenantSchema();
   const firstOfName = new Map<string, FoundTenant>();
   for (const tenant of found) {
@@ -82,7 +85,7 @@ export function renderImport(found: FoundTenant[], options: ImportOptions): { ya
 /** Keeps a string in double quotes on one line: a CI system would run a command of its log that stands at the start of a line. */
 const ON_ONE_LINE = { lineWidth: 0, doubleQuotedMinMultiLineLength: Number.POSITIVE_INFINITY };
 
-function namespaceDocument(project: string, namespace: string): string {
+function namespaceDocument(project: string, namespace: string, plan: string): string {
   const document = new Document({
     apiVersion: 'v1',
     kind: 'Namespace',
@@ -94,7 +97,7 @@ function namespaceDocument(project: string, namespace: string): string {
     'Lines that begin with "#$" are the consent of those who own the things in Google Cloud; none makes a revision:',
     "  sed -n 's/^#\\$ //p' FILE | sh -ex",
     'After that this shows nothing but owner marks to change:',
-    '  npm run plan -- -f FILE',
+    `  ${plan} -f FILE`,
     '',
     'All tenants of this namespace live in that project. Leave this document out where the operator runs with it as --project.',
   ]);
@@ -164,15 +167,23 @@ interface Arguments extends ImportOptions {
   regions: string[];
 }
 
+const FLAGS = {
+  project: { type: 'string' },
+  region: { type: 'string', multiple: true, default: [] as string[] },
+  namespace: { type: 'string', default: 'default' },
+  'cluster-id': { type: 'string' },
+  output: { type: 'string', short: 'o', default: 'yaml' },
+} as const;
+
 /** Throws `UsageError`. */
-export function readImportArguments(argv: string[], env: NodeJS.ProcessEnv): Arguments | 'help' {
-  const lost = flagsLostToNpm(env, ['project', 'region', 'namespace', 'cluster-id'], argv);
-  if (lost !== undefined) throw new UsageError(`${lost} Write: npm run -s import -- --project my-project`);
-  const values = parsed(argv);
-  if (values.help) return 'help';
+export function readImportArguments(argv: string[], { env, program }: Context): Arguments {
+  const start = program.start('import');
+  checkNpm({ env, program }, Object.keys(FLAGS), [], `${start} --project my-project`);
+  const { values, positionals } = parsedFlags(argv, FLAGS);
+  checkNoArguments(positionals);
   const { project = env.GOOGLE_CLOUD_PROJECT, namespace, region: regions, 'cluster-id': clusterId } = values;
   if (project === undefined || !isProjectId(project)) {
-    throw new UsageError('name the project by its id: npm run -s import -- --project my-project');
+    throw new UsageError(`name the project by its id: ${start} --project my-project`);
   }
   const [wrong] = labelNameErrors(namespace);
   if (wrong !== undefined) throw new UsageError(`--namespace=${namespace} can't be a namespace: ${wrong}`);
@@ -184,32 +195,13 @@ export function readImportArguments(argv: string[], env: NodeJS.ProcessEnv): Arg
   }
   if (clusterId !== undefined) checkClusterId(clusterId);
   if (values.output !== 'yaml') throw new UsageError('-o takes yaml.');
-  return { project, namespace, regions, clusterId };
+  return { project, namespace, regions, clusterId, plan: program.start('plan') };
 }
 
-function parsed(args: string[]) {
-  try {
-    return parseArgs({
-      args,
-      options: {
-        project: { type: 'string' },
-        region: { type: 'string', multiple: true, default: [] },
-        namespace: { type: 'string', default: 'default' },
-        'cluster-id': { type: 'string' },
-        output: { type: 'string', short: 'o', default: 'yaml' },
-        help: { type: 'boolean', short: 'h' },
-      },
-    }).values;
-  } catch (error) {
-    throw new UsageError(flagProblem(error));
-  }
-}
-
-async function main(argv: string[], env: NodeJS.ProcessEnv): Promise<void> {
-  const given = readImportArguments(argv, env);
-  if (given === 'help') return printed(`${USAGE}\n`);
+async function run(argv: string[], context: Context): Promise<number> {
+  const given = readImportArguments(argv, context);
   const { project, regions } = given;
-  const google = createGcpClient({ runtime, endpoints: endpointsFrom(env) });
+  const google = createGcpClient({ runtime, endpoints: endpointsFrom(context.env) });
   try {
     const { tenants, others, skipped } = await discover(google.call, project, regions, runtime);
     for (const { region: name, message } of skipped) console.error(logLine(`Not looked through: ${name}: ${message}`));
@@ -217,23 +209,20 @@ async function main(argv: string[], env: NodeJS.ProcessEnv): Promise<void> {
     if (tenants.length === 0) {
       const where = regions.length === 0 ? '' : ` in ${regions.join(', ')}`;
       console.error(`No Cloud Run service called ai-platform-* in project ${project}${where}.`);
-      return;
+      return 0;
     }
     const { yaml, warnings } = renderImport(tenants, given);
     for (const warning of warnings) console.error(warning);
     if (yaml === '') console.error('Nothing is left to import, so no manifest is printed.');
     else await printed(yaml);
+    return 0;
   } finally {
     google.close();
   }
 }
 
-if (import.meta.main) {
-  try {
-    await main(process.argv.slice(2), process.env);
-  } catch (error) {
-    console.error(logLine(`import: ${error instanceof Error ? error.message : String(error)}`));
-    if (error instanceof UsageError) console.error('See npm run import -- --help.');
-    process.exitCode = 1;
-  }
-}
+export const importCommand: Command = {
+  summary: 'print AiTenant manifests for tenants that were made by hand',
+  usage,
+  run,
+};

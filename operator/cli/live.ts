@@ -1,4 +1,4 @@
-import type { KubeApi, KubeObject, KubeResult } from '../../ports/kube.ts';
+import type { KubeApi, KubeObject } from '../../ports/kube.ts';
 import {
   AI_TENANT_CRD,
   AI_TENANTS,
@@ -6,10 +6,7 @@ import {
   NAMESPACES,
   SECRET_MANAGER_SECRETS,
 } from '../../ports/kubeResources.ts';
-import { realRuntime as runtime } from '../../ports/runtime.ts';
-import { createKubeApi } from '../kube/kubeApi.ts';
-import { loadKubeConfig } from '../kube/kubeconfig.ts';
-import { advised } from '../tenant/context.ts';
+import { optional, valueOrThrow } from './clusterAccess.ts';
 import type { Manifests } from './manifests.ts';
 import { each } from './patience.ts';
 import type { Surroundings } from './planTenant.ts';
@@ -19,26 +16,6 @@ import type { Surroundings } from './planTenant.ts';
 export interface Live {
   tenants: KubeObject[];
   around: Surroundings;
-}
-
-/** Something in the cluster cannot be read. The message names it, with the reason. */
-class ClusterUnread extends Error {}
-
-/** Opens the cluster of the kubeconfig, and closes the connection after `use`. */
-export async function withCluster<T>(use: (kube: KubeApi) => Promise<T>): Promise<T> {
-  let kube: ReturnType<typeof createKubeApi>;
-  try {
-    kube = createKubeApi({ config: await loadKubeConfig(), runtime, userAgent: 'aitenant-plan' });
-  } catch (error) {
-    throw new ClusterUnread(
-      `--live can't use the kubeconfig: ${error instanceof Error ? error.message : String(error)}`,
-    );
-  }
-  try {
-    return await use(kube);
-  } finally {
-    await kube.close();
-  }
 }
 
 /**
@@ -120,29 +97,3 @@ function withFileAnnotations(live: KubeObject, file: KubeObject | undefined): Ku
   const annotations = threeWay(live.metadata.annotations ?? {}, written, before) as Record<string, string>;
   return { ...live, metadata: { ...live.metadata, annotations } };
 }
-
-function valueOrThrow<T>(result: KubeResult<T>, what: string): T {
-  if (result.ok) return result.value;
-  const { code, message } = result.status;
-  // The message of a failed exec plug-in has its own advice, and the server's address is not the cause.
-  const isUnreachable = code < 400 && !message.startsWith('the exec plug-in ');
-  const advice = ADVICE[code] ?? (isUnreachable ? UNREACHABLE : '');
-  throw new ClusterUnread(`--live can't read ${what} in the cluster: ${advised(message.trim(), advice)}`);
-}
-
-/** The advice for an error of the API server, by its HTTP status. */
-const ADVICE: Record<number, string> = {
-  401:
-    'The API server does not accept the credentials of the kubeconfig, or they have expired: log in to the cluster again ' +
-    '(kubectl get --raw /version shows whether it works).',
-  403: 'Ask whoever administers the cluster for the right to read it, or plan without --live. -n NAMESPACE reads one namespace only.',
-  404:
-    'The cluster of the current context (kubectl config current-context) does not have the CRD: take another context, or ' +
-    'install it: kubectl apply -f crds/aitenants.yaml',
-};
-/** The advice if the server did not answer, or answered something other than JSON. */
-const UNREACHABLE =
-  'Check that the address of the current context is a Kubernetes API server that you can reach: kubectl get --raw /version';
-
-const optional = <T>(result: KubeResult<T>, what: string): T | undefined =>
-  !result.ok && result.status.code === 404 ? undefined : valueOrThrow(result, what);

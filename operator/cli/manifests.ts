@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type Document, isNode, LineCounter, parseAllDocuments } from 'yaml';
 import type { KubeObject } from '../../ports/kube.ts';
@@ -8,6 +8,7 @@ import { invalidValue, mapErrors, metaTypeError } from '../../schema/metadata.ts
 import { labelNameErrors, subdomainErrors } from '../../schema/names.ts';
 import { readInputFile } from '../kube/inputFile.ts';
 import { ContentError, contentOf, parseFile, yamlProblem } from '../kube/kubectlYaml.ts';
+import { crdText } from './crdText.ts';
 
 /** The AiTenants, Namespaces and SecretManagerSecrets of a set of manifest files. Other objects are skipped. */
 export interface Manifests {
@@ -208,8 +209,7 @@ function metadataCauses(metadata: Record<string, unknown>, namespace: string): F
 }
 
 export function tenantSchema(): CompiledVersion {
-  const text = readFileSync(new URL('../../crds/aitenants.yaml', import.meta.url), 'utf8');
-  const compiled = compileCrd(parseAllDocuments(text)[0]?.toJS() as PlainObject);
+  const compiled = compileCrd(parseAllDocuments(crdText())[0]?.toJS() as PlainObject);
   const version = compiled.ok ? compiled.crd.versions.find(({ name }) => name === AI_TENANTS.version) : undefined;
   if (!version) throw new Error('crds/aitenants.yaml is broken: run npm test');
   return version;

@@ -1,30 +1,34 @@
-import { flagsLostToNpm } from '../../ports/npmFlags.ts';
 import { realRuntime as runtime } from '../../ports/runtime.ts';
 import { createGcpClient } from '../gcp/client.ts';
 import { endpointsFrom } from '../gcp/endpoints.ts';
 import { createSharedReads } from '../gcp/lists.ts';
-import { type Options, optionsOf, parseFlags, UsageError } from '../process/options.ts';
+import { FLAG_NAMES, type Options, optionsOf, parseFlags, UsageError } from '../process/options.ts';
 import { isProjectId } from '../tenant/names.ts';
 import { logLine } from '../tenant/printable.ts';
-import { type Live, readLive, withCluster } from './live.ts';
+import { withCluster } from './clusterAccess.ts';
+import { type Command, type Context, checkNpm, type Program, withSuggestion } from './command.ts';
+import { type Live, readLive } from './live.ts';
 import { type Manifests, readManifests, shownPath } from './manifests.ts';
 import { each, patiently } from './patience.ts';
+import { asMarkdown } from './planMarkdown.ts';
 import { asJson, asText } from './planOutput.ts';
 import { AMBIENT_PROJECT, planTenant, type TenantResult } from './planTenant.ts';
 import { printed } from './printed.ts';
 
-/** `npm run plan` shows what the operator would change. It makes no writes. */
+/** `aitenant plan` shows what the operator would change. It makes no writes. */
 
-const USAGE = `Usage: npm run plan -- -f FILE… [-o json] [FLAG…]
-       npm run plan -- --live [-f FILE…]
+const usage = ({ start }: Program): string => `Usage: ${start('plan')} -f FILE… [-o json|markdown] [FLAG…]
+       ${start('plan')} --live [-f FILE…]
 
 Shows what the operator would change in Google Cloud for these manifests. Changes nothing; without --live it needs no cluster.
 
   -f, --filename PATH   a file, a folder, or - for standard input; may be repeated
-  -o, --output FORMAT   text (default) or json
+  -o, --output FORMAT   text (default), json, or markdown for a comment on a pull request
       --live            read status, Namespaces and cluster id from the cluster of the current kubeconfig; without -f all
                         AiTenants of the cluster, or of --namespace. Files are merged as kubectl apply would do it
   -n, --namespace NAME  namespace of manifests that name none (default); with --live and without -f: only its AiTenants
+      --context NAME    with --live: the context of the kubeconfig (the current one)
+      --kubeconfig PATH with --live: the kubeconfig (KUBECONFIG, else ~/.kube/config)
       --cluster-id ID   the operator's --cluster-id, if it has one; without it and without --live, owner marks of any cluster
                         with the tenant's namespace and name count as the tenant's
   Also the operator's flags: --project, --projects, --default-image, --claim-policy, --region-move-grace.
@@ -43,51 +47,67 @@ const OWN_FLAGS = {
   output: { type: 'string', short: 'o' },
   live: { type: 'boolean' },
   namespace: { type: 'string', short: 'n' },
+  context: { type: 'string' },
+  kubeconfig: { type: 'string' },
 } as const;
+
+const FORMATS: Record<string, (results: TenantResult[]) => string> = {
+  text: asText,
+  json: asJson,
+  markdown: asMarkdown,
+};
 
 interface Arguments {
   files: string[];
   output: string;
   live: boolean;
+  context?: string;
+  kubeconfig?: string;
   options: Options;
   projectFrom?: string;
 }
 
-function readArguments(argv: string[], env: NodeJS.ProcessEnv): Arguments | 'help' {
-  const { values, positionals } = parseFlags(argv, OWN_FLAGS);
-  if (values.help === true) return 'help';
-  const lost = flagsLostToNpm(
-    env,
-    ['filename', 'output', 'live', 'project', 'projects', 'cluster-id', 'namespace'],
-    positionals,
-  );
-  const example = 'npm run plan -- -f tenant-a.yaml';
-  if (lost !== undefined) throw new UsageError(`${lost} Write: ${example}`);
-  if (positionals.length > 0) throw new UsageError(`Files are named with -f: npm run plan -- -f ${positionals[0]}`);
-  const {
-    filename: files = [],
-    output = 'text',
-    live = false,
-  } = values as { filename?: string[]; output?: string; live?: boolean };
+/** The flags as given; `projectFrom` is missing. */
+interface Given extends Pick<Arguments, 'context' | 'kubeconfig'> {
+  filename?: string[];
+  output?: string;
+  live?: boolean;
+}
+
+function readArguments(argv: string[], { env, program }: Context): Arguments {
+  const { values, positionals } = parsed(argv);
+  const start = program.start('plan');
+  const example = `${start} -f tenant-a.yaml`;
+  const own = [...Object.keys(OWN_FLAGS), 'project', 'projects', 'cluster-id'];
+  checkNpm({ env, program }, own, positionals, example);
+  if (positionals.length > 0) throw new UsageError(`Files are named with -f: ${start} -f ${positionals[0]}`);
+  const { filename: files = [], output = 'text', live = false, context, kubeconfig } = values as Given;
   if (files.length === 0 && !live) throw new UsageError(`name the manifests: ${example}`);
-  if (output !== 'text' && output !== 'json') throw new UsageError('-o takes text or json.');
+  if (!Object.hasOwn(FORMATS, output)) throw new UsageError('-o takes text, json or markdown.');
+  if (!live && (context ?? kubeconfig) !== undefined)
+    throw new UsageError('--context and --kubeconfig need --live: without it no cluster is read.');
+  const given = { files, output, live, context, kubeconfig };
   const ambient = env[AMBIENT_PROJECT] || undefined;
   const options = optionsOf(values, env);
-  if (values.project !== undefined) return { files, output, live, options, projectFrom: '--project' };
-  if (options.settings.project !== undefined) return { files, output, live, options, projectFrom: 'AITENANT_PROJECT' };
-  if (ambient === undefined) return { files, output, live, options };
+  if (values.project !== undefined) return { ...given, options, projectFrom: '--project' };
+  if (options.settings.project !== undefined) return { ...given, options, projectFrom: 'AITENANT_PROJECT' };
+  if (ambient === undefined) return { ...given, options };
   if (!isProjectId(ambient))
     throw new UsageError(`${AMBIENT_PROJECT}=${ambient} is not a project id (a project number will not do).`);
   const settings = { ...options.settings, project: ambient };
-  return { files, output, live, options: { ...options, settings }, projectFrom: AMBIENT_PROJECT };
+  return { ...given, options: { ...options, settings }, projectFrom: AMBIENT_PROJECT };
 }
 
-async function main(argv: string[], env: NodeJS.ProcessEnv): Promise<number> {
-  const given = readArguments(argv, env);
-  if (given === 'help') {
-    await printed(`${USAGE}\n`);
-    return 0;
+function parsed(argv: string[]): ReturnType<typeof parseFlags> {
+  try {
+    return parseFlags(argv, OWN_FLAGS);
+  } catch (error) {
+    throw new UsageError(withSuggestion((error as Error).message, [...Object.keys(OWN_FLAGS), ...FLAG_NAMES]));
   }
+}
+
+async function run(argv: string[], context: Context): Promise<number> {
+  const given = readArguments(argv, context);
   const { files, options } = given;
   const manifests = files.length > 0 ? readManifests(files, options.namespace) : undefined;
   if (manifests && manifests.problems.length > 0) {
@@ -96,9 +116,12 @@ async function main(argv: string[], env: NodeJS.ProcessEnv): Promise<number> {
   }
   if (manifests?.tenants.length === 0)
     throw new UsageError(`there is no AiTenant in ${files.map(shownPath).join(', ')}`);
-  const live = given.live ? await withCluster(kube => readLive(kube, manifests, options.namespace)) : undefined;
-  const results = await planAll(given, manifests, live, env);
-  await printed(`${given.output === 'json' ? asJson(results) : asText(results)}\n`);
+  const choice = { ...given, env: context.env, flag: '--live' };
+  const live = given.live
+    ? await withCluster(choice, ({ kube }) => readLive(kube, manifests, options.namespace))
+    : undefined;
+  const results = await planAll(given, manifests, live, context.env);
+  await printed(`${FORMATS[given.output]?.(results)}\n`);
   if (results.some(({ state }) => state === 'unread')) return 1;
   return results.some(({ steps, blocked }) => steps.length + blocked.length > 0) ? 2 : 0;
 }
@@ -121,12 +144,8 @@ async function planAll(
   }
 }
 
-if (import.meta.main) {
-  try {
-    process.exitCode = await main(process.argv.slice(2), process.env);
-  } catch (error) {
-    console.error(logLine(`plan: ${error instanceof Error ? error.message : String(error)}`));
-    if (error instanceof UsageError) console.error('See npm run plan -- --help.');
-    process.exitCode = 1;
-  }
-}
+export const planCommand: Command = {
+  summary: 'show what the operator would change in Google Cloud for manifests',
+  usage,
+  run,
+};

@@ -3,11 +3,12 @@ import { escaped, logLine } from '../tenant/printable.ts';
 import type { Step } from '../tenant/types.ts';
 import type { TenantResult } from './planTenant.ts';
 
-/** The output of `plan`, as text and as JSON. */
+/** The output of `plan`, as text and as JSON. `planMarkdown.ts` has a third form. */
 
 /** The version of the JSON. It is raised when a field is removed or changes its meaning, but not for a new field. */
 const SCHEMA_VERSION = 1;
 
+/** The sign of a step, by what it does. */
 const SIGNS: Record<Step['verb'], { sign: '+' | '~' | '-'; color: 'green' | 'yellow' | 'red' }> = {
   Create: { sign: '+', color: 'green' },
   Grant: { sign: '+', color: 'green' },
@@ -29,7 +30,7 @@ export interface Counts {
   unread: number;
 }
 
-function countsOf(results: TenantResult[]): Counts {
+export function countsOf(results: TenantResult[]): Counts {
   const steps = results.flatMap(each => each.steps);
   const count = (sign: string) => steps.filter(({ action }) => SIGNS[action].sign === sign).length;
   const unread = results.filter(({ state }) => state === 'unread').length;
@@ -47,38 +48,60 @@ function countsOf(results: TenantResult[]): Counts {
 export const asJson = (results: TenantResult[]): string =>
   escaped(JSON.stringify({ schemaVersion: SCHEMA_VERSION, counts: countsOf(results), tenants: results }, null, 2));
 
-export function asText(results: TenantResult[]): string {
+/** One sentence about the whole plan. */
+export function summaryOf(results: TenantResult[]): string {
   if (results.length === 0) return 'There is no AiTenant here.';
-  const lines = results.flatMap(tenantLines);
   const { tenants, add, change, remove, blocked, unread } = countsOf(results);
-  lines.push('');
-  if (unread > 0) {
-    lines.push(
-      styleText(
-        'red',
-        `The plan is incomplete: ${unread} of ${tenants} tenants could not be read. It reads with your own credentials.`,
-      ),
-    );
-  }
   const blockedText = blocked > 0 ? `; ${blocked} of ${tenants} tenants blocked` : '';
   const title = unread > 0 ? 'Plan of what could be read' : 'Plan';
-  lines.push(`${title}: ${add} to add, ${change} to change, ${remove} to remove${blockedText}.`);
-  return lines.join('\n');
+  return `${title}: ${add} to add, ${change} to change, ${remove} to remove${blockedText}.`;
 }
 
-function tenantLines({ namespace, name, project, projectFrom, state, steps, blocked, notes }: TenantResult): string[] {
+/** The warning that something is missing in the plan; undefined for a complete plan. */
+export function incompleteness(results: TenantResult[]): string | undefined {
+  const { tenants, unread } = countsOf(results);
+  if (unread === 0) return undefined;
+  return `The plan is incomplete: ${unread} of ${tenants} tenants could not be read. It reads with your own credentials.`;
+}
+
+export function asText(results: TenantResult[]): string {
+  const lines = results.flatMap(result => [styleText('bold', titleOf(result)), ...detailLines(result, COLORED)]);
+  const warning = incompleteness(results);
+  if (results.length > 0) lines.push('');
+  if (warning !== undefined) lines.push(styleText('red', warning));
+  return [...lines, summaryOf(results)].join('\n');
+}
+
+export function titleOf({ namespace, name, project, projectFrom }: TenantResult): string {
   const from = projectFrom === undefined ? '' : ` (from ${projectFrom})`;
-  const lines = [styleText('bold', logLine(`${namespace}/${name}${project ? ` in project ${project}${from}` : ''}`))];
+  return logLine(`${namespace}/${name}${project ? ` in project ${project}${from}` : ''}`);
+}
+
+/** How the lines of a plan look. */
+interface LineStyle {
+  indent: string;
+  noteSign: string;
+  colored(color: 'green' | 'yellow' | 'red', line: string): string;
+}
+const COLORED: LineStyle = { indent: '  ', noteSign: '·', colored: (color, line) => styleText(color, line) };
+
+/** What is to be done for one tenant, one line each. No line has a line break or a control character. */
+export function detailLines(
+  { state, steps, blocked, notes }: TenantResult,
+  { indent, noteSign, colored }: LineStyle,
+): string[] {
+  const lines: string[] = [];
   for (const { action, target, changes } of steps) {
     const { sign, color } = SIGNS[action];
-    lines.push(styleText(color, logLine(`  ${sign} ${action} ${target}`)));
+    lines.push(colored(color, logLine(`${indent}${sign} ${action} ${target}`)));
     for (const { field, from: before, to } of changes) {
-      lines.push(logLine(`      ${field}: ${before === undefined ? (to ?? '') : `${before} → ${to ?? '(removed)'}`}`));
+      const change = before === undefined ? (to ?? '') : `${before} → ${to ?? '(removed)'}`;
+      lines.push(logLine(`${indent}    ${field}: ${change}`));
     }
   }
-  for (const { reason, message } of blocked) lines.push(styleText('red', logLine(`  ! ${reason}: ${message}`)));
+  for (const { reason, message } of blocked) lines.push(colored('red', logLine(`${indent}! ${reason}: ${message}`)));
   if (steps.length + blocked.length === 0)
-    lines.push(state === 'deleting' ? '  Nothing is left to delete.' : '  Nothing to change.');
-  for (const note of notes) lines.push(logLine(`  · ${note}`));
+    lines.push(`${indent}${state === 'deleting' ? 'Nothing is left to delete.' : 'Nothing to change.'}`);
+  for (const note of notes) lines.push(logLine(`${indent}${noteSign} ${note}`));
   return lines;
 }

@@ -48,10 +48,14 @@ export interface KubeAccess {
 
 const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 
-/** The cluster that kubectl would talk to. Throws `KubeconfigError` for a broken kubeconfig, and where there is none. */
+/**
+ * The cluster that kubectl would talk to. `contextName` is used instead of the current context. Throws `KubeconfigError` for a
+ * broken kubeconfig, and where there is none.
+ */
 export async function loadKubeConfig(
   env: NodeJS.ProcessEnv = process.env,
   serviceAccount: string = SERVICE_ACCOUNT,
+  contextName?: string,
 ): Promise<KubeAccess> {
   const paths = env.KUBECONFIG
     ? [...new Set(env.KUBECONFIG.split(delimiter))].filter(path => path !== '')
@@ -62,6 +66,7 @@ export async function loadKubeConfig(
     if (text !== undefined) files.push(await parse(text, path));
   }
   const merged = merge(files);
+  if (contextName !== undefined) merged.currentContext = known(contextName, merged, paths);
   const context = merged.contexts.get(merged.currentContext);
   if (!context && merged.currentContext !== '') throw noContext(merged, paths);
   const cluster = context && merged.clusters.get(context.cluster);
@@ -323,6 +328,15 @@ function noContext({ currentContext, contexts }: KubeconfigFile, paths: readonly
   return new KubeconfigError(
     `the current context ${JSON.stringify(currentContext)} of ${paths.join(delimiter)} does not exist. ` +
       choose(contexts),
+  );
+}
+
+/** The name of a context that exists. */
+function known(name: string, { contexts }: KubeconfigFile, paths: readonly string[]): string {
+  if (contexts.has(name)) return name;
+  const names = [...contexts.keys()].filter(other => other !== '').join(', ') || 'none';
+  throw new KubeconfigError(
+    `there is no context ${JSON.stringify(name)} in ${paths.join(delimiter)}; there are: ${names}`,
   );
 }
 

@@ -71,6 +71,9 @@ const FLAGS: Record<string, Flag> = {
   'log-level': { argument: LOG_LEVELS.join('|'), help: 'how much is logged', fallback: 'info' },
 };
 
+/** The flags' names, without the dashes. */
+export const FLAG_NAMES: readonly string[] = Object.keys(FLAGS);
+
 export function usage(): string {
   const lines = Object.entries(FLAGS).map(([name, { argument, help, fallback }]) => {
     const flag = `--${name}${argument === '' ? '' : ` ${argument}`}`;

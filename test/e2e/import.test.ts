@@ -58,7 +58,7 @@ beforeAll(async () => {
     template: { containers: [{ image: IMAGE }] },
   });
 
-  imported = await command('importCommand', '--project', PROJECT);
+  imported = await command('import', '--project', PROJECT);
 }, 120_000);
 afterAll(async () => {
   await world.close();
@@ -155,30 +155,30 @@ describe('npm run import', () => {
   test('a forgotten -- gets a hint; the project may come from GOOGLE_CLOUD_PROJECT', async () => {
     process.env.npm_lifecycle_event = 'import';
     process.env.npm_config_project = 'true';
-    const hinted = await command('importCommand', PROJECT).finally(() => {
+    const hinted = await command('import', PROJECT).finally(() => {
       delete process.env.npm_config_project;
       delete process.env.npm_lifecycle_event;
     });
     expect(hinted).toMatchObject({ code: 1, out: '', err: expect.stringContaining('npm took --project for itself') });
     process.env.GOOGLE_CLOUD_PROJECT = PROJECT;
-    const ambient = await command('importCommand').finally(() => delete process.env.GOOGLE_CLOUD_PROJECT);
+    const ambient = await command('import').finally(() => delete process.env.GOOGLE_CLOUD_PROJECT);
     expect(ambient.out).toBe(imported.out);
   });
 
   test('a region may be named; one that does not exist is an error, not an empty answer', async () => {
-    const one = await command('importCommand', '--project', PROJECT, '--region', 'europe-west1');
+    const one = await command('import', '--project', PROJECT, '--region', 'europe-west1');
     expect(manifestOf(one, 'foreign')).toBeDefined();
     expect(manifestOf(one, 'manual')).toBeUndefined();
     const two = ['europe-west1', 'asia-northeast1'].flatMap(region => ['--region', region]);
-    expect((await command('importCommand', '--project', PROJECT, ...two)).out).toBe(imported.out);
+    expect((await command('import', '--project', PROJECT, ...two)).out).toBe(imported.out);
 
-    const none = await command('importCommand', '--project', PROJECT, '--region', 'mars-north1');
+    const none = await command('import', '--project', PROJECT, '--region', 'mars-north1');
     expect(none).toMatchObject({ code: 1, out: '', err: expect.stringContaining('mars-north1') });
   });
 
   test('rights that are missing are an error with Google Cloud’s words', async () => {
     const restore = world.gcpCore.faults.deny({ permission: 'secretmanager.secrets.list' });
-    const refused = await command('importCommand', '--project', PROJECT);
+    const refused = await command('import', '--project', PROJECT);
     restore();
     expect(refused).toMatchObject({ code: 1, out: '', err: expect.stringContaining('secretmanager.secrets.list') });
   });
@@ -186,13 +186,13 @@ describe('npm run import', () => {
   test('waits where the quota asks for it', async () => {
     const error = { code: 'RESOURCE_EXHAUSTED' as const, message: 'Quota exceeded.', retryAfterMs: 10 };
     world.gcpCore.faults.add({ method: 'GetIamPolicy', times: 3, error });
-    expect((await command('importCommand', '--project', PROJECT)).out).toBe(imported.out);
+    expect((await command('import', '--project', PROJECT)).out).toBe(imported.out);
   });
 
   test('writes nothing, and says how it is used', async () => {
     expect(imported.writes).toBe(0);
-    expect(await command('importCommand', '--help')).toMatchObject({ code: 0, out: expect.stringContaining('Usage:') });
-    expect(await command('importCommand')).toMatchObject({ code: 1, err: expect.stringContaining('name the project') });
+    expect(await command('import', '--help')).toMatchObject({ code: 0, out: expect.stringContaining('Usage:') });
+    expect(await command('import')).toMatchObject({ code: 1, err: expect.stringContaining('name the project') });
   });
 });
 
@@ -203,7 +203,7 @@ describe('what was imported, once consent is given by the printed commands', () 
   test('is planned without a change but the owner marks, and taken over without one', async () => {
     const path = join(folder, 'tenants.yaml');
     writeFileSync(path, imported.out);
-    const before = await command('planCommand', '-f', path, '-o', 'json');
+    const before = await command('plan', '-f', path, '-o', 'json');
     expect(before.code).toBe(2);
     const refused = (JSON.parse(before.out) as Planned).tenants.find(({ name }) => name === 'manual');
     expect(refused?.blocked.map(({ reason }) => reason).sort()).toEqual([
@@ -214,7 +214,7 @@ describe('what was imported, once consent is given by the printed commands', () 
 
     for (const [, consent = ''] of imported.out.matchAll(/^#\$ (.*)$/gm)) await obey(world, consent);
 
-    const { tenants } = JSON.parse((await command('planCommand', '-f', path, '-o', 'json')).out) as Planned;
+    const { tenants } = JSON.parse((await command('plan', '-f', path, '-o', 'json')).out) as Planned;
     expect(
       tenants
         .filter(changesMarksOnly)
@@ -229,7 +229,7 @@ describe('what was imported, once consent is given by the printed commands', () 
       await world.ready(name);
     }
     expect(await Promise.all(EXPRESSIBLE.map(latestRevision))).toEqual(revisions);
-    const again = await command('importCommand', '--project', PROJECT);
+    const again = await command('import', '--project', PROJECT);
     expect(manifestOf(again, 'manual')).toBeUndefined();
   }, 60_000);
 });
@@ -328,4 +328,4 @@ async function handmade(
   );
 }
 
-const command = (name: 'importCommand' | 'planCommand', ...args: string[]): Promise<Run> => run(world, name, ...args);
+const command = (name: 'import' | 'plan', ...args: string[]): Promise<Run> => run(world, name, ...args);

@@ -43,7 +43,7 @@ const courses = new Map<string, Promise<Course>>();
 beforeAll(async () => {
   world = await createWorld({ workers: 8 });
   await Promise.all(SHAPES.map(publish));
-  imported = await command(world, 'importCommand', '--project', PROJECT, '--region', REGION);
+  imported = await command(world, 'import', '--project', PROJECT, '--region', REGION);
   // Several at once, because each of them waits more than it works.
   const names = SHAPES.map(({ name }) => name).filter(name => !(name in REFUSED));
   const work = async (): Promise<void> => {

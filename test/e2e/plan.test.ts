@@ -50,7 +50,7 @@ function writeKubeconfig(path: string, server: string): void {
 }
 
 function plan(...args: string[]): Promise<{ code: number | null; out: string; err: string }> {
-  return run([process.execPath, 'operator/cli/planCommand.ts', ...args]);
+  return run([process.execPath, 'operator/cli/main.ts', 'plan', ...args]);
 }
 
 function run([command = '', ...args]: string[]): Promise<{ code: number | null; out: string; err: string }> {
@@ -74,7 +74,7 @@ function run([command = '', ...args]: string[]): Promise<{ code: number | null; 
   return new Promise(resolve => child.on('close', code => resolve({ code, out, err })));
 }
 
-describe('npm run plan', () => {
+describe('aitenant plan', () => {
   test('shows what a new tenant would get, and writes nothing', async () => {
     await world.secret('tenant-a-openai-key');
     world.gcpCore.counters.reset();
@@ -271,13 +271,13 @@ describe('npm run plan', () => {
     [['a.yaml'], { npm_config_force: 'true' }, 'npm took -f for itself'],
     [[], { npm_config_filename: 'a.yaml' }, 'npm took --filename for itself'],
     [['-f', 'a.yaml'], { npm_config_project: 'p' }, 'npm took --project for itself'],
-    [['a.yaml'], {}, 'Files are named with -f: npm run plan -- -f a.yaml'],
+    [['a.yaml'], {}, 'Files are named with -f: aitenant plan -f a.yaml'],
   ])('a forgotten -- gets a hint: %j %j', async (args, taken, hint) => {
     extraEnv = { npm_lifecycle_event: 'plan', npm_config_force: undefined, ...taken };
     const { code, out, err } = await plan(...args);
     expect({ code, out }).toEqual({ code: 1, out: '' });
     expect(err).toContain(hint);
-    expect(err).toContain('npm run plan -- -f');
+    expect(err).toContain('aitenant plan -f');
   });
 
   test('agrees with the operator: nothing to do for a tenant that is up to date, field by field for an edit', async () => {
@@ -355,7 +355,7 @@ describe('npm run plan', () => {
 
   test.skipIf(!hasScript)('has colours on a terminal', async () => {
     await world.secret('tenant-a-openai-key');
-    const command = `${process.execPath} operator/cli/planCommand.ts -f ${file('a.yaml', manifest('tenant-a'))} --project ${PROJECT}`;
+    const command = `${process.execPath} operator/cli/main.ts plan -f ${file('a.yaml', manifest('tenant-a'))} --project ${PROJECT}`;
     extraEnv = { NO_COLOR: undefined, FORCE_COLOR: undefined, CI: undefined, TERM: 'xterm-256color' };
     const { out } = await run(['script', '-qec', command, '/dev/null']);
     expect(out).toContain('\u001b[32m  + Create service account');
@@ -542,7 +542,7 @@ spec:
   });
 
   test('says how it is used', async () => {
-    expect(await plan('--help')).toMatchObject({ code: 0, out: expect.stringContaining('Usage: npm run plan') });
+    expect(await plan('--help')).toMatchObject({ code: 0, out: expect.stringContaining('Usage: aitenant plan') });
     expect(await plan()).toMatchObject({ code: 1, err: expect.stringContaining('name the manifests') });
     expect(await plan('-f', join(folder, 'none.yaml'))).toMatchObject({
       code: 1,

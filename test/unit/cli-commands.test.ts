@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
+import { type Context, programOf } from '../../operator/cli/command.ts';
 import { readImportArguments } from '../../operator/cli/importCommand.ts';
 import { readLive } from '../../operator/cli/live.ts';
 import { OutOfReach, patiently } from '../../operator/cli/patience.ts';
@@ -13,6 +14,11 @@ import { readOptions } from '../../sandbox/options.ts';
 
 /** What the commands say of wrong flags, of a cluster and of a Google Cloud that can't be read. */
 
+const contextOf = (env: NodeJS.ProcessEnv = {}, command = 'import', file = '/usr/bin/aitenant'): Context => ({
+  env,
+  program: programOf(command, file, env),
+});
+
 describe('a wrong flag is told by its name, with what to write', () => {
   const project = ['--project', 'my-project'];
 
@@ -23,14 +29,18 @@ describe('a wrong flag is told by its name, with what to write', () => {
     [['--cluster-id', 'x\ny'], /^--cluster-id=x\ny cannot be a label/],
     [['--output', 'json'], /^-o takes yaml/],
     [['--bogus'], /^Unknown option '--bogus'$/],
+    [['--regoin', 'x'], /^Unknown option '--regoin'\. Did you mean --region\?$/],
+    [['my-project'], /^What is "my-project"\? All arguments are flags here\.$/],
   ])('import %j', (args, message) => {
-    expect(() => readImportArguments([...project, ...args], {})).toThrow(message);
+    expect(() => readImportArguments([...project, ...args], contextOf())).toThrow(message);
   });
 
   test('import takes what Google Cloud and Kubernetes take', () => {
     const args = [...project, '--namespace', 'team-1', '--region', 'me-central2', '--cluster-id', 'prod-tokyo'];
-    expect(readImportArguments(args, {})).toMatchObject({ regions: ['me-central2'], namespace: 'team-1' });
-    expect(readImportArguments([], { GOOGLE_CLOUD_PROJECT: 'my-project' })).toMatchObject({ project: 'my-project' });
+    expect(readImportArguments(args, contextOf())).toMatchObject({ regions: ['me-central2'], namespace: 'team-1' });
+    expect(readImportArguments([], contextOf({ GOOGLE_CLOUD_PROJECT: 'my-project' }))).toMatchObject({
+      project: 'my-project',
+    });
   });
 
   test('one that begins with a dash gets no advice about arguments', () => {
@@ -40,7 +50,7 @@ describe('a wrong flag is told by its name, with what to write', () => {
   test('one that npm took for itself is told, also by the sandbox and the guardrail', () => {
     const env = { npm_lifecycle_event: 'sandbox', npm_config_once: 'true' };
     expect(() => readOptions([], env)).toThrow(/npm took --once for itself.*npm run sandbox -- --once/);
-    const { status, stderr } = spawnSync(process.execPath, ['operator/cli/guardrail.ts', 'my-project'], {
+    const { status, stderr } = spawnSync(process.execPath, ['operator/cli/main.ts', 'guardrail', 'my-project'], {
       env: { ...process.env, npm_lifecycle_event: 'guardrail', npm_config_project: 'true', npm_config_check: 'true' },
     });
     expect({ status, said: stderr.toString() }).toMatchObject({ status: 1, said: expect.stringContaining('--check') });
@@ -129,7 +139,7 @@ describe('the table of errors in the words of a command', () => {
 test.skipIf(process.platform !== 'linux')('a result that can not be written is an error', () => {
   const { status, stderr } = spawnSync('sh', [
     '-c',
-    `${process.execPath} operator/cli/planCommand.ts --help > /dev/full`,
+    `${process.execPath} operator/cli/main.ts plan --help > /dev/full`,
   ]);
   expect(stderr.toString()).toMatch(/^plan: the result can't be written to standard output: /);
   expect(status).toBe(1);

@@ -66,7 +66,12 @@ function found(
 }
 
 const render = (tenant: FoundTenant, clusterId?: string) => {
-  const { yaml, warnings } = renderImport([tenant], { project: 'my-project', namespace: 'team', clusterId });
+  const { yaml, warnings } = renderImport([tenant], {
+    project: 'my-project',
+    namespace: 'team',
+    clusterId,
+    plan: 'aitenant plan',
+  });
   const documents = parseAllDocuments(yaml);
   expect(documents.flatMap(({ errors }) => errors)).toEqual([]);
   const manifest = documents[1]?.toJS() as { spec: JsonObject } | null;
@@ -367,6 +372,7 @@ test('where every tenant has an owner already, nothing is printed to be applied'
   const { yaml, warnings } = renderImport([found({ service: { labels } })], {
     project: 'my-project',
     namespace: 'team',
+    plan: 'aitenant plan',
   });
   expect(yaml).toBe('');
   expect(warnings).toEqual([expect.stringContaining('has an owner already (c/n/tenant-a): left out')]);

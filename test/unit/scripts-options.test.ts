@@ -7,13 +7,14 @@ import packageJson from '../../package.json' with { type: 'json' };
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
-/** What a wrong option ends with. `plan` and `guardrail` keep 2 for "there is something to change", and `import` does as they do. */
+/** What a wrong option ends with. `plan` and `guardrail` keep 2 for "there is something to change", and the other commands do as they do. */
 const WRONG: Record<string, number> = {
   sandbox: 2,
   operator: 2,
   plan: 1,
   import: 1,
   guardrail: 1,
+  status: 1,
   bench: 2,
   fuzz: 2,
   'test:browser': 2,
@@ -24,10 +25,13 @@ const WRONG: Record<string, number> = {
 
 function run(script: string, option: string): Promise<{ code: number | null; out: string; err: string }> {
   const command = (packageJson.scripts as Record<string, string>)[script] ?? '';
-  const [, file = ''] = /\bnode (\S+\.ts)$/.exec(command) ?? [];
+  const [, file = '', ...words] = /\bnode (\S+\.ts)(?: (\w+))?$/.exec(command) ?? [];
   expect(file).not.toBe('');
   return new Promise(resolve => {
-    const child = spawn(process.execPath, [file, option], { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, [file, ...words.filter(word => word !== undefined), option], {
+      cwd: ROOT,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     const text = { out: '', err: '' };
     child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
       text.out += chunk;
