@@ -57,7 +57,7 @@ const ESM = { entry: name => `${name}/main.ts`, extension: '.mjs', format: 'esm'
 const TARGETS = {
   operator: ESM,
   backend: ESM,
-  aitenant: { entry: () => 'operator/cli/main.ts', extension: '.cjs', format: 'cjs', banner: oldNode },
+  aitenant: { entry: () => 'operator/cli/aitenant.ts', extension: '.cjs', format: 'cjs', banner: oldNode },
 };
 
 for (const name of positionals.length > 0 ? positionals : Object.keys(TARGETS)) {

@@ -38,13 +38,13 @@ export function asMarkdown(results: TenantResult[]): string {
 const isUnchanged = ({ steps, blocked, notes }: TenantResult): boolean =>
   steps.length + blocked.length + notes.length === 0;
 
-/** One tenant: a line that can be opened, with its changes as a block in the colours of a diff. */
+/** One tenant: a line that can be opened, with its changes as a block in the colours of a diff. Notes alone stay folded. */
 function blockOf(result: TenantResult): string[] {
   const lines = detailLines(result, PLAIN);
   const longest = Math.max(0, ...lines.flatMap(line => line.match(/`+/g) ?? []).map(({ length }) => length));
   const fence = '`'.repeat(Math.max(3, longest + 1));
   return [
-    '<details open>',
+    result.steps.length + result.blocked.length > 0 ? '<details open>' : '<details>',
     `<summary>${htmlCode(titleOf(result))}: ${countText(result)}</summary>`,
     '',
     `${fence}diff`,

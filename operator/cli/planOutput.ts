@@ -34,13 +34,13 @@ export function countsOf(results: TenantResult[]): Counts {
   const steps = results.flatMap(each => each.steps);
   const count = (sign: string) => steps.filter(({ action }) => SIGNS[action].sign === sign).length;
   const unread = results.filter(({ state }) => state === 'unread').length;
-  const withBlockers = results.filter(({ blocked }) => blocked.length > 0).length;
+  const isBlocked = ({ blocked, state }: TenantResult) => blocked.length > 0 && state !== 'unread';
   return {
     tenants: results.length,
     add: count('+'),
     change: count('~'),
     remove: count('-'),
-    blocked: withBlockers - unread,
+    blocked: results.filter(isBlocked).length,
     unread,
   };
 }

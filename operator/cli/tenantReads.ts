@@ -68,7 +68,8 @@ async function elsewhere(kube: KubeApi, namespace?: string): Promise<KubeObject[
     try {
       return (await listTenants(kube, place)).objects;
     } catch (error) {
-      if (!(error instanceof ClusterUnread)) throw error;
+      // 404: the cluster does not have the CRD.
+      if (!(error instanceof ClusterUnread) || error.status?.code === 404) throw error;
     }
   }
   return [];

@@ -111,7 +111,7 @@ test('plan tells it too', async () => {
     CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER: world.gcpUrl,
     CLOUDSDK_API_ENDPOINT_OVERRIDES_IAM: world.gcpUrl,
   };
-  const args = ['operator/cli/main.ts', 'plan', '-f', file, '--project', PROJECT, '-o', 'json'];
+  const args = ['operator/cli/aitenant.ts', 'plan', '-f', file, '--project', PROJECT, '-o', 'json'];
   const child = spawn(process.execPath, args, { env });
   let out = '';
   child.stdout.on('data', chunk => {

@@ -46,7 +46,7 @@ function unanswered(...options: string[]): Promise<Ended> {
   return new Promise(resolve => {
     const child = execFile(
       process.execPath,
-      ['operator/cli/main.ts', 'guardrail', ...options],
+      ['operator/cli/aitenant.ts', 'guardrail', ...options],
       { env },
       (_error, stdout, stderr) => resolve({ code: child.exitCode ?? -1, output: stdout + stderr }),
     );

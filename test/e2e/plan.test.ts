@@ -50,7 +50,7 @@ function writeKubeconfig(path: string, server: string): void {
 }
 
 function plan(...args: string[]): Promise<{ code: number | null; out: string; err: string }> {
-  return run([process.execPath, 'operator/cli/main.ts', 'plan', ...args]);
+  return run([process.execPath, 'operator/cli/aitenant.ts', 'plan', ...args]);
 }
 
 function run([command = '', ...args]: string[]): Promise<{ code: number | null; out: string; err: string }> {
@@ -355,7 +355,7 @@ describe('aitenant plan', () => {
 
   test.skipIf(!hasScript)('has colours on a terminal', async () => {
     await world.secret('tenant-a-openai-key');
-    const command = `${process.execPath} operator/cli/main.ts plan -f ${file('a.yaml', manifest('tenant-a'))} --project ${PROJECT}`;
+    const command = `${process.execPath} operator/cli/aitenant.ts plan -f ${file('a.yaml', manifest('tenant-a'))} --project ${PROJECT}`;
     extraEnv = { NO_COLOR: undefined, FORCE_COLOR: undefined, CI: undefined, TERM: 'xterm-256color' };
     const { out } = await run(['script', '-qec', command, '/dev/null']);
     expect(out).toContain('\u001b[32m  + Create service account');

@@ -50,7 +50,7 @@ describe('a wrong flag is told by its name, with what to write', () => {
   test('one that npm took for itself is told, also by the sandbox and the guardrail', () => {
     const env = { npm_lifecycle_event: 'sandbox', npm_config_once: 'true' };
     expect(() => readOptions([], env)).toThrow(/npm took --once for itself.*npm run sandbox -- --once/);
-    const { status, stderr } = spawnSync(process.execPath, ['operator/cli/main.ts', 'guardrail', 'my-project'], {
+    const { status, stderr } = spawnSync(process.execPath, ['operator/cli/aitenant.ts', 'guardrail', 'my-project'], {
       env: { ...process.env, npm_lifecycle_event: 'guardrail', npm_config_project: 'true', npm_config_check: 'true' },
     });
     expect({ status, said: stderr.toString() }).toMatchObject({ status: 1, said: expect.stringContaining('--check') });
@@ -139,7 +139,7 @@ describe('the table of errors in the words of a command', () => {
 test.skipIf(process.platform !== 'linux')('a result that can not be written is an error', () => {
   const { status, stderr } = spawnSync('sh', [
     '-c',
-    `${process.execPath} operator/cli/main.ts plan --help > /dev/full`,
+    `${process.execPath} operator/cli/aitenant.ts plan --help > /dev/full`,
   ]);
   expect(stderr.toString()).toMatch(/^plan: the result can't be written to standard output: /);
   expect(status).toBe(1);

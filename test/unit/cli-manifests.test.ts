@@ -199,7 +199,7 @@ describe('a file that is no manifest is one problem in plain words', () => {
     problemsOf('{ a: b }: c\n');
     process.off('warning', listen);
     expect(
-      spawnSync(process.execPath, ['operator/cli/main.ts', 'plan', '-f', file('{ a: b }: c\n')]).stderr.toString(),
+      spawnSync(process.execPath, ['operator/cli/aitenant.ts', 'plan', '-f', file('{ a: b }: c\n')]).stderr.toString(),
     ).not.toMatch(/Warning|trace-warnings/);
     expect(warnings).toEqual([]);
   });

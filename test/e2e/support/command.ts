@@ -14,7 +14,7 @@ export function command(world: World, name: 'import' | 'plan', ...args: string[]
   const env: NodeJS.ProcessEnv = { ...process.env, NO_COLOR: '1', FORCE_COLOR: undefined };
   for (const api of ['RUN', 'SECRETMANAGER', 'IAM']) env[`CLOUDSDK_API_ENDPOINT_OVERRIDES_${api}`] = world.gcpUrl;
   const { writes } = world.gcpCore.counters;
-  const child = spawn(process.execPath, ['operator/cli/main.ts', name, ...args], { env });
+  const child = spawn(process.execPath, ['operator/cli/aitenant.ts', name, ...args], { env });
   const run: Run = { code: null, out: '', err: '', writes: 0 };
   child.stdout.on('data', chunk => {
     run.out += chunk;
