@@ -20,6 +20,9 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 test('one file for each process, and the licences of what is in it', () => {
   expect(readdirSync(folder).sort()).toEqual([
+    'aitenant.cjs',
+    'aitenant.cjs.LEGAL.txt',
+    'aitenant.cjs.cdx.json',
     'backend.mjs',
     'backend.mjs.LEGAL.txt',
     'backend.mjs.cdx.json',

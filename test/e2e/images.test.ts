@@ -41,7 +41,8 @@ const isRoot = process.getuid?.() === 0;
 const inside = (stage: Stage, path: string) =>
   path.startsWith('/') ? join(stage.root, path) : join(stage.root, stage.workdir, path);
 /** Absolute paths of the image, moved below the stage's root. */
-const moved = (stage: Stage, text: string) => text.replace(/(?<=^|[\s=>])\/(?=(?:app|src)\b)/g, `${stage.root}/`);
+const moved = (stage: Stage, text: string) =>
+  text.replace(/(?<=^|[\s=>])\/(?=(?:app|src|usr\/local\/bin)\b)/g, `${stage.root}/`);
 const argumentsOf = (text: string): string[] => (text.startsWith('[') ? JSON.parse(text) : ['sh', '-c', text]);
 
 function processOptions(stage: Stage, env: Record<string, string> = {}) {
@@ -75,6 +76,8 @@ function build(file: string): Stage {
       const [, alias = 'last'] = / AS (\S+)$/.exec(text) ?? [];
       const place = join(folder, file, alias);
       mkdirSync(place, { recursive: true });
+      // The base image has it.
+      mkdirSync(join(place, 'usr/local/bin'), { recursive: true });
       stage = { root: place, workdir: '/', env: {}, user: undefined, entrypoint: [], cmd: [], healthcheck: [] };
       stages.set(alias, stage);
       return;
@@ -258,6 +261,9 @@ test('the backend: one file, answers, is healthy, writes nothing, stops', { time
 test('the operator: one file, makes a tenant, is healthy, writes nothing, stops', { timeout: 400_000 }, async () => {
   const stage = build('Dockerfile.operator');
   expect(readdirSync(inside(stage, '')).sort()).toEqual([
+    'aitenant.cjs',
+    'aitenant.cjs.LEGAL.txt',
+    'aitenant.cjs.cdx.json',
     'operator.mjs',
     'operator.mjs.LEGAL.txt',
     'operator.mjs.cdx.json',
@@ -294,6 +300,10 @@ test('the operator: one file, makes a tenant, is healthy, writes nothing, stops'
     });
     expect(await healthOf(stage, env, port)).toBe(0);
     expect(output()).toMatch(/lead/i);
+    // As `kubectl exec` runs it.
+    const command = join(stage.root, 'usr/local/bin/aitenant');
+    const status = spawnSync(command, ['status', '-A'], { ...processOptions(stage, env), encoding: 'utf8' });
+    expect(status).toMatchObject({ status: 0, stderr: '', stdout: expect.stringMatching(/tenant-a +ready +UpToDate/) });
   } finally {
     expect(await ended(child)).toBe(0);
     await google.close();
