@@ -50,6 +50,8 @@ const ELSEWHERE: [begins: string, why: string][] = [
   ],
   ['kubectl logs -n aitenant-system', 'the same'],
   ['kubectl rollout restart -n aitenant-system', 'the same'],
+  ['kubectl exec -n aitenant-system', 'images.test.ts runs the command in the image'],
+  ['npm run bundle -- --package', 'cli.test.ts installs the package elsewhere'],
   ['kubectl rollout undo -n aitenant-system', 'the same'],
   ['# incident: ', 'takes away what the other blocks need; life-rotation, suspend and ownership tests do the same'],
   ['kubectl get aitenants -A -o yaml', 'the restore needs the Deployment, which the local API has not'],
@@ -112,6 +114,12 @@ const READS: Read[] = [
     blocks: ['printf %s', 'kubectl get aitenants -o wide'],
     before: NEW_TENANT,
     prints: ['condition met', 'Google Cloud matches the spec.'],
+  },
+  {
+    page: 'docs/cli.md',
+    // npm runs in the repository's folder.
+    before: 'export KUBECONFIG=$PWD/.sandbox/kubeconfig',
+    prints: [/^tenant-a +ready +UpToDate/m, /done +service account +sa-tenant-a@/, '"state": "ready"'],
   },
   { page: 'docs/concepts.md', prints: ['reason: UpToDate', 'inventory:', 'Events:'] },
   { page: 'README.ja.md', prints: ['UpToDate', 'sa-tenant-a@', '{"status":"ok"}'] },
