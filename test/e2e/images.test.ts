@@ -1,7 +1,8 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { DockerfileParser, type Instruction } from 'dockerfile-ast';
 import { validate } from 'dockerfile-utils';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -16,6 +17,8 @@ import { createWorld, spec, until } from './support/world.ts';
  * stand for a stage's root. What can't be shown this way is the base image itself.
  */
 
+/** The local Kubernetes API is in this process, so it must not be blocked. */
+const execFileAsync = promisify(execFile);
 const root = new URL('../../', import.meta.url).pathname;
 const packageJson = JSON.parse(readFileSync(`${root}package.json`, 'utf8'));
 const folder = mkdtempSync(join(tmpdir(), 'aitenant-images-'));
@@ -302,8 +305,8 @@ test('the operator: one file, makes a tenant, is healthy, writes nothing, stops'
     expect(output()).toMatch(/lead/i);
     // As `kubectl exec` runs it.
     const command = join(stage.root, 'usr/local/bin/aitenant');
-    const status = spawnSync(command, ['status', '-A'], { ...processOptions(stage, env), encoding: 'utf8' });
-    expect(status).toMatchObject({ status: 0, stderr: '', stdout: expect.stringMatching(/tenant-a +ready +UpToDate/) });
+    const { stdout, stderr } = await execFileAsync(command, ['status', '-A'], processOptions(stage, env));
+    expect({ stdout, stderr }).toEqual({ stdout: expect.stringMatching(/tenant-a +ready +UpToDate/), stderr: '' });
   } finally {
     expect(await ended(child)).toBe(0);
     await google.close();
