@@ -21,7 +21,7 @@ import { claimStateFolder } from './stateFolder.ts';
 export const PROJECT = { id: 'demo-project', number: '123456789012' };
 /** The second project, for tenants in several projects. */
 const OTHER_PROJECT = { id: 'other-project', number: '210987654321' };
-/** The OpenAI stand-in accepts keys with this prefix and refuses every other key with 401. */
+/** The OpenAI mock accepts keys with this prefix and refuses every other key with 401. */
 export const GOOD_KEY = 'sk-sandbox-';
 /** For this image the sandbox's Cloud Run starts the backend of this repository. */
 const BACKEND_IMAGE = `asia-northeast1-docker.pkg.dev/${PROJECT.id}/tenants/ai-backend:sandbox`;
@@ -95,7 +95,7 @@ export async function startWorld(
   });
 
   const openAi = await step(
-    ({ url }) => `OpenAI stand-in at ${url}; good keys begin with ${GOOD_KEY}`,
+    ({ url }) => `OpenAI mock at ${url}; good keys begin with ${GOOD_KEY}`,
     () => startOpenAi({ port: port.openAi, checkKey: key => key.startsWith(GOOD_KEY) }),
   );
   closers.push(openAi.close);
