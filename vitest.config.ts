@@ -1,14 +1,27 @@
-import { defineConfig } from 'vitest/config';
+import { defineConfig, type ViteUserConfig } from 'vitest/config';
 
-export default defineConfig({
-  test: {
-    include: ['test/unit/**/*.test.ts', 'test/e2e/**/*.test.ts'],
-    // They need a real kube-apiserver or programs that are built with Go: `npm run test:envtest`.
-    exclude: ['conformance', 'envtest', 'go-tools', 'helm', 'policies'].map(name => `test/e2e/${name}.test.ts`),
-    reporters: ['default', './scripts/closing-line.ts'],
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
-    // More than the two cores that are promised: many tests wait more than they work.
-    maxWorkers: 3,
-  },
+/** Files that take more than about 15 s of one core: `npm run test:long`. */
+const LONG = [
+  'test/unit/{closing-paths,fuzz,outage-hours}.test.ts',
+  'test/e2e/{backend,backend-hostile,bad-input,deletion,docs-commands,examples,gcloud*,images,leader,life-projects,manual}.test.ts',
+  'test/e2e/{plan,rebuilt,run-instances,scale,live-shapes,spec-leaves,watch-torture}.test.ts',
+];
+/** They need a real kube-apiserver, or programs that are built with Go: `npm run test:envtest`. */
+const ELSEWHERE = 'test/e2e/{conformance,envtest,go-tools,helm,policies}.test.ts';
+const ALL = ['test/unit/**/*.test.ts', 'test/e2e/**/*.test.ts'];
+
+/** All tests that need nothing but Node.js; in the mode `short` those that are not long, in the mode `long` the others. */
+export const settings = (mode: string): NonNullable<ViteUserConfig['test']> => ({
+  include: mode === 'long' ? LONG : ALL,
+  exclude: mode === 'short' ? [ELSEWHERE, ...LONG] : [ELSEWHERE],
+  reporters: ['default', './scripts/closing-line.ts'],
+  testTimeout: 60_000,
+  hookTimeout: 60_000,
+  // More than the two cores that are promised: many tests wait more than they work.
+  maxWorkers: 3,
 });
+
+/** A file that is named on the command line is run in every mode. */
+const isNamed = process.argv.some(argument => /^(\.\/)?test\/(unit|e2e)\//.test(argument));
+
+export default defineConfig(({ mode }) => ({ test: settings(isNamed ? 'all' : mode) }));

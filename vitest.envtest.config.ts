@@ -1,5 +1,5 @@
 import { defineConfig } from 'vitest/config';
-import base from './vitest.config.ts';
+import { settings } from './vitest.config.ts';
 
 /** The end-to-end tests that are not run on a real Kubernetes API, and why. */
 const WITHOUT = {
@@ -16,9 +16,8 @@ const WITHOUT = {
 
 /** `npm run test:envtest`: every end-to-end test that has a Kubernetes API in it, on a real kube-apiserver. */
 export default defineConfig({
-  ...base,
   test: {
-    ...base.test,
+    ...settings('all'),
     include: ['test/e2e/**/*.test.ts'],
     exclude: Object.keys(WITHOUT).map(name => `test/e2e/${name}.test.ts`),
     globalSetup: './test/e2e/support/envtest.setup.ts',
