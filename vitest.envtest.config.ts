@@ -10,6 +10,7 @@ const WITHOUT = {
   gcloud: 'gcloud and the local Google Cloud, nothing else',
   guardrail: 'a command that reads Google Cloud only',
   'run-instances': 'the local Cloud Run alone',
+  manual: 'beside the sandbox that a reader starts',
   kubectl: 'about the local API alone; conformance.test.ts lets kubectl compare the two',
   sandbox: 'about the local API alone; envtest.test.ts starts the sandbox on a real one',
 };

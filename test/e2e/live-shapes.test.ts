@@ -53,7 +53,7 @@ beforeAll(async () => {
     }
   };
   await Promise.all(Array.from({ length: 8 }, work));
-}, 120_000);
+}, 240_000);
 afterAll(() => world.close());
 
 describe('a published service', () => {

@@ -151,7 +151,7 @@ const eventsOf = ({ types }: Reader): Promise<string> =>
 
 /** A full check of the tenant that began after this call has ended. */
 const checked = ({ types }: Reader): Promise<string> =>
-  types(`at=$(date +%s%N)
+  types(`at=$(date +%s)-$RANDOM
 kubectl annotate aitenant manual --overwrite ai-platform.dev/reconcile-requested-at=$at
 until [ "$(kubectl get aitenant manual -o jsonpath='{.status.lastHandledReconcileAt}')" = $at ]; do sleep 0.2; done
 kubectl wait --for=condition=Ready aitenant/manual --timeout=1m`);
