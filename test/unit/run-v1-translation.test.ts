@@ -312,12 +312,10 @@ describe('a template', () => {
     expect(templateToV2(v1)).not.toHaveProperty('containers.0.startupProbe');
     expect(templateToV2(v1)).not.toHaveProperty('labels');
     const own = { ...probe, periodSeconds: 10 };
-    expect(templateToV1({ containers: [{ startupProbe: own }] })).toMatchObject({ metadata: { labels: {} } });
-    expect(templateToV1({ containers: [{ startupProbe: own }] })).not.toHaveProperty([
-      'metadata',
-      'labels',
-      `${RUN}startupProbeType`,
-    ]);
+    expect(templateToV1({ containers: [{ startupProbe: own }] })).toMatchObject({
+      metadata: { labels: { [`${RUN}startupProbeType`]: 'Custom' } },
+    });
+    expect(templateToV1({ containers: [{}] })).toMatchObject({ metadata: { labels: {} } });
     expect(templateToV2({ metadata: v1.metadata, spec: { containers: [{ startupProbe: own }] } })).toMatchObject({
       containers: [{ startupProbe: own }],
     });
@@ -383,7 +381,10 @@ describe('what Cloud Run does not have is refused, not lost', () => {
       { spec: { volumes: [{ name: 'v', csi: { driver: 'other' } }] } },
       "spec.template.spec.volumes[0].csi.driver: only 'gcsfuse.run.googleapis.com'",
     ],
-    [annotated(`${RUN}minScale`, '1'), "is not supported on resources of kind 'Revision'"],
+    [
+      annotated(`${RUN}minScale`, '1'),
+      "spec.template.metadata.annotations: 'run.googleapis.com/minScale' is not a supported annotation.",
+    ],
     [
       annotated('autoscaling.knative.dev/maxScale', 'many'),
       'spec.template.metadata.annotations[autoscaling.knative.dev/maxScale]: invalid value "many"',

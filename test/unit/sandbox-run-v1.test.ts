@@ -73,7 +73,7 @@ describe('a service', () => {
     expect(await get()).toMatchObject({
       metadata: { labels: { 'cloud.googleapis.com/location': REGION } },
       status: {
-        conditions: ['Ready', 'RoutesReady', 'ConfigurationsReady'].map(type => ({ type, status: 'True' })),
+        conditions: ['Ready', 'ConfigurationsReady', 'RoutesReady'].map(type => ({ type, status: 'True' })),
         latestReadyRevisionName: expect.stringMatching(/^s-00001-/),
         traffic: [{ latestRevision: true, percent: 100, revisionName: expect.stringMatching(/^s-00001-/) }],
       },

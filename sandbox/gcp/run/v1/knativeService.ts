@@ -51,7 +51,7 @@ export function serviceToV2(v1: JsonObject, place: Place): JsonObject & { name: 
   const metadata = isObject(v1.metadata) ? v1.metadata : {};
   const spec = isObject(v1.spec) ? v1.spec : {};
   const labels = freeLabels(textMap(metadata.labels));
-  const annotations = freeAnnotations(textMap(metadata.annotations), KNOWN, 'Service', 'metadata.annotations');
+  const annotations = freeAnnotations(textMap(metadata.annotations), KNOWN, 'metadata.annotations');
   const name = `${parentOf(place)}/services/${metadata.name ?? ''}`;
   return {
     ...rowsToV2(serviceRows, v1, ''),
@@ -152,8 +152,11 @@ const revisionNames = (v2: V2Service): JsonObject => ({
   latestCreatedRevisionName: v2.latestCreatedRevision && shortName(v2.latestCreatedRevision),
 });
 
-/** Ready first, as the real service lists them. */
-const serviceConditions = (v2: V2Service): Condition[] => [v2.terminalCondition, ...(v2.conditions ?? [])];
+/** In the order of captures of the real service: Ready, ConfigurationsReady, RoutesReady. */
+const serviceConditions = (v2: V2Service): Condition[] => [
+  v2.terminalCondition,
+  ...(v2.conditions ?? []).toSorted((a, b) => a.type.localeCompare(b.type)),
+];
 
 /** Every target of the status names its revision, those for the latest too. */
 function statusTraffic(v2: V2Service): JsonObject[] {

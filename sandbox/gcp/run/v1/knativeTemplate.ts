@@ -9,7 +9,7 @@ import { templateRows } from './templateRows.ts';
 
 /** A v1 RevisionTemplate and the RevisionTemplate of v2. */
 
-/** Says in v1 that nobody asked for the startup probe that a template has. */
+/** Says in v1 whether somebody asked for the startup probe that a template has (`Custom`) or nobody did (`Default`). */
 const PROBE_TYPE = 'run.googleapis.com/startupProbeType';
 
 const AT = 'spec.template';
@@ -29,7 +29,7 @@ export function templateToV2(v1: JsonObject): Template {
     template = write(template, annotations[annotation], `${AT}.metadata.annotations[${annotation}]`);
   }
   const labels = freeLabels(textMap(metadata.labels));
-  const free = freeAnnotations(annotations, KNOWN, 'Revision', `${AT}.metadata.annotations`);
+  const free = freeAnnotations(annotations, KNOWN, `${AT}.metadata.annotations`);
   template = { ...template, ...(!isEmpty(labels) && { labels }), ...(!isEmpty(free) && { annotations: free }) };
   return textMap(metadata.labels)[PROBE_TYPE] === 'Default' ? withoutDefaultProbe(template) : template;
 }
@@ -44,15 +44,19 @@ export function templateToV1(v2: Template): JsonObject {
   }
   const v1 = rowsToV1(templateRows, rest as JsonObject);
   const metadata = isObject(v1.metadata) ? v1.metadata : {};
-  const hasDefaultProbe = withoutDefaultProbe(v2) !== v2;
   return {
     ...v1,
     metadata: {
       ...metadata,
-      labels: { ...v2.labels, ...(hasDefaultProbe && { [PROBE_TYPE]: 'Default' }) },
+      labels: { ...v2.labels, ...probeType(v2) },
       annotations: { ...v2.annotations, ...textMap(metadata.annotations), ...said },
     },
   };
+}
+
+function probeType(template: Template): Record<string, string> {
+  if (!template.containers?.[ingressOf(template)]?.startupProbe) return {};
+  return { [PROBE_TYPE]: withoutDefaultProbe(template) === template ? 'Custom' : 'Default' };
 }
 
 /** The startup probe that Cloud Run gives to a container without one, but for its port. */

@@ -33,16 +33,21 @@ const OUTPUT_ONLY =
 const RESERVED =
   /^([^/]*\.)?(run\.googleapis\.com|cloud\.googleapis\.com|serving\.knative\.dev|autoscaling\.knative\.dev)\//;
 
-/** The annotations that are the user's own. Throws INVALID_ARGUMENT for one of Cloud Run's that `kind` does not have. */
+/**
+ * The annotations that are the user's own. Throws INVALID_ARGUMENT for one of Cloud Run's that is not known at this place, in the words
+ * of a capture of the real service.
+ */
 export function freeAnnotations(
   annotations: Record<string, string>,
   known: ReadonlySet<string>,
-  kind: string,
   at: string,
 ): Record<string, string> {
   const others = Object.entries(annotations).filter(([key]) => !known.has(key) && !OUTPUT_ONLY.test(key));
   const wrong = others.find(([key]) => RESERVED.test(key));
-  if (wrong) throw invalid(`${at}[${wrong[0]}]: annotation is not supported on resources of kind '${kind}'.`);
+  if (wrong) {
+    const description = `'${wrong[0]}' is not a supported annotation.`;
+    throw invalid(`${at}: ${description}`, { field: at, description });
+  }
   return Object.fromEntries(others);
 }
 
