@@ -64,11 +64,15 @@ export function valueOrThrow<T>(result: KubeResult<T>, what: string): T {
 }
 
 export function unread(status: KubeStatus, what: string): ClusterUnread {
-  const { code, message } = status;
+  const { code, reason, message } = status;
   // The message of a failed exec plug-in has its own advice, and the server's address is not the cause.
-  const isUnreachable = code < 400 && !message.startsWith('the exec plug-in ');
-  const advice = ADVICE[code] ?? (isUnreachable ? UNREACHABLE : '');
-  return new ClusterUnread(`can't read ${what} in the cluster: ${advised(message.trim(), advice)}`, status);
+  const isPlugin = message.startsWith('the exec plug-in ');
+  // A Kubernetes API server names a reason for every error of a request, so another server has refused this one.
+  const isForeign = code >= 400 && code < 500 && reason === '';
+  const advice = ADVICE[code] ?? ((code < 400 || isForeign) && !isPlugin ? UNREACHABLE : '');
+  // Another server's error page may have many lines.
+  const words = message.trim().replace(/\s+/g, ' ');
+  return new ClusterUnread(`can't read ${what} in the cluster: ${advised(words, advice)}`, status);
 }
 
 /** The value of a read, or undefined if it does not exist. */

@@ -9,6 +9,7 @@ import { asJson, tableLines, tenantLines } from './statusOutput.ts';
 import { watchStatus } from './statusWatch.ts';
 import { noTenants, readTenants, type Scope } from './tenantReads.ts';
 import { type TenantStatusView, tenantStatus } from './tenantStatus.ts';
+import { terminalSize } from './terminalSize.ts';
 
 /** `aitenant status` shows what tenants wait for, from their objects in the cluster. It reads neither Google Cloud nor anything else. */
 
@@ -95,7 +96,7 @@ async function run(argv: string[], context: Context): Promise<number> {
 
 function shown(views: TenantStatusView[], { name, namespace, isJson }: Scope): string {
   if (isJson) return asJson(views);
-  const width = process.stdout.isTTY ? process.stdout.columns : undefined;
+  const width = terminalSize().columns;
   if (name === undefined) return tableLines(views, { withNamespace: namespace === undefined, width }).join('\n');
   return views.flatMap(view => tenantLines(view, runtime.now())).join('\n');
 }

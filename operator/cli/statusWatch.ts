@@ -7,6 +7,7 @@ import { ClusterUnread } from './clusterAccess.ts';
 import { changeJson, changeLine, tableLines, tenantLines } from './statusOutput.ts';
 import { listTenants, type Scope } from './tenantReads.ts';
 import { type TenantStatusView, tenantStatus } from './tenantStatus.ts';
+import { terminalSize } from './terminalSize.ts';
 
 /**
  * `status --watch`: lists the tenants, watches them, and shows each change. On a terminal the screen is drawn again; elsewhere
@@ -140,7 +141,7 @@ function createScreen(scope: Scope, runtime: Runtime): Output {
     draw = () => {
       cancel?.();
       cancel = undefined;
-      const { rows } = process.stdout;
+      const { rows = Number.POSITIVE_INFINITY } = terminalSize();
       const all = [`${time(runtime)}   Ctrl-C ends`, '', ...lines()];
       const fitting = scope.name === undefined && all.length > rows ? [...all.slice(0, rows - 2), '…'] : all;
       // To the top left corner, and each line and the rest of the screen cleared (ECMA-48: CUP, EL, ED).
@@ -155,7 +156,7 @@ function createScreen(scope: Scope, runtime: Runtime): Output {
       .flatMap(key => all.get(key) ?? [])
       .map(tenantStatus);
     if (scope.name !== undefined) return views.flatMap(view => tenantLines(view, runtime.now()));
-    return tableLines(views, { withNamespace: scope.namespace === undefined, width: process.stdout.columns });
+    return tableLines(views, { withNamespace: scope.namespace === undefined, width: terminalSize().columns });
   };
   return {
     changed: (_, all) => later(() => contentOf(all)),

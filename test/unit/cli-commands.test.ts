@@ -66,6 +66,7 @@ describe('a cluster that can not be read: what it answered and what to do', () =
     [0, "Unexpected token '<'", /'<'\. Check that the address/],
     [0, 'the exec plug-in x failed with exit code 1.', /: the exec plug-in x failed with exit code 1\.$/],
     [500, 'etcdserver: no leader', /: etcdserver: no leader$/],
+    [400, '{\n  "error": {}\n}', /: \{ "error": \{\} \}\. Check that the address/],
   ])('%i %s', async (code, message, expected) => {
     const list = async () => ({ ok: false, status: { code, reason: '', message } });
     await expect(readLive({ list } as unknown as KubeApi, undefined)).rejects.toThrow(expected);

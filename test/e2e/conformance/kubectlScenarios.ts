@@ -52,6 +52,10 @@ export async function asAUser(session: Session, namespace: string): Promise<void
   await run('get by category', 'get gcp');
   await run('get by full name', 'get aitenants.ai-platform.dev/tenant-a');
   await run('get by field', 'get aitenants --field-selector=metadata.name=tenant-a');
+  await run('get by region', 'get aitenants --field-selector=spec.region=asia-northeast1');
+  await run('get by another region', 'get aitenants --field-selector=spec.region!=asia-northeast1');
+  await run('get by project', 'get aitenants --field-selector=status.projectId=no-such-project');
+  await run('get by a field that is not selectable', 'get aitenants --field-selector=spec.access=Public');
   await run('get columns', 'get ait -o custom-columns=N:.metadata.name,G:.metadata.generation');
   await run('get in chunks', 'get ait --chunk-size=1');
   await run('get the missing', 'get aitenant tenant-x');

@@ -9,6 +9,7 @@ import type { Session } from './session.ts';
 export type Scenario = (session: Session, n: string, namespace: string) => Promise<void>;
 
 const GROUP = '/apis/shop.example/v1';
+const ALL_TENANTS = '/apis/ai-platform.dev/v1alpha1/aitenants';
 const PARTIAL = 'application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io';
 const PARTIAL_LIST = 'application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io';
 const DISCOVERY = 'application/json;as=APIGroupDiscoveryList;v=v2;g=apidiscovery.k8s.io';
@@ -106,6 +107,106 @@ export const SCENARIOS: Record<string, Scenario> = {
       body: widget('e', { size: 1 }, { ownerReferences: [{ apiVersion: 'v1', kind: 'Pod', name: 'p' }] }),
     });
     await call('namespace in the path wins', 'GET', `${GROUP}/namespaces/${namespace}/widgets/d`);
+  },
+
+  async 'fields of AiTenants'({ call, watch }, _, namespace) {
+    const path = `/apis/ai-platform.dev/v1alpha1/namespaces/${namespace}/aitenants`;
+    for (const [name, region] of [
+      ['tenant-a', 'asia-northeast1'],
+      ['tenant-b', 'europe-west1'],
+      ['tenant-c', 'asia-northeast1'],
+    ]) {
+      const spec = { region, keys: [{ name: 'openai', secretRef: { external: 'key' } }] };
+      await call(`make ${name}`, 'POST', path, {
+        body: { apiVersion: 'ai-platform.dev/v1alpha1', kind: 'AiTenant', metadata: { name }, spec },
+      });
+    }
+    const { body } = await call('a project', 'PATCH', `${path}/tenant-b/status`, {
+      body: { status: { projectId: 'demo-project' } },
+      type: MERGE,
+    });
+    for (const selector of [
+      'spec.region=asia-northeast1',
+      'spec.region!=asia-northeast1',
+      'spec.region=nowhere',
+      'status.projectId=demo-project',
+      'status.projectId=',
+      'status.projectId!=demo-project,metadata.name=tenant-a',
+      'spec.region=europe-west1,status.projectId=demo-project',
+      'spec.access=Public',
+      'status.url=x',
+    ]) {
+      await call(`by ${selector}`, 'GET', `${path}?fieldSelector=${encodeURIComponent(selector)}`);
+    }
+    await call('in all namespaces', 'GET', `${ALL_TENANTS}?fieldSelector=status.projectId%3Dno-such-project`);
+    const from = body.metadata.resourceVersion;
+    const moved = await watch(
+      'moved',
+      `${path}?watch=true&resourceVersion=${from}&fieldSelector=spec.region%3Dus-east1`,
+    );
+    await call('moves', 'PATCH', `${path}/tenant-a`, { body: { spec: { region: 'us-east1' } }, type: MERGE });
+    await call('moves on', 'PATCH', `${path}/tenant-a`, { body: { spec: { region: 'us-west1' } }, type: MERGE });
+    await moved.until(2);
+    await moved.done();
+    await call('delete some', 'DELETE', `${path}?fieldSelector=spec.region%3Dasia-northeast1`);
+    await call('what is left', 'GET', path);
+  },
+
+  async 'fields of a CRD that no selector may name'({ call }) {
+    const properties = {
+      word: { type: 'string' },
+      list: { type: 'array', items: { type: 'string' } },
+      map: { type: 'object', additionalProperties: { type: 'integer' } },
+      ratio: { type: 'number' },
+      open: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true },
+      port: { 'x-kubernetes-int-or-string': true },
+    };
+    const crd = (paths: (string | undefined)[]) => ({
+      apiVersion: 'apiextensions.k8s.io/v1',
+      kind: 'CustomResourceDefinition',
+      metadata: { name: 'picks.shop.example' },
+      spec: {
+        group: 'shop.example',
+        scope: 'Namespaced',
+        names: { plural: 'picks', kind: 'Pick' },
+        versions: [
+          {
+            name: 'v1',
+            served: true,
+            storage: true,
+            schema: {
+              openAPIV3Schema: {
+                type: 'object',
+                properties: { metadata: { type: 'object' }, spec: { type: 'object', properties } },
+              },
+            },
+            selectableFields: paths.map(jsonPath => ({ jsonPath })),
+          },
+        ],
+      },
+    });
+    const names = Array.from({ length: 9 }, (_, i) => `.spec.map.key${i}`);
+    for (const paths of [
+      ['.spec.word', '.spec.word'],
+      [''],
+      ['spec.word'],
+      ['.spec.nothing'],
+      ['.spec.list'],
+      ['.spec.list[0]'],
+      ["['spec']"],
+      ['.spec.'],
+      ['.spec.ratio'],
+      ['.spec.open.inner'],
+      ['.spec.port'],
+      ['.spec'],
+      ['.metadata.name'],
+      ['.metadata'],
+      ['.spec.word.inner'],
+      names,
+      names.slice(1),
+    ]) {
+      await call(`fields ${paths}`, 'POST', `${CRD_PATH}?dryRun=All`, { body: crd(paths) });
+    }
   },
 
   async 'generated names'({ ask }, n) {
