@@ -49,7 +49,7 @@ done
 
 # The pods of the Deployment use the account through Workload Identity, without a key file.
 gcloud iam service-accounts add-iam-policy-binding "$account" --project="$project" --format=none \
-  --member="serviceAccount:$pool[aitenant-system/aitenant-operator]" --role=roles/iam.workloadIdentityUser
+  --member="serviceAccount:${pool}[aitenant-system/aitenant-operator]" --role=roles/iam.workloadIdentityUser
 
 manifests=$(cd "$(dirname "$0")/.." && pwd)
 overlay=$manifests/my-cluster
