@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -24,6 +24,7 @@ const CRD = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
 const TENANTS = '/apis/ai-platform.dev/v1alpha1/namespaces/default/aitenants';
 const DEPLOYMENT = `/apis/apps/v1/namespaces/${NAMESPACE}/deployments/aitenant-operator`;
 const MERGE = 'application/merge-patch+json';
+const PRESENT = parse(readFileSync(new URL('../../crds/aitenants.yaml', import.meta.url), 'utf8')) as Manifest;
 const tenant = { apiVersion: 'ai-platform.dev/v1alpha1', kind: 'AiTenant', metadata: { name: 'tenant-a' } };
 const spec = { region: 'asia-northeast1', keys: [{ name: 'a', secretRef: { external: 'a' } }] };
 
@@ -85,18 +86,28 @@ describe.each(helms)('the chart by %s', (_, helm) => {
     const kinds = documents(await template(NAMESPACE, '--set', 'crds.upgrade=true')).map(({ kind }) => kind);
     expect(kinds).not.toContain('CustomResourceDefinition');
     const shown = await output(helm, ['show', 'crds', CHART]);
-    expect(parse(shown)).toEqual(parse(readFileSync(new URL('../../crds/aitenants.yaml', import.meta.url), 'utf8')));
+    expect(parse(shown)).toEqual(PRESENT);
   });
 
   describe('on a real kube-apiserver', () => {
     let state: string;
     let cluster: Envtest;
     let chart: string;
+    /** The chart as it would be of an older version, whose CRD has no description of the spec. */
+    let older: string;
     beforeAll(async () => {
-      const target = mkdtempSync(join(folder, 'package-'));
-      await output(helm, ['package', CHART, '--destination', target]);
-      chart = join(target, readdirSync(target)[0] ?? '');
+      chart = await packaged(CHART);
+      const source = join(mkdtempSync(join(folder, 'older-')), RELEASE);
+      cpSync(CHART, source, { recursive: true });
+      const crd = join(source, 'crds/aitenants.yaml');
+      writeFileSync(crd, readFileSync(crd, 'utf8').replace('description: The desired state of the tenant.', ''));
+      older = await packaged(source);
     });
+    async function packaged(source: string): Promise<string> {
+      const target = mkdtempSync(join(folder, 'package-'));
+      await output(helm, ['package', source, '--destination', target]);
+      return join(target, readdirSync(target)[0] ?? '');
+    }
     beforeEach(async () => {
       state = mkdtempSync(join(folder, 'cluster-'));
       cluster = await startEnvtest({ stateDir: state });
@@ -105,8 +116,9 @@ describe.each(helms)('the chart by %s', (_, helm) => {
 
     const inCluster = (command: string, ...args: string[]) =>
       output(command, args, { KUBECONFIG: cluster.kubeconfigPath });
-    const installed = (...args: string[]) =>
-      inCluster(helm, 'upgrade', '--install', RELEASE, chart, '--namespace', NAMESPACE, '--create-namespace', ...args);
+    const installed = (...args: string[]) => installedFrom(chart, ...args);
+    const installedFrom = (from: string, ...args: string[]) =>
+      inCluster(helm, 'upgrade', '--install', RELEASE, from, '--namespace', NAMESPACE, '--create-namespace', ...args);
 
     async function ask(method: string, path: string, body?: unknown, type?: string): Promise<Manifest> {
       const answer = await cluster.ask(method, path, body, type);
@@ -136,7 +148,7 @@ describe.each(helms)('the chart by %s', (_, helm) => {
     }
 
     test('is installed, tested, upgraded with its CRD, and uninstalled with the tenants kept', async () => {
-      const notes = await installed('--set', 'project=my-project');
+      const notes = await installedFrom(older, '--set', 'project=my-project');
       expect(notes).toContain('kubectl rollout status -n aitenant-system deployment/aitenant-operator');
       await createTenant();
       expect((await ask('GET', DEPLOYMENT)).spec.template.spec.containers[0].args).toContain('--project=my-project');
@@ -144,12 +156,9 @@ describe.each(helms)('the chart by %s', (_, helm) => {
       expect(await tested(0)).toContain('Succeeded');
       await expect(tested(1)).rejects.toThrow(/failed/i);
 
-      // As the CRD of an older version would be.
-      const outdated = [{ op: 'remove', path: '/spec/versions/0/schema/openAPIV3Schema/properties/spec/description' }];
       const crd = `${CRD}/aitenants.ai-platform.dev`;
       const described = async () =>
         (await ask('GET', crd)).spec.versions[0].schema.openAPIV3Schema.properties.spec.description;
-      await ask('PATCH', crd, outdated, 'application/json-patch+json');
       expect(await installed('--set', 'replicas=3')).toContain('Helm does not upgrade the CRD');
       expect(await described()).toBe(undefined);
       await expect(installed('--set', 'crds.upgrade=true')).rejects.toThrow(/invalid ownership metadata/);
@@ -171,9 +180,12 @@ describe.each(helms)('the chart by %s', (_, helm) => {
       await inCluster('kubectl', 'apply', '-f', FIRST);
       await createTenant();
       const before = await ask('GET', DEPLOYMENT);
-      const flags = ['--set', 'tenantRoles.enabled=true,crds.upgrade=false'];
+      const crd = `${CRD}/aitenants.ai-platform.dev`;
+      const firstCrd = await ask('GET', crd);
+      // The image of 0.1.0's manifests has no tag, so the API server has set the policy Always there.
+      const flags = ['--set', 'tenantRoles.enabled=true,image.pullPolicy=IfNotPresent'];
 
-      await expect(installed(...flags)).rejects.toThrow(/invalid ownership metadata/);
+      await expect(installed(...flags)).rejects.toThrow(/invalid ownership metadata|conflict/);
       await installed(...flags, ...TAKE_OVER(helm));
 
       expect((await ask('GET', DEPLOYMENT)).metadata).toMatchObject({
@@ -182,11 +194,37 @@ describe.each(helms)('the chart by %s', (_, helm) => {
       });
       await ask('GET', `${TENANTS}/tenant-a`);
       const adopted = await live();
+      // From then on the flags are not needed, also for a field that kubectl has set.
+      await installed(...flags, '--set', 'replicas=3');
+      expect((await ask('GET', DEPLOYMENT)).spec.replicas).toBe(3);
+      expect((await ask('GET', crd)).spec).toEqual(firstCrd.spec);
+      await installed(...flags, '--set', 'crds.upgrade=true', '--take-ownership');
+      const { versions } = (await ask('GET', crd)).spec;
+      expect(versions).toEqual(PRESENT.spec.versions);
       await inCluster(helm, 'uninstall', RELEASE, '--namespace', NAMESPACE);
       await ask('GET', `${TENANTS}/tenant-a`);
       expect((await cluster.ask('GET', DEPLOYMENT)).code).toBe(404);
-      await installed(...flags);
-      expect(withoutGeneration(adopted)).toEqual(withoutGeneration(await live()));
+      // Helm 4 applies crds/ on the server, over what kubectl has set there.
+      await installed(...flags, ...(helm.includes('helm4') ? ['--force-conflicts'] : []));
+      expect(adopted).toEqual(await live());
+    });
+
+    test('makes objects that the API server accepts without unknown fields, whatever the values', async () => {
+      for (const [group, kind] of MONITORING) await ask('POST', CRD, anyObject(group, kind));
+      await ask('POST', CRD, PRESENT);
+      for (const name of [NAMESPACE, 'other']) await ask('POST', '/api/v1/namespaces', { metadata: { name } });
+      for (const [group] of MONITORING) {
+        await eventually(
+          async () => (await cluster.ask('GET', `/apis/${group}/v1`)).code === 200,
+          `${group} to be served`,
+        );
+      }
+      for (const [name, { namespace = NAMESPACE }] of Object.entries(CASES)) {
+        const file = join(state, `${name}.yaml`);
+        writeFileSync(file, await template(namespace, '--values', valuesPath(name)));
+        const apply = ['apply', '--server-side', '--dry-run=server', '--validate=strict', '-f', file];
+        await inCluster('kubectl', ...apply);
+      }
     });
 
     /** Runs `helm test`. A stand-in for the kubelet ends its Pod with this exit code. */
@@ -215,11 +253,27 @@ describe.each(helms)('the chart by %s', (_, helm) => {
   });
 });
 
-/** The API server counts what it changes. */
-const withoutGeneration = (objects: Record<string, unknown>) => JSON.parse(JSON.stringify(objects)) as unknown;
+/** What a cluster with both kinds of Prometheus serves. */
+const MONITORING = [
+  ['monitoring.coreos.com', 'ServiceMonitor'],
+  ['monitoring.coreos.com', 'PrometheusRule'],
+  ['monitoring.googleapis.com', 'PodMonitoring'],
+] as const;
 
-/** Helm 4 applies on the server, where fields that kubectl has set are in conflict. */
-const TAKE_OVER = (helm: string) => [
-  '--take-ownership',
-  ...(helm.includes('helm4') ? ['--force-conflicts', '--server-side=true'] : []),
-];
+/** A CRD that accepts any object of the kind. */
+function anyObject(group: string, kind: string): object {
+  const plural = `${kind.toLowerCase()}s`;
+  const schema = { openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } };
+  return {
+    metadata: { name: `${plural}.${group}` },
+    spec: {
+      group,
+      scope: 'Namespaced',
+      names: { plural, kind },
+      versions: [{ name: 'v1', served: true, storage: true, schema }],
+    },
+  };
+}
+
+/** Helm 4 would apply on the server, where each later change of a field that kubectl has set too is a conflict. */
+const TAKE_OVER = (helm: string) => ['--take-ownership', ...(helm.includes('helm4') ? ['--server-side=false'] : [])];
