@@ -30,8 +30,8 @@ interface Fault {
 
 interface Denial {
   permission: string;
-  /** A part of the resource's name; absent: any. */
-  resource?: string;
+  /** A part of the resource's name, or a pattern for it; absent: any. */
+  resource?: string | RegExp;
   /** Only for this caller; absent: for all. */
   caller?: string;
 }
@@ -83,7 +83,9 @@ export function createFaults(): Faults {
       [...denials].some(
         denial =>
           denial.permission === permission &&
-          resource.includes(denial.resource ?? '') &&
+          (denial.resource instanceof RegExp
+            ? denial.resource.test(resource)
+            : resource.includes(denial.resource ?? '')) &&
           (denial.caller === undefined || denial.caller === caller.email),
       ),
   };

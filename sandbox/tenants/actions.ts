@@ -14,7 +14,7 @@ export interface ConsoleWorld {
   runtime: Runtime;
   /** The project of tenants whose status does not name one. */
   project: string;
-  /** A working image, for a tenant that had none before it was broken. */
+  /** A working image, for a tenant of which the image from before is not known. */
   image: string;
   operatorLog: string;
 }

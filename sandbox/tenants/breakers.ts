@@ -21,7 +21,7 @@ export interface BreakersOptions {
   kube: KubeApi;
   core: GcpCore;
   runtime: Runtime;
-  /** The image that a tenant gets back if it had none before. */
+  /** The image that mends a tenant of which the image from before is not known. */
   image: string;
   /** Called when the outage ends by itself. */
   outageEnded(): void;
@@ -43,7 +43,7 @@ export function createBreakers(options: BreakersOptions): Breakers {
   const { core, kube } = options;
   const outage = createOutage(options);
   const denials = new Map<TenantKey, () => void>();
-  /** What each tenant had in `spec.image` before it got the bad image. */
+  /** The image of each tenant before it got the bad one: that of its spec, or else of the revision that served. */
   const images = new Map<TenantKey, string>();
 
   async function setImage({ key }: Seen, image: string): Promise<void> {
@@ -68,7 +68,8 @@ export function createBreakers(options: BreakersOptions): Breakers {
     permission: {
       break(tenant) {
         allow(tenant.key);
-        const resource = `/secrets/${usedKey(tenant).secret}`;
+        // The operator names the project by its id or by its number. A secret's id has only letters, digits, "-" and "_".
+        const resource = new RegExp(`/secrets/${usedKey(tenant).secret}$`);
         denials.set(tenant.key, core.faults.deny({ permission: PERMISSION, resource }));
       },
       mend: ({ key }) => allow(key),
@@ -82,7 +83,8 @@ export function createBreakers(options: BreakersOptions): Breakers {
     deletion: { break: tenant => call(core, `${RUN}.Services.DeleteService`, { name: serviceOf(tenant).path }) },
     image: {
       break(tenant) {
-        const { image } = tenant.wanted;
+        const serving = tenant.service?.revisions.find(({ percent }) => percent > 0);
+        const image = tenant.wanted.image ?? serving?.image;
         if (image !== undefined && image !== BAD_IMAGE) images.set(tenant.key, image);
         return setImage(tenant, BAD_IMAGE);
       },

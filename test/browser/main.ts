@@ -47,6 +47,8 @@ async function check(name: string, act: () => Promise<void>): Promise<void> {
   } catch (error) {
     failures.push(name);
     console.log(`  ✗ ${name}\n${error instanceof Error ? error.stack : error}`);
+    for (const context of browser.contexts())
+      for (const page of context.pages()) console.log(`--- ${await page.locator('main').innerText()}`);
   }
 }
 
@@ -64,13 +66,20 @@ async function until(what: string, condition: () => Promise<boolean>): Promise<v
   }
 }
 
-/** The first of a row of ports that are probably free, because the system has just given it away. */
+/** The first of a row of ports that are free now. They are below those that a system gives to connections. */
 async function freePorts(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise(resolve => server.close(resolve));
-  return Math.min(port, 60_000);
+  const first = 20_000 + Math.floor(Math.random() * 240) * 50;
+  const servers = Array.from({ length: 40 }, () => createServer());
+  const listening = servers.map(
+    (server, at) =>
+      new Promise<boolean>(resolve => {
+        server.once('error', () => resolve(false));
+        server.listen(first + at, '127.0.0.1', () => resolve(true));
+      }),
+  );
+  const areFree = (await Promise.all(listening)).every(Boolean);
+  await Promise.all(servers.map(server => new Promise(resolve => server.close(resolve))));
+  return areFree ? first : freePorts();
 }
 
 const base = await freePorts();
@@ -179,7 +188,7 @@ async function breakAndMend(desk: Desk, what: string, reason: string, seen: () =
   await isGood(desk);
 }
 
-/** Breaks something that the operator mends. `event` is what it says about it. */
+/** Breaks something that the operator mends. `event` is a part of the event by which it says so. */
 async function breakAndHeal(desk: Desk, what: string, event: string): Promise<void> {
   await press(desk, buttonOf(desk, what));
   await checkNow(desk);
@@ -233,7 +242,7 @@ async function useConsole(desk: Desk): Promise<void> {
   await check(named('consent'), () => breakAndMend(desk, 'consent', 'SecretNotAllowed', () => isBad('grants')));
   await check(named('permission'), () => breakAndMend(desk, 'permission', 'PermissionDenied', () => isBad('grants')));
   await check(named('drift'), () => breakAndHeal(desk, 'drift', 'maxInstances: 1 → 10'));
-  await check(named('deletion'), () => breakAndHeal(desk, 'deletion', 'Created Cloud Run service'));
+  await check(named('deletion'), () => breakAndHeal(desk, 'deletion', 'in asia-northeast1: image = '));
   await check(named('image: the old revision keeps the traffic'), async () =>
     breakAndMend(desk, 'image', 'UpdateFailed', async () => {
       const revisions = stationOf(desk, 'service').locator('meter');
@@ -242,8 +251,14 @@ async function useConsole(desk: Desk): Promise<void> {
       await useChat(desk, 'still there');
     }),
   );
-  await check(named('shows an answer as text, markup and all'), async () => {
-    await useChat(desk, '<img src=x onerror="document.title=1">&amp;');
+  await check(named('shows answers and events as text, markup and all'), async () => {
+    const markup = '<img src=x onerror="document.title=1">&amp;';
+    await useChat(desk, markup);
+    const involvedObject = { kind: 'AiTenant', namespace: 'default', name: tenant };
+    const metadata = { name: `markup-${tenant}` };
+    const event = { apiVersion: 'v1', kind: 'Event', metadata, involvedObject, reason: 'Markup', message: markup };
+    await post(base, 'api/v1/namespaces/default/events', event);
+    await page.locator('.moments li', { hasText: `Markup: ${markup}` }).waitFor();
     equal(await page.locator('img').count(), 0, 'the number of images');
   });
   await check(named('conditions and logs'), async () => {
@@ -356,6 +371,10 @@ async function everything(): Promise<void> {
       'the list of other requests',
     );
     equal(complaints, [], 'the list of complaints');
+  });
+  await check('a console whose sandbox has ended says so', async () => {
+    sandbox.kill('SIGTERM');
+    await japanese.page.locator('.link.lost', { hasText: word('ja', 'lost') }).waitFor();
   });
 }
 

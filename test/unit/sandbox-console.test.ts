@@ -137,12 +137,12 @@ describe('a fault', () => {
 
   test('permission: the operator is refused, for this secret only', async () => {
     const { actions, cloud, secret } = await givenActions();
-    await cloud.createSecret('other');
+    await cloud.createSecret('tenant-a-openai-key-backup');
     await actions.act('break', KEY, { what: 'permission' });
     expect(await cloud.refused(`${SECRETS}.GetIamPolicy`, { resource: secret })).toMatchObject({
       code: 'PERMISSION_DENIED',
     });
-    await cloud.ok(`${SECRETS}.GetIamPolicy`, { resource: 'projects/demo-project/secrets/other' });
+    await cloud.ok(`${SECRETS}.GetIamPolicy`, { resource: 'projects/demo-project/secrets/tenant-a-openai-key-backup' });
   });
 
   test('image: the tenant gets back the image that it had', async () => {
@@ -155,6 +155,15 @@ describe('a fault', () => {
     await actions.act('break', KEY, { what: 'image' });
     await actions.act('mend', KEY, { what: 'image' });
     await expect.poll(image).toBe('example.com/mine:7');
+  });
+
+  test('image: a tenant without spec.image gets back the image that served', async () => {
+    const { actions, console } = await givenActions();
+    console.image = 'example.com/another:1';
+    await actions.act('break', KEY, { what: 'image' });
+    await expect.poll(() => brokenOf(actions)).toEqual(['image']);
+    await actions.act('mend', KEY, { what: 'image' });
+    await expect.poll(async () => (await actions.state(KEY)).picture?.wanted.image).toBe(IMAGE);
   });
 
   test('outage: every call fails for a minute and no longer, but those of the console', async () => {

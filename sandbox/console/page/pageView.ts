@@ -182,8 +182,10 @@ function card(what: Breaker, { broken }: TenantPicture, { isBusy }: PageState, w
 
 /** A line of the timeline as text. */
 export function said(moment: Moment, words: Words): string {
-  if (moment.from === 'event')
-    return `${moment.reason}: ${moment.message}${moment.count > 1 ? ` (×${moment.count})` : ''}`;
+  if (moment.from === 'event') {
+    const { reason, message, count } = moment;
+    return `${message.startsWith(reason) ? '' : `${reason}: `}${message}${count > 1 ? ` (×${count})` : ''}`;
+  }
   if (moment.from === 'ready') return `Ready = ${moment.status} (${moment.reason})`;
   return moment.how === 'end'
     ? words('outage.end')
