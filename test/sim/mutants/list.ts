@@ -356,4 +356,16 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'waitAfterChangeMs(run.changes + 1)',
     replace: 'waitAfterChangeMs(1)',
   },
+  {
+    name: 'ask for what does not come as often as ever',
+    file: 'reconcile/pacing.ts',
+    find: 'const WAIT_PART = 0.1;',
+    replace: 'const WAIT_PART = 0;',
+  },
+  {
+    name: 'begin anew at once when the tenant is gone',
+    file: 'reconcile/ownWrites.ts',
+    find: "gone: 'refused',",
+    replace: "gone: 'changed',",
+  },
 ];
