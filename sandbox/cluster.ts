@@ -5,7 +5,7 @@ import { type KubeAccess, KubeconfigError, loadKubeConfig } from '../operator/ku
 import type { KubeApi, KubeObject, KubeResult } from '../ports/kube.ts';
 import { AI_TENANT_CRD, AI_TENANTS, CUSTOM_RESOURCE_DEFINITIONS, LEASES } from '../ports/kubeResources.ts';
 import { realRuntime } from '../ports/runtime.ts';
-import { NoBinariesError } from './envtest/binaries.ts';
+import { NoBinariesError } from './envtest/go.ts';
 import { startEnvtest } from './envtest/envtest.ts';
 import { createKubeCore, startKubeServer, writeKubeconfig } from './kube/index.ts';
 import type { Options } from './options.ts';

@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { cacheFolder, type Env, type Go, goIn, hasGo, isExecutable } from './go.ts';
+import { type Env, isExecutable, NoBinariesError } from './go.ts';
+import { buildTools, type GoModule, type GoTool, toolsFolder } from './goModule.ts';
 
 export interface Binaries {
   etcd: string;
@@ -13,24 +13,33 @@ export interface FindBinariesOptions {
   env?: Env;
   /** Receives lines that report the progress of a build, which takes minutes. */
   progress?: (line: string) => void;
+  /** False: programs that are not in the cache are not built, but are an error. */
+  mayBuild?: boolean;
 }
 
-const MODULE = fileURLToPath(new URL('../../test/kube', import.meta.url));
-const ETCD = 'go.etcd.io/etcd/server/v3';
-const APISERVER = 'k8s.io/kubernetes/cmd/kube-apiserver';
-const PROGRESS_MS = 30_000;
+const MODULE: GoModule = { name: 'kube', folder: fileURLToPath(new URL('../../test/kube', import.meta.url)) };
 
-/** Thrown if no binaries of a Kubernetes API are available. The message says how to get them. */
-export class NoBinariesError extends Error {}
+/** The older versions of Kubernetes that have a module in `test/kube`. */
+const OLDER = ['1.31'];
+
+/** The variable that chooses one of the older versions, such as 1.31. */
+export const KUBERNETES_VERSION = 'AITENANT_TEST_KUBERNETES';
 
 /**
  * Returns the paths of etcd and kube-apiserver, from the first of these that applies:
  * 1. the folder `KUBEBUILDER_ASSETS`, if it is set (`setup-envtest use -p path` prints one);
  * 2. the cache folder `aitenant-operator/` in `$XDG_CACHE_HOME` or `~/.cache`;
  * 3. a build with Go into that cache folder, from the modules in `test/kube/go.mod` (once, about 7 minutes on two cores).
+ * If `AITENANT_TEST_KUBERNETES` names an older version, kube-apiserver has that version and `KUBEBUILDER_ASSETS` is not used.
  * Throws `NoBinariesError` if none applies.
  */
-export async function findBinaries({ env = process.env, progress }: FindBinariesOptions = {}): Promise<Binaries> {
+export async function findBinaries({
+  env = process.env,
+  progress = line => console.error(line),
+  mayBuild,
+}: FindBinariesOptions = {}): Promise<Binaries> {
+  const version = env[KUBERNETES_VERSION];
+  if (version) return olderBinaries(version, { env, progress, mayBuild });
   const assets = env.KUBEBUILDER_ASSETS;
   if (assets) {
     const found = binariesIn(assets);
@@ -40,94 +49,72 @@ export async function findBinaries({ env = process.env, progress }: FindBinaries
     }
     return found;
   }
-  const folder = join(cacheFolder(env), `kube-${moduleHash()}`);
-  const cached = binariesIn(folder);
-  if (!Object.values(cached).every(isExecutable)) await build(folder, env, progress ?? (line => console.error(line)));
-  return cached;
+  await buildTools(MODULE, [ETCD, kubernetesTool(MODULE, 'kube-apiserver')], {
+    env,
+    what: `kube-apiserver ${kubernetesVersion(MODULE).gitVersion} and its etcd (about 7 minutes on 2 cores, once)`,
+    instead: [
+      'Or, if setup-envtest is installed, use its binaries: export KUBEBUILDER_ASSETS=$(setup-envtest use -p path)',
+    ],
+    progress,
+    mayBuild,
+  });
+  return binariesIn(toolsFolder(MODULE, env));
+}
+
+/** The kube-apiserver of an older version, and the etcd of the newest one. */
+async function olderBinaries(
+  version: string,
+  { env, progress, mayBuild }: { env: Env; progress: (line: string) => void; mayBuild?: boolean },
+): Promise<Binaries> {
+  if (!OLDER.includes(version)) throw new NoBinariesError(`Kubernetes ${version} has no module in test/kube: ${OLDER}`);
+  const module = { name: `kube-${version}`, folder: join(MODULE.folder, version) };
+  const what = `kube-apiserver ${kubernetesVersion(module).gitVersion} and an etcd (about 7 minutes on 2 cores, once)`;
+  await buildTools(MODULE, [ETCD], { env, what, progress, mayBuild });
+  await buildTools(module, [kubernetesTool(module, 'kube-apiserver')], { env, what, progress, mayBuild });
+  return {
+    etcd: binariesIn(toolsFolder(MODULE, env)).etcd,
+    kubeApiserver: binariesIn(toolsFolder(module, env)).kubeApiserver,
+  };
+}
+
+/**
+ * Returns the path of kube-controller-manager, of the same version as the kube-apiserver that `findBinaries` builds. It is built into
+ * the same cache folder, because `setup-envtest` has none (about 2 minutes after the kube-apiserver). Throws `NoBinariesError` if it
+ * cannot be built.
+ */
+export async function findControllerManager({
+  env = process.env,
+  progress = line => console.error(line),
+  mayBuild,
+}: FindBinariesOptions = {}): Promise<string> {
+  await buildTools(MODULE, [kubernetesTool(MODULE, 'kube-controller-manager')], {
+    env,
+    what: `kube-controller-manager ${kubernetesVersion(MODULE).gitVersion} (about 2 minutes on 2 cores, once)`,
+    progress,
+    mayBuild,
+  });
+  return join(toolsFolder(MODULE, env), 'kube-controller-manager');
+}
+
+const ETCD: GoTool = { name: 'etcd', package: 'go.etcd.io/etcd/server/v3' };
+
+function kubernetesTool(module: GoModule, name: string): GoTool {
+  const { gitVersion, major, minor } = kubernetesVersion(module);
+  const variable = (key: string, value = '') => `-X k8s.io/component-base/version.${key}=${value}`;
+  const stamp = [variable('gitVersion', gitVersion), variable('gitMajor', major), variable('gitMinor', minor)];
+  return { name, package: `k8s.io/kubernetes/cmd/${name}`, flags: ['-ldflags', `-s -w ${stamp.join(' ')}`] };
+}
+
+/** The version of Kubernetes that a go.mod requires. A program built from a module does not know it by itself. */
+function kubernetesVersion({ folder }: GoModule) {
+  const goMod = readFileSync(join(folder, 'go.mod'), 'utf8');
+  const version = /k8s\.io\/kubernetes (v(\d+)\.(\d+)\.\d+)/.exec(goMod);
+  if (!version) throw new Error(`${folder}/go.mod names no k8s.io/kubernetes`);
+  const [, gitVersion, major, minor] = version;
+  return { gitVersion, major, minor };
 }
 
 const binariesIn = (folder: string): Binaries => ({
   etcd: join(folder, 'etcd'),
   kubeApiserver: join(folder, 'kube-apiserver'),
 });
-
-/** Part of the cache folder's name, so that other versions of the modules get another folder. */
-const moduleHash = () =>
-  createHash('sha256')
-    .update(readFileSync(join(MODULE, 'go.mod')))
-    .update(readFileSync(join(MODULE, 'go.sum')))
-    .digest('hex')
-    .slice(0, 12);
-
-async function build(folder: string, env: Env, progress: (line: string) => void): Promise<void> {
-  const go = goIn(env, MODULE);
-  const goMod = readFileSync(join(MODULE, 'go.mod'), 'utf8');
-  const version = /k8s\.io\/kubernetes (v(\d+)\.(\d+)\.\d+)/.exec(goMod);
-  if (!version) throw new Error('test/kube/go.mod names no k8s.io/kubernetes');
-  const [, gitVersion, major, minor] = version;
-  if (!(await hasGo(go))) throw new NoBinariesError(noGo(/^go (\S+)/m.exec(goMod)?.[1] ?? ''));
-
-  progress(
-    `Building kube-apiserver ${gitVersion} and its etcd with Go into ${folder} (about 7 minutes on 2 cores, once).`,
-  );
-  await go(['list', '-deps', ETCD, APISERVER]).catch(({ message }: Error) => {
-    throw new NoBinariesError(`The Go modules that test/kube/go.mod names can't be downloaded: ${message}`);
-  });
-  mkdirSync(folder, { recursive: true });
-  const variable = (name: string, value = '') => `-X k8s.io/component-base/version.${name}=${value}`;
-  const stamp = [variable('gitVersion', gitVersion), variable('gitMajor', major), variable('gitMinor', minor)];
-  const binaries = binariesIn(folder);
-  await goBuild(go, 'etcd', ETCD, binaries.etcd, [], progress);
-  await goBuild(
-    go,
-    'kube-apiserver',
-    APISERVER,
-    binaries.kubeApiserver,
-    ['-ldflags', `-s -w ${stamp.join(' ')}`],
-    progress,
-  );
-}
-
-/** Builds into a temporary file and then renames it to `target`, so that an interrupted build leaves no incomplete binary. */
-async function goBuild(
-  go: Go,
-  name: string,
-  pkg: string,
-  target: string,
-  flags: string[],
-  progress: (line: string) => void,
-) {
-  const startedAt = performance.now();
-  const half = `${target}.${process.pid}`;
-  const total = (await go(['list', '-deps', pkg])).stdout.split('\n').length - 1;
-  let compiled = 0;
-  const tell = () => {
-    const seconds = Math.round((performance.now() - startedAt) / 1000);
-    progress(`  ${name}: ${compiled} of at most ${total} packages compiled, ${seconds} s`);
-  };
-  const timer = setInterval(tell, PROGRESS_MS);
-  try {
-    // -v prints each package that Go compiles. Packages in Go's own cache are not printed.
-    await go(['build', '-v', '-trimpath', ...flags, '-o', half, pkg], line => {
-      if (!line.startsWith('go: ')) compiled++;
-    });
-    renameSync(half, target);
-    tell();
-  } finally {
-    clearInterval(timer);
-    rmSync(half, { force: true });
-  }
-}
-
-function noGo(version: string): string {
-  const arch = process.arch === 'x64' ? 'amd64' : process.arch;
-  const command =
-    process.platform === 'darwin'
-      ? 'brew install go'
-      : `curl -fsSL https://go.dev/dl/go${version}.${process.platform}-${arch}.tar.gz | sudo tar -xz -C /usr/local && export PATH=$PATH:/usr/local/go/bin`;
-  return [
-    'A real kube-apiserver must be built once with Go, and Go is not installed on this machine. Install it:',
-    `  ${command}`,
-    'Or, if setup-envtest is installed, use its binaries: export KUBEBUILDER_ASSETS=$(setup-envtest use -p path)',
-  ].join('\n');
-}

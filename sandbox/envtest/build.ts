@@ -1,4 +1,5 @@
-import { findBinaries, NoBinariesError } from './binaries.ts';
+import { findBinaries } from './binaries.ts';
+import { NoBinariesError } from './go.ts';
 
 /**
  * `node sandbox/envtest/build.ts`: builds kube-apiserver and etcd if they are missing, and prints their paths. Exit code 3: they are

@@ -229,7 +229,7 @@ function kubeconfig(server: string, ca: string, token: string, namespace: string
 }
 
 /** Returns ports that no process listens on at the moment. */
-async function freePorts(count: number): Promise<number[]> {
+export async function freePorts(count: number): Promise<number[]> {
   const servers = await Promise.all(
     Array.from({ length: count }, () => {
       const server = createServer();

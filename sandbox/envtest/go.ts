@@ -6,6 +6,9 @@ import { join } from 'node:path';
 /** The environment of a process. */
 export type Env = Record<string, string | undefined>;
 
+/** Thrown if programs are neither in the cache nor can be built. The message says how to get them. */
+export class NoBinariesError extends Error {}
+
 /** Runs go and resolves with its output. Rejects with the last lines of stderr if it fails, or if it cannot be run. */
 export type Go = (args: string[], onLine?: (line: string) => void) => Promise<{ stdout: string }>;
 

@@ -20,7 +20,7 @@ import (
 const (
 	recordedFile = "recorded.json"
 	settingsFile = "../../manifests/argocd/argocd-cm.yaml"
-	scriptKey    = "resource.customizations.health.ai-platform.dev_AiTenant"
+	healthKey    = "resource.customizations.health.ai-platform.dev_AiTenant"
 )
 
 var update = flag.Bool("update", false, "write "+recordedFile+" anew")
@@ -36,7 +36,7 @@ func TestRecorded(t *testing.T) {
 	text, err := os.ReadFile(recordedFile)
 	must(t, err)
 	must(t, json.Unmarshal(text, &recorded))
-	script := healthScript(t)
+	script := setting(t, healthKey)
 
 	answers := map[string]answer{}
 	for name, one := range recorded {
@@ -63,9 +63,18 @@ func TestRecorded(t *testing.T) {
 	}
 }
 
-// health runs the script with what Argo CD gives one that has not asked for more: base, package, table, and of os the
-// functions time and date, by require alone.
+// health is what the health check says of an object.
 func health(t *testing.T, script string, object map[string]any) string {
+	table, ok := run(t, script, object).(*lua.LTable)
+	if !ok {
+		t.Fatal("the script returned no table")
+	}
+	return table.RawGetString("status").String()
+}
+
+// run runs a script with what Argo CD gives one that has not asked for more: base, package, table, and of os the
+// functions time and date, by require alone.
+func run(t *testing.T, script string, object map[string]any) lua.LValue {
 	state := lua.NewState(lua.Options{SkipOpenLibs: true})
 	defer state.Close()
 	for name, open := range map[string]lua.LGFunction{
@@ -76,11 +85,7 @@ func health(t *testing.T, script string, object map[string]any) string {
 	state.PreloadModule(lua.OsLibName, safeOs)
 	state.SetGlobal("obj", value(state, object))
 	must(t, state.DoString(script))
-	table, ok := state.Get(-1).(*lua.LTable)
-	if !ok {
-		t.Fatalf("the script returned %s", state.Get(-1).Type())
-	}
-	return table.RawGetString("status").String()
+	return state.Get(-1)
 }
 
 func safeOs(state *lua.LState) int {
@@ -133,14 +138,15 @@ func ago(text string) string {
 	return text
 }
 
-func healthScript(t *testing.T) string {
+// setting is a value of the ConfigMap argocd-cm.
+func setting(t *testing.T, key string) string {
 	var settings struct {
 		Data map[string]string `yaml:"data"`
 	}
 	text, err := os.ReadFile(settingsFile)
 	must(t, err)
 	must(t, yaml.Unmarshal(text, &settings))
-	return settings.Data[scriptKey]
+	return settings.Data[key]
 }
 
 func must(t *testing.T, err error) {

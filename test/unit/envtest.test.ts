@@ -4,7 +4,8 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { findBinaries, NoBinariesError } from '../../sandbox/envtest/binaries.ts';
+import { findBinaries } from '../../sandbox/envtest/binaries.ts';
+import { NoBinariesError } from '../../sandbox/envtest/go.ts';
 
 let folder: string;
 beforeEach(() => {

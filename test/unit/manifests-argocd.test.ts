@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parse, parseAllDocuments, stringify } from 'yaml';
-import { HEALTH_SCRIPT, healthOf } from './support/argocdHealth.ts';
+import { healthOf } from './support/argocdHealth.ts';
 
 const manifests = new URL('../../manifests/', import.meta.url);
 /** The document of that kind, or the first. */
@@ -16,10 +16,12 @@ const hasKubectl = spawnSync('kubectl', ['version', '--client']).status === 0;
 
 describe('the health check', () => {
   test('asks Argo CD for no more of Lua than it gives', () => {
-    expect(Object.keys(read('argocd/argocd-cm.yaml').data)).toEqual([
+    const { data } = read('argocd/argocd-cm.yaml');
+    expect(Object.keys(data)).toEqual([
       'resource.customizations.health.ai-platform.dev_AiTenant',
+      'resource.customizations.actions.ai-platform.dev_AiTenant',
     ]);
-    expect(HEALTH_SCRIPT).not.toMatch(/\b(string|math|io|debug)\./);
+    for (const script of Object.values(data)) expect(script).not.toMatch(/\b(string|math|io|debug)\./);
   });
 
   test.each([
@@ -132,5 +134,33 @@ describe('the ApplicationSet of the tenants', () => {
       directory: { include: '{{ .path.filename }}' },
     });
     expect(spec.template.spec.destination.namespace).toBe('{{ .path.basename }}');
+  });
+});
+
+describe('the ApplicationSet of the rollouts', () => {
+  const rollout = read('argocd/tenants-rollout.yaml', 'ApplicationSet');
+  const plain = read('argocd/tenants.yaml', 'ApplicationSet');
+
+  test('takes the place of the other: the same Applications, but for the commit and the label of the wave', () => {
+    expect(rollout.metadata).toEqual(plain.metadata);
+    const { labels, ...metadata } = rollout.spec.template.metadata;
+    expect(labels).toEqual({ rollout: '{{ dig "labels" "rollout" "fleet" .metadata }}' });
+    const { targetRevision, ...source } = rollout.spec.template.spec.source;
+    expect(targetRevision).toBe('{{ .revision }}');
+    expect({
+      metadata,
+      spec: { ...rollout.spec.template.spec, source: { ...source, targetRevision: 'main' } },
+    }).toEqual(plain.spec.template);
+    const [, tenants] = rollout.spec.generators[0].matrix.generators;
+    expect({ git: { ...tenants.git, revision: 'main' } }).toEqual(plain.spec.generators[0]);
+    expect(rollout.spec.syncPolicy).toEqual(plain.spec.syncPolicy);
+  });
+
+  test('has a step for each wave', () => {
+    const { steps } = rollout.spec.strategy.rollingSync;
+    const waves = steps.map((step: { matchExpressions: { key: string; operator: string; values: string[] }[] }) =>
+      step.matchExpressions.flatMap(({ key, operator, values }) => [key, operator, values]),
+    );
+    expect(waves).toEqual(['canary', 'early', 'fleet'].map(wave => ['rollout', 'In', [wave]]));
   });
 });

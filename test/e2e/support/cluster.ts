@@ -104,7 +104,7 @@ async function ownReal(runtime: Runtime): Promise<OwnCluster> {
   };
 }
 
-function clusterAt(server: { url: string } & Partial<SharedServer>, runtime: Runtime): Cluster {
+export function clusterAt(server: { url: string } & Partial<SharedServer>, runtime: Runtime): Cluster {
   const { url, ca, adminToken, operatorToken } = server;
   const kube = createKubeApi({ config: configFor(url, ca, adminToken), runtime, userAgent: 'test' });
   const config = configFor(url, ca, operatorToken);

@@ -1,8 +1,7 @@
 import { mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { NoBinariesError } from '../../../sandbox/envtest/binaries.ts';
-import { cacheFolder, type Env, goIn, hasGo, isExecutable } from '../../../sandbox/envtest/go.ts';
+import { cacheFolder, type Env, goIn, hasGo, isExecutable, NoBinariesError } from '../../../sandbox/envtest/go.ts';
 
 /**
  * Programs in Go that some tests run, at fixed versions. `go install` builds them from the Go module proxy once, into the same cache

@@ -6,7 +6,7 @@ const KEY = 'resource.customizations.health.ai-platform.dev_AiTenant';
 const settings = parse(readFileSync(new URL('../../../manifests/argocd/argocd-cm.yaml', import.meta.url), 'utf8')) as {
   data: Record<string, string>;
 };
-export const HEALTH_SCRIPT = settings.data[KEY] ?? '';
+const HEALTH_SCRIPT = settings.data[KEY] ?? '';
 
 const factory = new LuaFactory();
 
