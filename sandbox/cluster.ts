@@ -5,8 +5,8 @@ import { type KubeAccess, KubeconfigError, loadKubeConfig } from '../operator/ku
 import type { KubeApi, KubeObject, KubeResult } from '../ports/kube.ts';
 import { AI_TENANT_CRD, AI_TENANTS, CUSTOM_RESOURCE_DEFINITIONS, LEASES } from '../ports/kubeResources.ts';
 import { realRuntime } from '../ports/runtime.ts';
-import { NoBinariesError } from './envtest/go.ts';
 import { startEnvtest } from './envtest/envtest.ts';
+import { NoBinariesError } from './envtest/go.ts';
 import { createKubeCore, startKubeServer, writeKubeconfig } from './kube/index.ts';
 import type { Options } from './options.ts';
 import { Failure, poll } from './progress.ts';

@@ -21,7 +21,7 @@ const APPLICATION_SETS = argoprojKind('ApplicationSet');
 export const NAMESPACE = 'argocd';
 
 /** An Application, as far as the tests read it. */
-export type Application = KubeObject & {
+type Application = KubeObject & {
   metadata: { ownerReferences?: { kind: string; name: string }[] };
   status?: {
     sync?: { status?: string; revision?: string };
@@ -33,7 +33,7 @@ export type Application = KubeObject & {
 };
 
 /** What a test waits for: the word of each column of `argocd app list`. */
-export interface Wanted {
+interface Wanted {
   sync?: 'Synced' | 'OutOfSync';
   health?: 'Healthy' | 'Degraded' | 'Progressing' | 'Suspended';
   /** The commit that the Application is compared with. */
