@@ -124,7 +124,7 @@ export async function startArgoCd(stack: Stack, { progressiveSyncs = false } = {
           last = await argo.application(name);
           return last && isAs(last, wanted) ? last : undefined;
         },
-        () => `${name} to be ${JSON.stringify(wanted)}; it is ${JSON.stringify(last?.status, null, 1)}`,
+        () => `${name} to be ${JSON.stringify(wanted)}; it is ${summary(last)}`,
       );
     },
     async gone(name) {
@@ -134,7 +134,7 @@ export async function startArgoCd(stack: Stack, { progressiveSyncs = false } = {
           last = await argo.application(name);
           return last ? undefined : true;
         },
-        () => `${name} to be gone; it is ${JSON.stringify(last)}`,
+        () => `${name} to be gone; it is ${summary(last)}`,
       );
     },
     async deleteApplication(name) {
@@ -162,6 +162,14 @@ function isAs({ status = {} }: Application, { sync, health, revision }: Wanted):
     (health === undefined || status.health?.status === health) &&
     (revision === undefined || status.sync?.revision === revision)
   );
+}
+
+/** What an Application says of itself, without its history. */
+function summary(application: Application | undefined): string {
+  const { sync, health, resources, operationState, conditions } = application?.status ?? {};
+  const { phase, message } = operationState ?? {};
+  const deletion = application?.metadata.deletionTimestamp;
+  return JSON.stringify({ sync, health, deletion, resources, phase, message, conditions }, null, 1);
 }
 
 /** The text of a file of manifests/argocd, with the repositories of the test in place of the examples'. */

@@ -2,6 +2,9 @@ import { stringify } from 'yaml';
 import type { JsonObject } from '../../../ports/json.ts';
 import { spec } from '../../e2e/support/world.ts';
 
+/** The image of a tenant that names no other. It is in the file, because without `spec.image` the operator leaves the image as it is. */
+const IMAGE = 'gcr.io/acme/app:1';
+
 /** A file of the tenants' repository: the manifest of one AiTenant, with the key `key-of-TEAM` unless `over` names another. */
 export function tenantFile(
   team: string,
@@ -14,7 +17,7 @@ export function tenantFile(
     apiVersion: 'ai-platform.dev/v1alpha1',
     kind: 'AiTenant',
     metadata: { name, ...metadata },
-    spec: spec({ keys, ...over }),
+    spec: spec({ keys, image: IMAGE, ...over }),
   });
 }
 
