@@ -44,6 +44,7 @@ export type V2Service = Desired & {
 
 const KNOWN = new Set(serviceRows.flatMap(({ v1 }) => (v1[1] === 'annotations' ? (v1[2] ?? []) : [])));
 
+/** The last part of a resource's name. */
 export const shortName = (name = ''): string => name.split('/').at(-1) ?? '';
 
 /** The v2 Service that a v1 Service asks for, with the etag of its resourceVersion. Throws INVALID_ARGUMENT. */

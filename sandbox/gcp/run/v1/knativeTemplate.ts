@@ -19,7 +19,7 @@ const KNOWN = new Set([
   ...spread.map(({ annotation }) => annotation),
 ]);
 
-/** Throws INVALID_ARGUMENT. */
+/** The v2 template that a v1 template asks for. Throws INVALID_ARGUMENT. */
 export function templateToV2(v1: JsonObject): Template {
   const metadata = isObject(v1.metadata) ? v1.metadata : {};
   const annotations = textMap(metadata.annotations);
@@ -34,6 +34,7 @@ export function templateToV2(v1: JsonObject): Template {
   return textMap(metadata.labels)[PROBE_TYPE] === 'Default' ? withoutDefaultProbe(template) : template;
 }
 
+/** v1's template of a v2 template; v1 shows the same fields for a revision. */
 export function templateToV1(v2: Template): JsonObject {
   let rest = v2;
   const said: Record<string, string> = {};
