@@ -892,6 +892,21 @@ export const DEFENCES: readonly Defence[] = [
     replace: '/[\\x7f-\\x9f\\u2028\\u2029\\ufeff]/gu',
   },
   {
+    shownBy: ['unit/cli-plan-output.test.ts', 'Text: no value ends a line or gives a command to a CI system'],
+    file: 'operator/cli/planOutput.ts',
+    find: '      lines.push(logLine(`${indent}    ${field}: ${change}`));\n',
+    replace: '      lines.push(`${indent}    ${field}: ${change}`);\n',
+  },
+  {
+    shownBy: [
+      'unit/cli-plan-output.test.ts',
+      'whatever a value contains, it stays in code: no heading, link, picture, HTML or mention',
+    ],
+    file: 'operator/cli/planMarkdown.ts',
+    find: 'ENTITIES[sign] ?? `&#${sign.codePointAt(0)};`',
+    replace: 'sign',
+  },
+  {
     shownBy: ['unit/cli-import.test.ts', '%s is left out and named, with how to make a secret of it'],
     file: 'operator/cli/importedTenant.ts',
     find: '    if (!SECRETIVE.test(name) && !KEY_VALUE.test(value) && !RANDOM_VALUE.test(value)) return [{ name, value }];',
