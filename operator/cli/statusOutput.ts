@@ -46,12 +46,9 @@ export function changeLine({ namespace, name, state, reason, url, waitsFor }: Te
 
 /** One tenant. `now`: milliseconds since the epoch. */
 export function tenantLines(view: TenantStatusView, now: number): string[] {
-  const { namespace, name, state, reason, since, project, region, generation, waitsFor, parts, notes } = view;
-  const { word, color } = STATES[state];
-  const age = since === undefined ? '' : ` for ${ageOf(since, now)}`;
-  const shown = reason === undefined ? word : `${word} (${reason}${age})`;
+  const { namespace, name, state, project, region, generation, waitsFor, parts, notes } = view;
   const lines = [
-    `${styleText('bold', logLine(`${namespace}/${name}`))}  ${styleText(color, logLine(shown))}`,
+    `${styleText('bold', logLine(`${namespace}/${name}`))}  ${styleText(STATES[state].color, logLine(headline(view, now)))}`,
     logLine(`project ${project ?? 'not known yet'}, region ${region}, generation ${generation}`),
     '',
     ...parts.flatMap(partLines),
@@ -62,6 +59,15 @@ export function tenantLines(view: TenantStatusView, now: number): string[] {
   const more = notes.filter(note => note !== waitsFor);
   if (more.length > 0) lines.push('', ...more.map(note => logLine(`- ${note}`)));
   return lines;
+}
+
+/** The state, the reason if it is about this state, and since when Ready has its status: `waits (Updating), not ready for 3m`. */
+function headline({ state, reason = '', since }: TenantStatusView, now: number): string {
+  const { word } = STATES[state];
+  const isOfState = state !== 'outdated' && (state !== 'deleting' || /^Delet/.test(reason));
+  const shown = isOfState && reason !== '' ? `${word} (${reason})` : word;
+  if (since === undefined || !['ready', 'waiting', 'blocked'].includes(state)) return shown;
+  return `${shown}, ${state === 'ready' ? '' : 'not ready '}for ${ageOf(since, now)}`;
 }
 
 const LABEL_WIDTH = Math.max(...Object.values(LABELS).map(label => label.length)) + 2;

@@ -245,7 +245,6 @@ function notesOf(tenant: Tenant, ready: Condition | undefined): string[] {
   // A longer value is answered by its hash, which is not compared here.
   if (requested !== undefined && requested.length <= 256 && status.lastHandledReconcileAt !== requested)
     notes.push('A full check was requested by annotation and has not been completed yet.');
-  if (spec.suspend && deletionTimestamp === undefined) notes.push('spec.suspend is true, so the spec is not followed.');
   if (ready?.reason === 'NotVerified' && ready.status === 'True') notes.push(ready.message);
   const sent = status.region !== undefined && status.region !== spec.region && status.url !== undefined;
   if (sent)

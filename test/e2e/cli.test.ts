@@ -195,7 +195,7 @@ describe('status', () => {
     await world.reason('tenant-a', 'DependencyNotFound');
     const waiting = await aitenant('status', 'tenant-a');
     expect(waiting).toMatchObject({ code: 0, err: '' });
-    expect(waiting.out).toMatch(/^default\/tenant-a {2}waits \(DependencyNotFound for \d+s\)$/m);
+    expect(waiting.out).toMatch(/^default\/tenant-a {2}waits \(DependencyNotFound\), not ready for \d+s$/m);
     expect(waiting.out).toMatch(/^ {2}done +service account +sa-tenant-a@demo-project/m);
     expect(waiting.out).toMatch(/^ {2}waits +keys +0 of 1 granted\n +DependencyNotFound: .*gcloud secrets create/m);
     await world.secret('tenant-a-openai-key');

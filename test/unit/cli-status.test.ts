@@ -92,7 +92,7 @@ describe('one tenant', () => {
   test('that is ready: its whole way', () => {
     expect(text(tenant())).toBe(
       [
-        'team-a/tenant-a  ready (UpToDate for 3m)',
+        'team-a/tenant-a  ready (UpToDate), for 3m',
         'project demo-project, region asia-northeast1, generation 1',
         '',
         `  done     service account   ${ACCOUNT}`,
@@ -154,6 +154,7 @@ describe('one tenant', () => {
     expect(never.parts.map(({ state }) => state)).not.toContain('done');
     const later = tenantStatus(tenant({ meta: { generation: 4 }, status: { observedGeneration: 3 } }));
     expect(later.state).toBe('outdated');
+    expect(tenantLines(later, NOW)[0]).toBe('team-a/tenant-a  not handled');
     expect(later.waitsFor).toMatch(
       /has not handled the last change of the spec yet \(generation 4; the status is of 3\)/,
     );
@@ -183,10 +184,13 @@ describe('one tenant', () => {
     const view = tenantStatus(tenant({ meta, status }));
     expect(view).toMatchObject({ state: 'deleting', waitsFor: message });
     expect(view.parts.map(({ kind }) => kind)).toEqual(['Service', 'FormerGrant', 'ServiceAccount']);
+    expect(text(tenant({ meta, status }))).toMatch(/^team-a\/tenant-a {2}deleting \(Deleting\)\n/);
     expect(text(tenant({ meta, status }))).toContain('- It is being deleted, since 2026-11-27T10:02:00Z.');
   });
 
   test('that is being deleted without an operator, and one that waits for others', () => {
+    // The reason is still that of the tenant before its deletion.
+    expect(text(tenant({ meta, status: { inventory } }))).toMatch(/^team-a\/tenant-a {2}deleting\n/);
     expect(tenantStatus(tenant({ meta, status: { inventory } })).waitsFor).toMatch(
       /^The operator has not begun to delete it\./,
     );
