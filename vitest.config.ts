@@ -4,7 +4,7 @@ import { defineConfig, type ViteUserConfig } from 'vitest/config';
 const LONG = [
   'test/unit/{closing-paths,fuzz,outage-hours}.test.ts',
   'test/e2e/{backend,backend-hostile,bad-input,deletion,docs-commands,examples,gcloud*,images,leader,life-projects,manual}.test.ts',
-  'test/e2e/{plan,rebuilt,run-instances,scale,live-shapes,spec-leaves,watch-torture}.test.ts',
+  'test/e2e/{plan,rebuilt,release,run-instances,scale,live-shapes,spec-leaves,watch-torture}.test.ts',
 ];
 /** They need a real kube-apiserver, or programs that are built with Go: `npm run test:envtest`. */
 const ELSEWHERE = 'test/e2e/{conformance,envtest,go-tools,helm,install,policies}.test.ts';

@@ -9,6 +9,7 @@ const WITHOUT = {
   'docs-commands': 'beside the sandbox that a reader starts',
   gcloud: 'gcloud and the local Google Cloud, nothing else',
   guardrail: 'a command that reads Google Cloud only',
+  release: 'commands of workflows: they know no Kubernetes',
   'run-instances': 'the local Cloud Run alone',
   manual: 'beside the sandbox that a reader starts',
   kubectl: 'about the local API alone; conformance.test.ts lets kubectl compare the two',
