@@ -94,7 +94,7 @@ export function createBreakers(options: BreakersOptions): Breakers {
     outage: { break: outage.start, mend: outage.end },
   };
   const inForce: Record<Breaker, (tenant: Seen) => boolean> = {
-    key: ({ keys }) => keys.some(({ live, versions }) => versions.some(one => one.number === live && isOff(one))),
+    key: ({ keys }) => keys.some(key => liveOf(key)?.state === 'DISABLED'),
     consent: ({ keys }) => keys.some(({ exists, consents }) => exists && !consents),
     permission: ({ key }) => denials.has(key),
     drift: ({ service, wanted }) => service !== undefined && service.maxInstances !== wanted.maxInstances,
@@ -159,7 +159,8 @@ async function setConsent(core: GcpCore, path: string, namespace: string | undef
   await call(core, `${SECRETS}.UpdateSecret`, { secret, updateMask: 'labels' });
 }
 
-const isOff = ({ state }: KeyPicture['versions'][number]): boolean => state !== 'ENABLED';
+/** The version that the operator has pinned; before it has, the newest one. */
+const liveOf = ({ live, versions }: KeyPicture) => versions.find(({ number }) => number === live) ?? versions[0];
 
 /** The key that the tenant's service uses, or else its first one. */
 function usedKey({ keys }: Seen): KeyPicture {
@@ -169,10 +170,10 @@ function usedKey({ keys }: Seen): KeyPicture {
 }
 
 function versionOf(tenant: Seen): string {
-  const { path, live, versions } = usedKey(tenant);
-  const number = live ?? versions[0]?.number;
-  if (number === undefined) throw new Error('The key has no version.');
-  return `${path}/versions/${number}`;
+  const key = usedKey(tenant);
+  const version = liveOf(key);
+  if (version === undefined) throw new Error('The key has no version.');
+  return `${key.path}/versions/${version.number}`;
 }
 
 function serviceOf({ service }: Seen): NonNullable<Seen['service']> {
