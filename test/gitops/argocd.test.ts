@@ -45,8 +45,8 @@ const tenant = (team: string) => stack.world.tenant(tenantOf(team), team);
 const specOf = async (team: string) => (await tenant(team))?.spec as { suspend?: boolean; scaling: JsonObject };
 /** The maximum of instances that Cloud Run has been told. */
 const maxInstances = async (team: string) => {
-  const service = (await stack.world.service(tenantOf(team))) as { template?: { scaling?: JsonObject } } | undefined;
-  return service?.template?.scaling?.maxInstanceCount;
+  const service = (await stack.world.service(tenantOf(team))) as { scaling?: JsonObject } | undefined;
+  return service?.scaling?.maxInstanceCount;
 };
 const scaledTo = (max: number) => ({ scaling: { minInstances: 0, maxInstances: max } });
 

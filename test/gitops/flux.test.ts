@@ -146,7 +146,7 @@ test('a tenant is ready: the Kustomization waits for its URL', async () => {
 test('an edit in git reaches Cloud Run before the Kustomization is ready', async () => {
   const revision = await commit({ [FILE]: file({ scaling: { minInstances: 0, maxInstances: 7 } }) }, 'an edit');
   await untilReady(revision, 'True', 'ReconciliationSucceeded');
-  expect(await stack.world.service(NAME)).toMatchObject({ template: { scaling: { maxInstanceCount: 7 } } });
+  expect(await stack.world.service(NAME)).toMatchObject({ scaling: { maxInstanceCount: 7 } });
 });
 
 test('a spec that the operator refuses fails at once, not at the timeout', async () => {
