@@ -26,6 +26,7 @@ if (MISSING.length > 0) console.warn(`${MISSING.join(', ')}: not installed, so t
 
 /** What is not run here: the beginning of a block or of a line, and why. */
 const ELSEWHERE: [begins: string, why: string][] = [
+  ['npm run sandbox\n', 'sandbox.test.ts starts it'],
   ['npm run sandbox   #', 'sandbox.test.ts; npm test is what runs this'],
   ['npm run check', 'the checks of this repository themselves'],
   ['npm run bench', 'takes minutes and asserts nothing'],
