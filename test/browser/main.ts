@@ -18,7 +18,7 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const WAIT_MS = 30_000;
 const { values } = commandLine(USAGE, { options: { screens: { type: 'boolean' } } });
 const executablePath = [process.env.CHROMIUM, 'chromium', 'chromium-browser', 'google-chrome']
-  .map(name => name && spawnSync('sh', ['-c', 'command -v "$0"', name], { encoding: 'utf8' }).stdout.trim())
+  .map(name => name && spawnSync('sh', ['-c', 'command -v "$0"', name], { encoding: 'utf8' }).stdout?.trim())
   .find(Boolean);
 if (!executablePath) {
   console.log('NOT RUN: npm run test:browser: there is no Chromium (Debian package chromium), and CHROMIUM names none');
@@ -371,6 +371,14 @@ async function everything(): Promise<void> {
       'the list of other requests',
     );
     equal(complaints, [], 'the list of complaints');
+  });
+  await check('a tenant that is deleted disappears, and the page says so', async () => {
+    const tenants = `http://127.0.0.1:${base}/apis/ai-platform.dev/v1alpha1/namespaces/default/aitenants`;
+    await fetch(`${tenants}/tenant-b`, { method: 'DELETE' });
+    await japanese.page.locator('main', { hasText: word('ja', 'gone') }).waitFor();
+    equal(await japanese.page.locator('nav li').count(), 1, 'the number of tenants');
+    await fetch(`${tenants}/tenant-a`, { method: 'DELETE' });
+    await japanese.page.locator('main', { hasText: word('ja', 'none') }).waitFor();
   });
   await check('a console whose sandbox has ended says so', async () => {
     sandbox.kill('SIGTERM');
