@@ -209,6 +209,31 @@ describe('a service', () => {
     await expect(get()).rejects.toThrow('NOT_FOUND');
   });
 
+  test('that fails is deleted without being said to fail at that', async () => {
+    await create('s', {
+      spec: {
+        containers: [{ image: 'i', env: [{ name: 'K', valueFrom: { secretKeyRef: { name: 'none', key: '1' } } }] }],
+      },
+    });
+    const ready = async () => ((await get()).status as { conditions: JsonObject[] }).conditions[0];
+    expect(await ready()).toMatchObject({ type: 'Ready', status: 'False' });
+    await v1('services.delete', { name: `${NAMESPACE}/services/s` });
+    expect(await ready()).toEqual({ type: 'Ready', status: 'Unknown', lastTransitionTime: expect.any(String) });
+  });
+
+  test.each([
+    ['a/b', "metadata.name: invalid value 'a/b': must not contain '/'."],
+    ['', 'metadata.name: a name is required.'],
+    [undefined, 'metadata.name: a name is required.'],
+  ])('named %j is refused, and none of another name is made', async (name, message) => {
+    const service = { ...manifest(), metadata: { name } };
+    expect(await refusal('run.namespaces.services.create', { parent: NAMESPACE, service })).toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      message,
+    });
+    expect(await v1('services.list', { parent: NAMESPACE })).not.toHaveProperty('items');
+  });
+
   test.each<[string, (service: JsonObject) => void, string]>([
     [
       'another kind',

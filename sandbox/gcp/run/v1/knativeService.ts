@@ -153,9 +153,18 @@ const revisionNames = (v2: V2Service): JsonObject => ({
   latestCreatedRevisionName: v2.latestCreatedRevision && shortName(v2.latestCreatedRevision),
 });
 
-/** In the order of captures of the real service: Ready, ConfigurationsReady, RoutesReady. */
+const deleting = (lastTransitionTime: string): Condition => ({
+  type: 'Ready',
+  state: 'CONDITION_RECONCILING',
+  lastTransitionTime,
+});
+
+/**
+ * In the order of captures of the real service: Ready, ConfigurationsReady, RoutesReady. Ready is Unknown during the deletion:
+ * gcloud polls the service until it is gone, and reports a deletion as failed if Ready is False (command_lib/run/deletion.py).
+ */
 const serviceConditions = (v2: V2Service): Condition[] => [
-  v2.terminalCondition,
+  v2.deleteTime ? deleting(v2.deleteTime) : v2.terminalCondition,
   ...(v2.conditions ?? []).toSorted((a, b) => a.type.localeCompare(b.type)),
 ];
 

@@ -23,14 +23,22 @@ export async function createService(ask: Ask): Promise<JsonObject> {
   const given = bodyOf(ask.request.service);
   checkKind(given, 'Service');
   checkNamespace(given, ask.place);
-  const { name, etag: _, ...service } = serviceToV2(given, ask.place);
+  const serviceId = idOf(bodyOf(given.metadata).name);
+  const { name: _name, etag: _etag, ...service } = serviceToV2(given, ask.place);
   const operation = await ask.call(`${V2}.Services.CreateService`, {
     parent: parentOf(ask.place),
-    serviceId: shortName(name),
+    serviceId,
     service,
     ...(isDryRun(ask) && { validateOnly: true }),
   });
   return serviceToV1(serviceOf(operation), ask.place);
+}
+
+/** The id of a new service. A slash in it would name another service in v2. Throws INVALID_ARGUMENT. */
+function idOf(name: Json | undefined): string {
+  if (typeof name !== 'string' || name === '') throw invalid('metadata.name: a name is required.');
+  if (name.includes('/')) throw invalid(`metadata.name: invalid value '${name}': must not contain '/'.`);
+  return name;
 }
 
 /**
