@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { JsonObject } from '../../ports/json.ts';
 import type { Template } from '../../sandbox/gcp/run/messages.ts';
@@ -23,6 +24,7 @@ const SERVICE: Case[] = [
   ['ingress', 'internal-and-cloud-load-balancing', { ingress: 'INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER' }],
   ['ingress', 'none', { ingress: 'INGRESS_TRAFFIC_NONE' }],
   ['launch-stage', 'BETA', { launchStage: 'BETA' }],
+  ['launch-stage', 'EARLY_ACCESS', { launchStage: 'EARLY_ACCESS' }],
   ['client-name', 'gcloud', { client: 'gcloud' }],
   ['client-version', '528.0.0', { clientVersion: '528.0.0' }],
   ['description', 'Tenant A', { description: 'Tenant A' }],
@@ -392,6 +394,11 @@ describe('what Cloud Run does not have is refused, not lost', () => {
     [annotated(`${RUN}cpu-throttling`, 'maybe'), 'must be true or false'],
     [annotated(`${RUN}secrets`, 'a'), 'ALIAS:projects/P/secrets/S'],
     [annotated(`${RUN}base-images`, '{'), 'must be a JSON map by container'],
+    [annotated(`${RUN}container-dependencies`, 'null'), 'must be a JSON map by container'],
+    [
+      { ...annotated(`${RUN}sources`, '{"c":"elsewhere"}'), spec: { containers: [{ name: 'c' }] } },
+      'must have the form gs://BUCKET/OBJECT#GENERATION',
+    ],
   ])('%j', (template, message) => {
     expect(() => templateToV2(template)).toThrow(message);
   });
@@ -399,6 +406,24 @@ describe('what Cloud Run does not have is refused, not lost', () => {
   test('a resourceVersion that is none', () => {
     expect(() => serviceToV2({ metadata: { name: 's', resourceVersion: 'RV1' } }, place)).toThrow('resourceVersion');
   });
+});
+
+test('templates with any of these settings are the same after v1 and back', () => {
+  const isMap = (value: unknown) => typeof value === 'object' && value !== null && !Array.isArray(value);
+  const merge = (into: JsonObject, from: JsonObject): JsonObject => {
+    const merged = { ...into };
+    for (const [key, value] of Object.entries(from)) {
+      const own = merged[key];
+      merged[key] = isMap(own) && isMap(value) ? merge(own as JsonObject, value as JsonObject) : value;
+    }
+    return merged;
+  };
+  fc.assert(
+    fc.property(fc.shuffledSubarray(TEMPLATE), cases => {
+      const v2 = templateToV2(templateToV1(cases.reduce((all, [, , part]) => merge(all, part), {}) as Template));
+      expect(templateToV2(templateToV1(v2))).toEqual(v2);
+    }),
+  );
 });
 
 test('every row of the tables is among the cases', () => {

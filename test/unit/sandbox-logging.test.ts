@@ -57,6 +57,22 @@ describe('Cloud Logging lists what instances printed', () => {
     });
   });
 
+  test('a line cannot make the list fail', async () => {
+    const odd = [
+      '{"time":"+275760-09-12T00:00:00Z","severity":7}',
+      '{"time":{"seconds":1}}',
+      '{"__proto__":{"a":1}}',
+      '[]',
+    ];
+    const { core } = world({
+      logLines: () => odd.map((text, index) => ({ ...(lines[0] as LoggedLine), sequence: index, text })),
+    });
+    const listLogEntriesRequest = { resourceNames: ['projects/demo-project'] };
+    expect(await core.invoke('logging.entries.list', { listLogEntriesRequest }, { caller: {} })).toMatchObject({
+      response: { entries: odd.map(textPayload => ({ textPayload, timestamp: '2030-01-01T00:00:00Z' })) },
+    });
+  });
+
   test.each<[string, JsonObject, number[]]>([
     [
       'of gcloud run services logs read',

@@ -57,7 +57,6 @@ function entryOf({ sequence, service, revision, at, text }: LoggedLine): JsonObj
   const [, project = '', , location = '', , id = ''] = service.split('/');
   const { time, timestamp, severity, ...jsonPayload } = structured(text) ?? {};
   const received = new Date(at).toISOString();
-  const own = [time, timestamp].find(value => typeof value === 'string' && !Number.isNaN(Date.parse(value)));
   return {
     insertId: String(sequence),
     logName: `projects/${project}/logs/run.googleapis.com%2Fstdout`,
@@ -71,12 +70,20 @@ function entryOf({ sequence, service, revision, at, text }: LoggedLine): JsonObj
         configuration_name: id,
       },
     },
-    timestamp: own === undefined ? received : new Date(String(own)).toISOString(),
+    timestamp: timeOf(time) ?? timeOf(timestamp) ?? received,
     receiveTimestamp: received,
     severity: typeof severity === 'string' ? severity.toUpperCase() : 'DEFAULT',
     ...(Object.keys(jsonPayload).length > 0 && { jsonPayload }),
     textPayload: text,
   };
+}
+
+/** A time as RFC 3339 writes it, with a year of four digits. */
+function timeOf(value: Json | undefined): string | undefined {
+  const at = typeof value === 'string' ? new Date(value) : undefined;
+  if (at === undefined || Number.isNaN(at.getTime())) return undefined;
+  const text = at.toISOString();
+  return /^\d{4}-/.test(text) ? text : undefined;
 }
 
 function structured(text: string): JsonObject | undefined {

@@ -32,6 +32,11 @@ const trafficTarget: Codec = {
   },
 };
 
+/** google.api.LaunchStage has the same words in both APIs. */
+const LAUNCH_STAGES = Object.fromEntries(
+  ['UNIMPLEMENTED', 'PRELAUNCH', 'EARLY_ACCESS', 'ALPHA', 'BETA', 'GA', 'DEPRECATED'].map(stage => [stage, stage]),
+);
+
 export const serviceRows: readonly Row[] = [
   annotation(
     'ingress',
@@ -43,7 +48,7 @@ export const serviceRows: readonly Row[] = [
       none: 'INGRESS_TRAFFIC_NONE',
     }),
   ),
-  annotation('launch-stage', 'launchStage', words({ ALPHA: 'ALPHA', BETA: 'BETA', GA: 'GA' }, { hidden: 'GA' })),
+  annotation('launch-stage', 'launchStage', words(LAUNCH_STAGES, { hidden: 'GA' })),
   annotation('client-name', 'client'),
   annotation('client-version', 'clientVersion'),
   annotation('description', 'description'),

@@ -1,9 +1,10 @@
-import type { JsonObject } from '../../../../ports/json.ts';
+import type { Json, JsonObject } from '../../../../ports/json.ts';
 import { invalid } from '../../errors.ts';
 import { ingressOf } from '../instanceEnv.ts';
 import type { ContainerTemplate, EnvVar, Template } from '../messages.ts';
-import { flag } from './codecs.ts';
+import { flag, json } from './codecs.ts';
 import { uidOf } from './metadata.ts';
+import { isObject } from './rows.ts';
 
 /**
  * Annotations of a v1 template that speak of its containers and volumes, where v2 has fields of each container. What v2 can say of
@@ -33,10 +34,10 @@ const readFlag = (value: string, at: string): boolean => {
 };
 
 /** A JSON map by the containers' names; the only container may have none. */
-function byContainer<T>(
+function byContainer<T extends Json>(
   annotation: string,
   get: (container: Container) => T | undefined,
-  set: (container: Container, value: T) => Container,
+  set: (container: Container, value: T, at: string) => Container,
 ): Spread {
   return {
     annotation,
@@ -49,15 +50,11 @@ function byContainer<T>(
     },
     write(template, value, at) {
       if (value === undefined) return template;
-      let parsed: Record<string, T>;
-      try {
-        parsed = JSON.parse(value);
-      } catch {
-        throw invalid(`${at}: invalid value '${value}': must be a JSON map by container.`);
-      }
+      const parsed = json.toV2(value, at);
+      if (!isObject(parsed)) throw invalid(`${at}: invalid value '${value}': must be a JSON map by container.`);
       return withContainers(template, container => {
         const own = parsed[container.name ?? ''];
-        return own === undefined ? container : set(container, own);
+        return own === undefined ? container : set(container, own as T, at);
       });
     },
   };
@@ -201,8 +198,9 @@ export const spread: readonly Spread[] = [
       const source = sourceCode?.cloudStorageSource as StoredSource | undefined;
       return source && `gs://${source.bucket}/${source.object}${source.generation ? `#${source.generation}` : ''}`;
     },
-    (container, url) => {
+    (container, url, at) => {
       const [, bucket, object, generation] = /^gs:\/\/([^/]+)\/([^#]+)(?:#(\d+))?$/.exec(url) ?? [];
+      if (!bucket) throw invalid(`${at}: invalid value '${url}': must have the form gs://BUCKET/OBJECT#GENERATION.`);
       return {
         ...container,
         sourceCode: { cloudStorageSource: { bucket, object, ...(generation && { generation }) } },
