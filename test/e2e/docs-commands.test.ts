@@ -118,7 +118,13 @@ const READS: Read[] = [
   {
     page: 'README.md',
     blocks: ['export KUBECONFIG'],
-    prints: ['UpToDate', 'roles/secretmanager.secretAccessor', '{"status":"ok"}', /KIND: +AiTenant/],
+    prints: [
+      'UpToDate',
+      'roles/secretmanager.secretAccessor',
+      'Service ai-platform-tenant-a',
+      '{"status":"ok"}',
+      /KIND: +AiTenant/,
+    ],
   },
   {
     page: 'README.md',
