@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type ArgoCd, manifest, NAMESPACE, startArgoCd } from './support/argocd.ts';
+import { type ArgoCd, manifest, NAMESPACE, startArgoCd, waitFor } from './support/argocd.ts';
 import { createRepository, type GitRepository } from './support/git.ts';
 import { listed } from './support/objects.ts';
 import { type Stack, startStack, TEAMS } from './support/stack.ts';
@@ -48,4 +48,11 @@ test('200 forced refreshes, with a restart of the operator among them: no false 
   }
   expect(await outOfSync()).toEqual(before);
   for (const name of applications) await argo.until(name, { sync: 'Synced', health: 'Healthy' });
+  // The events are those that a real difference would have made.
+  const [one = { team: '', name: '' }] = fleet;
+  await stack.world.edit(one.name, { scaling: { maxInstances: 99 } }, one.team);
+  await waitFor(
+    async () => (await outOfSync()).length > before.length || undefined,
+    () => 'an event for a tenant that differs',
+  );
 });

@@ -82,7 +82,6 @@ test('a bad image stops after the first wave: 27 tenants never see it', async ()
   for (const { name, wave } of fleet) {
     if (wave !== 'canary') await argo.until(applicationOf(TEAM, name), { sync: 'OutOfSync', health: 'Healthy' });
   }
-  console.log('REACHED', await reached(BAD));
   expect(await reached(BAD)).toEqual(canaries.sort());
 });
 
