@@ -66,6 +66,7 @@ describe.each(helms)('the chart by %s', (_, helm) => {
     ['image.digest=latest', /digest/],
     ['project=Not_a_project', /project/],
     ['networkPolicy.apiServerPorts={http}', /apiServerPorts/],
+    ['extraEnv[0].name=PORT,extraEnv[0].value=1', /extraEnv/],
     ['policies.enabled=true', /policies\.limits\.images is empty: name the repositories that tenants may use/],
   ])('refuses %s and names the value', async (value, message) => {
     await expect(template(NAMESPACE, '--set', value)).rejects.toThrow(message);

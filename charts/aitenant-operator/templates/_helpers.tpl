@@ -4,7 +4,7 @@
 {{ end -}}
 app.kubernetes.io/name: aitenant-operator
 app.kubernetes.io/part-of: ai-platform
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
@@ -26,7 +26,7 @@ endpoints.
 {{- define "aitenant.objects" -}}
 {{- $root := .root }}
 {{- $arguments := . }}
-{{- $namespace := printf "namespace: %s" $root.Release.Namespace }}
+{{- $namespace := printf "namespace: %q" $root.Release.Namespace }}
 {{- $text := $root.Files.Get .file | required (printf "%s is missing in the chart" .file) | replace "namespace: aitenant-system" $namespace }}
 {{- range splitList "\n---\n" $text }}
 {{- $object := fromYaml . }}
