@@ -43,15 +43,10 @@ export type Handler = (request: JsonObject, caller: Caller) => JsonObject;
 export type V2Call = (method: string, request: JsonObject) => Promise<JsonObject>;
 
 /**
- * A method of an API that is described by a discovery document. It makes calls of other methods, which check permissions and quotas,
- * or checks permissions itself. `region` is the one that the host's name begins with. Throws `GcpError`.
+ * A method of an older API. It makes calls of the newer one, which check permissions and quotas. `region` is the one that the host's
+ * name begins with. Throws `GcpError`.
  */
-export type Face = (asked: {
-  request: JsonObject;
-  caller: Caller;
-  call: V2Call;
-  region?: string;
-}) => Promise<JsonObject>;
+export type Face = (asked: { request: JsonObject; call: V2Call; region?: string }) => Promise<JsonObject>;
 
 /** Faces by the method's id in its discovery document, such as `run.namespaces.services.get`. */
 export type Faces = Record<string, Face>;

@@ -9,7 +9,7 @@ import { createFaults, type Faults } from './faults.ts';
 import { iamHandlers } from './iam/accountMethods.ts';
 import { createDenyPolicies } from './iam/denyPolicies.ts';
 import { permissionFor, resourceNamed } from './iam/permissions.ts';
-import { loggingFaces } from './logging/entries.ts';
+import { loggingHandlers } from './logging/entries.ts';
 import { resourceManagerHandlers } from './projects/resourceManager.ts';
 import { serviceUsageHandlers } from './projects/serviceUsage.ts';
 import { createQuotas, type Limits, PUBLISHED_LIMITS, type Quotas } from './quotas.ts';
@@ -137,10 +137,10 @@ export function createGcpCore(options: GcpCoreOptions): GcpCore {
     ...denyPolicies.handlers,
     ...resourceManagerHandlers(cloud),
     ...serviceUsageHandlers(cloud),
+    ...loggingHandlers(cloud, options.logLines ?? (() => [])),
     ...cloud.operationStore.handlers,
     ...run.handlers,
   };
-  const faces = { ...run.faces, ...loggingFaces(cloud, options.logLines ?? (() => [])) };
   const idOf = new Map(options.projects.map(({ id, number }) => [number, id]));
   const inner: Inner = { runtime, faults, quotas, cloud, handlers, idOf, lookup };
   const counters = createCounters();
@@ -150,7 +150,7 @@ export function createGcpCore(options: GcpCoreOptions): GcpCore {
   async function invoke(name: string, raw: JsonObject, invocation: Invocation): Promise<GcpResult> {
     const method = methods.get(name);
     if (!method) return failure({ code: 'UNIMPLEMENTED', message: `Method not found: ${name}` });
-    const face = faces[name];
+    const face = run.faces[name];
     if (face) return answerFace(face, method, raw, invocation, lookup, invoke);
     const resource = resourceNamed(raw);
     if (invocation.internal) return perform(inner, method, raw, resource, invocation);
@@ -205,7 +205,7 @@ async function answer(
   return fault?.lost ? failure(fault.lost) : result;
 }
 
-/** Answers a method of a discovery document. The calls that it makes are checked, counted and recorded. */
+/** Answers a method of an older API. The calls that it makes are checked, counted and recorded. */
 async function answerFace(
   face: Face,
   method: Method,
@@ -218,7 +218,6 @@ async function answerFace(
     const request = parseMessage(method.request, raw, { fromQuery, lookup });
     const response = await face({
       request,
-      caller: invocation.caller,
       region: invocation.region,
       async call(name, inner) {
         const result = await invoke(name, inner, { ...invocation, enumsAsNumbers: false });

@@ -397,6 +397,15 @@ describe('permissions, faults, quotas and policies are those of v2', () => {
     await expect(replace(() => {})).rejects.toThrow('RESOURCE_EXHAUSTED');
   });
 
+  test('an outage of every API strikes the lists of regions and log entries too', async () => {
+    const error = { code: 'UNAVAILABLE', message: 'down' } as const;
+    cloud.core.faults.add({ times: Number.POSITIVE_INFINITY, error });
+    const listLogEntriesRequest = { resourceNames: ['projects/demo-project'] };
+    expect(await refusal('logging.entries.list', { listLogEntriesRequest })).toMatchObject(error);
+    expect(await refusal('run.projects.locations.list', { name: 'projects/demo-project' })).toMatchObject(error);
+    expect(await refusal('run.namespaces.services.list', { parent: NAMESPACE })).toMatchObject(error);
+  });
+
   test('one policy for both; a service that does not exist yet is answered for', async () => {
     await create();
     const resource = `${PARENT}/services/s`;

@@ -65,6 +65,7 @@ const PERMISSIONS: Record<string, Record<string, string>> = {
     ListRevisions: 'run.revisions.list',
     DeleteRevision: 'run.revisions.delete',
   },
+  'run.projects.locations': { list: 'run.locations.list' },
   'google.longrunning.Operations': {
     GetOperation: 'run.operations.get',
     ListOperations: 'run.operations.list',

@@ -1,5 +1,5 @@
 import type { Json, JsonObject } from '../../../ports/json.ts';
-import type { Cloud, Faces, LoggedLine } from '../contracts.ts';
+import type { Cloud, Handlers, LoggedLine } from '../contracts.ts';
 import { denied, invalid } from '../errors.ts';
 import { filtered } from '../filter.ts';
 import { page } from '../paging.ts';
@@ -8,9 +8,9 @@ import { page } from '../paging.ts';
  * Cloud Logging, as far as it lists entries: what the instances of Cloud Run have printed. `lines` answers those that are kept, the
  * oldest first.
  */
-export function loggingFaces(cloud: Cloud, lines: () => LoggedLine[]): Faces {
+export function loggingHandlers(cloud: Cloud, lines: () => LoggedLine[]): Handlers {
   return {
-    'logging.entries.list': async ({ request, caller }) => {
+    'logging.entries.list': (request, caller) => {
       const asked = (request.listLogEntriesRequest ?? {}) as JsonObject;
       const projects = projectsOf(cloud, asked);
       const permission = 'logging.logEntries.list';

@@ -7,7 +7,7 @@ import type { RevisionState, ServiceState } from './serviceState.ts';
 import { createStore } from './serviceStore.ts';
 import { serviceHandlers } from './services.ts';
 import { pick } from './traffic.ts';
-import { runV1Faces } from './v1/face.ts';
+import { locationHandlers, runV1Faces } from './v1/face.ts';
 
 /** Cloud Run Admin API v2, and the questions that an ingress asks before it forwards a request. */
 export interface Run {
@@ -42,7 +42,11 @@ export function createRun(
   const rollout = createRollout(cloud, containers, logUri);
 
   return {
-    handlers: { ...serviceHandlers(cloud, store, rollout, urls), ...revisionHandlers(cloud, store, logUri) },
+    handlers: {
+      ...serviceHandlers(cloud, store, rollout, urls),
+      ...revisionHandlers(cloud, store, logUri),
+      ...locationHandlers(cloud),
+    },
     faces: runV1Faces({ cloud, services: () => store.all() }),
     route(name, tag) {
       const service = store.find(name);

@@ -112,7 +112,7 @@ export function discoveredMethods(file: URL, api: Api): Method[] {
   return Object.entries(methods).map(([id, method]) => ({
     name: id,
     api,
-    kind: method.httpMethod === 'GET' ? 'read' : 'write',
+    kind: /\.(get|list|test)\w*$/.test(id) ? 'read' : 'write',
     request: root.lookupType(`${api}.${requestName(id)}`),
     response: root.lookupType(`${api}.${method.response}`),
     bindings: [bindingOf(method)],

@@ -1,6 +1,6 @@
 import type { JsonObject } from '../../../../ports/json.ts';
-import type { Cloud, Faces } from '../../contracts.ts';
-import { denied, invalid } from '../../errors.ts';
+import type { Cloud, Faces, Handlers } from '../../contracts.ts';
+import { invalid } from '../../errors.ts';
 import { LOCATIONS } from '../names.ts';
 import { type Ask, bodyOf, type Known, V2 } from './knativeCall.ts';
 import { listEverywhere, listOf } from './knativeLists.ts';
@@ -36,7 +36,7 @@ const IAM = ['getIamPolicy', 'setIamPolicy', 'testIamPermissions'];
 
 /** The v1 methods by their discovery ids. */
 export function runV1Faces(known: Known): Faces {
-  const faces: Faces = { 'run.projects.locations.list': listLocations(known.cloud) };
+  const faces: Faces = {};
   for (const [name, method] of Object.entries(METHODS)) {
     faces[`run.namespaces.${name}`] = ({ request, call, region }) =>
       method({ known, request, call, place: placeOfNamespace(known.cloud, request, region) });
@@ -71,18 +71,15 @@ function placeOf(cloud: Cloud, request: JsonObject): Place {
   return { project: cloud.project(project), location };
 }
 
-/** Every region that Cloud Run has. */
-function listLocations(cloud: Cloud): Faces[string] {
-  return async ({ request, caller }) => {
-    const project = cloud.project(String(request.name).split('/')[1] ?? '');
-    const permission = 'run.locations.list';
-    const name = `projects/${project.id}`;
-    if (!cloud.permitted(permission, name, caller)) throw denied(permission, name);
+/** Every region that Cloud Run has, as v1 lists them. */
+export const locationHandlers = (cloud: Cloud): Handlers => ({
+  'run.projects.locations.list': request => {
+    const { id } = cloud.project(String(request.name).split('/')[1] ?? '');
     const locations = LOCATIONS.map(locationId => ({
-      name: `${name}/locations/${locationId}`,
+      name: `projects/${id}/locations/${locationId}`,
       locationId,
       labels: { 'cloud.googleapis.com/region': locationId },
     }));
     return { locations };
-  };
-}
+  },
+});
