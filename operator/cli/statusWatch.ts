@@ -46,14 +46,18 @@ export async function watchStatus(kube: KubeApi, scope: Scope, runtime: Runtime)
   };
 
   let resourceVersion: string | undefined = await list();
+  let lastProblem: string | undefined;
   for (let failures = 0; !end.signal.aborted; ) {
     const problem: string | undefined = resourceVersion === undefined ? await relist() : await watch(resourceVersion);
     if (problem === undefined) {
       failures = 0;
+      lastProblem = undefined;
       continue;
     }
     if (end.signal.aborted) break;
-    output.problem(problem);
+    // A server that is away for an hour is told once.
+    if (problem !== lastProblem) output.problem(problem);
+    lastProblem = problem;
     await sleep(runtime, Math.min(FIRST_PAUSE_MS * 2 ** failures++, LONGEST_PAUSE_MS), end.signal);
   }
   output.close();
@@ -165,7 +169,7 @@ function createScreen(scope: Scope, runtime: Runtime): Output {
       later(() => contentOf(all));
     },
     problem(message) {
-      process.stdout.write(logLine(`${message}. Trying again.`));
+      process.stdout.write(`${logLine(`${message}. Trying again.`)}\n`);
     },
     close: () => draw(),
   };
