@@ -371,6 +371,43 @@ describe('a template', () => {
   });
 });
 
+describe('the order in which containers start', () => {
+  const containers = [{ name: 'nginx' }, { name: 'hello' }, { name: 'constructor' }];
+  const template = (order: string): JsonObject => ({
+    metadata: { annotations: { [`${RUN}container-dependencies`]: order } },
+    spec: { containers },
+  });
+
+  test.each(['{nginx: [hello]}', '{nginx:[hello]}', '{"nginx":["hello"]}', "{'nginx': ['hello'] }"])(
+    'as %j is read, and is answered as JSON',
+    order => {
+      const v2 = templateToV2(template(order));
+      expect(v2.containers?.map(({ dependsOn }) => dependsOn)).toEqual([['hello'], undefined, undefined]);
+      expect(templateToV1(v2)).toMatchObject(template('{"nginx":["hello"]}'));
+    },
+  );
+
+  test.each([
+    ['{web: [hello]}', "there is no container 'web'."],
+    ['{"constructor": ["hello"], "a": []}', "there is no container 'a'."],
+    ['{"__proto__": ["hello"]}', 'must be a JSON map by container'],
+    ['[hello]', 'must be a JSON map by container'],
+    ['null', 'must be a JSON map by container'],
+    ['{nginx: [hello]', 'must be a JSON map by container'],
+    ['{nginx: &a [hello], hello: *a}', 'must be a JSON map by container'],
+  ])('as %j is refused', (order, message) => {
+    expect(() => templateToV2(template(order))).toThrow(message);
+  });
+});
+
+test('blanks between the aliases of secrets have no meaning', () => {
+  const env = [{ name: 'K', valueFrom: { secretKeyRef: { name: 'b', key: '1' } } }];
+  const annotations = { [`${RUN}secrets`]: 'a:projects/1/secrets/x, b:projects/2/secrets/y' };
+  expect(templateToV2({ metadata: { annotations }, spec: { containers: [{ env }] } })).toMatchObject({
+    containers: [{ env: [{ valueSource: { secretKeyRef: { secret: 'projects/2/secrets/y' } } }] }],
+  });
+});
+
 describe('what Cloud Run does not have is refused, not lost', () => {
   test.each<[JsonObject, string]>([
     [

@@ -30,6 +30,15 @@ export const json: Codec = {
   toV1: value => JSON.stringify(value),
 };
 
+/**
+ * Container names by container name as YAML in flow style, of which JSON is a part: names (DNS labels) need no quotes. Such text is
+ * answered as JSON, because gcloud reads only that (api_lib/run/container_resource.py).
+ */
+export const containerNames: Codec = {
+  toV2: (value, at) => json.toV2(String(value).replaceAll(/(["']?)([a-z0-9-]+)\1/g, '"$2"'), at),
+  toV1: json.toV1,
+};
+
 /** A list of texts, separated by commas. */
 export const commas: Codec = {
   toV2: value => String(value).split(',').filter(Boolean),

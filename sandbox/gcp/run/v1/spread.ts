@@ -2,9 +2,9 @@ import type { Json, JsonObject } from '../../../../ports/json.ts';
 import { invalid } from '../../errors.ts';
 import { ingressOf } from '../instanceEnv.ts';
 import type { ContainerTemplate, EnvVar, Template } from '../messages.ts';
-import { flag, json } from './codecs.ts';
+import { containerNames, flag, json } from './codecs.ts';
 import { uidOf } from './metadata.ts';
-import { isObject } from './rows.ts';
+import { type Codec, isObject } from './rows.ts';
 
 /**
  * Annotations of a v1 template that speak of its containers and volumes, where v2 has fields of each container. What v2 can say of
@@ -33,11 +33,12 @@ const readFlag = (value: string, at: string): boolean => {
   return read;
 };
 
-/** A JSON map by the containers' names; the only container may have none. */
+/** A map by the containers' names, which `codec` writes; the only container may have none. */
 function byContainer<T extends Json>(
   annotation: string,
   get: (container: Container) => T | undefined,
   set: (container: Container, value: T, at: string) => Container,
+  codec: Codec = json,
 ): Spread {
   return {
     annotation,
@@ -50,11 +51,14 @@ function byContainer<T extends Json>(
     },
     write(template, value, at) {
       if (value === undefined) return template;
-      const parsed = json.toV2(value, at);
+      const parsed = codec.toV2(value, at);
       if (!isObject(parsed)) throw invalid(`${at}: invalid value '${value}': must be a JSON map by container.`);
+      const names = new Set(containersOf(template).map(({ name = '' }) => name));
+      const unknown = Object.keys(parsed).find(name => !names.has(name));
+      if (unknown !== undefined) throw invalid(`${at}: there is no container '${unknown}'.`);
       return withContainers(template, container => {
-        const own = parsed[container.name ?? ''];
-        return own === undefined ? container : set(container, own as T, at);
+        const name = container.name ?? '';
+        return Object.hasOwn(parsed, name) ? set(container, parsed[name] as T, at) : container;
       });
     },
   };
@@ -164,9 +168,12 @@ const secrets: Spread = {
   write(template, value, at) {
     const pairs = (value ?? '')
       .split(',')
+      .map(pair => pair.trim())
       .filter(Boolean)
       .map(pair => pair.split(':'));
-    const wrong = pairs.find(pair => pair.length !== 2 || !/^projects\/[^/]+\/secrets\/[^/]+$/.test(pair[1] ?? ''));
+    const wrong = pairs.find(
+      pair => pair.length !== 2 || !pair[0] || !/^projects\/[^/]+\/secrets\/[^/]+$/.test(pair[1] ?? ''),
+    );
     if (wrong) throw invalid(`${at}: invalid value '${value}': must have the form ALIAS:projects/P/secrets/S,…`);
     const names = new Map(pairs.map(([alias = '', name = '']) => [alias, name]));
     return renameSecrets(template, secret => names.get(secret) ?? secret);
@@ -186,6 +193,8 @@ export const spread: readonly Spread[] = [
     'run.googleapis.com/container-dependencies',
     ({ dependsOn }) => (dependsOn?.length ? dependsOn : undefined),
     (container, dependsOn) => ({ ...container, dependsOn }),
+    // Google's samples write {nginx: [hello]}, which is no JSON.
+    containerNames,
   ),
   byContainer<string>(
     'run.googleapis.com/base-images',
