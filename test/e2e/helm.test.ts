@@ -41,6 +41,9 @@ async function output(command: string, args: string[], env: Record<string, strin
   return stdout;
 }
 
+const isDeployment = ({ kind }: Manifest) => kind === 'Deployment';
+const isLimits = ({ kind, metadata }: Manifest) => kind === 'ConfigMap' && metadata.name === 'aitenant-limits';
+
 // A file needs a test: without Helm, this one is reported as skipped.
 if (helms.length === 0) test.skip('NOT RUN: Helm cannot be built on this machine', () => {});
 
@@ -70,6 +73,58 @@ describe.each(helms)('the chart by %s', (_, helm) => {
     ['policies.enabled=true', /policies\.limits\.images is empty: name the repositories that tenants may use/],
   ])('refuses %s and names the value', async (value, message) => {
     await expect(template(NAMESPACE, '--set', value)).rejects.toThrow(message);
+  });
+
+  test.each([
+    ['networkPolicy.metricsFrom=null', /metricsFrom/],
+    ['networkPolicy.apiServerPorts=null', /apiServerPorts/],
+    ['policies.limits.access=null', /access/],
+    ['image.repository=null', /repository/],
+    ['proxy=null', /proxy/],
+  ])('refuses %s, which would take a default away, and names the value', async (value, message) => {
+    await expect(template(NAMESPACE, '--set', value)).rejects.toThrow(message);
+  });
+
+  test.each(['123', 'true', '1e3', 'null'])('names of a release and a namespace such as %s stay strings', async name => {
+    const text = await output(helm, ['template', name, CHART, '--kube-version=1.31.0', '--namespace', name]);
+    for (const { kind, metadata } of documents(text)) {
+      if (!kind.startsWith('Cluster')) expect(metadata.namespace, kind).toBe(name);
+      if (metadata.labels) expect(metadata.labels['app.kubernetes.io/instance'] ?? name, kind).toBe(name);
+    }
+  });
+
+  test('a string cannot add fields, and a label of the chart cannot be replaced', async () => {
+    const values = {
+      priorityClassName: 'a\n      hostNetwork: true',
+      image: { tag: '1 # x' },
+      caBundle: { secret: 'a }, emptyDir: {' },
+      projects: ['*: x', 'a # b'],
+      podLabels: { 'app.kubernetes.io/name': 'other' },
+      labels: { 'app.kubernetes.io/name': 'other' },
+    };
+    const file = join(mkdtempSync(join(folder, 'values-')), 'values.json');
+    writeFileSync(file, JSON.stringify(values));
+    // documents() refuses duplicate keys.
+    const { metadata, spec } = documents(await template(NAMESPACE, '--values', file)).find(isDeployment) as Manifest;
+    const pod = spec.template.spec;
+    expect(pod).toMatchObject({ priorityClassName: values.priorityClassName });
+    expect(pod).not.toHaveProperty('hostNetwork');
+    expect(pod.containers[0].image).toBe('aitenant-operator:1 # x');
+    expect(pod.containers[0].args).toEqual(['--leader-elect', '--projects=*: x,a # b']);
+    expect(pod.volumes[1]).toEqual({ name: 'ca-bundle', secret: { secretName: values.caBundle.secret } });
+    for (const { labels } of [metadata, spec.template.metadata])
+      expect(labels['app.kubernetes.io/name']).toBe('aitenant-operator');
+  });
+
+  test('limits of a values file are decimal numbers, and an item of a list has no space', async () => {
+    const file = join(mkdtempSync(join(folder, 'values-')), 'values.yaml');
+    const limits = 'maxInstances: 2000000, cpu: 0.5, memory: 4294967296, images: ["*"]';
+    writeFileSync(file, `policies: { enabled: true, limits: { ${limits} } }`);
+    const { data } = documents(await template(NAMESPACE, '--values', file)).find(isLimits) as Manifest;
+    expect(data).toMatchObject({ maxInstances: '2000000', cpu: '0.5', memory: '4294967296', images: '*\n' });
+    expect(data.regions).toBe('asia-northeast1\nasia-northeast2\n');
+    writeFileSync(file, 'policies: { enabled: true, limits: { images: ["*"], regions: ["a\\n  images: b"] } }');
+    await expect(template(NAMESPACE, '--values', file)).rejects.toThrow(/regions/);
   });
 
   test.each([

@@ -1,13 +1,14 @@
 {{/* Labels of every object. Those of manifests/base and of the user, and Helm's own. */}}
 {{- define "aitenant.labels" -}}
-{{- with .Values.labels }}{{ toYaml . }}
-{{ end -}}
-app.kubernetes.io/name: aitenant-operator
-app.kubernetes.io/part-of: ai-platform
-app.kubernetes.io/instance: {{ .Release.Name | quote }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- $own := dict
+  "app.kubernetes.io/name" "aitenant-operator"
+  "app.kubernetes.io/part-of" "ai-platform"
+  "app.kubernetes.io/instance" .Release.Name
+  "app.kubernetes.io/version" .Chart.AppVersion
+  "app.kubernetes.io/managed-by" .Release.Service
+  "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_")
+}}
+{{- mergeOverwrite (dict) .Values.labels $own | toYaml }}
 {{- end }}
 
 {{/* Annotations of every object, if any, as a block below `metadata`. */}}
@@ -43,10 +44,12 @@ endpoints.
 {{- end }}
 {{- end }}
 
-{{/* The image with tag and digest. */}}
+{{/* The image with tag and digest, as a quoted string. */}}
 {{- define "aitenant.image" -}}
 {{- $tag := .Values.image.tag | default .Chart.AppVersion }}
-{{- printf "%s:%s" .Values.image.repository $tag }}{{ with .Values.image.digest }}@{{ . }}{{ end }}
+{{- $digest := "" }}
+{{- with .Values.image.digest }}{{ $digest = printf "@%s" . }}{{ end }}
+{{- printf "%s:%s%s" .Values.image.repository $tag $digest | quote }}
 {{- end }}
 
 {{/* The port of the proxy: that of its URL, or the one of its scheme. */}}
