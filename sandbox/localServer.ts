@@ -10,7 +10,8 @@ import type { Duplex } from 'node:stream';
  *
  * 1. `Host`, and the authority of an absolute-form target, are names of this machine.
  * 2. `Origin` is the server itself (`pages: 'own'`) or a page of this machine (`pages: 'local'`).
- * 3. A request without `Origin` does not say `Sec-Fetch-Site: cross-site`.
+ * 3. A request without `Origin` does not say `Sec-Fetch-Site: cross-site`. With `pages: 'own'` it does not say `same-site` either,
+ *    which is a page of another port, unless the user follows a link.
  */
 export interface LocalServerOptions {
   /** The pages that may send requests: those of this server, or those of any server on this machine. */
@@ -128,7 +129,7 @@ function refusalOf(
   authority: string | undefined,
   { pages, alsoHost }: LocalServerOptions,
 ): string | undefined {
-  const { host = '', origin } = headers;
+  const { host = '', origin, 'sec-fetch-site': site, 'sec-fetch-dest': destination } = headers;
   for (const name of authority === undefined ? [host] : [host, authority]) {
     if (!isThisMachine(name) && !alsoHost?.test(name))
       return `This port answers to names of this machine only (127.0.0.1, localhost), not to ${shown(name)}.`;
@@ -138,7 +139,9 @@ function refusalOf(
     const isAllowed = pages === 'own' ? from.toLowerCase() === host.toLowerCase() : isThisMachine(from);
     return isAllowed ? undefined : `This port takes no requests from pages of ${shown(origin)}.`;
   }
-  if (headers['sec-fetch-site'] === 'cross-site') return 'This port takes no requests from pages of other sites.';
+  if (site === 'cross-site') return 'This port takes no requests from pages of other sites.';
+  if (site === 'same-site' && pages === 'own' && destination !== 'document')
+    return 'This port takes no requests from pages of other ports.';
   return undefined;
 }
 

@@ -286,6 +286,41 @@ async function outage(first: Desk, second: Desk): Promise<void> {
   await isGood(first);
 }
 
+/** Tabs of one browser, more than its connections to one server, of which only the last one is shown. */
+async function manyTabs(): Promise<void> {
+  const context = await browser.newContext();
+  for (let count = 0; count < 8; count++) {
+    const page = await context.newPage();
+    page.setDefaultTimeout(WAIT_MS);
+    await page.goto(`${consoleUrl}/?lang=en#default/tenant-a`);
+    await page.locator('.link.live').waitFor();
+    await setShown(page, false);
+  }
+  const [first] = context.pages();
+  if (first === undefined) throw new Error('There is no tab.');
+  await setShown(first, true);
+  await first.locator('[data-action=check]').click();
+  await first
+    .locator('.moments li.user', { hasText: word('en', 'check') })
+    .first()
+    .waitFor();
+  await context.close();
+}
+
+/** Tells a page that it is shown or not, as a browser does for its tabs. Without a window, all of them count as shown. */
+async function setShown(page: Page, isShown: boolean): Promise<void> {
+  await page.evaluate(`Object.defineProperty(document, 'hidden', { value: ${!isShown}, configurable: true });
+    document.dispatchEvent(new Event('visibilitychange'));`);
+}
+
+async function badAddress(): Promise<void> {
+  const page = await browser.newPage();
+  page.on('pageerror', error => complaints.push(error.message));
+  await page.goto(`${consoleUrl}/?lang=en#%`);
+  await page.locator('main', { hasText: word('en', 'gone') }).waitFor();
+  await page.close();
+}
+
 /** The lowest contrast of a text with its background (WCAG 2.2, 1.4.3), with the text. */
 const CONTRAST = `() => {
   const canvas = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });
@@ -364,6 +399,8 @@ async function everything(): Promise<void> {
     await english.page.locator('html[lang=ja]').waitFor({ state: 'attached' });
     await english.page.locator('nav [aria-current=page]', { hasText: 'tenant-a' }).waitFor();
   });
+  await check('the connections of a browser are enough for eight tabs, of which one is shown', manyTabs);
+  await check('an address that is not well escaped names no tenant', badAddress);
   await check('nothing was asked of another server, and the browser had nothing to complain about', async () => {
     equal(
       requests.filter(url => !url.startsWith(`${consoleUrl}/`)),

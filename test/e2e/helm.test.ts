@@ -85,13 +85,16 @@ describe.each(helms)('the chart by %s', (_, helm) => {
     await expect(template(NAMESPACE, '--set', value)).rejects.toThrow(message);
   });
 
-  test.each(['123', 'true', '1e3', 'null'])('names of a release and a namespace such as %s stay strings', async name => {
-    const text = await output(helm, ['template', name, CHART, '--kube-version=1.31.0', '--namespace', name]);
-    for (const { kind, metadata } of documents(text)) {
-      if (!kind.startsWith('Cluster')) expect(metadata.namespace, kind).toBe(name);
-      if (metadata.labels) expect(metadata.labels['app.kubernetes.io/instance'] ?? name, kind).toBe(name);
-    }
-  });
+  test.each(['123', 'true', '1e3', 'null'])(
+    'names of a release and a namespace such as %s stay strings',
+    async name => {
+      const text = await output(helm, ['template', name, CHART, '--kube-version=1.31.0', '--namespace', name]);
+      for (const { kind, metadata } of documents(text)) {
+        if (!kind.startsWith('Cluster')) expect(metadata.namespace, kind).toBe(name);
+        if (metadata.labels) expect(metadata.labels['app.kubernetes.io/instance'] ?? name, kind).toBe(name);
+      }
+    },
+  );
 
   test('a string cannot add fields, and a label of the chart cannot be replaced', async () => {
     const values = {

@@ -203,6 +203,16 @@ test('pages of other local ports may call services, not the APIs', async () => {
   }
 });
 
+test('a page of another local port can load nothing of an API as an image, which has no Origin; its links work', async () => {
+  const site = 'Sec-Fetch-Site: same-site';
+  for (const door of doors) {
+    const image = await statusOf(door, [own(door), site, 'Sec-Fetch-Mode: no-cors', 'Sec-Fetch-Dest: image']);
+    expect(image === 403, door.name).toBe(door.name !== 'service');
+    const link = [own(door), site, 'Sec-Fetch-Mode: navigate', 'Sec-Fetch-Dest: document'];
+    expect(await statusOf(door, link), door.name).not.toBe(403);
+  }
+});
+
 test('a body that a browser sends without asking first (no type, text, form) changes nothing', async () => {
   const types = [
     [],

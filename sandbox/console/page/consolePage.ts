@@ -11,7 +11,15 @@ const MOST_CHAT = 20;
 const find = (selector: string): HTMLElement => document.querySelector(selector) as HTMLElement;
 const language = document.documentElement.lang === 'ja' ? 'ja' : 'en';
 const words = wordsOf(language);
-const chosen = () => decodeURIComponent(location.hash.slice(1));
+/** The key in the address. Names of tenants need no escapes, so text that is not well escaped is a key of no tenant. */
+function chosen(): string {
+  const hash = location.hash.slice(1);
+  try {
+    return decodeURIComponent(hash);
+  } catch {
+    return hash;
+  }
+}
 const page: PageState = { language, chosen: chosen(), isLive: false, isBusy: false, chat: [] };
 let state: ConsoleState = { tenants: [] };
 let source: EventSource | undefined;
@@ -41,7 +49,8 @@ function connect(): void {
   opened.onerror = () => {
     page.isLive = false;
     show();
-    if (opened.readyState === EventSource.CLOSED) setTimeout(() => source === opened && connect(), RECONNECT_MS);
+    if (opened.readyState === EventSource.CLOSED)
+      setTimeout(() => source === opened && !document.hidden && connect(), RECONNECT_MS);
   };
 }
 
@@ -95,6 +104,11 @@ addEventListener('hashchange', () => {
   newest = undefined;
   connect();
 });
+// A browser opens at most six connections to one server for all its tabs, so a tab that is not shown closes its stream.
+document.addEventListener('visibilitychange', () => {
+  if (document.hidden) source?.close();
+  else connect();
+});
 setInterval(() => state.outageEndsAt !== undefined && show(), 1_000);
 show();
-connect();
+if (!document.hidden) connect();
