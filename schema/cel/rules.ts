@@ -197,6 +197,7 @@ const wording = (reason: string): string =>
     .replace(/^field not found: /, 'no such key: ')
     .replace(/^index (-?\d+) out of bounds.*$/, 'index out of bounds: $1')
     .replace(/^int divide by zero$/, 'division by zero')
+    .replace(/^Cannot convert .* to a BigInt$/, "type conversion error from 'string' to 'int'")
     .replace(/^found no matching overload.*$/, 'no such overload');
 
 function spoken(outcome: CelResult): string | undefined {

@@ -133,7 +133,14 @@ export const refusals: Refusal[] = [
       ),
     ],
   },
-  ...(['newest', '0', '01', '-1'] as const).map(
+  {
+    name: 'version newest',
+    spec: keys(key({ version: 'newest' })),
+    causes: [
+      invalid('spec.keys[0].version', `"": type conversion error from 'string' to 'int' evaluating rule: ${VERSION}`),
+    ],
+  },
+  ...(['0', '01', '+1', '-1', '1234567890123456789'] as const).map(
     (version): Refusal => ({
       name: `version ${version}`,
       spec: keys(key({ version })),
