@@ -14,7 +14,16 @@ account=aitenant-operator@$project.iam.gserviceaccount.com
 pool=${WORKLOAD_POOL:-$project.svc.id.goog}
 role_file=$(dirname "$0")/role.yaml
 
-# Check the names of the repositories before anything is created.
+# Check the names before anything is created. With an empty --project, gcloud would change the project of its configuration.
+for id in "$@"; do
+  case $id in
+    '' | -* | *[!a-z0-9.:-]*) echo "setup.sh: '$id' is not a project ID. $(sed -n '3s/^# *//p' "$0")" >&2; exit 2 ;;
+  esac
+done
+image=${IMAGE:-}
+case ${image##*/} in
+  *[:@]*) echo "setup.sh: IMAGE is '$image': write it without its tag and its digest." >&2; exit 2 ;;
+esac
 for repository in ${IMAGE_REPOSITORIES:-}; do
   case $repository in
     */*/*/* | /* | */ | *//*) ;;

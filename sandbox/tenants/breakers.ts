@@ -98,7 +98,7 @@ export function createBreakers(options: BreakersOptions): Breakers {
     consent: ({ keys }) => keys.some(({ exists, consents }) => exists && !consents),
     permission: ({ key }) => denials.has(key),
     drift: ({ service, wanted }) => service !== undefined && service.maxInstances !== wanted.maxInstances,
-    deletion: ({ service, account }) => service === undefined && account.exists,
+    deletion: ({ service, hasServed }) => service === undefined && hasServed,
     image: ({ wanted }) => wanted.image === BAD_IMAGE,
     outage: () => outage.endsAt() !== undefined,
   };

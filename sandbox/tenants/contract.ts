@@ -69,6 +69,8 @@ export interface TenantPicture {
   account: { email: string; exists: boolean };
   keys: KeyPicture[];
   service?: ServicePicture;
+  /** True if the status names a URL: a service that is missing was there before. */
+  hasServed: boolean;
   /** The faults that are in force now. */
   broken: Breaker[];
   /** Newest first. */

@@ -29,6 +29,7 @@ interface TenantObject extends KubeObject {
     projectId?: string;
     region?: string;
     serviceAccountEmail?: string;
+    url?: string;
     keys?: { name: string; secret?: string; version?: string }[];
   };
 }
@@ -83,6 +84,7 @@ export async function pictureOf(
     account: { email, exists: account !== undefined && account.disabled !== true },
     keys,
     service: service && servicePicture(service, revisions, region),
+    hasServed: status.url !== undefined,
     logs: { operator, service: instance },
   };
 }

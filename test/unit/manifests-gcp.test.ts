@@ -201,6 +201,24 @@ describe('setup.sh', () => {
     expect(run(['ops'], true)).toMatchObject({ status: 0, written: '# mine\n' });
   });
 
+  test.each([[''], ['--help'], ['ops', ''], ['ops', 'my project'], ['ops"'], ['Ops']])(
+    'with something else than project IDs (%j %j) makes nothing and says how it is used',
+    (...args) => {
+      const { status, stderr, writes, written } = run(args.flat(), false);
+      expect([status, writes, written]).toEqual([2, [''], undefined]);
+      expect(stderr).toMatch(/is not a project ID\. .*setup\.sh PROJECT/);
+    },
+  );
+
+  test.each(['r.example/a:1.0', 'localhost:5000/a:v1', 'r.example/a@sha256:0'])(
+    'with an IMAGE that has a tag or a digest (%s) makes nothing and says so',
+    IMAGE => {
+      const { status, stderr, writes } = run(['ops'], false, { IMAGE });
+      expect([status, writes]).toEqual([2, ['']]);
+      expect(stderr).toContain('without its tag and its digest');
+    },
+  );
+
   test('without a project says how it is used', () => {
     const { status, stderr, writes } = run([], false);
     expect([status, writes]).toEqual([2, ['']]);

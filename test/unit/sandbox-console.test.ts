@@ -53,6 +53,7 @@ async function given() {
     projectId: 'demo-project',
     region: 'asia-northeast1',
     serviceAccountEmail: EMAIL,
+    url: 'https://ai-platform-tenant-a.example.com',
     keys: [] as object[],
   };
   status.keys.push({ name: 'openai', secret, version: '1', granted: true });
@@ -133,6 +134,17 @@ describe('a fault', () => {
     await cloud.runtime.advance(10_000);
     await expect.poll(() => brokenOf(actions)).toEqual([what]);
     await expect(actions.act('mend', KEY, { what })).rejects.toMatchObject({ status: 409 });
+  });
+
+  test('deletion: a tenant whose service has not been made yet is not broken', async () => {
+    const { actions, kube, cloud } = await givenActions();
+    await kube.patch(AI_TENANTS, 'default', 'tenant-a', { status: { url: null } } as never, { subresource: 'status' });
+    await cloud.ok(`${RUN}.Services.DeleteService`, { name: SERVICE });
+    await cloud.runtime.advance(10_000);
+    await expect.poll(async () => (await actions.state(KEY)).picture).toMatchObject({ hasServed: false });
+    const { picture } = await actions.state(KEY);
+    expect(picture).toMatchObject({ account: { exists: true }, broken: [] });
+    expect(picture?.service).toBeUndefined();
   });
 
   test('permission: the operator is refused, for this secret only', async () => {
