@@ -408,11 +408,27 @@ test('blanks between the aliases of secrets have no meaning', () => {
   });
 });
 
+test('an empty nodeSelector, which clients send, says nothing', () => {
+  expect(templateToV2({ spec: { nodeSelector: {} } })).not.toHaveProperty('nodeSelector');
+});
+
+test('blanks between Cloud SQL instances have no meaning', () => {
+  const annotations = { [`${RUN}cloudsql-instances`]: 'p:r:a, p:r:b,' };
+  expect(templateToV2({ metadata: { annotations } })).toMatchObject({
+    volumes: [{ name: 'cloudsql', cloudSqlInstance: { instances: ['p:r:a', 'p:r:b'] } }],
+  });
+});
+
 describe('what Cloud Run does not have is refused, not lost', () => {
   test.each<[JsonObject, string]>([
     [
       { spec: { containers: [{ securityContext: { runAsUser: 1 } }] } },
       'must not set the field(s): spec.template.spec.containers[0].securityContext',
+    ],
+    [{ spec: { nodeSelector: { disk: 'ssd' } } }, 'must not set the field(s): spec.template.spec.nodeSelector.disk'],
+    [
+      annotated(`${RUN}secrets`, 'a:projects/1/secrets/x,a:projects/2/secrets/y'),
+      "annotations[run.googleapis.com/secrets]: the alias 'a' has two meanings.",
     ],
     [{ spec: { imagePullSecrets: [{ name: 'x' }] } }, 'must not set the field(s): spec.template.spec.imagePullSecrets'],
     [{ spec: { volumes: [{ name: 'v', configMap: { name: 'x' } }] } }, 'spec.template.spec.volumes[0].configMap'],

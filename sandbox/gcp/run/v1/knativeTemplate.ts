@@ -14,6 +14,7 @@ const PROBE_TYPE = 'run.googleapis.com/startupProbeType';
 
 const AT = 'spec.template';
 const specRows = templateRows.filter(row => row.v1[0] === 'spec').map(row => ({ ...row, v1: row.v1.slice(1) }));
+const selectorRows = specRows.filter(row => row.v1[0] === 'nodeSelector').map(row => ({ ...row, v1: row.v1.slice(1) }));
 const KNOWN = new Set([
   ...templateRows.flatMap(({ v1 }) => (v1[1] === 'annotations' ? (v1[2] ?? []) : [])),
   ...spread.map(({ annotation }) => annotation),
@@ -23,7 +24,9 @@ const KNOWN = new Set([
 export function templateToV2(v1: JsonObject): Template {
   const metadata = isObject(v1.metadata) ? v1.metadata : {};
   const annotations = textMap(metadata.annotations);
-  refuseUnknown(specRows, isObject(v1.spec) ? v1.spec : {}, `${AT}.spec`, ['runtimeClassName', 'enableServiceLinks']);
+  const spec = isObject(v1.spec) ? v1.spec : {};
+  refuseUnknown(specRows, spec, `${AT}.spec`, ['runtimeClassName', 'enableServiceLinks']);
+  if (isObject(spec.nodeSelector)) refuseUnknown(selectorRows, spec.nodeSelector, `${AT}.spec.nodeSelector`);
   let template = rowsToV2(templateRows, v1, AT) as Template;
   for (const { annotation, write } of spread) {
     template = write(template, annotations[annotation], `${AT}.metadata.annotations[${annotation}]`);

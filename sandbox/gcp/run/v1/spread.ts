@@ -33,6 +33,13 @@ const readFlag = (value: string, at: string): boolean => {
   return read;
 };
 
+/** The parts between commas, without the blanks around them. */
+const listed = (value: string): string[] =>
+  value
+    .split(',')
+    .map(part => part.trim())
+    .filter(Boolean);
+
 /** A map by the containers' names, which `codec` writes; the only container may have none. */
 function byContainer<T extends Json>(
   annotation: string,
@@ -105,12 +112,10 @@ const cloudSql: Spread = {
     }));
     return { value: volume.cloudSqlInstance?.instances?.join(',') ?? '', rest };
   },
-  write(template, value) {
-    if (!value) return template;
-    const volumes = [
-      ...(template.volumes ?? []),
-      { name: 'cloudsql', cloudSqlInstance: { instances: value.split(',') } },
-    ];
+  write(template, value = '') {
+    const instances = listed(value);
+    if (instances.length === 0) return template;
+    const volumes = [...(template.volumes ?? []), { name: 'cloudsql', cloudSqlInstance: { instances } }];
     return withContainers({ ...template, volumes }, container => ({
       ...container,
       volumeMounts: [...(container.volumeMounts ?? []), { name: 'cloudsql', mountPath: '/cloudsql' }],
@@ -166,16 +171,14 @@ const secrets: Spread = {
     };
   },
   write(template, value, at) {
-    const pairs = (value ?? '')
-      .split(',')
-      .map(pair => pair.trim())
-      .filter(Boolean)
-      .map(pair => pair.split(':'));
+    const pairs = listed(value ?? '').map(pair => pair.split(':'));
     const wrong = pairs.find(
       pair => pair.length !== 2 || !pair[0] || !/^projects\/[^/]+\/secrets\/[^/]+$/.test(pair[1] ?? ''),
     );
     if (wrong) throw invalid(`${at}: invalid value '${value}': must have the form ALIAS:projects/P/secrets/S,…`);
     const names = new Map(pairs.map(([alias = '', name = '']) => [alias, name]));
+    const twice = pairs.find(([alias = '', name]) => names.get(alias) !== name);
+    if (twice) throw invalid(`${at}: the alias '${twice[0]}' has two meanings.`);
     return renameSecrets(template, secret => names.get(secret) ?? secret);
   },
 };
