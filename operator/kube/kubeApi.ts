@@ -1,6 +1,15 @@
-import type { KubeApi, KubeList, KubeResource, KubeResult, KubeWatchEvent } from '../../ports/kube.ts';
+import type { KubeApi, KubeList, KubeObject, KubeResource, KubeResult, KubeWatchEvent } from '../../ports/kube.ts';
 import { apiVersionOf } from '../../ports/kubeResources.ts';
 import { createKubeRequests, failed, type KubeClientOptions, noAnswer, statusOf } from './kubeRequests.ts';
+
+/** A proxy or another server can answer a read with status 200 and JSON that is no object of Kubernetes. */
+const FOREIGN = { code: 0, reason: 'NoAnswer', message: 'the answer is JSON, but not that of a Kubernetes API server' };
+
+/** Whether a value has `metadata`, as every object and every list of Kubernetes has. */
+function isObject(value: unknown): value is Pick<KubeObject, 'metadata'> {
+  const { metadata } = (value ?? {}) as { metadata?: unknown };
+  return typeof metadata === 'object' && metadata !== null;
+}
 
 /** The port to the cluster, by REST. */
 export function createKubeApi(options: KubeClientOptions): KubeApi & { close(): Promise<void> } {
@@ -10,11 +19,13 @@ export function createKubeApi(options: KubeClientOptions): KubeApi & { close(): 
       const path = resourcePath(resource, { namespace, query: { ...query } });
       if (!path.ok) return path;
       const result = await call<KubeList>('GET', path.value, undefined, signal, maxBytes);
+      if (!result.ok) return result;
+      const { value } = result;
+      const items: unknown = value?.items ?? [];
+      if (!isObject(value) || !Array.isArray(items) || !items.every(isObject)) return failed(FOREIGN);
       // The API server leaves out apiVersion and kind of the items of a list.
-      if (result.ok) {
-        const apiVersion = apiVersionOf(resource);
-        result.value.items = (result.value.items ?? []).map(item => ({ apiVersion, kind: resource.kind, ...item }));
-      }
+      const apiVersion = apiVersionOf(resource);
+      value.items = items.map(item => ({ apiVersion, kind: resource.kind, ...item }));
       return result;
     },
 
@@ -40,7 +51,9 @@ export function createKubeApi(options: KubeClientOptions): KubeApi & { close(): 
 
     async get(resource, namespace, name) {
       const path = resourcePath(resource, { namespace, name });
-      return path.ok ? call('GET', path.value) : path;
+      if (!path.ok) return path;
+      const result = await call<KubeObject>('GET', path.value);
+      return result.ok && !isObject(result.value) ? failed(FOREIGN) : result;
     },
 
     async create(resource, namespace, object) {

@@ -206,6 +206,29 @@ describe('failures', () => {
     expect(await api.get(THINGS, 'ns', 'a')).toMatchObject({ status: { code: 502, message: 'null' } });
   });
 
+  test('with status 200, an answer that is no list or object of Kubernetes is an error, and is not read as one', async () => {
+    const foreign = [null, {}, 'ok', [], { items: [] }, { metadata: null, items: [] }];
+    const lists = [
+      ...foreign,
+      { metadata: {}, items: [null] },
+      { metadata: {}, items: [{}] },
+      { metadata: {}, items: 5 },
+    ];
+    const message = expect.stringContaining('not that of a Kubernetes API server');
+    const answers: unknown[] = [...lists, ...foreign];
+    const { api } = await serve((_, response) => response.writeHead(200).end(JSON.stringify(answers.shift())));
+    const { signal } = new AbortController();
+    for (const answer of lists)
+      expect(await api.list(THINGS, { signal }), JSON.stringify(answer)).toMatchObject({
+        status: { code: 0, message },
+      });
+    for (const answer of foreign)
+      expect(await api.get(THINGS, 'ns', 'a'), JSON.stringify(answer)).toMatchObject({ status: { code: 0, message } });
+    // An empty list of the API server can have null.
+    answers.push({ metadata: { resourceVersion: '1' }, items: null });
+    expect(await api.list(THINGS, { signal })).toMatchObject({ ok: true, value: { items: [] } });
+  });
+
   test('without an answer have code 0: refused, cut off, broken', async () => {
     const { api, server } = await serve(({ url, socket }, response) => {
       if (url.endsWith('cut')) socket.destroy();
@@ -248,12 +271,15 @@ describe('failures', () => {
 
 describe('credentials', () => {
   test('a token, a name and password, TLS by the cluster\u2019s own authority, a few connections for many requests', async () => {
-    const { api, seen } = await serve((_, response) => json(response, 200, {}), { tls: true, user: { token: 'abc' } });
+    const { api, seen } = await serve((_, response) => json(response, 200, { metadata: {} }), {
+      tls: true,
+      user: { token: 'abc' },
+    });
     for (let i = 0; i < 20; i++) expect(await api.get(THINGS, 'ns', 'a')).toMatchObject({ ok: true });
     expect(seen[0]?.headers.authorization).toBe('Bearer abc');
     expect(new Set(seen.map(one => one.socket)).size).toBeLessThanOrEqual(3);
 
-    const basic = await serve((_, response) => json(response, 200, {}), {
+    const basic = await serve((_, response) => json(response, 200, { metadata: {} }), {
       tls: true,
       user: { username: 'me', password: 'pw' },
     });
@@ -266,25 +292,31 @@ describe('credentials', () => {
     closers.push(() => rm(folder, { recursive: true }));
     const tokenFile = join(folder, 'token');
     writeFileSync(tokenFile, 'from-a-file\n');
-    const file = await serve((_, response) => json(response, 200, {}), { tls: true, user: { tokenFile } });
+    const file = await serve((_, response) => json(response, 200, { metadata: {} }), {
+      tls: true,
+      user: { tokenFile },
+    });
     expect(await file.api.get(THINGS, 'ns', 'a')).toMatchObject({ ok: true });
     expect(file.seen[0]?.headers.authorization).toBe('Bearer from-a-file');
 
     const apiVersion = 'client.authentication.k8s.io/v1';
     const credential = { kind: 'ExecCredential', apiVersion, status: { token: 'from-a-plug-in' } };
     const exec = { apiVersion, interactiveMode: 'Never', command: 'echo', args: [JSON.stringify(credential)] };
-    const plugIn = await serve((_, response) => json(response, 200, {}), { tls: true, user: { exec } });
+    const plugIn = await serve((_, response) => json(response, 200, { metadata: {} }), { tls: true, user: { exec } });
     await plugIn.api.get(THINGS, 'ns', 'a');
     expect(plugIn.seen[0]?.headers.authorization).toBe('Bearer from-a-plug-in');
 
     const failing = { ...exec, command: 'false' };
-    const broken = await serve((_, response) => json(response, 200, {}), { tls: true, user: { exec: failing } });
+    const broken = await serve((_, response) => json(response, 200, { metadata: {} }), {
+      tls: true,
+      user: { exec: failing },
+    });
     expect(await broken.api.get(THINGS, 'ns', 'a')).toMatchObject({ status: { code: 0 } });
     expect(broken.seen).toEqual([]);
   });
 
   test('another server certificate than the cluster\u2019s is refused', async () => {
-    const { port } = await serve((_, response) => json(response, 200, {}), { tls: true });
+    const { port } = await serve((_, response) => json(response, 200, { metadata: {} }), { tls: true });
     const config = accessTo(`https://127.0.0.1:${port}`);
     const api = createKubeApi({ config, runtime: realRuntime, userAgent: 'x' });
     closers.push(() => api.close());
