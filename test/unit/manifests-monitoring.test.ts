@@ -166,9 +166,9 @@ describe('the metrics', () => {
     const metrics = empty();
     metrics.onAbandoned([{ type: 'Service' }, { type: 'Service' }, { type: 'ServiceAccount' }]);
     expect(await sampled(metrics, 'aitenant_abandoned_total')).toEqual([
-      'aitenant_abandoned_total{kind="Service"} 2',
       'aitenant_abandoned_total{kind="ServiceAccount"} 1',
       'aitenant_abandoned_total{kind="SecretAccess"} 0',
+      'aitenant_abandoned_total{kind="Service"} 2',
     ]);
   });
 
