@@ -193,6 +193,13 @@ describe('status', () => {
   test('shows the way of a tenant that waits, and then is ready', async () => {
     await world.apply('tenant-a', spec());
     await world.reason('tenant-a', 'DependencyNotFound');
+    await until(
+      async () => {
+        const { conditions = [] } = (await world.tenant('tenant-a'))?.status ?? {};
+        return conditions.some(({ type, status }) => type === 'ServiceAccountReady' && status === 'True') || undefined;
+      },
+      () => 'the account to be ready',
+    );
     const waiting = await aitenant('status', 'tenant-a');
     expect(waiting).toMatchObject({ code: 0, err: '' });
     expect(waiting.out).toMatch(/^default\/tenant-a {2}waits \(DependencyNotFound\), not ready for \d+s$/m);

@@ -612,7 +612,7 @@ export const DEFENCES: readonly Defence[] = [
   {
     shownBy: ['unit/sandbox-browser.test.ts', 'refuses what pages of others send, whatever the method'],
     file: 'sandbox/localServer.ts',
-    find: "  if (headers['sec-fetch-site'] === 'cross-site') return 'This port takes no requests from pages of other sites.';\n",
+    find: "  if (site === 'cross-site') return 'This port takes no requests from pages of other sites.';\n",
     replace: '',
   },
   {
