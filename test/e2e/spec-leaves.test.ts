@@ -116,12 +116,15 @@ async function settle(world: World, spec: JsonObject): Promise<KubeObject> {
   return settled(world);
 }
 
-/** Waits until a check writes nothing: what an earlier edit left to do, such as removing a former region's service, is done. */
+/** Waits until a check writes nothing and a former region's service is gone: what an earlier edit left to do is done. */
 async function atRest(world: World): Promise<void> {
+  let services = 0;
   do {
     world.forget();
     await world.check('tenant-a');
-  } while (world.writes().length > 0);
+    const { inventory = [] } = (await world.tenant('tenant-a'))?.status ?? {};
+    services = inventory.filter(({ type }) => type === 'Service').length;
+  } while (world.writes().length > 0 || services > 1);
 }
 
 async function settled(world: World): Promise<KubeObject> {
