@@ -23,6 +23,7 @@ export async function readTenants(kube: KubeApi, { name, namespace }: Scope): Pr
   if (found.status.code === 404 && found.status.reason === 'NotFound') throw await noSuchTenant(kube, name, namespace);
   throw unread(found.status, `AiTenant ${namespace}/${name}`);
 }
+
 /** All tenants of the namespace or of the cluster, and the list's resourceVersion. Throws `ClusterUnread`. */
 export async function listTenants(
   kube: KubeApi,

@@ -125,7 +125,7 @@ function partsOf(tenant: Tenant): Part[] {
   const { name, spec, status } = tenant;
   const account = status.serviceAccountEmail ?? `${serviceAccountId(name)}@…`;
   const granted = spec.keys.filter(key => statusOf(key, status.keys)?.granted).length;
-  const moved = status.region !== undefined && status.region !== spec.region && status.url !== undefined;
+  const left = regionLeft(tenant);
   return [
     partOf(tenant, 'ServiceAccountReady', { kind: 'ServiceAccount', name: account }),
     partOf(tenant, 'SecretAccessReady', { kind: 'Keys', name: `${granted} of ${spec.keys.length} granted` }),
@@ -135,13 +135,17 @@ function partsOf(tenant: Tenant): Part[] {
       kind: 'Service',
       name: `${serviceId(name)} in ${spec.region}`,
       ...(status.latestReadyRevision !== undefined && {
-        detail: `${moved ? `${status.region} still serves` : 'serves'} revision ${status.latestReadyRevision}`,
+        detail: `${left !== undefined ? `${left} still serves` : 'serves'} revision ${status.latestReadyRevision}`,
       }),
     }),
     ...formerServices(tenant),
     urlPart(tenant),
   ];
 }
+
+/** The region that the tenant moves from, while its service there is the one that is called. */
+const regionLeft = ({ spec, status }: Tenant): string | undefined =>
+  status.region !== spec.region && status.url !== undefined ? status.region : undefined;
 
 function partOf(
   tenant: Tenant,
@@ -246,8 +250,7 @@ function notesOf(tenant: Tenant, ready: Condition | undefined): string[] {
   if (requested !== undefined && requested.length <= 256 && status.lastHandledReconcileAt !== requested)
     notes.push('A full check was requested by annotation and has not been completed yet.');
   if (ready?.reason === 'NotVerified' && ready.status === 'True') notes.push(ready.message);
-  const sent = status.region !== undefined && status.region !== spec.region && status.url !== undefined;
-  if (sent)
-    notes.push(`It moves from ${status.region} to ${spec.region}; the URL is still the one of ${status.region}.`);
+  const left = regionLeft(tenant);
+  if (left !== undefined) notes.push(`It moves from ${left} to ${spec.region}; the URL is still the one of ${left}.`);
   return [...notes, ...unknownValues];
 }
