@@ -8,6 +8,7 @@ import { parse } from 'yaml';
 import { type Envtest, startEnvtest } from '../../sandbox/envtest/envtest.ts';
 import { CASES, CHART, documents, type Manifest, recording, recordingPath, valuesPath } from '../unit/support/chart.ts';
 import { eventually } from './support/access.ts';
+import { firstRelease } from './support/firstRelease.ts';
 import { goTools } from './support/goTools.ts';
 
 /**
@@ -19,7 +20,6 @@ const run = promisify(execFile);
 const helms = Object.entries(await goTools('helm3', 'helm4'));
 const RELEASE = 'aitenant-operator';
 const NAMESPACE = 'aitenant-system';
-const FIRST = new URL('fixtures/upgrade-0.1/manifests.yaml', import.meta.url).pathname;
 const CRD = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
 const TENANTS = '/apis/ai-platform.dev/v1alpha1/namespaces/default/aitenants';
 const DEPLOYMENT = `/apis/apps/v1/namespaces/${NAMESPACE}/deployments/aitenant-operator`;
@@ -236,7 +236,9 @@ describe.each(helms)('the chart by %s', (_, helm) => {
     });
 
     test('takes over what kubectl applied of version 0.1.0, without a second Deployment and with the tenants kept', async () => {
-      await inCluster('kubectl', 'apply', '-f', FIRST);
+      const first = join(folder, 'version-0.1.0.yaml');
+      writeFileSync(first, firstRelease('upgrade-0.1/manifests.yaml'));
+      await inCluster('kubectl', 'apply', '-f', first);
       await createTenant();
       const before = await ask('GET', DEPLOYMENT);
       const crd = `${CRD}/aitenants.ai-platform.dev`;

@@ -7,11 +7,11 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type Envtest, startEnvtest } from '../../sandbox/envtest/envtest.ts';
 import { installYaml } from '../../scripts/installYaml.ts';
 import { eventually } from './support/access.ts';
+import { firstRelease } from './support/firstRelease.ts';
 
 /** Installations with kubectl on a real kube-apiserver, with the commands that the pages and setup.sh print. test/e2e/helm.test.ts has those with Helm. */
 
 const ROOT = new URL('../../', import.meta.url).pathname;
-const FIRST = new URL('fixtures/upgrade-0.1/manifests.yaml', import.meta.url).pathname;
 const TENANTS = '/apis/ai-platform.dev/v1alpha1/namespaces/default/aitenants';
 const DEPLOYMENT = '/apis/apps/v1/namespaces/aitenant-system/deployments/aitenant-operator';
 const IMAGE = `ghcr.io/me/aitenant-operator@sha256:${'0'.repeat(64)}`;
@@ -50,7 +50,8 @@ async function ask(method: string, path: string, body?: unknown): Promise<any> {
 }
 
 test('install.yaml upgrades version 0.1.0, a second time changes nothing, and the tenants stay when the operator is deleted', async () => {
-  await sh(`kubectl apply -f '${FIRST}'`);
+  writeFileSync(join(folder, 'version-0.1.0.yaml'), firstRelease('upgrade-0.1/manifests.yaml'));
+  await sh('kubectl apply -f version-0.1.0.yaml');
   await eventually(async () => (await cluster.ask('GET', TENANTS)).code === 200, 'AiTenants to be served');
   const { metadata } = await ask('POST', TENANTS, tenant);
   const { metadata: before } = await ask('GET', DEPLOYMENT);

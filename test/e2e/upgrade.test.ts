@@ -5,13 +5,14 @@ import type { TenantStatus } from '../../operator/tenant/types.ts';
 import type { JsonObject } from '../../ports/json.ts';
 import type { KubeObject } from '../../ports/kube.ts';
 import { AI_TENANT_CRD, CUSTOM_RESOURCE_DEFINITIONS } from '../../ports/kubeResources.ts';
+import { firstRelease } from './support/firstRelease.ts';
 import { createWorld, must, spec, until, type World } from './support/world.ts';
 
 /** docs/operations.md, Upgrade: from the first CRD, and objects stored by it, to the present one and a new operator. */
 
 let world: World;
 beforeEach(async () => {
-  world = await createWorld({ crd: 'test/e2e/fixtures/first-crd.yaml' });
+  world = await createWorld({ crd: firstRelease('first-crd.yaml') });
   await world.secret('tenant-a-openai-key');
   await world.secret('backup-key');
 });
@@ -100,7 +101,7 @@ test('the old CRD put back under the new operator: it goes on, and writes nothin
   );
   world.forget();
 
-  const first = parse(readFileSync(new URL('fixtures/first-crd.yaml', import.meta.url), 'utf8')) as KubeObject;
+  const first = parse(firstRelease('first-crd.yaml')) as KubeObject;
   const { versions } = first.spec as JsonObject;
   await must(world.kube.patch(CUSTOM_RESOURCE_DEFINITIONS, undefined, AI_TENANT_CRD, { spec: { versions } }));
   await world.restart();

@@ -104,7 +104,7 @@ export async function createWorld(
     cluster?: Cluster;
     workers?: number;
     accountsPerProject?: number;
-    /** The AiTenants' CRD, a path from the root; `crds/aitenants.yaml` unless said otherwise. */
+    /** The YAML text of the AiTenants' CRD; that of `crds/aitenants.yaml` unless said otherwise. */
     crd?: string;
     /** Config Connector's SecretManagerSecret is installed. */
     connector?: boolean;
@@ -150,7 +150,7 @@ export async function createWorld(
       CLOUDSDK_API_ENDPOINT_OVERRIDES_IAM: gcpServer.url,
     }),
   });
-  await installCrd(kube, fileObject(options.crd ?? 'crds/aitenants.yaml'));
+  await installCrd(kube, options.crd ? parse(options.crd) : fileObject('crds/aitenants.yaml'));
   if (options.connector) await installCrd(kube, fileObject('examples/config-connector/crd.yaml'));
 
   const logs: string[] = [];

@@ -47,6 +47,8 @@ export interface ArgoCd {
   applications(): Promise<Application[]>;
   /** What `argocd app get --refresh` does; resolves when the Applications have been compared anew. */
   refresh(...names: string[]): Promise<void>;
+  /** What `argocd app get --hard-refresh` does: the same, but the manifests are rendered anew instead of read from the cache. */
+  hardRefresh(...names: string[]): Promise<void>;
   /** What a webhook of the git server does to an ApplicationSet: it reads the repository again. */
   readAgain(applicationSet: string): Promise<void>;
   /** The same for the ApplicationSet and then for each of its Applications. */
@@ -107,6 +109,9 @@ export async function startArgoCd(stack: Stack, { progressiveSyncs = false } = {
     },
     async refresh(...names) {
       await Promise.all(names.map(name => annotate(APPLICATIONS, name, 'argocd.argoproj.io/refresh', 'normal')));
+    },
+    async hardRefresh(...names) {
+      await Promise.all(names.map(name => annotate(APPLICATIONS, name, 'argocd.argoproj.io/refresh', 'hard')));
     },
     readAgain: name => annotate(APPLICATION_SETS, name, 'argocd.argoproj.io/application-set-refresh', 'true'),
     async pulled(applicationSet) {
