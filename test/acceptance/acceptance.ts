@@ -1,0 +1,136 @@
+import { announcement, missingPermissions } from './announcement.ts';
+import { cleanUp } from './cleanUp.ts';
+import type { Fact, FactResult, NamedKind, RunOfFacts } from './fact.ts';
+import { runFacts } from './factRunner.ts';
+import { FACTS } from './facts/all.ts';
+import { carries, EXPIRES } from './names.ts';
+import { type Options, UsageError } from './options.ts';
+import { differences, listProject, type ProjectList } from './projectList.ts';
+import { factLine, factTable } from './report.ts';
+import { openSession, projectNumber, type Session } from './session.ts';
+
+export interface Terminal {
+  print(text: string): void;
+  /** Asks the user whether to start. */
+  confirm(): Promise<boolean>;
+  /** Aborts when the user wants the run to end. */
+  signal: AbortSignal;
+}
+
+/** One run from the announcement to the table. Resolves to the exit code. Throws `UsageError`. */
+export async function acceptance(
+  options: Options,
+  env: Record<string, string | undefined>,
+  terminal: Terminal,
+): Promise<number> {
+  const facts = chosenFacts(options);
+  const session = openSession(options, env);
+  const { caller, project, regions, prefix } = session;
+  try {
+    const before = await listProject(caller.call, project, regions);
+    const taken = before.items.filter(({ id }) => carries(prefix, id)).map(({ id }) => id);
+    if (taken.length > 0) {
+      throw new UsageError(`Project ${project} has things of the prefix ${prefix} already: ${taken.join(', ')}.`);
+    }
+    terminal.print(announcement(session, facts.length, false, await missingPermissions(session)));
+    for (const problem of before.problems) terminal.print(`Before the start, ${problem}`);
+    if (!(await terminal.confirm())) {
+      terminal.print('Nothing was made.');
+      return 2;
+    }
+    return await performed(options, session, facts, before, terminal);
+  } finally {
+    caller.close();
+  }
+}
+
+/** Throws `UsageError` if there is no fact of an id. */
+function chosenFacts({ facts: ids, only }: Options): Fact[] {
+  if (only === 'life') return [];
+  const unknown = ids?.find(id => !FACTS.some(fact => fact.id === id));
+  if (unknown !== undefined)
+    throw new UsageError(`There is no fact ${JSON.stringify(unknown)}: docs/facts.md has all of them.`);
+  return FACTS.filter(({ id }) => ids === undefined || ids.includes(id));
+}
+
+async function performed(
+  options: Options,
+  session: Session,
+  facts: Fact[],
+  before: ProjectList,
+  { print, signal }: Terminal,
+): Promise<number> {
+  const { caller, project, regions, prefix } = session;
+  const results: FactResult[] = [];
+  let left: string[];
+  try {
+    const run = await runOfFacts(session, options);
+    await runFacts(facts, run, {
+      expensive: options.expensive,
+      signal,
+      onResult(result) {
+        results.push(result);
+        print(factLine(result));
+      },
+    });
+  } finally {
+    left = await removeAll(session, print);
+  }
+  const after = await listProject(caller.call, project, regions);
+  const changed = differences(before, after, id => carries(prefix, id));
+  const refuted = results.filter(({ verdict }) => verdict.verdict === 'refuted');
+  if (results.length > 0) print(`\n${factTable(results)}`);
+  print(
+    changed.length === 0
+      ? '\nNothing else in the project has changed.'
+      : `\nMeanwhile the project has changed, by this run or by others:\n${changed.map(line => `  ${line}`).join('\n')}`,
+  );
+  if (signal.aborted) print('The run was stopped before its end.');
+  return refuted.length + left.length + changed.length > 0 || signal.aborted ? 1 : 0;
+}
+
+async function runOfFacts(session: Session, { region, secondRegion }: Options): Promise<RunOfFacts> {
+  const { caller, project, prefix, expires, journal, pollMs } = session;
+  return {
+    project,
+    projectNumber: await projectNumber(session),
+    region,
+    secondRegion,
+    prefix,
+    name(kind: NamedKind, suffix: string, at = region) {
+      const id = `${prefix}-${suffix}`;
+      journal.write({ kind, id, ...(kind === 'service' && { region: at }) });
+      return id;
+    },
+    call: caller.call,
+    expires,
+    labels: { [EXPIRES]: expires },
+    description: `${EXPIRES}=${expires}`,
+    pollMs,
+  };
+}
+
+/** The clean-up at the end of the run. Answers with what is left. */
+async function removeAll(session: Session, print: (text: string) => void): Promise<string[]> {
+  const { caller, project, prefix, regions, journal, settleMs, pollMs, guard } = session;
+  const entries = journal.entries();
+  if (entries.length === 0) return [];
+  print('\nRemoving what was made.');
+  const left = await cleanUp({
+    call: caller.call,
+    project,
+    prefix,
+    regions,
+    entries,
+    settleMs,
+    pollMs,
+    permit: guard.permit,
+  });
+  if (left.length === 0) {
+    journal.remove();
+    return [];
+  }
+  print(`Not removed:\n${left.map(line => `  ${line}`).join('\n')}`);
+  print(`Once more: npm run acceptance -- --project ${project} --clean-up --prefix ${prefix}`);
+  return left;
+}

@@ -1,0 +1,78 @@
+import { API } from './addresses.ts';
+import { type Exchange, fieldIn, succeeded } from './exchange.ts';
+import type { Session } from './session.ts';
+
+/** What the run says before it starts. */
+
+/** Every permission that the run uses. The roles that have them: run.admin, iam.serviceAccountAdmin, iam.serviceAccountUser, secretmanager.admin. */
+const PERMISSIONS = [
+  'iam.serviceAccounts.actAs',
+  'iam.serviceAccounts.create',
+  'iam.serviceAccounts.delete',
+  'iam.serviceAccounts.disable',
+  'iam.serviceAccounts.enable',
+  'iam.serviceAccounts.get',
+  'iam.serviceAccounts.list',
+  'iam.serviceAccounts.undelete',
+  'iam.serviceAccounts.update',
+  'resourcemanager.projects.get',
+  'run.operations.get',
+  'run.revisions.get',
+  'run.revisions.list',
+  'run.services.create',
+  'run.services.delete',
+  'run.services.get',
+  'run.services.getIamPolicy',
+  'run.services.list',
+  'run.services.setIamPolicy',
+  'run.services.update',
+  'secretmanager.secrets.create',
+  'secretmanager.secrets.delete',
+  'secretmanager.secrets.get',
+  'secretmanager.secrets.getIamPolicy',
+  'secretmanager.secrets.list',
+  'secretmanager.secrets.setIamPolicy',
+  'secretmanager.secrets.update',
+  'secretmanager.versions.access',
+  'secretmanager.versions.add',
+  'secretmanager.versions.destroy',
+  'secretmanager.versions.disable',
+  'secretmanager.versions.enable',
+  'secretmanager.versions.get',
+  'secretmanager.versions.list',
+];
+
+const API_NAMES = ['run', 'secretmanager', 'iam', 'cloudresourcemanager'] as const;
+
+/** The permissions that the caller lacks. Undefined: Resource Manager did not answer that. */
+export async function missingPermissions({ caller, project }: Session): Promise<string[] | undefined> {
+  const url = `${API.cloudresourcemanager}/v3/projects/${project}:testIamPermissions`;
+  const answer: Exchange = await caller.call('POST', url, { permissions: PERMISSIONS });
+  if (!succeeded(answer)) return undefined;
+  const granted = fieldIn(answer, 'permissions');
+  return PERMISSIONS.filter(permission => !(Array.isArray(granted) && granted.includes(permission)));
+}
+
+export function announcement(
+  { project, regions, prefix, expires, addresses }: Session,
+  facts: number,
+  life: boolean,
+  missing: string[] | undefined,
+): string {
+  const place = addresses.isReal ? 'the real Google Cloud' : addresses.destination(API.run).url.origin;
+  const parts = [...(facts > 0 ? [`${facts} facts`] : []), ...(life ? ['the life of a tenant'] : [])];
+  return `
+Acceptance of ${parts.join(' and ')} in project ${project}, ${regions.join(' and ')}, on ${place}.
+
+It makes, each with the prefix ${prefix}:
+  up to 30 service accounts, up to 20 secrets with made-up values, and up to 20 Cloud Run services with Google's sample
+  image and without minimum instances. IAM policies are changed only on these. Nothing else is changed.
+It removes all of them at the end and on Ctrl-C. Whatever a killed run leaves carries ${new Date(Number(expires) * 1000).toISOString()} as
+the time from which any clean-up removes it:
+  npm run acceptance -- --project ${project} --clean-up
+It needs, on the project: roles/run.admin, roles/iam.serviceAccountAdmin, roles/iam.serviceAccountUser and
+  roles/secretmanager.admin; and these APIs enabled: ${API_NAMES.map(name => `${name}.googleapis.com`).join(', ')}
+  ${missing === undefined ? 'Whether you have these permissions could not be read.' : missing.length === 0 ? 'You have all of these permissions.' : `You lack: ${missing.join(', ')}`}
+It costs a few cents at most: instances run for some minutes in all, a secret's version costs 0.06 US dollars a month.
+`;
+}

@@ -1,0 +1,117 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { serviceAccountEmail } from '../../operator/tenant/names.ts';
+import { API } from './addresses.ts';
+import { answerIn, type Call, type Exchange, fieldIn, succeeded } from './exchange.ts';
+import type { JournalEntry } from './journal.ts';
+import { carries, EXPIRES } from './names.ts';
+import { type Item, listProject, shownItem } from './projectList.ts';
+
+/** The longest clean-up, in milliseconds. */
+const LONGEST_MS = 300_000;
+
+type Thing = Pick<Item, 'kind' | 'id' | 'region'>;
+
+export interface CleanUp {
+  call: Call;
+  project: string;
+  prefix: string;
+  regions: readonly string[];
+  /** What the journal says may have been made. */
+  entries: readonly JournalEntry[];
+  /**
+   * Milliseconds. A "not found" is not believed for this long after the last call that may have made the thing, because an account is only
+   * eventually visible. A delete that succeeded is believed at once.
+   */
+  settleMs: number;
+  pollMs: number;
+  /** Lets the guard pass a delete of an id without the prefix, after it was read that this run made it. */
+  permit: (id: string) => void;
+}
+
+/**
+ * Removes everything of a prefix: what the lists show, and what the journal names although no list shows it. Answers with what is left, one
+ * line each; nothing if all is gone.
+ */
+export async function cleanUp(options: CleanUp): Promise<string[]> {
+  const { call, project, prefix, regions, entries, settleMs, pollMs } = options;
+  const deadline = performance.now() + LONGEST_MS;
+  const places = [...new Set([...regions, ...entries.flatMap(({ region }) => region ?? [])])];
+  const journaled = await ownOf(options);
+  const isYoung = ({ at }: JournalEntry): boolean => Date.now() - at < settleMs;
+  /** Things whose delete has succeeded. */
+  const deleted = new Set<string>();
+
+  for (let round = 0; ; round++) {
+    const list = await listProject(call, project, places);
+    const listed: Thing[] = list.items.filter(({ id }) => carries(prefix, id));
+    const things = new Map(listed.map(item => [shownItem(item), item]));
+    // What was made a moment ago may be missing in the lists, and a list may not be readable at all.
+    for (const entry of journaled) if (round === 0 || isYoung(entry)) things.set(shownItem(entry), entry);
+    const left = (await Promise.all([...things.values()].map(thing => removed(options, thing, deleted)))).flat();
+    const unsure = journaled.some(entry => isYoung(entry) && !deleted.has(shownItem(entry)));
+    if (listed.length === 0 && left.length === 0 && !unsure) return [];
+    const isHopeless = left.length > 0 && left.every(({ again }) => !again);
+    if (isHopeless || performance.now() > deadline) {
+      return left.length > 0
+        ? left.map(({ problem }) => problem)
+        : listed.map(item => `${shownItem(item)} is still there`);
+    }
+    await sleep(pollMs);
+  }
+}
+
+/** Something that may still be there. `again`: another try may succeed. */
+interface Left {
+  problem: string;
+  again: boolean;
+}
+
+/** The entries that may be deleted: those with the prefix, and others whose description says that a run made them. */
+async function ownOf({ call, project, prefix, entries, permit }: CleanUp): Promise<JournalEntry[]> {
+  const own: JournalEntry[] = [];
+  for (const entry of entries) {
+    if (carries(prefix, entry.id)) own.push(entry);
+    else if (entry.kind === 'account') {
+      const read = await call('GET', urlOf(project, entry));
+      if (!String(fieldIn(read, 'description') ?? '').includes(EXPIRES)) continue;
+      permit(entry.id);
+      own.push(entry);
+    }
+  }
+  return own;
+}
+
+/** Deletes one thing. Answers with the problem, if it may still be there. */
+async function removed({ call, project, pollMs }: CleanUp, thing: Thing, deleted: Set<string>): Promise<Left[]> {
+  const url = urlOf(project, thing);
+  const answer = await call('DELETE', url);
+  if (isGone(answer)) return [];
+  if (!succeeded(answer)) {
+    return [{ problem: `${shownItem(thing)} cannot be deleted: ${answerIn(answer)}`, again: mayPass(answer) }];
+  }
+  deleted.add(shownItem(thing));
+  if (thing.kind !== 'service') return [];
+  // A service is deleted by a long-running operation.
+  for (let read = 0; read < 60; read++) {
+    if (isGone(await call('GET', url))) return [];
+    await sleep(pollMs);
+  }
+  return [{ problem: `${shownItem(thing)} is not gone yet`, again: true }];
+}
+
+/** No answer, a conflict with another call, a quota, an outage; or a fresh account, which may answer 403. */
+const mayPass = ({ status, body }: Exchange): boolean =>
+  status === 0 ||
+  status === 409 ||
+  status === 429 ||
+  (status === 403 && typeof body === 'object') ||
+  (status >= 500 && status !== 501);
+
+const isGone = (exchange: Exchange): boolean =>
+  exchange.status === 404 && fieldIn(exchange, 'error.status') === 'NOT_FOUND';
+
+function urlOf(project: string, { kind, id, region }: Thing): string {
+  if (kind === 'secret') return `${API.secretmanager}/v1/projects/${project}/secrets/${id}`;
+  if (kind === 'service') return `${API.run}/v2/projects/${project}/locations/${region}/services/${id}`;
+  return `${API.iam}/v1/projects/${project}/serviceAccounts/${serviceAccountEmail(id, project)}`;
+}

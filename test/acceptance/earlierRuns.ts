@@ -1,0 +1,128 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { API } from './addresses.ts';
+import { cleanUp } from './cleanUp.ts';
+import { fieldIn, isObject } from './exchange.ts';
+import type { Header, JournalEntry } from './journal.ts';
+import { isPrefix, prefixIn } from './names.ts';
+import type { Options } from './options.ts';
+import { listProject } from './projectList.ts';
+import { openSession, type Session } from './session.ts';
+
+/** The clean-up of runs that were killed: `--clean-up`. */
+
+interface EarlierRun {
+  prefix: string;
+  regions: string[];
+  entries: JournalEntry[];
+}
+
+/**
+ * Removes what is left of the prefix in the options; without one, of each run whose journal is here and of each whose expiry has passed.
+ * Resolves to the exit code.
+ */
+export async function cleanUpEarlierRuns(
+  options: Options,
+  env: Record<string, string | undefined>,
+  print: (text: string) => void,
+): Promise<number> {
+  const { project, prefix, state } = options;
+  const journaled = journalsIn(state).filter(
+    ({ header }) => header.project === project && (prefix === undefined || header.prefix === prefix),
+  );
+  const runs = new Map<string, EarlierRun>(
+    journaled.map(({ header, entries }) => [
+      header.prefix,
+      { prefix: header.prefix, regions: header.regions, entries },
+    ]),
+  );
+  if (prefix !== undefined && !runs.has(prefix)) runs.set(prefix, { prefix, regions: [], entries: [] });
+  const session = openSession(options, env, prefix);
+  try {
+    const regions = await allRegions(
+      session,
+      [...runs.values()].flatMap(run => run.regions),
+    );
+    if (prefix === undefined) {
+      const { items, problems } = await listProject(session.caller.call, project, regions);
+      for (const problem of problems) print(problem);
+      const now = Date.now() / 1000;
+      for (const { id, expires } of items) {
+        const found = prefixIn(id);
+        if (found && expires !== undefined && expires < now && !runs.has(found))
+          runs.set(found, { prefix: found, regions: [], entries: [] });
+      }
+    }
+    let code = 0;
+    for (const run of runs.values()) if (!(await cleaned(options, env, run, regions, print))) code = 1;
+    if (runs.size === 0) print(`Project ${project} has nothing that an earlier run left.`);
+    return code;
+  } finally {
+    session.caller.close();
+  }
+}
+
+async function cleaned(
+  options: Options,
+  env: Record<string, string | undefined>,
+  { prefix, entries }: EarlierRun,
+  regions: string[],
+  print: (text: string) => void,
+): Promise<boolean> {
+  const session = openSession(options, env, prefix);
+  const { caller, guard, project, settleMs, pollMs, journal } = session;
+  try {
+    const left = await cleanUp({
+      call: caller.call,
+      project,
+      prefix,
+      regions,
+      entries,
+      settleMs,
+      pollMs,
+      permit: guard.permit,
+    });
+    if (left.length === 0) {
+      journal.remove();
+      print(`${prefix}: nothing is left in project ${project}.`);
+      return true;
+    }
+    print(`${prefix}: not removed from project ${project}:\n${left.map(line => `  ${line}`).join('\n')}`);
+    return false;
+  } finally {
+    caller.close();
+  }
+}
+
+/** The regions of Cloud Run, if it tells them, and those that are known to have been used. */
+async function allRegions({ caller, project, regions }: Session, known: string[]): Promise<string[]> {
+  const answer = await caller.call('GET', `${API.run}/v1/projects/${project}/locations?pageSize=200`);
+  const locations = fieldIn(answer, 'locations');
+  const told = (Array.isArray(locations) ? locations : []).filter(isObject).map(({ locationId }) => locationId);
+  return [...new Set([...regions, ...known, ...told.filter(id => typeof id === 'string')])];
+}
+
+function journalsIn(folder: string): { header: Header; entries: JournalEntry[] }[] {
+  return filesIn(folder).flatMap(file => {
+    const [header, ...entries] = readFileSync(join(folder, file), 'utf8').split('\n').flatMap(parsedLine);
+    return header ? [{ header: header as Header, entries: entries as JournalEntry[] }] : [];
+  });
+}
+
+function filesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder).filter(file => isPrefix(file.replace(/\.jsonl$/, '')));
+  } catch {
+    // No run has been here.
+    return [];
+  }
+}
+
+/** A run that was killed while it wrote has left the last line incomplete; it had not called Google Cloud for it yet. */
+function parsedLine(line: string): object[] {
+  try {
+    return [JSON.parse(line) as object];
+  } catch {
+    return [];
+  }
+}

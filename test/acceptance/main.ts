@@ -1,0 +1,54 @@
+import { createInterface } from 'node:readline/promises';
+import { acceptance } from './acceptance.ts';
+import { cleanUpEarlierRuns } from './earlierRuns.ts';
+import { type Options, readOptions, USAGE, UsageError } from './options.ts';
+
+/**
+ * `npm run acceptance`. Exit codes: 0 everything was confirmed and passed, 1 something was refuted, failed or is left behind, 2 the
+ * command line is wrong or the user declined.
+ */
+
+async function main(): Promise<number> {
+  const options = readOptions(process.argv.slice(2), process.env);
+  if (options === 'help') {
+    console.log(USAGE);
+    return 0;
+  }
+  const print = (text: string) => console.log(text);
+  if (options.mode === 'cleanUp') return cleanUpEarlierRuns(options, process.env, print);
+  const stopping = new AbortController();
+  let signals = 0;
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      signals++;
+      if (signals > 1) {
+        console.error(`Stopped at once. What is left: npm run acceptance -- --project ${options.project} --clean-up`);
+        process.exit(1);
+      }
+      console.error('\nStopping, and removing what was made. Once more ends it at once and leaves it there.');
+      stopping.abort();
+    });
+  }
+  return acceptance(options, process.env, { print, confirm: () => confirmed(options), signal: stopping.signal });
+}
+
+/** Asks for a confirmation, unless the options say yes. Throws `UsageError` if there is no terminal to ask at. */
+async function confirmed({ yes, project }: Options): Promise<boolean> {
+  if (yes) return true;
+  if (!process.stdin.isTTY || !process.stdout.isTTY) {
+    throw new UsageError(
+      `Nothing was made: there is no terminal to ask at. Write: npm run acceptance -- --project ${project} --yes`,
+    );
+  }
+  const terminal = createInterface({ input: process.stdin, output: process.stdout });
+  const answer = await terminal.question('Start? [y/N] ');
+  terminal.close();
+  return /^y(es)?$/i.test(answer.trim());
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  console.error(error instanceof Error ? error.message : String(error));
+  process.exitCode = error instanceof UsageError ? 2 : 1;
+}

@@ -1,0 +1,107 @@
+import { parseArgs } from 'node:util';
+import { isProjectId, isRegion } from '../../operator/tenant/names.ts';
+import { flagsLostToNpm } from '../../ports/npmFlags.ts';
+import { isPrefix } from './names.ts';
+
+export interface Options {
+  mode: 'run' | 'cleanUp';
+  project: string;
+  region: string;
+  secondRegion?: string;
+  yes: boolean;
+  prefix?: string;
+  expensive: boolean;
+  /** The ids of the facts to probe. Absent: all. */
+  facts?: string[];
+  only?: 'facts' | 'life';
+  /** The folder of the journals. */
+  state: string;
+}
+
+/** The command line is wrong. The message says what to write instead. */
+export class UsageError extends Error {}
+
+export const USAGE = `Usage: npm run acceptance -- --project P [OPTION…]
+
+Checks every fact about Google Cloud that the operator rests on, and leads one tenant through its life, in project P.
+Everything it makes has one random prefix and an expiry, and is removed at the end. It asks before it starts.
+
+  --project P           the project
+  --region R            the region of the services (asia-northeast1)
+  --second-region R2    the region to which the tenant moves; without it, it does not move
+  --yes                 do not ask; needed if there is no terminal
+  --only facts|life     only the facts, or only the life of a tenant
+  --facts ID,…          only these facts
+  --expensive           also the facts of quota and size
+  --clean-up            only remove what earlier runs left: those whose journal is here, and what has expired
+  --prefix PREFIX       the prefix, acc- and 8 characters, instead of a random one; with --clean-up: only what has this
+                        prefix, expired or not
+  --state DIR           the folder of the journals (.acceptance)
+  --help                this page
+
+Credentials: Application Default Credentials. CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN, …_SECRETMANAGER and …_IAM name other
+addresses; an http:// address means plain text without credentials, as for the local Google Cloud of npm run sandbox.
+
+Exit code 0: everything was confirmed and passed, or could not be observed. 1: something was refuted, failed or is left
+behind. 2: the command line is wrong, or you declined.`;
+
+const FLAGS = {
+  project: { type: 'string' },
+  region: { type: 'string' },
+  'second-region': { type: 'string' },
+  yes: { type: 'boolean' },
+  only: { type: 'string' },
+  facts: { type: 'string' },
+  expensive: { type: 'boolean' },
+  'clean-up': { type: 'boolean' },
+  prefix: { type: 'string' },
+  state: { type: 'string' },
+  help: { type: 'boolean', short: 'h' },
+} as const;
+
+/** Throws `UsageError`. */
+export function readOptions(args: string[], env: Record<string, string | undefined>): Options | 'help' {
+  const { values, positionals } = parsed(args);
+  if (values.help) return 'help';
+  // npm sets the variables of these two also for itself.
+  const own = Object.keys(FLAGS).filter(name => name !== 'prefix' && name !== 'yes');
+  const lost = flagsLostToNpm(env, own, positionals);
+  if (lost !== undefined) throw new UsageError(`${lost} Write: npm run acceptance -- --project my-project`);
+  const [unknown] = positionals;
+  if (unknown !== undefined) throw new UsageError(`What is ${JSON.stringify(unknown)}? All arguments are flags here.`);
+  const { project = '', region = 'asia-northeast1', 'second-region': secondRegion, only, prefix, facts } = values;
+  if (!isProjectId(project)) throw new UsageError('Name the project by its id: --project my-project');
+  for (const [flag, value] of [
+    ['region', region],
+    ['second-region', secondRegion],
+  ] as const) {
+    if (value !== undefined && !isRegion(value))
+      throw new UsageError(`--${flag} ${value} is not a region such as asia-northeast1.`);
+  }
+  if (region === secondRegion) throw new UsageError('--second-region must be another region than --region.');
+  if (only !== undefined && only !== 'facts' && only !== 'life')
+    throw new UsageError(`--only ${only} must be --only facts or --only life.`);
+  if (prefix !== undefined && !isPrefix(prefix))
+    throw new UsageError(`--prefix ${prefix} is not a prefix such as acc-k3x9w2ab.`);
+  return {
+    mode: values['clean-up'] ? 'cleanUp' : 'run',
+    project,
+    region,
+    secondRegion,
+    yes: values.yes ?? false,
+    prefix,
+    expensive: values.expensive ?? false,
+    facts: facts?.split(',').map(id => id.trim()),
+    only,
+    state: values.state ?? '.acceptance',
+  };
+}
+
+function parsed(args: string[]) {
+  try {
+    return parseArgs({ args, options: FLAGS, strict: true, allowPositionals: true });
+  } catch (error) {
+    const said = error instanceof Error ? error.message : String(error);
+    throw new UsageError(said.replace(/\. To specify a positional argument .*/s, '.'));
+  }
+}
