@@ -8,7 +8,7 @@ import { createReads, type Reads } from '../gcp/reads.ts';
 import { parseSecret } from '../gcp/secret.ts';
 import { parseService } from '../gcp/service.ts';
 import { explained } from '../tenant/context.ts';
-import { part, secretName, serviceAccountEmail, serviceAccountId } from '../tenant/names.ts';
+import { accountName, part, secretName, serviceAccountEmail, serviceAccountId } from '../tenant/names.ts';
 import { REGIONS } from '../tenant/regions.ts';
 import { secretReferences } from '../tenant/template.ts';
 import type { ObservedAccount, ObservedSecret, ObservedService, Policy, Read } from '../tenant/types.ts';
@@ -138,7 +138,7 @@ async function readFoundTenant(
       .filter(external => external.startsWith('projects/')),
   );
   const [account, invokers, others] = await Promise.all([
-    reads.account(project, email),
+    reads.account(accountName(project, email)),
     reads.servicePolicy(service.name),
     each([...foreign], async external => withPolicy(reads, external, await reads.secret(external))),
   ]);

@@ -1,11 +1,8 @@
 import type { iam_v1 } from '@googleapis/iam';
-import type { GcpCall, GcpCallOptions } from '../../ports/gcp.ts';
-import type { JsonObject } from '../../ports/json.ts';
-import { accountName } from '../tenant/names.ts';
-import type { ObservedAccount, Read } from '../tenant/types.ts';
-import { getOne } from './getOne.ts';
+import { accountName, part } from '../tenant/names.ts';
+import type { ObservedAccount } from '../tenant/types.ts';
+import type { Resource } from './getOne.ts';
 import { rpc } from './methods.ts';
-import type { ListOf } from './pages.ts';
 import { filled, flag, type Message, text } from './parse.ts';
 import { badId, badName } from './resourceNames.ts';
 import type { Writes } from './write.ts';
@@ -19,26 +16,20 @@ export function parseAccount(answer: Message<iam_v1.Schema$ServiceAccount>): Obs
   return { name, email, uniqueId, description: text(answer.description), disabled: flag(answer.disabled) };
 }
 
-export function getAccount(
-  call: GcpCall,
-  project: string,
-  email: string,
-  options?: GcpCallOptions,
-): Promise<Read<ObservedAccount>> {
-  const parse = (answer: JsonObject) => {
-    const account = parseAccount(answer);
-    return account?.email === email ? account : undefined;
-  };
-  return getOne(call, { method: rpc.getAccount, shape: 'account', name: accountName(project, email), parse }, options);
-}
-
 /** The page size is the largest that ListServiceAccounts accepts (iam.googleapis.com, v1 discovery document). */
-export const accountList: ListOf<ObservedAccount> = {
-  method: rpc.listAccounts,
-  request: name => ({ name, pageSize: 100 }),
-  field: 'accounts',
-  parse: parseAccount,
-  key: ({ email }) => email,
+export const accounts: Resource<ObservedAccount> = {
+  shape: 'account',
+  get: rpc.getAccount,
+  isAbout: ({ email }, name) => email === part(name, 'serviceAccounts'),
+  list: {
+    method: rpc.listAccounts,
+    request: name => ({ name, pageSize: 100 }),
+    field: 'accounts',
+    parse: parseAccount,
+    key: ({ email }) => email,
+  },
+  uniqueId: ({ uniqueId }) => uniqueId,
+  isOurs: true,
 };
 
 export const accountWrites: Writes<'createAccount' | 'updateAccount' | 'deleteAccount'> = {
@@ -48,15 +39,19 @@ export const accountWrites: Writes<'createAccount' | 'updateAccount' | 'deleteAc
     request: ({ project, accountId, displayName, description }) => {
       return { name: `projects/${project}`, accountId, serviceAccount: { displayName, description } };
     },
+    changes: ({ project, email }) => accountName(project, email),
+    needsGet: true,
   },
   updateAccount: {
     method: rpc.patchAccount,
     guard: ({ name }) => badName('account', name),
     request: ({ name, description }) => ({ serviceAccount: { name, description }, updateMask: 'description' }),
+    changes: ({ name }) => name,
   },
   deleteAccount: {
     method: rpc.deleteAccount,
     guard: ({ name }) => badName('account', name),
     request: ({ name }) => ({ name }),
+    changes: ({ name }) => name,
   },
 };

@@ -1,4 +1,4 @@
-import type { Api } from './methods.ts';
+import { APIS, type Api } from './methods.ts';
 
 export interface Endpoint {
   /** The scheme, the host and an optional path prefix, without a slash at the end. */
@@ -9,19 +9,13 @@ export interface Endpoint {
 
 export type Endpoints = Record<Api, Endpoint>;
 
-const DEFAULTS: Record<Api, string> = {
-  run: 'https://run.googleapis.com',
-  secretmanager: 'https://secretmanager.googleapis.com',
-  iam: 'https://iam.googleapis.com',
-};
-
 /**
  * The address of each API: the public one, or the one in gcloud's environment variables `CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN`, `_SECRETMANAGER`
  * and `_IAM`. Throws if an address is not an http(s) URL, or has a user, a query or a fragment.
  */
 export function endpointsFrom(env: Record<string, string | undefined>): Endpoints {
-  const endpoint = (api: Api): Endpoint => endpointOf(api, DEFAULTS[api], env);
-  return { run: endpoint('run'), secretmanager: endpoint('secretmanager'), iam: endpoint('iam') };
+  const all = Object.entries(APIS).map(([api, { address }]) => [api, endpointOf(api, address, env)]);
+  return Object.fromEntries(all) as Endpoints;
 }
 
 /** The address of one API. `api`: the last part of the variable's name, in upper or lower case. `otherwise`: the address without the variable. */

@@ -9,7 +9,8 @@ import type { Calls, Executed, Write, Writes } from './write.ts';
 /** How each kind of call is made that changes Google Cloud. */
 const WRITES: Writes = { ...accountWrites, ...policyWrites, ...serviceWrites };
 
-const writeOf = <Kind extends Call['kind']>({ kind }: Calls[Kind]): Write<Calls[Kind]> => WRITES[kind as Kind];
+/** The row of the table for a step's call. */
+export const writeOf = <Kind extends Call['kind']>({ kind }: Calls[Kind]): Write<Calls[Kind]> => WRITES[kind as Kind];
 
 /** The method and the request message of a step. */
 export const requestOf = (step: Call) => ({ method: writeOf(step).method, request: writeOf(step).request(step) });

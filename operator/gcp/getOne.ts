@@ -2,6 +2,7 @@ import type { GcpCall, GcpCallOptions } from '../../ports/gcp.ts';
 import type { JsonObject } from '../../ports/json.ts';
 import type { Failure, Read } from '../tenant/types.ts';
 import { failureOf } from './errors.ts';
+import type { ListOf } from './pages.ts';
 import { badName, type Shape, sameButProject } from './resourceNames.ts';
 
 export interface Get<T> {
@@ -28,13 +29,33 @@ export async function getOne<T>(call: GcpCall, get: Get<T>, options?: GcpCallOpt
   return value === undefined ? notUnderstood(method, name) : { state: 'present', value };
 }
 
-/** Wraps a parser so that it also refuses an answer about another resource than `name`. */
-export const about =
-  <T extends { name: string }>(shape: Shape, name: string, parse: (answer: JsonObject) => T | undefined) =>
-  (answer: JsonObject): T | undefined => {
-    const value = parse(answer);
-    return value && sameButProject(shape, value.name, name) ? value : undefined;
+/** A type of resource that is read alone with one GET, or together with all others of its parent by a list. */
+export interface Resource<T extends { name: string }> {
+  shape: Shape;
+  /** The method that reads one resource by its name. */
+  get: string;
+  /** True if the answer is about the resource of that name. Absent: the names may differ in the project only. */
+  isAbout?(value: T, name: string): boolean;
+  list: ListOf<T>;
+  /** The number by which a call may name the resource instead of by the list's key. */
+  uniqueId?(value: T): string;
+  /** True if the operator creates resources of this type, so that "not found" may be trusted for a short time. */
+  isOurs: boolean;
+}
+
+/** Reads a resource with one GET. An answer about another resource than `name` is `failed`. */
+export function getResource<T extends { name: string }>(
+  call: GcpCall,
+  { shape, get, isAbout = (value, asked) => sameButProject(shape, value.name, asked), list }: Resource<T>,
+  name: string,
+  options?: GcpCallOptions,
+): Promise<Read<T>> {
+  const parse = (answer: JsonObject): T | undefined => {
+    const value = list.parse(answer);
+    return value && isAbout(value, name) ? value : undefined;
   };
+  return getOne(call, { method: get, shape, name, parse }, options);
+}
 
 export const failed = (failure: Failure): { state: 'failed'; failure: Failure } => ({ state: 'failed', failure });
 

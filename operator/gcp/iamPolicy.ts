@@ -63,11 +63,16 @@ export const policyWrites: Writes<'setSecretPolicy' | 'setServicePolicy'> = {
     method: rpc.setSecretPolicy,
     guard: ({ secret, policy }) => badName('secret', secret) ?? etagMissing(policy.etag),
     request: ({ secret, policy }) => ({ resource: secret, policy: policyForWriting(policy) }),
+    changes: ({ secret }) => secret,
+    setsPolicy: true,
+    needsGet: true,
   },
   setServicePolicy: {
     method: rpc.setServicePolicy,
     guard: ({ service, policy }) => badName('service', service) ?? etagMissing(policy.etag),
     request: ({ service, policy }) => ({ resource: service, policy: policyForWriting(policy) }),
+    changes: ({ service }) => service,
+    setsPolicy: true,
   },
 };
 

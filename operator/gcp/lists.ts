@@ -1,17 +1,15 @@
 import type { GcpCall, GcpCallOptions } from '../../ports/gcp.ts';
 import type { Runtime } from '../../ports/runtime.ts';
-import { createRecent } from '../collections/recent.ts';
-import { accountName } from '../tenant/names.ts';
+import { createRecent, type Recent } from '../collections/recent.ts';
 import type { Call, Read } from '../tenant/types.ts';
-import { accountList } from './account.ts';
+import { writeOf } from './execute.ts';
+import { getResource, type Resource } from './getOne.ts';
 import { parsePolicy } from './iamPolicy.ts';
-import { type ListOf, listAll } from './pages.ts';
-import { createReads, type Reads } from './reads.ts';
+import { listAll } from './pages.ts';
+import { createReads, forEachResource, RESOURCES, type Reads } from './reads.ts';
 import { parentAndId, type Shape } from './resourceNames.ts';
-import { secretList } from './secret.ts';
-import { serviceList } from './service.ts';
 import { createSharedList, type SharedList } from './sharedList.ts';
-import type { Calls, Executed } from './write.ts';
+import type { Executed } from './write.ts';
 
 /**
  * Reads whose answers all tenants share. Services come from one ListServices per project and region; service accounts and secrets come
@@ -25,6 +23,8 @@ export interface Ages {
   listed: number;
   /** For policies and versions, which are read one by one. "Not found" is never cached. */
   single: number;
+  /** True: accounts, secrets and services are read with one GET each instead of from lists. */
+  alone?: boolean;
 }
 
 export interface SharedReads {
@@ -76,23 +76,17 @@ export function createSharedReads(call: GcpCall, runtime: Runtime, intervalMs = 
     return known;
   }
 
-  function at({ listed, single }: Ages, onChanged?: () => void): Reads {
-    /** Reads from the list of the name's parent. A malformed name has no parent; `get` then fails and says why. */
-    function fromList<T>(lists: Lists<T>, shape: Shape, name: string, get: () => Promise<Read<T>>): Promise<Read<T>> {
-      const place = parentAndId(shape, name);
-      return place ? lists(place.parent).read(place.id, listed, get, onChanged) : get();
-    }
+  function at({ listed, single, alone }: Ages, onChanged?: () => void): Reads {
     const cached = <T>(key: string, get: () => Promise<Read<T>>, options?: GcpCallOptions): Promise<Read<T>> =>
       cachesOf(options).singles.read(key, single, get);
     return {
-      account: (project, email, options) =>
-        fromList(cachesOf(options).accounts, 'account', accountName(project, email), () =>
-          uncached.account(project, email, options),
-        ),
-      secret: (name, options) =>
-        fromList(cachesOf(options).secrets, 'secret', name, () => uncached.secret(name, options)),
-      service: (name, options) =>
-        fromList(cachesOf(options).services, 'service', name, () => uncached.service(name, options)),
+      // Reads from the list of the name's parent. A malformed name has no parent; the GET then fails and says why.
+      ...forEachResource((resource, name, options) => {
+        const get = () => getResource(call, resource, name, options);
+        const place = alone ? undefined : parentAndId(resource.shape, name);
+        if (!place) return get();
+        return cachesOf(options).listOf(resource, place.parent).read(place.id, listed, get, onChanged);
+      }),
       secretPolicy: (name, options) => cached(policyKey(name), () => uncached.secretPolicy(name, options), options),
       servicePolicy: (name, options) => cached(policyKey(name), () => uncached.servicePolicy(name, options), options),
       secretVersion: (secret, want, options) =>
@@ -103,66 +97,53 @@ export function createSharedReads(call: GcpCall, runtime: Runtime, intervalMs = 
   return {
     at,
     wrote: (step, outcome, options) => noteWrite(cachesOf(options), step, outcome),
-    paceMs: (project, region, options) =>
-      PACE_MS * Math.max(0, cachesOf(options).services(`projects/${project}/locations/${region}`).size() - FEW),
+    paceMs(project, region, options) {
+      const list = cachesOf(options).listOf(RESOURCES.service, `projects/${project}/locations/${region}`);
+      return PACE_MS * Math.max(0, list.size() - FEW);
+    },
   };
 }
 
-/** Answers with the list of a parent, and creates it when it is first read. */
-type Lists<T> = (parent: string) => SharedList<T>;
 type Caches = ReturnType<typeof createCaches>;
 
 /** The lists and the cache of one identity. */
 function createCaches(call: GcpCall, runtime: Runtime, forMs: number) {
-  function createLists<T>(of: ListOf<T>, absentMs: number): Lists<T> {
-    const lists = createRecent<SharedList<T>>(runtime, { forMs, most: MOST_LISTS });
-    return parent => {
-      const known = lists.get(parent) ?? createSharedList(runtime, () => listAll(call, of, parent), absentMs);
-      lists.set(parent, known);
-      return known;
-    };
-  }
+  const lists = new Map<Shape, Recent<SharedList<unknown>>>();
   return {
-    services: createLists(serviceList, OURS_ABSENT_MS),
-    accounts: createLists(accountList, OURS_ABSENT_MS),
-    secrets: createLists(secretList, THEIRS_ABSENT_MS),
     singles: createSingles(runtime),
+    /** Answers with the list of a parent, and creates it when it is first read. */
+    listOf<T extends { name: string }>({ shape, list, isOurs }: Resource<T>, parent: string): SharedList<T> {
+      const ofShape = lists.get(shape) ?? createRecent<SharedList<unknown>>(runtime, { forMs, most: MOST_LISTS });
+      lists.set(shape, ofShape);
+      const absentMs = isOurs ? OURS_ABSENT_MS : THEIRS_ABSENT_MS;
+      const known = ofShape.get(parent) ?? createSharedList(runtime, () => listAll(call, list, parent), absentMs);
+      ofShape.set(parent, known);
+      // All lists of one shape have the same `Resource`, so their values are of its type.
+      return known as SharedList<T>;
+    },
   };
 }
 
 const policyKey = (resource: string): string => `policy ${resource}`;
 
-/** Updates the lists or the cache after each kind of call: marks what the call made stale, or puts the new policy into the cache. */
-const STALE: { [Kind in Call['kind']]: (caches: Caches, step: Calls[Kind], outcome: Executed) => void } = {
-  createAccount: ({ accounts }, { project, email }, { ok }) => accounts(`projects/${project}`).wrote(email, ok),
-  updateAccount: wroteAccount,
-  deleteAccount: wroteAccount,
-  createService: ({ services }, { parent, serviceId }, { ok }) => services(parent).wrote(serviceId, ok),
-  updateService: (caches, { service }, outcome) => wroteService(caches, { name: String(service.name) }, outcome),
-  deleteService: wroteService,
-  setSecretPolicy: ({ singles }, { secret }, outcome) => singles.put(policyKey(secret), policyAfter(outcome)),
-  setServicePolicy: ({ singles }, { service }, outcome) => singles.put(policyKey(service), policyAfter(outcome)),
-};
-
-const noteWrite = <Kind extends Call['kind']>(caches: Caches, step: Calls[Kind], outcome: Executed): void =>
-  STALE[step.kind as Kind](caches, step, outcome);
-
-function wroteAccount({ accounts }: Caches, { name }: { name: string }, { ok }: Executed): void {
-  const { parent, id } = parentAndId('account', name) ?? {};
-  if (parent === undefined || id === undefined) return;
-  const list = accounts(parent);
-  // The list's keys are e-mail addresses, but a deletion names the account by its unique id.
-  const emails = id.includes('@') ? [id] : list.keysOf(({ uniqueId }) => uniqueId === id);
-  for (const email of emails) list.wrote(email, ok);
+/** Marks what a call made stale in the lists, or puts the new policy into the cache. After a failure the cached policy is removed. */
+function noteWrite({ listOf, singles }: Caches, step: Call, outcome: Executed): void {
+  const { changes, setsPolicy } = writeOf(step);
+  const name = changes(step);
+  if (setsPolicy) {
+    singles.put(policyKey(name), outcome.ok ? parsePolicy(outcome.response) : undefined);
+    return;
+  }
+  for (const resource of Object.values(RESOURCES) as Resource<{ name: string }>[]) {
+    const place = parentAndId(resource.shape, name);
+    if (!place) continue;
+    const list = listOf(resource, place.parent);
+    // The keys of the list of accounts are e-mail addresses, but a deletion names the account by its unique id.
+    const isNumber = /^\d+$/.test(place.id) && resource.uniqueId !== undefined;
+    const keys = isNumber ? list.keysOf(value => resource.uniqueId?.(value) === place.id) : [place.id];
+    for (const key of keys) list.wrote(key, outcome.ok);
+  }
 }
-
-function wroteService({ services }: Caches, { name }: { name: string }, { ok }: Executed): void {
-  const place = parentAndId('service', name);
-  if (place) services(place.parent).wrote(place.id, ok);
-}
-
-/** The policy after a SetIamPolicy, which answers with the new policy (google/iam/v1/iam_policy.proto); undefined after a failure. */
-const policyAfter = (outcome: Executed) => (outcome.ok ? parsePolicy(outcome.response) : undefined);
 
 /** A cache for policies and versions, which are read one by one. */
 function createSingles(runtime: Runtime) {

@@ -1,5 +1,5 @@
 import type { GcpCallOptions } from '../../ports/gcp.ts';
-import { part, secretName } from '../tenant/names.ts';
+import { accountName, part, secretName } from '../tenant/names.ts';
 import type { Targets } from '../tenant/targets.ts';
 import { secretReferences } from '../tenant/template.ts';
 import type { Observed, ObservedKey } from '../tenant/types.ts';
@@ -9,7 +9,7 @@ import type { Reads } from './reads.ts';
 export async function observe(reads: Reads, targets: Targets, options?: GcpCallOptions): Promise<Observed> {
   const { account } = targets;
   const [accountRead, { keys, formerGrants }, services] = await Promise.all([
-    account ? reads.account(account.project, account.email, options) : { state: 'absent' as const },
+    account ? reads.account(accountName(account.project, account.email), options) : { state: 'absent' as const },
     observeSecrets(reads, targets, options),
     Promise.all(targets.services.map(name => observeService(reads, name, targets, options))),
   ]);

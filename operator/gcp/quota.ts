@@ -4,7 +4,7 @@ import type { JsonObject } from '../../ports/json.ts';
 import type { Runtime } from '../../ports/runtime.ts';
 import { createFairQueue, type FairQueue, type Queueable } from '../collections/fairQueue.ts';
 import { createRecent } from '../collections/recent.ts';
-import { type Api, METHODS } from './methods.ts';
+import { APIS, type Api, isRegional, METHODS } from './methods.ts';
 import { objects } from './parse.ts';
 import { placeOf } from './resourceNames.ts';
 import {
@@ -36,18 +36,9 @@ export type Kind = (typeof KINDS)[number];
 /** Calls per minute in one project (for Cloud Run: in one project and region). 0 means no limit. */
 export type Limits = Record<`${Api}.${Kind}`, number>;
 
-/**
- * The published quotas, in calls per minute and project: Secret Manager https://cloud.google.com/secret-manager/quotas, IAM
- * https://cloud.google.com/iam/quotas, Cloud Run (per region) https://cloud.google.com/run/quotas.
- */
-export const PUBLISHED: Limits = {
-  'secretmanager.read': 600,
-  'secretmanager.write': 600,
-  'iam.read': 6_000,
-  'iam.write': 600,
-  'run.read': 3_000,
-  'run.write': 180,
-};
+export const PUBLISHED = Object.fromEntries(
+  Object.entries(APIS).flatMap(([api, limits]) => KINDS.map(kind => [`${api}.${kind}`, limits[kind]])),
+) as Limits;
 
 export const UNLIMITED = Object.fromEntries(Object.keys(PUBLISHED).map(budget => [budget, 0])) as Limits;
 
@@ -335,7 +326,7 @@ export function needOf(method: string, request: JsonObject): Need | undefined {
   const known = METHODS.get(method);
   const place = placeOf(request);
   if (!known || !place) return undefined;
-  const region = known.api === 'run' ? place.region : '';
+  const region = isRegional(known.api) ? place.region : '';
   return { api: known.api, kind: known.write ? 'write' : 'read', project: place.project, region, calls: 1 };
 }
 

@@ -1,8 +1,34 @@
 import type { GcpCall, GcpCallOptions } from '../../ports/gcp.ts';
-import { getAccount } from './account.ts';
+import type { Read } from '../tenant/types.ts';
+import { accounts } from './account.ts';
+import { getResource, type Resource } from './getOne.ts';
 import { getPolicy } from './iamPolicy.ts';
-import { getSecret, getSecretVersion, type WantedVersion } from './secret.ts';
-import { getService } from './service.ts';
+import { getSecretVersion, secrets, type WantedVersion } from './secret.ts';
+import { services } from './service.ts';
+
+/** The resources that are read alone or from a list, by the name that `Reads` gives them. */
+export const RESOURCES = { account: accounts, secret: secrets, service: services };
+
+type Resources = typeof RESOURCES;
+type ValueOf<R> = R extends Resource<infer T> ? T : never;
+/** One read for each resource of the table, by its full name. */
+type ResourceReads = {
+  [K in keyof Resources]: (name: string, options?: GcpCallOptions) => Promise<Read<ValueOf<Resources[K]>>>;
+};
+type ReadAny = <T extends { name: string }>(
+  resource: Resource<T>,
+  name: string,
+  options?: GcpCallOptions,
+) => Promise<Read<T>>;
+
+/** The reads of all resources of the table, each by `read`. */
+export const forEachResource = (read: ReadAny): ResourceReads =>
+  Object.fromEntries(
+    Object.entries(RESOURCES).map(([name, resource]) => [
+      name,
+      read.bind(undefined, resource as Resource<{ name: string }>),
+    ]),
+  ) as ResourceReads;
 
 /**
  * All reads of Google Cloud, each with a call of its own and without a cache. Callers pass full resource names; the results contain the
@@ -10,12 +36,10 @@ import { getService } from './service.ts';
  */
 export function createReads(call: GcpCall) {
   return {
-    account: (project: string, email: string, options?: GcpCallOptions) => getAccount(call, project, email, options),
-    secret: (name: string, options?: GcpCallOptions) => getSecret(call, name, options),
+    ...forEachResource((resource, name, options) => getResource(call, resource, name, options)),
     secretPolicy: (name: string, options?: GcpCallOptions) => getPolicy(call, 'secret', name, options),
     secretVersion: (secret: string, want: WantedVersion, options?: GcpCallOptions) =>
       getSecretVersion(call, secret, want, options),
-    service: (name: string, options?: GcpCallOptions) => getService(call, name, options),
     servicePolicy: (name: string, options?: GcpCallOptions) => getPolicy(call, 'service', name, options),
   };
 }

@@ -3,9 +3,8 @@ import type { GcpCall, GcpCallOptions } from '../../ports/gcp.ts';
 import { part } from '../tenant/names.ts';
 import type { ObservedSecret, Read, SecretVersion } from '../tenant/types.ts';
 import { failureOf } from './errors.ts';
-import { about, absentOrFailed, failed, getOne, notUnderstood } from './getOne.ts';
+import { absentOrFailed, failed, getOne, notUnderstood, type Resource } from './getOne.ts';
 import { rpc } from './methods.ts';
-import type { ListOf } from './pages.ts';
 import { filled, type Message, objects, stringMap, text } from './parse.ts';
 import { badName, partsOf } from './resourceNames.ts';
 
@@ -50,17 +49,18 @@ export function newestIn(
   return newest;
 }
 
-/** `name`: `projects/P/secrets/S`, where P is the project's id or number. */
-export const getSecret = (call: GcpCall, name: string, options?: GcpCallOptions): Promise<Read<ObservedSecret>> =>
-  getOne(call, { method: rpc.getSecret, shape: 'secret', name, parse: about('secret', name, parseSecret) }, options);
-
-/** The key is the secret's own id, because requests name the project by its id and answers by its number. */
-export const secretList: ListOf<ObservedSecret> = {
-  method: rpc.listSecrets,
-  request: parent => ({ parent, pageSize: 1_000 }),
-  field: 'secrets',
-  parse: parseSecret,
-  key: ({ name }) => part(name, 'secrets'),
+/** The list's key is the secret's own id, because requests name the project by its id and answers by its number. */
+export const secrets: Resource<ObservedSecret> = {
+  shape: 'secret',
+  get: rpc.getSecret,
+  list: {
+    method: rpc.listSecrets,
+    request: parent => ({ parent, pageSize: 1_000 }),
+    field: 'secrets',
+    parse: parseSecret,
+    key: ({ name }) => part(name, 'secrets'),
+  },
+  isOurs: false,
 };
 
 /** `newestEnabled` (if no version is enabled: the newest disabled one), `latest`, or a version number. */

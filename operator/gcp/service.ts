@@ -1,11 +1,9 @@
 import type { protos } from '@google-cloud/run';
-import type { GcpCall, GcpCallOptions } from '../../ports/gcp.ts';
 import type { JsonObject } from '../../ports/json.ts';
 import { part } from '../tenant/names.ts';
-import type { Failure, ObservedService, Read } from '../tenant/types.ts';
-import { about, getOne } from './getOne.ts';
+import type { Failure, ObservedService } from '../tenant/types.ts';
+import type { Resource } from './getOne.ts';
 import { rpc } from './methods.ts';
-import type { ListOf } from './pages.ts';
 import { filled, flag, int64, isObject, type Message, object, objects, stringMap, text, texts } from './parse.ts';
 import { badId, badName, partsOf } from './resourceNames.ts';
 import { etagMissing, type Writes } from './write.ts';
@@ -71,19 +69,17 @@ const TERMINAL: ReadonlyMap<string, 'SUCCEEDED' | 'FAILED'> = new Map<ConditionS
   ['CONDITION_FAILED', 'FAILED'],
 ]);
 
-export const getService = (call: GcpCall, name: string, options?: GcpCallOptions): Promise<Read<ObservedService>> =>
-  getOne(
-    call,
-    { method: rpc.getService, shape: 'service', name, parse: about('service', name, parseService) },
-    options,
-  );
-
-export const serviceList: ListOf<ObservedService> = {
-  method: rpc.listServices,
-  request: parent => ({ parent, pageSize: 1_000 }),
-  field: 'services',
-  parse: parseService,
-  key: ({ name }) => part(name, 'services'),
+export const services: Resource<ObservedService> = {
+  shape: 'service',
+  get: rpc.getService,
+  list: {
+    method: rpc.listServices,
+    request: parent => ({ parent, pageSize: 1_000 }),
+    field: 'services',
+    parse: parseService,
+    key: ({ name }) => part(name, 'services'),
+  },
+  isOurs: true,
 };
 
 /** Cloud Run answers each of these calls at once with an operation. The operator does not wait for the operation; it reads the service again. */
@@ -92,16 +88,21 @@ export const serviceWrites: Writes<'createService' | 'updateService' | 'deleteSe
     method: rpc.createService,
     guard: ({ parent, serviceId }) => badName('location', parent) ?? badId('service', serviceId),
     request: ({ parent, serviceId, service }) => ({ parent, serviceId, service }),
+    changes: ({ parent, serviceId }) => `${parent}/services/${serviceId}`,
+    needsGet: true,
   },
   updateService: {
     method: rpc.updateService,
     guard: ({ service, updateMask }) => badName('service', String(service.name)) ?? maskMissing(updateMask),
     request: ({ service, updateMask }) => ({ service, updateMask: updateMask.join(',') }),
+    changes: ({ service }) => String(service.name),
   },
   deleteService: {
     method: rpc.deleteService,
     guard: ({ name, etag }) => badName('service', name) ?? etagMissing(etag),
     request: ({ name, etag }) => ({ name, etag }),
+    changes: ({ name }) => name,
+    needsGet: true,
   },
 };
 

@@ -8,6 +8,15 @@ export interface Write<C extends Call> {
   guard(call: C): Failure | undefined;
   /** The method's request message. */
   request(call: C): JsonObject;
+  /** The full name of the resource that the call changes, or whose policy it sets. What was read of it before is stale after the call. */
+  changes(call: C): string;
+  /** True if the call sets a policy. Its answer is the new policy (google/iam/v1/iam_policy.proto). */
+  setsPolicy?: true;
+  /**
+   * True if the call may be made only after the account, the secrets and the services were read with one GET each. A list is no
+   * proof for such a call.
+   */
+  needsGet?: true;
 }
 
 /** A `Call` by its kind. */

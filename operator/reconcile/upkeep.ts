@@ -1,4 +1,5 @@
 import assert from 'node:assert';
+import { writeOf } from '../gcp/execute.ts';
 import { expectedWrites, readNeeds, waitNeeds } from '../gcp/needs.ts';
 import { observe } from '../gcp/observe.ts';
 import type { Need } from '../gcp/quota.ts';
@@ -122,18 +123,7 @@ export function nextPass(
 }
 
 /** True for a call that may be made only after the resources were read with one GET each. */
-const NEEDS_GET: Record<Step['call']['kind'], boolean> = {
-  createAccount: true,
-  updateAccount: false,
-  deleteAccount: false,
-  setSecretPolicy: true,
-  createService: true,
-  updateService: false,
-  deleteService: true,
-  setServicePolicy: false,
-};
-
-const needsGet = ({ call }: Step): boolean => NEEDS_GET[call.kind];
+const needsGet = ({ call }: Step): boolean => writeOf(call).needsGet === true;
 
 /** A confirming pass accepts policies and versions up to this old, so that it does not repeat the reads of the pass before. */
 const SAME_RECONCILE_MS = 1_000;
@@ -151,13 +141,11 @@ async function observeAll(
   { freshness, confirms }: Pass,
 ): Promise<Observed | Verdict> {
   const { key, tenant, run, budget } = its;
-  const { shared, pacing, reads, settings, uncertain } = parts;
+  const { shared, pacing, settings, uncertain } = parts;
   const ages = agesOf(freshness, tenant, settings);
   const isCached = freshness !== 'now' && !confirms;
   const onChanged = isCached && pacing.isRegular(tenant, run) ? wakeOf(parts, key) : undefined;
-  const lists = shared.at(confirms ? { ...ages, single: SAME_RECONCILE_MS } : ages, onChanged);
-  const { account, service, secret } = reads;
-  const current = confirms ? { ...lists, account, service, secret } : lists;
+  const current = shared.at(confirms ? { ...ages, alone: true, single: SAME_RECONCILE_MS } : ages, onChanged);
   const rules = claimRules(tenant, desired, settings);
   const asked = { actAs: desired.actAs, tenant: key };
   const read = await observe(current, targets(desired, tenant.status.inventory), asked);

@@ -3,6 +3,7 @@ import { createGcpClient } from '../../operator/gcp/client.ts';
 import { endpointsFrom } from '../../operator/gcp/endpoints.ts';
 import { execute } from '../../operator/gcp/execute.ts';
 import { createReads, type Reads } from '../../operator/gcp/reads.ts';
+import { accountName } from '../../operator/tenant/names.ts';
 import type { Call, Policy } from '../../operator/tenant/types.ts';
 import type { GcpCall } from '../../ports/gcp.ts';
 import type { JsonObject } from '../../ports/json.ts';
@@ -88,9 +89,9 @@ describe.each<Face>(['in process', 'over REST'])('%s', face => {
 
   describe('a service account', () => {
     test('is made, described, and gone by its unique id', async () => {
-      expect(await reads.account('tenants-1', EMAIL)).toEqual({ state: 'absent' });
+      expect(await reads.account(accountName('tenants-1', EMAIL))).toEqual({ state: 'absent' });
       expect(await write(createAccount)).toMatchObject({ ok: true, response: { email: EMAIL } });
-      const read = await reads.account('tenants-1', EMAIL);
+      const read = await reads.account(accountName('tenants-1', EMAIL));
       expect(read).toMatchObject({
         state: 'present',
         value: { description: 'ai-tenant-owner=c/ns/tenant-a', disabled: false },
@@ -99,12 +100,12 @@ describe.each<Face>(['in process', 'over REST'])('%s', face => {
 
       const { name, uniqueId } = read.value;
       expect(await write({ kind: 'updateAccount', name, description: 'by hand' })).toMatchObject({ ok: true });
-      expect(await reads.account('tenants-1', EMAIL)).toMatchObject({
+      expect(await reads.account(accountName('tenants-1', EMAIL))).toMatchObject({
         value: { description: 'by hand', uniqueId },
       });
       const byId = `projects/tenants-1/serviceAccounts/${uniqueId}`;
       expect(await write({ kind: 'deleteAccount', name: byId })).toMatchObject({ ok: true });
-      expect(await reads.account('tenants-1', EMAIL)).toEqual({ state: 'absent' });
+      expect(await reads.account(accountName('tenants-1', EMAIL))).toEqual({ state: 'absent' });
       expect(await write({ kind: 'deleteAccount', name: byId })).toMatchObject({
         ok: false,
         failure: { kind: 'NotFound' },
@@ -199,6 +200,6 @@ describe.each<Face>(['in process', 'over REST'])('%s', face => {
   test('a lost answer leaves open what happened: looking again tells', async () => {
     core.faults.add({ method: 'CreateServiceAccount', lost: { code: 'DEADLINE_EXCEEDED', message: 'late' } });
     expect(await write(createAccount)).toMatchObject({ ok: false, failure: { kind: 'Transient' } });
-    expect(await reads.account('tenants-1', EMAIL)).toMatchObject({ state: 'present' });
+    expect(await reads.account(accountName('tenants-1', EMAIL))).toMatchObject({ state: 'present' });
   });
 });

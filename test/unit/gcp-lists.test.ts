@@ -87,6 +87,7 @@ function givenCloud() {
 }
 
 const emailOf = (id: string) => `${id}@${PROJECT}.iam.gserviceaccount.com`;
+const accountName = (id: string) => `projects/${PROJECT}/serviceAccounts/${emailOf(id)}`;
 const secretName = (id: string) => `projects/${PROJECT}/secrets/${id}`;
 const serviceName = (id: string) => `${PARENT}/services/${id}`;
 const count = (calls: string[]) => {
@@ -107,7 +108,7 @@ describe('many readers at once', () => {
     const seen = reads.at(RESYNC);
     const answers = await Promise.all(
       ids.map(async id => [
-        await seen.account(PROJECT, emailOf(`sa-${id}`)),
+        await seen.account(accountName(`sa-${id}`)),
         await seen.secret(secretName(id)),
         await seen.service(serviceName(id)),
         await seen.secretPolicy(secretName(id)),
@@ -135,7 +136,7 @@ describe('many readers at once', () => {
       state: 'present',
       value: { name: `projects/${NUMBER}/secrets/key`, labels: { team: 'a' } },
     });
-    expect(await seen.account(PROJECT, emailOf('sa-tenant-a'))).toMatchObject({
+    expect(await seen.account(accountName('sa-tenant-a'))).toMatchObject({
       state: 'present',
       value: { email: emailOf('sa-tenant-a') },
     });
@@ -180,13 +181,13 @@ describe('how fresh an answer is', () => {
     const { reads, calls, ...cloud } = givenCloud();
     const seen = reads.at(RESYNC);
     expect((await seen.secret(secretName('key'))).state).toBe('absent');
-    expect((await seen.account(PROJECT, emailOf('sa-tenant-a'))).state).toBe('absent');
+    expect((await seen.account(accountName('sa-tenant-a'))).state).toBe('absent');
     await cloud.secret('key');
     await cloud.account('sa-tenant-a');
     expect((await seen.secret(secretName('key'))).state).toBe('present');
-    expect((await seen.account(PROJECT, emailOf('sa-tenant-a'))).state).toBe('absent');
+    expect((await seen.account(accountName('sa-tenant-a'))).state).toBe('absent');
     cloud.time.pass(10_001);
-    expect((await seen.account(PROJECT, emailOf('sa-tenant-a'))).state).toBe('present');
+    expect((await seen.account(accountName('sa-tenant-a'))).state).toBe('present');
     expect(count(calls)).toEqual({ ListSecrets: 2, ListServiceAccounts: 2 });
   });
 
@@ -274,24 +275,24 @@ describe('our own writes', () => {
   test('after one that was refused the thing itself is asked for, not a list', async () => {
     const { reads, calls, ...cloud } = givenCloud();
     await cloud.account('sa-tenant-a');
-    await reads.at(RESYNC).account(PROJECT, emailOf('sa-tenant-a'));
+    await reads.at(RESYNC).account(accountName('sa-tenant-a'));
     const name = `projects/${PROJECT}/serviceAccounts/${emailOf('sa-tenant-a')}`;
     reads.wrote(
       { kind: 'updateAccount', name, description: 'x' },
       { ok: false, failure: { kind: 'Conflict', message: 'stale' } },
     );
-    await reads.at(RESYNC).account(PROJECT, emailOf('sa-tenant-a'));
+    await reads.at(RESYNC).account(accountName('sa-tenant-a'));
     expect(calls).toEqual(['ListServiceAccounts', 'GetServiceAccount']);
   });
 
   test('a deletion by unique id is one of that e-mail', async () => {
     const { reads, ...cloud } = givenCloud();
     const { uniqueId } = await cloud.account('sa-tenant-a');
-    await reads.at(RESYNC).account(PROJECT, emailOf('sa-tenant-a'));
+    await reads.at(RESYNC).account(accountName('sa-tenant-a'));
     const name = `projects/${PROJECT}/serviceAccounts/${uniqueId}`;
     await cloud.must(`${IAM}.DeleteServiceAccount`, { name });
     reads.wrote({ kind: 'deleteAccount', name }, { ok: true, response: {} });
-    expect((await reads.at(RESYNC).account(PROJECT, emailOf('sa-tenant-a'))).state).toBe('absent');
+    expect((await reads.at(RESYNC).account(accountName('sa-tenant-a'))).state).toBe('absent');
   });
 });
 
@@ -360,14 +361,13 @@ describe('a list that does not tell', () => {
 
 describe('what a step has changed is read anew, and nothing else', () => {
   const done = { ok: true, response: {} } as const;
-  const accountName = (id: string) => `projects/${PROJECT}/serviceAccounts/${emailOf(id)}`;
 
   async function givenTwoOfEach() {
     const cloud = givenCloud();
     for (const id of ['sa-tenant-a', 'sa-tenant-b']) await cloud.account(id);
     for (const id of ['ai-platform-a', 'ai-platform-b']) await cloud.service(id);
     const seen = cloud.reads.at(RESYNC);
-    await seen.account(PROJECT, emailOf('sa-tenant-a'));
+    await seen.account(accountName('sa-tenant-a'));
     await seen.service(serviceName('ai-platform-a'));
     cloud.calls.length = 0;
     return { ...cloud, seen };
@@ -379,10 +379,10 @@ describe('what a step has changed is read anew, and nothing else', () => {
   ] as const)('%s', async (_kind, step) => {
     const { reads, seen, calls } = await givenTwoOfEach();
     reads.wrote(step, done);
-    await seen.account(PROJECT, emailOf('sa-tenant-b'));
+    await seen.account(accountName('sa-tenant-b'));
     await seen.service(serviceName('ai-platform-a'));
     expect(calls).toEqual([]);
-    await seen.account(PROJECT, emailOf('sa-tenant-a'));
+    await seen.account(accountName('sa-tenant-a'));
     expect(calls).toEqual(['ListServiceAccounts']);
   });
 
@@ -391,20 +391,20 @@ describe('what a step has changed is read anew, and nothing else', () => {
     const { uniqueId } = await must(`${IAM}.GetServiceAccount`, { name: accountName('sa-tenant-a') });
     expect(uniqueId).toMatch(/^\d+$/);
     reads.wrote({ kind: 'deleteAccount', name: `projects/${PROJECT}/serviceAccounts/${uniqueId}` }, done);
-    await seen.account(PROJECT, emailOf('sa-tenant-b'));
+    await seen.account(accountName('sa-tenant-b'));
     expect(calls).toEqual([]);
-    await seen.account(PROJECT, emailOf('sa-tenant-a'));
+    await seen.account(accountName('sa-tenant-a'));
     expect(calls).toEqual(['ListServiceAccounts']);
   });
 
   test('createAccount', async () => {
     const { reads, seen, calls, account } = await givenTwoOfEach();
     const email = emailOf('sa-tenant-c');
-    expect((await seen.account(PROJECT, email)).state).toBe('absent');
+    expect((await seen.account(accountName('sa-tenant-c'))).state).toBe('absent');
     await account('sa-tenant-c');
     const step = { kind: 'createAccount', project: PROJECT, accountId: 'sa-tenant-c', email } as const;
     reads.wrote({ ...step, displayName: '', description: '' }, done);
-    expect((await seen.account(PROJECT, email)).state).toBe('present');
+    expect((await seen.account(accountName('sa-tenant-c'))).state).toBe('present');
     expect(calls).toEqual(['ListServiceAccounts']);
   });
 
@@ -418,7 +418,7 @@ describe('what a step has changed is read anew, and nothing else', () => {
     const { reads, seen, calls } = await givenTwoOfEach();
     reads.wrote(step, done);
     await seen.service(serviceName('ai-platform-b'));
-    await seen.account(PROJECT, emailOf('sa-tenant-a'));
+    await seen.account(accountName('sa-tenant-a'));
     expect(calls).toEqual([]);
     await seen.service(serviceName('ai-platform-a'));
     expect(calls).toEqual(['ListServices']);
@@ -478,7 +478,7 @@ test('a name that does not belong in a URL is refused, and nothing is listed for
   const { reads, calls } = givenCloud();
   const seen = reads.at(FRESH);
   const answers = [
-    await seen.account(PROJECT, '../x'),
+    await seen.account(accountName('../x')),
     await seen.secret('projects/../secrets/x'),
     await seen.service(`${PARENT}/services/..`),
   ];

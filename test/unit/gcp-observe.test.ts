@@ -11,6 +11,7 @@ import { badId, badName, sameButProject } from '../../operator/gcp/resourceNames
 import { parseVersion } from '../../operator/gcp/secret.ts';
 import { parseService } from '../../operator/gcp/service.ts';
 import type { Executed } from '../../operator/gcp/write.ts';
+import { accountName } from '../../operator/tenant/names.ts';
 import type { Targets } from '../../operator/tenant/targets.ts';
 import type { Call } from '../../operator/tenant/types.ts';
 import type { GcpCall, GcpCode, GcpResult } from '../../ports/gcp.ts';
@@ -89,7 +90,7 @@ describe('observing a tenant', () => {
       services: [{ name: SERVICE, region: REGION, service: present(serviceA()) }],
     });
     expect(asked.sort()).toEqual([
-      `account ${PROJECT} e`,
+      `account ${accountName(PROJECT, 'e')}`,
       `secret ${ASKED}`,
       `secretPolicy ${SECRET}`,
       `secretVersion ${SECRET} newestEnabled`,

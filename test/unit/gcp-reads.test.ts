@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { instrument } from '../../operator/gcp/callHooks.ts';
 import { rpc } from '../../operator/gcp/methods.ts';
 import { createReads } from '../../operator/gcp/reads.ts';
+import { accountName } from '../../operator/tenant/names.ts';
 import type { GcpCall, GcpCallOptions, GcpCode, GcpResult } from '../../ports/gcp.ts';
 import type { JsonObject } from '../../ports/json.ts';
 import type { Runtime } from '../../ports/runtime.ts';
@@ -31,7 +32,10 @@ const SERVICE = 'projects/p-123/locations/us-central1/services/ai-platform-a';
 const version = (number: number, state = 'ENABLED') => ({ name: `projects/1/secrets/key/versions/${number}`, state });
 
 test('what is there is present, with the name that Google Cloud gives it', async () => {
-  expect(await cloud(ACCOUNT).reads.account('p-123', EMAIL)).toMatchObject({ state: 'present', value: ACCOUNT });
+  expect(await cloud(ACCOUNT).reads.account(accountName('p-123', EMAIL))).toMatchObject({
+    state: 'present',
+    value: ACCOUNT,
+  });
   expect(await cloud({ name: 'projects/1/secrets/key' }).reads.secret(SECRET)).toMatchObject({
     state: 'present',
     value: { name: 'projects/1/secrets/key' },
@@ -61,7 +65,7 @@ test('policies are asked for with their conditions', async () => {
 });
 
 const EVERY: [string, (reads: ReturnType<typeof createReads>) => Promise<{ state: string }>][] = [
-  ['account', reads => reads.account('p-123', EMAIL)],
+  ['account', reads => reads.account(accountName('p-123', EMAIL))],
   ['secret', reads => reads.secret(SECRET)],
   ['secretPolicy', reads => reads.secretPolicy(SECRET)],
   ['secretVersion latest', reads => reads.secretVersion(SECRET, 'latest')],
@@ -91,7 +95,7 @@ describe.each(EVERY)('%s', (name, read) => {
 
 test('an answer about something else is not taken for what was asked', async () => {
   const other = { ...ACCOUNT, email: 'sa-b@p-123.iam.gserviceaccount.com' };
-  expect(await cloud(other).reads.account('p-123', EMAIL)).toMatchObject({ state: 'failed' });
+  expect(await cloud(other).reads.account(accountName('p-123', EMAIL))).toMatchObject({ state: 'failed' });
   expect(await cloud({ name: 'projects/1/secrets/other' }).reads.secret(SECRET)).toMatchObject({ state: 'failed' });
   expect(await cloud(version(4)).reads.secretVersion(SECRET, '3')).toMatchObject({ state: 'failed' });
 });
@@ -99,8 +103,8 @@ test('an answer about something else is not taken for what was asked', async () 
 test('a name that does not belong into a URL is refused without a call', async () => {
   const { made, reads } = cloud({});
   const answers = [
-    await reads.account('p-123/../q', EMAIL),
-    await reads.account('p-123', `${EMAIL}%2f`),
+    await reads.account(accountName('p-123/../q', EMAIL)),
+    await reads.account(accountName('p-123', `${EMAIL}%2f`)),
     await reads.secret('projects/p-123/secrets/../x'),
     await reads.secretPolicy('x'),
     await reads.secretVersion(SECRET, '1/../2'),
@@ -115,7 +119,7 @@ test('a name that does not belong into a URL is refused without a call', async (
 test('signal and identity reach every call', async () => {
   const { made, reads } = cloud({ versions: [], nextPageToken: 'a' }, {});
   const options = { signal: new AbortController().signal, actAs: EMAIL };
-  await reads.account('p-123', EMAIL, options);
+  await reads.account(accountName('p-123', EMAIL), options);
   await reads.secretVersion(SECRET, 'newestEnabled', options);
   await reads.service(SERVICE, options);
   expect(made.length).toBeGreaterThanOrEqual(3);

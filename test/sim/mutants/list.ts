@@ -227,8 +227,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'believe a list that lacks a service',
     file: 'reconcile/upkeep.ts',
-    find: 'confirms ? { ...lists, account, service, secret } : lists;',
-    replace: 'lists;',
+    find: '{ ...ages, alone: true, single',
+    replace: '{ ...ages, single',
   },
   {
     name: 'carry variables that have left the spec to the new region',
