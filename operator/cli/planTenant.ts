@@ -5,7 +5,6 @@ import { readConnectorSecret } from '../reconcile/connectorSecret.ts';
 import {
   deletionPolicy,
   deletionProject,
-  deletionTargets,
   noProject,
   planAbandon,
   planAccountDeletion,
@@ -21,8 +20,8 @@ import { ADOPT, markedCluster } from '../tenant/ownership.ts';
 import { plan as planFor } from '../tenant/plan.ts';
 import { readTenant } from '../tenant/resource.ts';
 import { afterRollout } from '../tenant/service.ts';
-import { type Targets, targets } from '../tenant/targets.ts';
-import type { Change, Desired, Observed, Plan, Settings, Step, Tenant } from '../tenant/types.ts';
+import { deletionTargets, targets } from '../tenant/targets.ts';
+import type { Change, Desired, Observed, Plan, Settings, Step, Targets, Tenant } from '../tenant/types.ts';
 import { abandonedGrants, consentTargets, grantsOf, planConsent } from '../tenant/withdrawnConsent.ts';
 import { createdService } from './createdService.ts';
 import type { Manifests } from './manifests.ts';
@@ -95,6 +94,9 @@ interface Planned extends Pick<Plan, 'steps' | 'notes'> {
   project?: string;
 }
 
+/** The observed resources that carry owner marks. */
+type Marked = Pick<Observed, 'account' | 'services'>;
+
 /** One tenant and the input of its plan. */
 interface PlanInput {
   tenant: Tenant;
@@ -102,7 +104,7 @@ interface PlanInput {
   annotations: Record<string, string>;
   project?: { id: string; from?: string };
   /** The settings. The cluster's ID may be known only from the owner marks in Google Cloud, so they depend on what was read. */
-  settings(observed: Observed): Settings;
+  settings(observed: Marked): Settings;
   anyCluster: boolean;
   observe(wanted: Targets, actAs: string | undefined): Promise<Observed>;
   connectorSecret(name: string, project: string): ConnectorSecret;
@@ -121,7 +123,7 @@ function createPlanInput(
   // A manifest without a status says nothing about the real inventory, so resources with full owner marks count as the tenant's.
   const restore = given.restore === true || (!around.live && tenant.status.inventory.length === 0);
   // With an inventory the marks were written by this cluster's operator, whose --cluster-id may differ from the cluster's UID.
-  const marked = (observed: Observed) =>
+  const marked = (observed: Marked) =>
     around.clusterId === undefined || tenant.status.inventory.length > 0 ? clusterIn(observed, tenant) : undefined;
   return {
     tenant,
@@ -144,7 +146,7 @@ function createPlanInput(
   };
 }
 
-const NOTHING_OBSERVED: Observed = { account: { state: 'absent' }, keys: [], formerGrants: [], services: [] };
+const NOTHING_OBSERVED: Marked = { account: { state: 'absent' }, services: [] };
 
 /** The plan of a tenant that is not being deleted: `intendUpkeep` of the reconciler without its writes. */
 async function planUpkeep(input: PlanInput): Promise<Planned> {
@@ -265,7 +267,7 @@ function lookAhead(
 }
 
 /** The cluster that the marks in Google Cloud name for this namespace and name. */
-function clusterIn({ account, services }: Observed, { namespace, name }: Tenant): string | undefined {
+function clusterIn({ account, services }: Marked, { namespace, name }: Tenant): string | undefined {
   const description = account.state === 'present' ? account.value.description : '';
   const labels = services.map(({ service }) => (service.state === 'present' ? service.value.labels : {}));
   const found = [{}, ...labels].map(each => markedCluster(each, description, { namespace, name }));

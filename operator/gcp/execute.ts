@@ -1,16 +1,9 @@
 import type { GcpCall, GcpCallOptions } from '../../ports/gcp.ts';
 import type { Call } from '../tenant/types.ts';
-import { accountWrites } from './account.ts';
 import { failureOf } from './errors.ts';
-import { addOneByOne, isRefusal, policyWrites } from './iamPolicy.ts';
-import { serviceWrites } from './service.ts';
-import type { Calls, Executed, Write, Writes } from './write.ts';
-
-/** How each kind of call is made that changes Google Cloud. */
-const WRITES: Writes = { ...accountWrites, ...policyWrites, ...serviceWrites };
-
-/** The row of the table for a step's call. */
-export const writeOf = <Kind extends Call['kind']>({ kind }: Calls[Kind]): Write<Calls[Kind]> => WRITES[kind as Kind];
+import { addOneByOne, isRefusal } from './iamPolicy.ts';
+import { writeOf } from './resources.ts';
+import type { Executed } from './write.ts';
 
 /** The method and the request message of a step. */
 export const requestOf = (step: Call) => ({ method: writeOf(step).method, request: writeOf(step).request(step) });

@@ -1,9 +1,9 @@
 import { part } from '../tenant/names.ts';
-import type { Targets } from '../tenant/targets.ts';
-import type { Desired, Step, Tenant } from '../tenant/types.ts';
+import type { Desired, Step, Targets, Tenant } from '../tenant/types.ts';
 import { requestOf } from './execute.ts';
+import { isRegional } from './methods.ts';
+import { type Cost, costs } from './observe.ts';
 import { type Need, needOf } from './quota.ts';
-import { sameButProject } from './resourceNames.ts';
 
 /**
  * Computes how many calls of each budget a reconcile needs. The reconcile claims them before it makes the first call (`quota.ts`). For
@@ -12,56 +12,28 @@ import { sameButProject } from './resourceNames.ts';
  * everything.
  */
 
-const secretNeed = (kind: Need['kind'], secret: string, calls: number): Need => {
-  return { api: 'secretmanager', kind, project: part(secret, 'projects'), region: '', calls };
-};
-const accountNeed = (kind: Need['kind'], project: string): Need => {
-  return { api: 'iam', kind, project, region: '', calls: 1 };
-};
-const serviceNeed = (kind: Need['kind'], name: string, calls = 1): Need => {
-  return { api: 'run', kind, project: part(name, 'projects'), region: part(name, 'locations'), calls };
-};
+function need(kind: Need['kind'], { api, name }: Omit<Cost, 'reads'>, calls = 1): Need {
+  return { api, kind, project: part(name, 'projects'), region: isRegional(api) ? part(name, 'locations') : '', calls };
+}
 
 /** The calls that read every target once. */
-export function readNeeds({ account, keys, formerGrants, formerConsent, services, invokersOf }: Targets): Need[] {
-  return [
-    ...(account ? [accountNeed('read', account.project)] : []),
-    // Two calls read the secret and its policy; a third one reads the version, if one is wanted.
-    ...keys.map(({ secret, want }) => secretNeed('read', secret, want === 'none' ? 2 : 3)),
-    ...withoutKeys(formerGrants, keys).map(secret => secretNeed('read', secret, formerConsent ? 2 : 1)),
-    ...services.map(name => serviceNeed('read', name, invokersOf.includes(name) ? 2 : 1)),
-  ];
-}
+export const readNeeds = (targets: Targets): Need[] => costs(targets).map(cost => need('read', cost, cost.reads));
 
-/**
- * Leaves out the recorded grants that belong to a key, because their secrets are already counted with the keys. The inventory names a
- * secret by its project's number and the spec mostly by the project's id, so a number counts as the same project. A key accounts for
- * one grant at most.
- */
-function withoutKeys(grants: string[], keys: Targets['keys']): string[] {
-  const unmatched = new Set(keys);
-  return grants.filter(grant => {
-    const key = [...unmatched].find(({ secret }) => mayBeSame(secret, grant));
-    return !key || !unmatched.delete(key);
-  });
-}
-
-const mayBeSame = (secret: string, grant: string): boolean =>
-  secret === grant || (/^\d+$/.test(part(grant, 'projects')) && sameButProject('secret', secret, grant));
+const serviceNeeds = (kind: Need['kind'], names: readonly string[]): Need[] =>
+  names.map(name => need(kind, { api: 'run', name }));
 
 /** The reads while a tenant waits for an operation: only the services, because almost everything else is cached. */
-export const waitNeeds = ({ services }: Targets): Need[] => services.map(name => serviceNeed('read', name));
+export const waitNeeds = ({ services }: Targets): Need[] => serviceNeeds('read', services);
 
 /**
- * The writes that are expected before anything is read: for a new tenant all of them, and after an edit of the spec one write of the
+ * The writes that are expected before anything is read: for a new tenant one of each target, and after an edit of the spec one of the
  * service. They are claimed together with the reads, because a tenant that is parked for its writes later would have to read
  * everything twice.
  */
-export function expectedWrites({ status, generation }: Tenant, { project, region, keys }: Desired): Need[] {
-  const service = serviceNeed('write', `projects/${project}/locations/${region}`);
-  if (status.inventory.length > 0) return status.observedGeneration === generation ? [] : [service];
-  const grants = keys.flatMap(({ secret }) => (secret === undefined ? [] : secretNeed('write', secret, 1)));
-  return [accountNeed('write', project), ...grants, service];
+export function expectedWrites({ status, generation }: Tenant, { project, region }: Desired, targets: Targets): Need[] {
+  if (status.inventory.length === 0) return costs(targets).map(cost => need('write', cost));
+  const isEdited = status.observedGeneration !== generation;
+  return isEdited ? serviceNeeds('write', [`projects/${project}/locations/${region}`]) : [];
 }
 
 /** The calls of a plan's steps. */
@@ -73,19 +45,13 @@ export const writeNeeds = (steps: Step[]): Need[] =>
 
 /** The calls of a deletion while the tenant has services: one read of each service, and one write of each service in `writes`. */
 export const serviceDeletionNeeds = ({ services }: Targets, writes: readonly string[]): Need[] => [
-  ...services.map(name => serviceNeed('read', name)),
-  ...writes.map(name => serviceNeed('write', name)),
+  ...serviceNeeds('read', services),
+  ...serviceNeeds('write', writes),
 ];
 
-/** The calls of a deletion once the services are gone: it reads and writes each grant and the account. */
-export function grantDeletionNeeds({ account, keys, formerGrants }: Targets): Need[] {
-  const former = withoutKeys(formerGrants, keys);
-  return [
-    ...(account ? [accountNeed('read', account.project), accountNeed('write', account.project)] : []),
-    ...keys.flatMap(({ secret }) => [secretNeed('read', secret, 2), secretNeed('write', secret, 1)]),
-    ...former.flatMap(secret => [secretNeed('read', secret, 1), secretNeed('write', secret, 1)]),
-  ];
-}
+/** The calls of a deletion once the services are gone: it reads and writes everything else. */
+export const restDeletionNeeds = (targets: Targets): Need[] =>
+  costs({ ...targets, services: [] }).flatMap(cost => [need('read', cost, cost.reads), need('write', cost)]);
 
 /** The number of the tenant's project, taken from its recorded grants. Undefined if those or the spec's keys may be in another project. */
 export function numberOf({ spec, status }: Tenant): string | undefined {

@@ -1,15 +1,16 @@
 import type { GcpCallOptions } from '../../ports/gcp.ts';
-import { accountName, part, secretName } from '../tenant/names.ts';
-import type { Targets } from '../tenant/targets.ts';
+import { part, secretName } from '../tenant/names.ts';
 import { secretReferences } from '../tenant/template.ts';
-import type { Observed, ObservedKey } from '../tenant/types.ts';
+import type { Observed, ObservedKey, Targets } from '../tenant/types.ts';
+import type { Api } from './methods.ts';
 import type { Reads } from './reads.ts';
+import { sameButProject } from './resourceNames.ts';
 
 /** Reads everything that a plan needs, concurrently. A failed read is part of the result, so this never rejects for one. */
 export async function observe(reads: Reads, targets: Targets, options?: GcpCallOptions): Promise<Observed> {
   const { account } = targets;
   const [accountRead, { keys, formerGrants }, services] = await Promise.all([
-    account ? reads.account(accountName(account.project, account.email), options) : { state: 'absent' as const },
+    account ? reads.account(account, options) : { state: 'absent' as const },
     observeSecrets(reads, targets, options),
     Promise.all(targets.services.map(name => observeService(reads, name, targets, options))),
   ]);
@@ -17,7 +18,14 @@ export async function observe(reads: Reads, targets: Targets, options?: GcpCallO
     service.state === 'present' ? secretReferences(service.value.template) : [],
   );
   const spelled = keys.map((key, at) =>
-    observeSpelling(reads, key, targets.keys[at]?.secret ?? '', new Set(references), account?.project ?? '', options),
+    observeSpelling(
+      reads,
+      key,
+      targets.keys[at]?.secret ?? '',
+      new Set(references),
+      part(account ?? '', 'projects'),
+      options,
+    ),
   );
   return { account: accountRead, keys: await Promise.all(spelled), formerGrants, services };
 }
@@ -85,3 +93,38 @@ async function observeService(reads: Reads, name: string, targets: Targets, opti
     (targets.invokersOf.includes(name) || (targets.isPublic && !service.value.invokerIamDisabled));
   return { name, region, service, ...(matters && { invokers: await reads.servicePolicy(name, options) }) };
 }
+
+/** Calls to one API about one resource. */
+export interface Cost {
+  api: Api;
+  name: string;
+  /** The calls that read it. Each write takes one call. */
+  reads: number;
+}
+
+/** The calls with which `observe` reads each target, if no list or cache answers. */
+export const costs = ({ account, keys, formerGrants, formerConsent, services, invokersOf }: Targets): Cost[] => [
+  ...(account ? [{ api: 'iam' as const, name: account, reads: 1 }] : []),
+  // Two calls read the secret and its policy; a third one reads the version, if one is wanted.
+  ...keys.map(({ secret, want }) => ({ api: 'secretmanager' as const, name: secret, reads: want === 'none' ? 2 : 3 })),
+  ...withoutKeys(formerGrants, keys).map(name => {
+    return { api: 'secretmanager' as const, name, reads: formerConsent ? 2 : 1 };
+  }),
+  ...services.map(name => ({ api: 'run' as const, name, reads: invokersOf.includes(name) ? 2 : 1 })),
+];
+
+/**
+ * Leaves out the recorded grants that belong to a key, because their secrets are already counted with the keys. The inventory names a
+ * secret by its project's number and the spec mostly by the project's id, so a number counts as the same project. A key accounts for
+ * one grant at most.
+ */
+function withoutKeys(grants: string[], keys: Targets['keys']): string[] {
+  const unmatched = new Set(keys);
+  return grants.filter(grant => {
+    const key = [...unmatched].find(({ secret }) => mayBeSame(secret, grant));
+    return !key || !unmatched.delete(key);
+  });
+}
+
+const mayBeSame = (secret: string, grant: string): boolean =>
+  secret === grant || (/^\d+$/.test(part(grant, 'projects')) && sameButProject('secret', secret, grant));

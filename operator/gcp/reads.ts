@@ -1,13 +1,9 @@
 import type { GcpCall, GcpCallOptions } from '../../ports/gcp.ts';
 import type { Read } from '../tenant/types.ts';
-import { accounts } from './account.ts';
 import { getResource, type Resource } from './getOne.ts';
 import { getPolicy } from './iamPolicy.ts';
-import { getSecretVersion, secrets, type WantedVersion } from './secret.ts';
-import { services } from './service.ts';
-
-/** The resources that are read alone or from a list, by the name that `Reads` gives them. */
-export const RESOURCES = { account: accounts, secret: secrets, service: services };
+import { RESOURCES } from './resources.ts';
+import { getSecretVersion, type WantedVersion } from './secret.ts';
 
 type Resources = typeof RESOURCES;
 type ValueOf<R> = R extends Resource<infer T> ? T : never;

@@ -10,17 +10,6 @@ import { isObject } from './parse.ts';
 
 /** A label as in RFC 1035. The ids of locations and services have this form. */
 const LABEL = /^[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
-/** The form of the ids in each collection. */
-const IDS: Record<string, RegExp> = {
-  /** A project's id (possibly with a domain, `example.com:p`) or its number. */
-  projects: /^(?:(?:[a-z0-9-]+(?:\.[a-z0-9-]+)+:)?[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?|[0-9]{1,25})$/,
-  locations: LABEL,
-  services: LABEL,
-  secrets: /^[A-Za-z0-9_-]{1,255}$/,
-  versions: /^(?:latest|[1-9][0-9]{0,17})$/,
-  /** The e-mail address, or the unique id. A later account with the same e-mail address has another unique id. */
-  serviceAccounts: /^(?:[a-z0-9][a-z0-9-]{0,62}@[a-z0-9]+(?:[.-][a-z0-9]+)*\.gserviceaccount\.com|[0-9]{1,25})$/,
-};
 /** The ids that new resources may get. */
 const NEW_IDS = { account: /^[a-z][a-z0-9-]{4,28}[a-z0-9]$/, service: LABEL };
 
@@ -31,16 +20,35 @@ const SHAPES = {
   secret: { form: 'projects/P/secrets/S', what: 'a secret' },
   secretVersion: { form: 'projects/P/secrets/S/versions/N', what: 'a secret version' },
   account: { form: 'projects/P/serviceAccounts/EMAIL', what: 'a service account' },
-};
+} as const;
 
 export type Shape = keyof typeof SHAPES;
+/** The collections in a form: `projects/P/secrets/S` has `projects` and `secrets`. */
+type CollectionsIn<Form> = Form extends `${infer First}/${string}/${infer Rest}`
+  ? First | CollectionsIn<Rest>
+  : Form extends `${infer Last}/${string}`
+    ? Last
+    : never;
+type Collection = CollectionsIn<(typeof SHAPES)[Shape]['form']>;
+
+/** The form of the ids in each collection. */
+const IDS: Record<Collection, RegExp> = {
+  /** A project's id (possibly with a domain, `example.com:p`) or its number. */
+  projects: /^(?:(?:[a-z0-9-]+(?:\.[a-z0-9-]+)+:)?[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?|[0-9]{1,25})$/,
+  locations: LABEL,
+  services: LABEL,
+  secrets: /^[A-Za-z0-9_-]{1,255}$/,
+  versions: /^(?:latest|[1-9][0-9]{0,17})$/,
+  /** The e-mail address, or the unique id. A later account with the same e-mail address has another unique id. */
+  serviceAccounts: /^(?:[a-z0-9][a-z0-9-]{0,62}@[a-z0-9]+(?:[.-][a-z0-9]+)*\.gserviceaccount\.com|[0-9]{1,25})$/,
+};
 
 /** The ids in a full name, in their order (`projects/p/secrets/s` → `['p', 's']`); undefined if the name has another form. */
 export function partsOf(shape: Shape, name: string): string[] | undefined {
   const segments = name.split('/');
   const form = SHAPES[shape].form.split('/');
   const fits = (segment: string, at: number) =>
-    at % 2 === 0 ? segment === form[at] : IDS[form[at - 1] ?? '']?.test(segment);
+    at % 2 === 0 ? segment === form[at] : IDS[form[at - 1] as Collection].test(segment);
   return segments.length === form.length && segments.every(fits) ? segments.filter((_, at) => at % 2 === 1) : undefined;
 }
 
@@ -61,7 +69,7 @@ export const badId = (kind: keyof typeof NEW_IDS, id: string): Failure | undefin
   NEW_IDS[kind].test(id) ? undefined : refuse(`${quote(id)} is not an id of a ${kind}.`);
 
 /** True if the text has the form of a service account's e-mail address or unique id. */
-export const isAccount = (email: string): boolean => IDS.serviceAccounts?.test(email) === true;
+export const isAccount = (email: string): boolean => IDS.serviceAccounts.test(email);
 
 /** True if two full names differ at most in the project, which may be an id in one of them and a number in the other. */
 export function sameButProject(shape: Shape, a: string, b: string): boolean {

@@ -6,8 +6,8 @@ import { closingState } from '../tenant/desired.ts';
 import { closingIdentity } from '../tenant/identity.ts';
 import { settleInventory } from '../tenant/inventory.ts';
 import { plan as planFor } from '../tenant/plan.ts';
-import { type Targets, targets } from '../tenant/targets.ts';
-import type { Outcome, Report, Step, Tenant, TenantStatus } from '../tenant/types.ts';
+import { NO_TARGETS, targets } from '../tenant/targets.ts';
+import type { Outcome, Report, Step, Targets, Tenant, TenantStatus } from '../tenant/types.ts';
 import { consentTargets, grantsOf } from '../tenant/withdrawnConsent.ts';
 import { type Applying, applyClosing } from './apply.ts';
 import { rankOf } from './budget.ts';
@@ -108,7 +108,9 @@ export async function closeOnly(
 }
 
 /** Leaves only the account and the services to be read, for a reconcile that has no budget to read the secrets. */
-export const servicesOf = (all: Targets): Targets => ({ ...all, keys: [], formerGrants: [] });
+export const servicesOf = ({ account, services, invokersOf, isPublic }: Targets): Targets => {
+  return { ...NO_TARGETS, account, services, invokersOf, isPublic };
+};
 
 /** Removes the grants on secrets that have withdrawn their consent. If nothing was removed, the status in the answer is the same object. */
 export async function withoutLostGrants(parts: Parts, its: Reconciliation): Promise<Closed> {

@@ -1,12 +1,11 @@
 import { AI_TENANT_CRD, CUSTOM_RESOURCE_DEFINITIONS } from '../../ports/kubeResources.ts';
-import { grantDeletionNeeds, numberOf, serviceDeletionNeeds } from '../gcp/needs.ts';
+import { numberOf, restDeletionNeeds, serviceDeletionNeeds } from '../gcp/needs.ts';
 import { observe } from '../gcp/observe.ts';
 import type { Need } from '../gcp/quota.ts';
 import type { Verdict } from '../kube/queue.ts';
 import {
   deletionPolicy,
   deletionProject,
-  deletionTargets,
   leftBehind,
   noProject,
   planAbandon,
@@ -20,6 +19,7 @@ import { isUnrecorded, statusWasLost } from '../tenant/lostStatus.ts';
 import { serviceId } from '../tenant/names.ts';
 import { abandonable } from '../tenant/removalContext.ts';
 import { deleting, suspended } from '../tenant/report.ts';
+import { deletionTargets, NO_TARGETS } from '../tenant/targets.ts';
 import type { Outcome, Plan, Tenant } from '../tenant/types.ts';
 import { keepConsent } from './closing.ts';
 import { withLostServices } from './lostServices.ts';
@@ -127,8 +127,9 @@ async function planRemoval(
   const { reads, settings, runtime } = parts;
   const { namespace, name, status } = tenant;
   const { project, ...all } = targetsOf(parts, tenant, annotations);
-  const account = abandon || isUnrecorded(status.inventory) ? all.account : undefined;
-  const read = await observe(reads, { ...all, account, keys: [], formerGrants: [] }, { actAs });
+  const account = isUnrecorded(status.inventory) ? all.account : undefined;
+  const wanted = abandon ? { ...all, keys: [], formerGrants: [] } : { ...NO_TARGETS, account, services: all.services };
+  const read = await observe(reads, wanted, { actAs });
   const rules = { owner: { cluster: settings.clusterId, namespace, name }, inventory: status.inventory };
   const isLost = project !== undefined && statusWasLost(read.account, rules);
   const where = { project: project ?? '', serviceId: serviceId(name) };
@@ -140,7 +141,7 @@ async function planRemoval(
   const first = planServiceDeletion(tenant, observed, settings, runtime.now());
   if (first) return first;
   if (project === undefined) return noProject(tenant);
-  const later = take(grantDeletionNeeds(all));
+  const later = take(restDeletionNeeds(all));
   if (later) return later;
   const rest = await observe(reads, { ...all, services: [] }, { actAs });
   const notes = leftBehind(tenant, { ...rest, services: observed.services }, settings);

@@ -1,8 +1,8 @@
 import assert from 'node:assert';
-import { writeOf } from '../gcp/execute.ts';
 import { expectedWrites, readNeeds, waitNeeds } from '../gcp/needs.ts';
 import { observe } from '../gcp/observe.ts';
 import type { Need } from '../gcp/quota.ts';
+import { writeOf } from '../gcp/resources.ts';
 import type { Verdict } from '../kube/queue.ts';
 import { forgets } from '../tenant/inventory.ts';
 import { statusWasLost } from '../tenant/lostStatus.ts';
@@ -57,7 +57,7 @@ export async function intendUpkeep(parts: Parts, its: Reconciliation): Promise<I
 function needsOf(tenant: Tenant, desired: Desired, run: Run): Need[] {
   const wanted = targets(desired, tenant.status.inventory);
   const waits = run.priority === 'retry' && run.failures === 0;
-  return [...(waits ? waitNeeds(wanted) : readNeeds(wanted)), ...expectedWrites(tenant, desired)];
+  return [...(waits ? waitNeeds(wanted) : readNeeds(wanted)), ...expectedWrites(tenant, desired, wanted)];
 }
 
 /** The resync of a tenant whose own interval is longer than `--sync-interval`: only the consent for its grants is read. */

@@ -1,10 +1,22 @@
 import { accountConflict } from './consent.ts';
 import { type Context, emptyPartialPlan, failureBlocker, type PartialPlan, readBlocker, step } from './context.ts';
 import { absenceCounts, age, entriesOfType, entryKey, iso } from './inventory.ts';
-import { ownerText, part, serviceAccountId } from './names.ts';
+import { accountName, ownerText, part, serviceAccountEmail, serviceAccountId } from './names.ts';
 import { claimAccount, describedOwner, markDescription, unmarkDescription } from './ownership.ts';
 import { abandonable, keepUntilSure, notDeleted, type RemovalContext, unreadBlocker } from './removalContext.ts';
-import type { AccountEntry, Blocker, Call, Observed, ObservedAccount, Plan, Read, Step } from './types.ts';
+import type {
+  AccountEntry,
+  Blocker,
+  Call,
+  Desired,
+  Observed,
+  ObservedAccount,
+  Plan,
+  Read,
+  Step,
+  Targets,
+  Tenant,
+} from './types.ts';
 
 /**
  * The tenant's service account. The operator creates it, marks it as the tenant's by a word in its description, and deletes it
@@ -25,6 +37,16 @@ export interface AccountPlan extends PartialPlan {
   uniqueId?: string;
   /** IDs of the steps that later steps depend on. */
   needs: string[];
+}
+
+export const accountTargets = ({ account }: Desired): Pick<Targets, 'account'> => ({ account: account.name });
+
+/** The recorded account, or the one that has the tenant's name. */
+export function accountDeletionTargets({ name, status }: Tenant, project?: string): Pick<Targets, 'account'> {
+  const [recorded] = entriesOfType('ServiceAccount', status.inventory);
+  if (recorded)
+    return { account: accountName(part(recorded.name, 'projects'), part(recorded.name, 'serviceAccounts')) };
+  return { account: project && accountName(project, serviceAccountEmail(serviceAccountId(name), project)) };
 }
 
 /** A new account may answer NOT_FOUND for up to a minute. */
@@ -220,7 +242,7 @@ export function removeAccount({ now }: RemovalContext, { email, recorded, ours }
 }
 
 /** The event about a recorded account that a deletion leaves, because it does not carry this tenant's marks. */
-export function accountLeftBehind({ tenant, rules }: RemovalContext, read: Read<ObservedAccount>): string[] {
+export function accountLeftBehind({ tenant, rules }: RemovalContext, { account: read }: Observed): string[] {
   const isRecorded = entriesOfType('ServiceAccount', tenant.status.inventory).length > 0;
   if (read.state !== 'present' || !isRecorded || claimAccount(read.value, rules) === 'ours') return [];
   const { name, email, description } = read.value;
@@ -229,7 +251,7 @@ export function accountLeftBehind({ tenant, rules }: RemovalContext, read: Read<
 }
 
 /** Removes the owner's mark from the description and leaves everything else as it is. */
-export function abandonAccount({ rules }: RemovalContext, read: Read<ObservedAccount>, out: Plan): void {
+export function abandonAccount({ rules }: RemovalContext, { account: read }: Observed, out: Plan): void {
   if (read.state === 'failed' && !abandonable(read.failure)) {
     out.blockers.push(failureBlocker('ServiceAccount', 'Cannot read the service account', read.failure, 0));
   } else if (read.state === 'present' && claimAccount(read.value, rules) === 'ours') {

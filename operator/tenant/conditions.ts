@@ -44,7 +44,7 @@ export function resourceConditions(
   now: number,
 ): Condition[] {
   return (Object.keys(MANAGED) as Aspect[]).map(aspect => {
-    const { type, fine } = MANAGED[aspect].condition;
+    const type: ConditionType = `${aspect}Ready`;
     const own = blockers.filter(blocker => blocker.aspect === aspect);
     const before = tenant.status.conditions.find(other => other.type === type);
     // A resource that was not read keeps its last condition. Ready says that it was not read.
@@ -56,7 +56,7 @@ export function resourceConditions(
     if (steps.length > 0) return updating(steps.map(step => `${step.verb} ${step.target}`).join('; '));
     if (waits.length > 0) return updating(waits.join(' '));
     if (aspect === 'Service' && !hasService) return updating('Waits for the service account and the keys.');
-    return condition(tenant, type, 'True', 'UpToDate', fine, now);
+    return condition(tenant, type, 'True', 'UpToDate', MANAGED[aspect].fine, now);
   });
 }
 

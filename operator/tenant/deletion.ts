@@ -1,22 +1,12 @@
-import { accountLeftBehind, accountToRemove } from './account.ts';
-import { type ConnectorSecret, inventoryProject, namedProject } from './desired.ts';
-import { entriesKeptBy, entriesOfType } from './inventory.ts';
+import { accountToRemove } from './account.ts';
+import { inventoryProject, namedProject } from './desired.ts';
+import { ENTRY_TYPES, entriesKeptBy } from './inventory.ts';
 import { MANAGED, REMOVED_AFTER_SERVICES } from './managed.ts';
-import {
-  isProjectId,
-  isRegion,
-  part,
-  secretName,
-  serviceAccountEmail,
-  serviceAccountId,
-  serviceId,
-  serviceName,
-} from './names.ts';
+import { isProjectId } from './names.ts';
 import { quoted } from './printable.ts';
 import { emptyPlan, removalContext } from './removalContext.ts';
-import { removeServices, servicesLeftBehind } from './service.ts';
-import type { Targets } from './targets.ts';
-import type { Blocker, InventoryType, Observed, Plan, SecretRef, Settings, Tenant } from './types.ts';
+import { removeServices } from './service.ts';
+import type { Aspect, Blocker, Observed, Plan, Settings, Tenant } from './types.ts';
 
 /**
  * The deletion of a tenant, in the opposite order of `plan.ts`: services, then grants, then the account. Each follows only
@@ -52,58 +42,6 @@ export function deletionProject(
   const recorded = inventoryProject(status.inventory) ?? status.projectId;
   const named = recorded ?? namedProject(namespaceAnnotations, settings);
   return named !== undefined && isProjectId(named) ? named : undefined;
-}
-
-/**
- * What a deletion reads: everything on record, and also everything that has a name of this tenant, because a status that was lost
- * or restored may lack entries. That is the account, the service in each region known of the tenant, and the secrets of its keys.
- */
-export function deletionTargets(
-  { name, spec, status }: Tenant,
-  project: string | undefined,
-  connectorSecret: (name: string, project: string) => ConnectorSecret = () => ({ state: 'absent' }),
-): Targets {
-  const named = (type: InventoryType) => [...new Set(entriesOfType(type, status.inventory).map(entry => entry.name))];
-  const [recorded] = entriesOfType('ServiceAccount', status.inventory);
-  const email = project && serviceAccountEmail(serviceAccountId(name), project);
-  const services = named('Service');
-  const grants = named('SecretAccess');
-  const regions = [spec.region, status.region ?? '', ...services.map(service => part(service, 'locations'))];
-  const byName = project ? regions.filter(isRegion).map(region => serviceName(project, region, serviceId(name))) : [];
-  return {
-    account: recorded
-      ? { project: part(recorded.name, 'projects'), email: part(recorded.name, 'serviceAccounts') }
-      : project && email
-        ? { project, email }
-        : undefined,
-    keys: project
-      ? spec.keys.flatMap(({ name: key, secretRef }) => {
-          const secret = namedSecret(secretRef, project, connectorSecret, grants.length === 0);
-          return secret === undefined ? [] : [{ name: key, secret, want: 'none' }];
-        })
-      : [],
-    formerGrants: grants,
-    services: [...new Set([...services, ...byName])],
-    invokersOf: [],
-    isPublic: false,
-  };
-}
-
-/**
- * The secret of a key. A SecretManagerSecret names its secret whether it is Ready or not. If the object is gone and no grant is
- * recorded (the status may have been lost), the secret is read by the object's name: Config Connector's default for a secret's id.
- */
-function namedSecret(
-  { external, name }: SecretRef,
-  project: string,
-  connectorSecret: (name: string, project: string) => ConnectorSecret,
-  noneRecorded: boolean,
-): string | undefined {
-  if (external !== undefined) return secretName(external, project);
-  if (name === undefined) return undefined;
-  const found = connectorSecret(name, project);
-  if (found.state === 'ready' || found.state === 'notReady') return found.secret;
-  return noneRecorded ? secretName(name, project) : undefined;
 }
 
 /** A resource of a newer version may need what would be deleted first, so the deletion waits until its entry is gone. */
@@ -153,6 +91,9 @@ export function planServiceDeletion(
   return { ...out, inventory: [...out.inventory, ...inventory.filter(entry => !ofServices.has(entry))] };
 }
 
+/** The resources without which no other one is removed. */
+const WAITED_FOR: readonly Aspect[] = ['Service', 'ServiceAccount'];
+
 /** The deletion of the grants and the account, once no service is left. */
 export function planAccountDeletion(
   tenant: Tenant,
@@ -164,20 +105,19 @@ export function planAccountDeletion(
   const out = emptyPlan();
   const account = accountToRemove(ctx, observed.account, out);
   if (!account) {
-    return { ...out, inventory: [...entriesOfType('SecretAccess', tenant.status.inventory), ...out.inventory] };
+    const others = tenant.status.inventory.filter(({ type }) => !WAITED_FOR.includes(ENTRY_TYPES[type].keptBy));
+    return { ...out, inventory: [...others, ...out.inventory] };
   }
-  for (const remove of REMOVED_AFTER_SERVICES) remove(ctx, observed, account, out);
+  for (const resource of REMOVED_AFTER_SERVICES) resource.remove(ctx, observed, account, out);
   return out;
 }
 
 /** The Warning events of what a deletion leaves although it is on record, because it no longer carries this tenant's marks. */
-export function leftBehind(
-  tenant: Tenant,
-  { services, account }: Pick<Observed, 'services' | 'account'>,
-  settings: Settings,
-): string[] {
+export function leftBehind(tenant: Tenant, observed: Observed, settings: Settings): string[] {
   const ctx = removalContext(tenant, settings, 0);
-  return [...servicesLeftBehind(ctx, services), ...accountLeftBehind(ctx, account)];
+  return Object.values(MANAGED)
+    .reverse()
+    .flatMap(resource => resource.leftBehind(ctx, observed));
 }
 
 /**

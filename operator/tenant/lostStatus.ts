@@ -2,8 +2,8 @@ import { isUnknownRegion } from './context.ts';
 import { ownerText, serviceName } from './names.ts';
 import { type ClaimRules, describedOwner, isFullyMarked } from './ownership.ts';
 import { REGIONS } from './regions.ts';
-import type { Targets } from './targets.ts';
-import type { InventoryEntry, Observed, ObservedAccount, Read } from './types.ts';
+import { NO_TARGETS } from './targets.ts';
+import type { InventoryEntry, Observed, ObservedAccount, Read, Targets } from './types.ts';
 
 /**
  * A tenant whose status was lost: its service account carries its mark, but its inventory has neither an account nor a service.
@@ -26,7 +26,7 @@ export const statusWasLost = (account: Read<ObservedAccount>, { owner, inventory
 export function everyRegion(project: string, serviceId: string, read: Observed['services']): Targets {
   const names = REGIONS.map(region => serviceName(project, region, serviceId));
   const services = names.filter(name => !read.some(other => other.name === name));
-  return { keys: [], formerGrants: [], services, invokersOf: services, isPublic: false };
+  return { ...NO_TARGETS, services, invokersOf: services };
 }
 
 /** The services that are the tenant's, and those that may be because they could not be read. */

@@ -1,8 +1,23 @@
-import { type AccountToRemove, abandonAccount, foreseeAccount, removeAccount } from './account.ts';
+import {
+  type AccountToRemove,
+  abandonAccount,
+  accountDeletionTargets,
+  accountLeftBehind,
+  accountTargets,
+  foreseeAccount,
+  removeAccount,
+} from './account.ts';
+import type { ConnectorSecret } from './desired.ts';
 import type { RemovalContext } from './removalContext.ts';
-import { foreseeSecretPolicy, removeAccess } from './secretAccess.ts';
-import { abandonServices, foreseeService } from './service.ts';
-import type { Aspect, Call, ConditionType, Observed, Plan, Step } from './types.ts';
+import { accessDeletionTargets, accessTargets, foreseeSecretPolicy, removeAccess } from './secretAccess.ts';
+import {
+  abandonServices,
+  foreseeService,
+  serviceDeletionTargets,
+  servicesLeftBehind,
+  serviceTargets,
+} from './service.ts';
+import type { Aspect, Call, Desired, InventoryEntry, Observed, Plan, Step, Targets, Tenant } from './types.ts';
 
 /**
  * The resources that a tenant has in Google Cloud, in the order in which they are created. A new one is registered here and in
@@ -10,37 +25,61 @@ import type { Aspect, Call, ConditionType, Observed, Plan, Step } from './types.
  */
 
 interface Managed {
-  /** Its condition in the status, and the message when nothing is wrong. */
-  condition: { type: ConditionType; fine: string };
+  /** The message of its condition when nothing is wrong. */
+  fine: string;
+  /** What is read for a tenant that is not being deleted: everything that is wanted, and everything that is on record. */
+  targets(desired: Desired, inventory: InventoryEntry[]): Partial<Targets>;
+  /**
+   * What a deletion reads: everything on record, and everything that has a name of this tenant, because a status that was lost or
+   * restored may lack entries.
+   */
+  deletionTargets(
+    tenant: Tenant,
+    project: string | undefined,
+    connectorSecret: (name: string, project: string) => ConnectorSecret,
+  ): Partial<Targets>;
   /** Takes the owner marks off and leaves everything else as it is. */
   abandon(ctx: RemovalContext, observed: Observed, out: Plan): void;
+  /** The events about what a deletion leaves although it is on record, because it no longer carries this tenant's marks. */
+  leftBehind(ctx: RemovalContext, observed: Observed): string[];
 }
 
-export const MANAGED: Record<Aspect, Managed> = {
+/** A resource that is deleted once the services are gone. */
+interface RemovedAfterServices extends Managed {
+  remove(ctx: RemovalContext, observed: Omit<Observed, 'services'>, account: AccountToRemove, out: Plan): void;
+}
+
+export const MANAGED: { Service: Managed } & Record<Exclude<Aspect, 'Service'>, RemovedAfterServices> = {
   ServiceAccount: {
-    condition: { type: 'ServiceAccountReady', fine: 'The service account exists and is ours.' },
-    abandon: (ctx, { account }, out) => abandonAccount(ctx, account, out),
+    fine: 'The service account exists and is ours.',
+    targets: accountTargets,
+    deletionTargets: accountDeletionTargets,
+    remove: (ctx, _observed, account, out) => removeAccount(ctx, account, out),
+    abandon: abandonAccount,
+    leftBehind: accountLeftBehind,
   },
   SecretAccess: {
-    condition: { type: 'SecretAccessReady', fine: 'Every key is granted.' },
+    fine: 'Every key is granted.',
+    targets: accessTargets,
+    deletionTargets: accessDeletionTargets,
+    remove: removeAccess,
     // Grants carry no marks. An event has the command that removes them (`abandonedGrants`).
     abandon: () => {},
+    leftBehind: () => [],
   },
   Service: {
-    condition: { type: 'ServiceReady', fine: 'The Cloud Run service serves what the spec asks for.' },
-    abandon: (ctx, { services }, out) => abandonServices(ctx, services, out),
+    fine: 'The Cloud Run service serves what the spec asks for.',
+    targets: serviceTargets,
+    deletionTargets: serviceDeletionTargets,
+    abandon: abandonServices,
+    leftBehind: servicesLeftBehind,
   },
 };
 
-type Remove = (ctx: RemovalContext, observed: Omit<Observed, 'services'>, account: AccountToRemove, out: Plan) => void;
+const { Service: _, ...afterServices } = MANAGED;
 
-const AFTER_SERVICES: Record<Exclude<Aspect, 'Service'>, Remove> = {
-  SecretAccess: removeAccess,
-  ServiceAccount: (ctx, _observed, account, out) => removeAccount(ctx, account, out),
-};
-
-/** The removal of every resource but the services, in order. */
-export const REMOVED_AFTER_SERVICES: readonly Remove[] = Object.values(AFTER_SERVICES);
+/** The resources that are deleted once the services are gone, in the order in which they are deleted. */
+export const REMOVED_AFTER_SERVICES: readonly RemovedAfterServices[] = Object.values(afterServices).reverse();
 
 /**
  * The observed state after the steps have succeeded. With it `plan` also shows the steps that only follow after others. It is a

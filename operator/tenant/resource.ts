@@ -127,13 +127,10 @@ function readKey(key: Fields, path: string, unknownValues: string[]): Complete<K
 
 // ---------------------------------------------------------------------------------------------------------- status
 
-const CONDITION_TYPES: Record<ConditionType, true> = {
-  Ready: true,
-  ServiceAccountReady: true,
-  SecretAccessReady: true,
-  ServiceReady: true,
-  Stalled: true,
-};
+const CONDITION_TYPES = new Set<string>([
+  ...(['Ready', 'Stalled'] satisfies ConditionType[]),
+  ...Object.values(ENTRY_TYPES).map(({ keptBy }) => `${keptBy}Ready` satisfies ConditionType),
+]);
 
 /**
  * The status, which another version of the operator may have written. Unknown fields stay on their object. Unknown inventory
@@ -195,7 +192,7 @@ const once = <T>(items: T[], key: (item: T) => string): T[] =>
 
 function readCondition(item: Fields): Condition | undefined {
   const type = nonEmpty(item.type);
-  if (type === undefined || !Object.hasOwn(CONDITION_TYPES, type)) return undefined;
+  if (type === undefined || !CONDITION_TYPES.has(type)) return undefined;
   return {
     ...item,
     type: type as ConditionType,

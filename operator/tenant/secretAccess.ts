@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import type { AccountPlan, AccountToRemove } from './account.ts';
 import { askForForeignSecret, askForSecret } from './consent.ts';
 import { type Context, emptyPartialPlan, type PartialPlan, readBlocker, step } from './context.ts';
+import type { ConnectorSecret } from './desired.ts';
 import { absenceCounts, entriesOfType, entryKey, identityOf, iso } from './inventory.ts';
 import { liveKey, resolveVersion } from './keyVersion.ts';
-import { part } from './names.ts';
+import { part, secretName } from './names.ts';
 import { claimService, lostConsent, secretConsent } from './ownership.ts';
 import { accountMember, deletedMember, editPolicy, hasMember, SECRET_ACCESSOR } from './policy.ts';
 import { abandonable, keepUntilSure, type RemovalContext } from './removalContext.ts';
@@ -12,8 +13,10 @@ import { mountsSecret, readsSecret, type WantedVariable } from './template.ts';
 import type {
   Blocker,
   Call,
+  Desired,
   DesiredKey,
   Failure,
+  InventoryEntry,
   KeyStatus,
   Observed,
   ObservedKey,
@@ -22,7 +25,10 @@ import type {
   Policy,
   Read,
   SecretAccessEntry,
+  SecretRef,
   Step,
+  Targets,
+  Tenant,
   TenantStatus,
 } from './types.ts';
 
@@ -61,6 +67,18 @@ interface Keys {
   /** Names of the secrets of the usable keys that have been planned so far. */
   wanted: Set<string>;
   out: AccessPlan;
+}
+
+export function accessTargets({ keys }: Desired, inventory: InventoryEntry[]): Partial<Targets> {
+  return {
+    keys: keys.flatMap(({ name, secret, env, version, rollout }) => {
+      if (secret === undefined) return [];
+      const latest = rollout === 'OnNewVersion' ? 'newestEnabled' : 'latest';
+      return [{ name, secret, want: env === undefined ? 'none' : version === 'latest' ? latest : version }];
+    }),
+    formerGrants: entriesOfType('SecretAccess', inventory).map(({ name }) => name),
+    formerConsent: true,
+  };
 }
 
 export function planAccess(
@@ -370,6 +388,38 @@ export const recordedIdentities = ({ inventory }: Pick<TenantStatus, 'inventory'
 ];
 
 // ---------------------------------------------------------------------------------------------------------- remove
+
+/** The recorded grants, and the secrets of the spec's keys. */
+export function accessDeletionTargets(
+  { spec, status }: Tenant,
+  project: string | undefined,
+  connectorSecret: (name: string, project: string) => ConnectorSecret,
+): Partial<Targets> {
+  const formerGrants = [...new Set(entriesOfType('SecretAccess', status.inventory).map(({ name }) => name))];
+  if (!project) return { formerGrants };
+  const keys = spec.keys.flatMap(({ name, secretRef }) => {
+    const secret = namedSecret(secretRef, project, connectorSecret, formerGrants.length === 0);
+    return secret === undefined ? [] : [{ name, secret, want: 'none' }];
+  });
+  return { keys, formerGrants };
+}
+
+/**
+ * The secret of a key. A SecretManagerSecret names its secret whether it is Ready or not. If the object is gone and no grant is
+ * recorded (the status may have been lost), the secret is read by the object's name: Config Connector's default for a secret's id.
+ */
+function namedSecret(
+  { external, name }: SecretRef,
+  project: string,
+  connectorSecret: (name: string, project: string) => ConnectorSecret,
+  noneRecorded: boolean,
+): string | undefined {
+  if (external !== undefined) return secretName(external, project);
+  if (name === undefined) return undefined;
+  const found = connectorSecret(name, project);
+  if (found.state === 'ready' || found.state === 'notReady') return found.secret;
+  return noneRecorded ? secretName(name, project) : undefined;
+}
 
 /** Removes every recorded grant, and those of the spec's keys that are not on record. */
 export function removeAccess(

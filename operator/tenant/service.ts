@@ -4,7 +4,7 @@ import { serviceConflict } from './consent.ts';
 import { type Context, isUnknownRegion, type PartialPlan, readBlocker, step } from './context.ts';
 import { absenceCounts, entriesOfType, entryKey, iso, serviceEntry } from './inventory.ts';
 import { type InvokersPlan, planInvokers } from './invokers.ts';
-import { part, serviceName, targetOf } from './names.ts';
+import { isRegion, part, serviceId, serviceName, targetOf } from './names.ts';
 import { claimService, isFullyMarked, labelledOwner, ownerLabels, withoutOwnerLabels } from './ownership.ts';
 import { abandonable, keepUntilSure, notDeleted, type RemovalContext, unreadBlocker } from './removalContext.ts';
 import type { AccessPlan } from './secretAccess.ts';
@@ -22,6 +22,7 @@ import {
 import type {
   Call,
   Change,
+  Desired,
   InventoryEntry,
   Observed,
   ObservedService,
@@ -29,6 +30,8 @@ import type {
   PolicyAddition,
   ServiceEntry,
   Step,
+  Targets,
+  Tenant,
   VariableEntry,
 } from './types.ts';
 
@@ -54,6 +57,31 @@ export interface Services {
   /** The inventory entries of all services, of their invokers and of their variables. */
   recorded: InventoryEntry[];
   out: ServicesPlan;
+}
+
+export function serviceTargets(
+  { project, region, serviceId: id, spec }: Desired,
+  inventory: InventoryEntry[],
+): Partial<Targets> {
+  const wanted = serviceName(project, region, id);
+  const recorded = entriesOfType('Service', inventory);
+  const services = [...new Set([wanted, ...recorded.map(({ name }) => name)])];
+  // During a move the bindings that others added are carried over from the former region's service.
+  const moving = recorded.some(({ name, retireAt }) => name !== wanted && !retireAt);
+  const checked = spec.access === 'Authenticated' || moving;
+  return {
+    services,
+    invokersOf: checked ? services : entriesOfType('Invoker', inventory).map(({ name }) => name),
+    isPublic: spec.access === 'Public',
+  };
+}
+
+/** The recorded services, and the one of the tenant's name in each region known of the tenant. */
+export function serviceDeletionTargets({ name, spec, status }: Tenant, project?: string): Pick<Targets, 'services'> {
+  const recorded = entriesOfType('Service', status.inventory).map(entry => entry.name);
+  const regions = [spec.region, status.region ?? '', ...recorded.map(service => part(service, 'locations'))];
+  const byName = project ? regions.filter(isRegion).map(region => serviceName(project, region, serviceId(name))) : [];
+  return { services: [...new Set([...recorded, ...byName])] };
 }
 
 export const entriesOf = (recorded: InventoryEntry[], service: string): InventoryEntry[] =>
@@ -292,7 +320,7 @@ export const deleteStep = (name: string, etag: string): Step =>
   step(`delete:${name}`, 'Service', 'Delete', targetOf(name), { kind: 'deleteService', name, etag });
 
 /** The events of the services that a deletion leaves. */
-export function servicesLeftBehind({ tenant, rules }: RemovalContext, services: ServiceRead[]): string[] {
+export function servicesLeftBehind({ tenant, rules }: RemovalContext, { services }: Observed): string[] {
   return services.flatMap(({ name, service }) => {
     const isRecorded = tenant.status.inventory.some(entry => entry.name === name);
     if (service.state !== 'present' || !isRecorded || claimService(service.value, rules) === 'ours') return [];
@@ -302,7 +330,7 @@ export function servicesLeftBehind({ tenant, rules }: RemovalContext, services: 
 }
 
 /** Removes the owner's labels and leaves everything else as it is. */
-export function abandonServices(ctx: RemovalContext, services: ServiceRead[], out: Plan): void {
+export function abandonServices(ctx: RemovalContext, { services }: Observed, out: Plan): void {
   for (const { name, service } of services) {
     const entry = serviceEntry(ctx.tenant.status.inventory, name);
     if (service.state === 'failed' && !abandonable(service.failure)) {

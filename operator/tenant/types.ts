@@ -82,7 +82,8 @@ export type InventoryEntry = AccountEntry | SecretAccessEntry | ServiceEntry | I
 export type InventoryType = InventoryEntry['type'];
 export type EntryOf<T extends InventoryType> = Extract<InventoryEntry, { type: T }>;
 
-export type ConditionType = 'Ready' | 'ServiceAccountReady' | 'SecretAccessReady' | 'ServiceReady' | 'Stalled';
+/** One for each resource, and two that summarize them. */
+export type ConditionType = 'Ready' | `${Aspect}Ready` | 'Stalled';
 
 export interface Condition {
   type: ConditionType;
@@ -333,6 +334,21 @@ export interface ObservedService {
   raw: JsonObject;
 }
 
+/** The resources to read in Google Cloud: everything that is wanted, and everything that is on record. */
+export interface Targets {
+  /** `projects/P/serviceAccounts/EMAIL`. Absent: the account is not read. */
+  account?: string;
+  keys: { name: string; secret: string; want: 'newestEnabled' | 'latest' | 'none' | (string & {}) }[];
+  formerGrants: string[];
+  /** Also read the secrets of former grants, whose consent may have been withdrawn. */
+  formerConsent?: boolean;
+  services: string[];
+  /** Services whose IAM policy is read in any case. */
+  invokersOf: string[];
+  /** Also read the policy of a service with an invoker check, because an `allUsers` member may make it public. */
+  isPublic: boolean;
+}
+
 export interface ObservedKey {
   name: string;
   secret: Read<ObservedSecret>;
@@ -364,6 +380,7 @@ export interface Observed {
 
 // ------------------------------------------------------------------------------------------------------------ plan
 
+/** The resources that a tenant has in Google Cloud. A new member is a type error wherever it must be handled. */
 export type Aspect = 'ServiceAccount' | 'SecretAccess' | 'Service';
 
 /** Something that prevents the tenant from being up to date and that no step of this plan resolves. */

@@ -1,11 +1,12 @@
+import { accountDeletionTargets } from './account.ts';
 import { inventoryProject } from './desired.ts';
 import { entriesOfType } from './inventory.ts';
 import { part } from './names.ts';
 import { type ClaimRules, claimAccount, lostConsent } from './ownership.ts';
 import { SECRET_ACCESSOR } from './policy.ts';
 import { revokeStep } from './secretAccess.ts';
-import type { Targets } from './targets.ts';
-import type { Desired, InventoryEntry, Observed, SecretAccessEntry, Settings, Step, Tenant } from './types.ts';
+import { NO_TARGETS } from './targets.ts';
+import type { Desired, InventoryEntry, Observed, SecretAccessEntry, Settings, Step, Targets, Tenant } from './types.ts';
 
 /**
  * Grants whose secret's owner has withdrawn consent are removed even while the spec is not followed: the tenant is suspended or
@@ -23,15 +24,8 @@ export function standingRules(tenant: Tenant, settings: Settings): ClaimRules {
 
 /** The resources to read before these grants are removed. */
 export function consentTargets(tenant: Tenant, grants: InventoryEntry[]): Targets {
-  const account = tenant.status.inventory.find(({ type }) => type === 'ServiceAccount');
-  return {
-    account: account && { project: part(account.name, 'projects'), email: part(account.name, 'serviceAccounts') },
-    keys: grants.map(({ name }) => ({ name, secret: name, want: 'none' as const })),
-    formerGrants: [],
-    services: [],
-    invokersOf: [],
-    isPublic: false,
-  };
+  const keys = grants.map(({ name }) => ({ name, secret: name, want: 'none' }));
+  return { ...NO_TARGETS, ...accountDeletionTargets(tenant), keys };
 }
 
 /** The steps that remove the grants without consent. */

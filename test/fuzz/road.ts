@@ -5,21 +5,23 @@ import { object } from '../../operator/gcp/parse.ts';
 import { badName } from '../../operator/gcp/resourceNames.ts';
 import { newestIn, parseSecret, parseVersion } from '../../operator/gcp/secret.ts';
 import { parseService } from '../../operator/gcp/service.ts';
-import {
-  deletionPolicy,
-  deletionProject,
-  deletionTargets,
-  planAbandon,
-  planDeletion,
-} from '../../operator/tenant/deletion.ts';
+import { deletionPolicy, deletionProject, planAbandon, planDeletion } from '../../operator/tenant/deletion.ts';
 import { desiredState } from '../../operator/tenant/desired.ts';
-import { accountName } from '../../operator/tenant/names.ts';
 import { claimAccount, claimService } from '../../operator/tenant/ownership.ts';
 import { plan } from '../../operator/tenant/plan.ts';
 import { deleting, refused, report, suspended } from '../../operator/tenant/report.ts';
 import { readTenant } from '../../operator/tenant/resource.ts';
-import { type Targets, targets } from '../../operator/tenant/targets.ts';
-import type { Failure, Observed, Policy, Read, Settings, Step, TenantStatus } from '../../operator/tenant/types.ts';
+import { deletionTargets, targets } from '../../operator/tenant/targets.ts';
+import type {
+  Failure,
+  Observed,
+  Policy,
+  Read,
+  Settings,
+  Step,
+  Targets,
+  TenantStatus,
+} from '../../operator/tenant/types.ts';
 import type { JsonObject } from '../../ports/json.ts';
 import type { KubeObject } from '../../ports/kube.ts';
 
@@ -107,9 +109,7 @@ function observed(answers: Answers, { account, keys, formerGrants, formerConsent
   };
   const policy = (name: string) => read(answers.policy, parsePolicy, badName('secret', name));
   return {
-    account: account
-      ? read(answers.account, parseAccount, badName('account', accountName(account.project, account.email)))
-      : { state: 'absent' },
+    account: account ? read(answers.account, parseAccount, badName('account', account)) : { state: 'absent' },
     keys: keys.map(({ name, secret, want }) => ({
       name,
       secret: read(answers.secret, parseSecret, badName('secret', secret)),

@@ -3,14 +3,14 @@ import { readNeeds } from '../../operator/gcp/needs.ts';
 import { observe } from '../../operator/gcp/observe.ts';
 import { needOf } from '../../operator/gcp/quota.ts';
 import { createReads } from '../../operator/gcp/reads.ts';
-import type { Targets } from '../../operator/tenant/targets.ts';
+import type { Targets } from '../../operator/tenant/types.ts';
 import type { GcpCall } from '../../ports/gcp.ts';
 
 /** The budget that a reconcile claims before its reads is the number of calls that it makes. */
 
 const NUMBER = '123456789012';
 const targets = (more: Partial<Targets>): Targets => ({
-  account: { project: 'demo-project', email: 'sa-a@demo-project.iam.gserviceaccount.com' },
+  account: 'projects/demo-project/serviceAccounts/sa-a@demo-project.iam.gserviceaccount.com',
   keys: [],
   formerGrants: [],
   services: ['projects/demo-project/locations/asia-northeast1/services/ai-platform-a'],

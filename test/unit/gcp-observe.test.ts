@@ -12,8 +12,7 @@ import { parseVersion } from '../../operator/gcp/secret.ts';
 import { parseService } from '../../operator/gcp/service.ts';
 import type { Executed } from '../../operator/gcp/write.ts';
 import { accountName } from '../../operator/tenant/names.ts';
-import type { Targets } from '../../operator/tenant/targets.ts';
-import type { Call } from '../../operator/tenant/types.ts';
+import type { Call, Targets } from '../../operator/tenant/types.ts';
 import type { GcpCall, GcpCode, GcpResult } from '../../ports/gcp.ts';
 import type { JsonObject } from '../../ports/json.ts';
 import { fakeRuntime } from './support/fakeRuntime.ts';
@@ -64,7 +63,7 @@ function world(changes: Partial<{ [K in keyof Reads]: (...asked: string[]) => Aw
   return { asked, reads };
 }
 const targets = (changes: Partial<Targets> = {}): Targets => ({
-  account: { project: PROJECT, email: 'e' },
+  account: accountName(PROJECT, 'e'),
   keys: [{ name: 'openai', secret: ASKED, want: 'newestEnabled' }],
   formerGrants: [],
   services: [SERVICE],

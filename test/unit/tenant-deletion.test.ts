@@ -2,15 +2,16 @@ import { describe, expect, test } from 'vitest';
 import {
   deletionPolicy,
   deletionProject,
-  deletionTargets,
   leftBehind,
   noProject,
   planAbandon,
   planDeletion,
 } from '../../operator/tenant/deletion.ts';
 import { entryKey } from '../../operator/tenant/inventory.ts';
+import { accountName } from '../../operator/tenant/names.ts';
 import { ownerLabels } from '../../operator/tenant/ownership.ts';
 import { abandonable } from '../../operator/tenant/removalContext.ts';
+import { deletionTargets } from '../../operator/tenant/targets.ts';
 import type { InventoryEntry, Observed, Plan } from '../../operator/tenant/types.ts';
 import {
   absent,
@@ -390,7 +391,7 @@ describe('a deletion reads', () => {
     ];
     const tenant = tenantA({ status: { inventory: twice, region: OTHER } });
     expect(deletionTargets(tenant, PROJECT)).toEqual({
-      account: { project: PROJECT, email: EMAIL },
+      account: accountName(PROJECT, EMAIL),
       keys: [KEY],
       formerGrants: [SECRET],
       services: [SERVICE, serviceIn('europe-west1'), serviceIn(OTHER)],
@@ -405,7 +406,7 @@ describe('a deletion reads', () => {
       spec: { keys: [OPENAI, { name: 'c', secretRef: { name: 'cc' } }] },
     });
     expect(deletionTargets(lost, PROJECT)).toMatchObject({
-      account: { project: PROJECT, email: EMAIL },
+      account: accountName(PROJECT, EMAIL),
       keys: [KEY, { name: 'c', secret: `projects/${PROJECT}/secrets/cc`, want: 'none' }],
       services: [SERVICE],
     });

@@ -4,7 +4,14 @@ import { readOptions } from '../../operator/process/options.ts';
 import { type ConnectorSecret, desiredState, inventoryProject } from '../../operator/tenant/desired.ts';
 import { chosenIdentity, deletingIdentity, patternProblem } from '../../operator/tenant/identity.ts';
 import { resolveVersion } from '../../operator/tenant/keyVersion.ts';
-import { isProjectId, isServiceAccount, matchesAny, part, serviceAccountEmail } from '../../operator/tenant/names.ts';
+import {
+  accountName,
+  isProjectId,
+  isServiceAccount,
+  matchesAny,
+  part,
+  serviceAccountEmail,
+} from '../../operator/tenant/names.ts';
 import { printable, quoted } from '../../operator/tenant/printable.ts';
 import { targets } from '../../operator/tenant/targets.ts';
 import type { DesiredKey, Settings } from '../../operator/tenant/types.ts';
@@ -283,7 +290,7 @@ describe('what is looked at', () => {
     const caller = entry({ type: 'Invoker', name: SERVICE, member: 'user:x@example.com' });
     const inventory = [...atRest, former, caller];
     expect(targets(desired({}), inventory)).toMatchObject({
-      account: { project: PROJECT, email: EMAIL },
+      account: accountName(PROJECT, EMAIL),
       formerGrants: [SECRET],
       services: [SERVICE, serviceIn('r2')],
       invokersOf: [SERVICE, serviceIn('r2')],
