@@ -5,14 +5,16 @@ import { factContext, type Shared } from './factContext.ts';
 
 /** A probe that takes longer than this is not observable, in milliseconds. */
 const PROBE_MS = 240_000;
+/** The same for one that waits for quotas of a minute. */
+const EXPENSIVE_MS = 900_000;
 /** Probes that run at once. Most of their time is waiting for Cloud Run. */
 const AT_ONCE = 6;
 
-/** The facts in the order in which they are probed: those that only memory backs first. */
-const inOrder = (facts: readonly Fact[]): Fact[] => [
-  ...facts.filter(({ unsure }) => unsure),
-  ...facts.filter(({ unsure }) => !unsure),
-];
+/** The facts in the order in which they are probed: those that only memory backs first, and those that use up a quota last. */
+const inOrder = (facts: readonly Fact[]): Fact[] => {
+  const rank = ({ unsure, expensive }: Fact) => (expensive !== undefined ? 2 : unsure ? 0 : 1);
+  return facts.toSorted((a, b) => rank(a) - rank(b));
+};
 
 /** Probes the facts. What a probe throws, and a probe that does not end, is `notObservable` and stops no other. */
 export async function runFacts(
@@ -36,7 +38,7 @@ export async function runFacts(
       const result =
         fact.expensive !== undefined && !expensive
           ? { fact, verdict: notProbed(fact.expensive), exchanges: [], ms: 0 }
-          : await probed(fact, run, shared, probeMs, signal);
+          : await probed(fact, run, shared, fact.expensive === undefined ? probeMs : EXPENSIVE_MS, signal);
       if (signal?.aborted) return;
       results.push(result);
       onResult?.(result);

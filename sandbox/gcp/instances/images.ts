@@ -41,6 +41,8 @@ export function builtInImages(backendEnv: Record<string, string> = {}): LocalIma
     { name: 'gcr.io/cloudrun/hello', command: hello },
     { name: 'us-docker.pkg.dev/cloudrun/container/hello', command: hello },
     { name: NEVER_LISTENS, command: [process.execPath, '-e', NEVER_LISTENS_CODE] },
+    // Its shell ends at once, because nobody writes to it.
+    { name: 'busybox', command: [process.execPath, '-e', ''] },
     ...SIDECARS.map(name => ({ name, command: standIn, isStandIn: true })),
   ];
 }

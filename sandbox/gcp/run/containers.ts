@@ -66,6 +66,9 @@ export interface ContainerSpec {
   instanceEnv: () => InstanceEnv;
 }
 
+/** Docker Hub's `busybox` runs a shell that ends at once, because nobody writes to it: the simplest public image that never listens. */
+export const endsAtOnce = (image: string): boolean => /(^|\/)busybox(:[^/]*|@[^/]*)?$/.test(image);
+
 export interface Scale {
   /** The number of instances that stay when they are idle. */
   min: number;

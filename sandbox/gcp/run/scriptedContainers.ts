@@ -1,5 +1,12 @@
 import type { Runtime } from '../../../ports/runtime.ts';
-import type { Container, ContainerSpec, Containers, Scale, StartOutcome } from './containers.ts';
+import {
+  type Container,
+  type ContainerSpec,
+  type Containers,
+  endsAtOnce,
+  type Scale,
+  type StartOutcome,
+} from './containers.ts';
 
 /** Returns the result of starting an image's first instance. */
 export type Script = 'missing' | 'never' | 'crashes' | { listensAfterMs: number };
@@ -13,7 +20,7 @@ export interface ScriptedRevision {
 
 /**
  * Containers that are only told of, for simulation and tests: no process, no socket, time from `runtime`. `scripts` goes by
- * the image's whole name and may be changed while it runs; other images listen after `defaultMs`.
+ * the image's whole name and may be changed while it runs; other images listen after `defaultMs`, except one that ends at once.
  */
 export function scriptedContainers(
   runtime: Runtime,
@@ -25,7 +32,7 @@ export function scriptedContainers(
   function start(spec: ContainerSpec, scale: Scale, judged: (outcome: StartOutcome) => void): Container {
     const revision: ScriptedRevision = { spec, scale, stopped: false };
     started.push(revision);
-    const script = scripts.get(spec.image) ?? { listensAfterMs: defaultMs };
+    const script = scripts.get(spec.image) ?? (endsAtOnce(spec.image) ? 'crashes' : { listensAfterMs: defaultMs });
     const cancel = runtime.after(timeOf(script, spec), () => judged(outcomeOf(script, spec)));
     return {
       scale(next) {

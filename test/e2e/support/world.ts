@@ -15,7 +15,7 @@ import { realRuntime } from '../../../ports/runtime.ts';
 import type { CloudSettings } from '../../../sandbox/gcp/contracts.ts';
 import { createGcpCore, type GcpCore } from '../../../sandbox/gcp/core.ts';
 import type { Instances } from '../../../sandbox/gcp/instances/instances.ts';
-import type { Containers, StartOutcome } from '../../../sandbox/gcp/run/containers.ts';
+import { type Containers, endsAtOnce, type StartOutcome } from '../../../sandbox/gcp/run/containers.ts';
 import type { Run } from '../../../sandbox/gcp/run/run.ts';
 import { startGcpServer } from '../../../sandbox/gcp/wire/http.ts';
 import { type Cluster, installCrd, openCluster } from './cluster.ts';
@@ -332,7 +332,9 @@ function scripted(images: Map<string, StartOutcome>): Containers {
       const outcome: StartOutcome = !env.ok
         ? { ok: false, why: 'env', message: env.message }
         : (images.get(container.image) ??
-          (container.image.endsWith(':broken') ? { ok: false, why: 'notListening' } : { ok: true }));
+          (container.image.endsWith(':broken') || endsAtOnce(container.image)
+            ? { ok: false, why: 'notListening' }
+            : { ok: true }));
       realRuntime.after(1, () => {
         if (!stopped) judged(outcome);
       });
