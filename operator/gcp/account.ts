@@ -19,7 +19,7 @@ export function parseAccount(answer: Message<iam_v1.Schema$ServiceAccount>): Obs
 /** The page size is the largest that ListServiceAccounts accepts (iam.googleapis.com, v1 discovery document). */
 export const accounts: Resource<ObservedAccount> = {
   shape: 'account',
-  get: rpc.getAccount,
+  get: { method: rpc.getAccount, request: name => ({ name }) },
   isAbout: ({ email }, name) => email === part(name, 'serviceAccounts'),
   list: {
     method: rpc.listAccounts,

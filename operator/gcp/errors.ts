@@ -4,7 +4,7 @@ import { CODES, ERRORS, type ErrorRow, filledIn } from '../tenant/errorTable.ts'
 import type { Failure } from '../tenant/types.ts';
 import { METHODS } from './methods.ts';
 import { isObject, object, objects, text, texts } from './parse.ts';
-import { partsOf } from './resourceNames.ts';
+import { partsOf, resourceIn } from './resourceNames.ts';
 
 /**
  * Classifies an error by the table of errors (`tenant/errorTable.ts`). The failure depends on the method and the answer only, so that
@@ -64,8 +64,8 @@ function knownOf(method: string, { details = [], message }: GcpStatus, row: Erro
 }
 
 /** The project and the region in the resource name of the request. */
-function placeOf({ name, parent, resource, service }: JsonObject): Record<string, string> {
-  const asked = texts([name, parent, resource, object(service).name])[0] ?? '';
+function placeOf(request: JsonObject): Record<string, string> {
+  const asked = resourceIn(request);
   const project = /^projects\/([a-z][a-z0-9.:-]*)(?:\/|$)/.exec(asked)?.[1];
   const region = /\/locations\/([a-z0-9-]+)(?:\/|$)/.exec(asked)?.[1];
   return { ...(project && { project }), ...(region && { region }) };

@@ -32,8 +32,8 @@ export async function getOne<T>(call: GcpCall, get: Get<T>, options?: GcpCallOpt
 /** A type of resource that is read alone with one GET, or together with all others of its parent by a list. */
 export interface Resource<T extends { name: string }> {
   shape: Shape;
-  /** The method that reads one resource by its name. */
-  get: string;
+  /** Reads one resource by its name. */
+  get: { method: string; request(name: string): JsonObject };
   /** True if the answer is about the resource of that name. Absent: the names may differ in the project only. */
   isAbout?(value: T, name: string): boolean;
   list: ListOf<T>;
@@ -54,7 +54,7 @@ export function getResource<T extends { name: string }>(
     const value = list.parse(answer);
     return value && isAbout(value, name) ? value : undefined;
   };
-  return getOne(call, { method: get, shape, name, parse }, options);
+  return getOne(call, { method: get.method, shape, name, request: get.request(name), parse }, options);
 }
 
 export const failed = (failure: Failure): { state: 'failed'; failure: Failure } => ({ state: 'failed', failure });

@@ -52,7 +52,7 @@ export function newestIn(
 /** The list's key is the secret's own id, because requests name the project by its id and answers by its number. */
 export const secrets: Resource<ObservedSecret> = {
   shape: 'secret',
-  get: rpc.getSecret,
+  get: { method: rpc.getSecret, request: name => ({ name }) },
   list: {
     method: rpc.listSecrets,
     request: parent => ({ parent, pageSize: 1_000 }),

@@ -71,7 +71,7 @@ const TERMINAL: ReadonlyMap<string, 'SUCCEEDED' | 'FAILED'> = new Map<ConditionS
 
 export const services: Resource<ObservedService> = {
   shape: 'service',
-  get: rpc.getService,
+  get: { method: rpc.getService, request: name => ({ name }) },
   list: {
     method: rpc.listServices,
     request: parent => ({ parent, pageSize: 1_000 }),

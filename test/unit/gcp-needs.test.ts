@@ -1,10 +1,12 @@
 import { expect, test } from 'vitest';
+import { METHODS } from '../../operator/gcp/methods.ts';
 import { readNeeds } from '../../operator/gcp/needs.ts';
 import { observe } from '../../operator/gcp/observe.ts';
 import { needOf } from '../../operator/gcp/quota.ts';
 import { createReads } from '../../operator/gcp/reads.ts';
 import type { Targets } from '../../operator/tenant/types.ts';
 import type { GcpCall } from '../../ports/gcp.ts';
+import type { JsonObject } from '../../ports/json.ts';
 
 /** The budget that a reconcile claims before its reads is the number of calls that it makes. */
 
@@ -64,3 +66,14 @@ test.each<[string, Partial<Targets>]>([
     expect(needs).toEqual(await callsOf(wanted));
   }
 });
+
+test.each([...METHODS])(
+  '%s: a call is counted in the project that its request names',
+  (method, { api, http, write }) => {
+    const [, field = '', form = ''] = /\{([\w.]+)=([^}]+)\}/.exec(http) ?? [];
+    const name = form.replaceAll('*', 'p-1');
+    const request = field.split('.').reduceRight<JsonObject | string>((inner, step) => ({ [step]: inner }), name);
+    const expected = { api, kind: write ? 'write' : 'read', project: 'p-1', calls: 1 };
+    expect(needOf(method, request as JsonObject)).toMatchObject(expected);
+  },
+);
