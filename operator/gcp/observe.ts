@@ -102,16 +102,21 @@ export interface Cost {
   reads: number;
 }
 
+type Flag = 'formerConsent' | 'invokersOf' | 'isPublic';
+
 /** The calls with which `observe` reads each target, if no list or cache answers. */
-export const costs = ({ account, keys, formerGrants, formerConsent, services, invokersOf }: Targets): Cost[] => [
-  ...(account ? [{ api: 'iam' as const, name: account, reads: 1 }] : []),
+const COSTS: Record<Exclude<keyof Targets, Flag>, (targets: Targets) => Cost[]> = {
+  account: ({ account }) => (account ? [{ api: 'iam', name: account, reads: 1 }] : []),
   // Two calls read the secret and its policy; a third one reads the version, if one is wanted.
-  ...keys.map(({ secret, want }) => ({ api: 'secretmanager' as const, name: secret, reads: want === 'none' ? 2 : 3 })),
-  ...withoutKeys(formerGrants, keys).map(name => {
-    return { api: 'secretmanager' as const, name, reads: formerConsent ? 2 : 1 };
-  }),
-  ...services.map(name => ({ api: 'run' as const, name, reads: invokersOf.includes(name) ? 2 : 1 })),
-];
+  keys: ({ keys }) =>
+    keys.map(({ secret, want }) => ({ api: 'secretmanager', name: secret, reads: want === 'none' ? 2 : 3 })),
+  formerGrants: ({ formerGrants, formerConsent, keys }) =>
+    withoutKeys(formerGrants, keys).map(name => ({ api: 'secretmanager', name, reads: formerConsent ? 2 : 1 })),
+  services: ({ services, invokersOf }) =>
+    services.map(name => ({ api: 'run', name, reads: invokersOf.includes(name) ? 2 : 1 })),
+};
+
+export const costs = (targets: Targets): Cost[] => Object.values(COSTS).flatMap(of => of(targets));
 
 /**
  * Leaves out the recorded grants that belong to a key, because their secrets are already counted with the keys. The inventory names a
