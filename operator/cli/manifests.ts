@@ -1,13 +1,13 @@
 import { readdirSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { type Document, isNode, LineCounter, parseAllDocuments } from 'yaml';
+import { isNode, parseAllDocuments } from 'yaml';
 import type { KubeObject } from '../../ports/kube.ts';
 import { AI_TENANTS, SECRET_MANAGER_SECRETS } from '../../ports/kubeResources.ts';
 import { type CompiledVersion, compileCrd, type FieldCause, type PlainObject } from '../../schema/index.ts';
 import { invalidValue, mapErrors, metaTypeError } from '../../schema/metadata.ts';
 import { labelNameErrors, subdomainErrors } from '../../schema/names.ts';
-import { readInputFile } from '../kube/inputFile.ts';
-import { ContentError, contentOf, parseFile, yamlProblem } from '../kube/kubectlYaml.ts';
+import { readInputFile, textOf } from '../kube/inputFile.ts';
+import { type FilePart, readParts } from '../kube/manifestFile.ts';
 import { crdText } from './crdText.ts';
 
 /** The AiTenants, Namespaces and SecretManagerSecrets of a set of manifest files. Other objects are skipped. */
@@ -34,17 +34,18 @@ export function readManifests(paths: string[], defaultNamespace = 'default'): Ma
   // A file that is named twice, or together with its folder, is read once.
   const files = new Map(paths.flatMap(expand).map(path => [path === '-' || path === '' ? path : resolve(path), path]));
   for (const path of files.values()) {
-    const lines = new LineCounter();
-    let documents: Document[];
+    let text: string;
     try {
-      documents = parseFile(readInputFile(path === '-' ? 0 : path), lines);
+      text = textOf(readInputFile(path === '-' ? 0 : path));
     } catch (error) {
       out.problems.push(fileProblem(path, error));
       continue;
     }
-    for (const item of documents.flatMap(document => itemsOf(path, document, lines, out.problems))) {
-      readItem(item, version, defaultNamespace, out);
-    }
+    const problem = (line: number, message: string) => out.problems.push(`${shownPath(path)}:${line}: ${message}`);
+    const read = (part: FilePart) => {
+      for (const item of itemsOf(path, part, problem)) readItem(item, version, defaultNamespace, out);
+    };
+    readParts(text, read, problem);
   }
   return out;
 }
@@ -58,26 +59,14 @@ function fileProblem(path: string, error: unknown): string {
 export const shownPath = (path: string): string => (path === '-' ? 'standard input' : path);
 
 /** The objects of a document. As in kubectl, every object with `items` counts as a list, and its items are returned one by one. */
-function itemsOf(path: string, document: Document, lines: LineCounter, problems: string[]): Item[] {
-  const problem = (line: number, message: string): Item[] => {
-    problems.push(`${shownPath(path)}:${line}: ${message}`);
-    return [];
-  };
-  // One mistake in YAML often causes others, so only the first one is reported, as kubectl does.
-  const [mistake] = document.errors.map(yamlProblem);
-  if (mistake) return problem(mistake.line, mistake.message);
-  let value: unknown;
-  try {
-    value = contentOf(document, lines);
-  } catch (error) {
-    return problem(error instanceof ContentError ? error.line : 1, (error as Error).message);
-  }
+function itemsOf(path: string, part: FilePart, problem: (line: number, message: string) => void): Item[] {
+  const { value } = part;
   if (Array.isArray(value) && value.some(item => isObject(item) && isMeantAsTenant(item))) {
-    const line = document.contents?.range ? lines.linePos(document.contents.range[0]).line : 1;
-    return problem(
-      line,
+    problem(
+      part.lineAt(part.document.contents?.range?.[0] ?? 0),
       'AiTenants stand in a YAML list here, which kubectl does not accept: make each of them a document, with --- between them',
     );
+    return [];
   }
   const flat = (object: unknown, base: (string | number)[]): Item[] => {
     if (!isObject(object)) return [];
@@ -90,7 +79,7 @@ function itemsOf(path: string, document: Document, lines: LineCounter, problems:
       );
     }
     const at = (field: string) => {
-      const line = lineOf(document, lines, [...base, ...fieldPath(field)]);
+      const line = lineOf(part, [...base, ...fieldPath(field)]);
       return { line, text: `${shownPath(path)}:${line}` };
     };
     return [{ value: object, at }];
@@ -237,10 +226,10 @@ const fieldPath = (field: string): (string | number)[] =>
   (field.match(/[^.[\]]+/g) ?? []).map(part => (/^\d+$/.test(part) ? Number(part) : part));
 
 /** The line of the field. If the file lacks the field, the line of the nearest parent that it has. */
-function lineOf(document: Document, lines: LineCounter, path: (string | number)[]): number {
+function lineOf({ document, lineAt }: FilePart, path: (string | number)[]): number {
   for (let length = path.length; length >= 0; length--) {
     const node = document.getIn(path.slice(0, length), true);
-    if (isNode(node) && node.range) return lines.linePos(node.range[0]).line;
+    if (isNode(node) && node.range) return lineAt(node.range[0]);
   }
-  return 1;
+  return lineAt(0);
 }

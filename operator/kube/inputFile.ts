@@ -44,6 +44,21 @@ export function readInputFile(path: string | 0): Buffer {
   }
 }
 
+/** The text of a file. As in kubectl, a byte order mark selects UTF-8 or UTF-16. Throws `InputFileError` if it is no text. */
+export function textOf(bytes: Buffer): string {
+  const encoding =
+    bytes[0] === 0xff && bytes[1] === 0xfe ? 'utf-16le' : bytes[0] === 0xfe && bytes[1] === 0xff ? 'utf-16be' : 'utf-8';
+  let text: string;
+  try {
+    text = new TextDecoder(encoding, { fatal: true }).decode(bytes);
+  } catch {
+    throw new InputFileError('this is not UTF-8 text; save it as UTF-8');
+  }
+  if (text.includes('\0'))
+    throw new InputFileError('it holds NUL characters, as UTF-16 without its mark does; save it as UTF-8');
+  return text;
+}
+
 function bytesOf(file: number, isPipe: boolean): Buffer {
   const chunks: Buffer[] = [];
   let waitedMs = 0;

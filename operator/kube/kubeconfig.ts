@@ -1,7 +1,7 @@
 import { access, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { delimiter, dirname, isAbsolute, join, resolve } from 'node:path';
-import { type InputFileError, readInputFile } from './inputFile.ts';
+import { type InputFileError, readInputFile, textOf } from './inputFile.ts';
 import type { KubeconfigFile, NamedCluster, NamedUser } from './kubeconfigFile.ts';
 import { proxyFromEnv } from './proxyEnv.ts';
 
@@ -116,7 +116,7 @@ export function accessTo(server: string, options: { ca?: string; token?: string 
 
 function readIfThere(path: string): string | undefined {
   try {
-    return readInputFile(path).toString();
+    return textOf(readInputFile(path));
   } catch (error) {
     if ((error as InputFileError).code === 'ENOENT') return undefined;
     throw new KubeconfigError(`the kubeconfig ${path} can't be read: ${(error as Error).message}`);

@@ -6,9 +6,8 @@ import {
   isMap,
   isNode,
   isSeq,
-  type LineCounter,
+  type Node,
   type ParseOptions,
-  parseAllDocuments,
   Scalar,
   type SchemaOptions,
   type Tags,
@@ -33,8 +32,20 @@ export const AS_KUBECTL: ParseOptions & DocumentOptions & SchemaOptions = {
 
 const EXPONENT = /^[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9_]*)?)[eE][-+]?[0-9]+$/;
 
+/** The whole numbers that are not decimal, by their prefix. go-yaml v2 takes both cases, and 0o besides 0 (resolve.go, ParseInt). */
+const RADIX: Record<string, { test: RegExp; digits: RegExp; radix: number }> = {
+  BIN: { test: /^[-+]?0[bB][01_]+$/, digits: /0[bB]/, radix: 2 },
+  OCT: { test: /^[-+]?0[oO]?[0-7_]+$/, digits: /0[oO]?/, radix: 8 },
+  HEX: { test: /^[-+]?0[xX][0-9a-fA-F_]+$/, digits: /0[xX]/, radix: 16 },
+};
+
 function asKubectl(tag: Tags[number]): Tags[number] {
   if (typeof tag === 'string') return tag;
+  const { test, digits, radix } = RADIX[tag.format ?? ''] ?? {};
+  if (test && digits && radix) {
+    const resolve = (text: string) => Number.parseInt(text.replace(/_/g, '').replace(digits, ''), radix);
+    return { ...tag, test, resolve } as typeof tag;
+  }
   // The package takes `E7` for a number and then fails to parse it. kubectl reads it as text.
   if (tag.format === 'EXP') return { ...tag, test: EXPONENT } as typeof tag;
   if (tag.tag !== 'tag:yaml.org,2002:merge') return tag;
@@ -63,21 +74,6 @@ function mergeInOrder(ctx: Context, map: object, given: unknown): void {
 
 const resolved = (ctx: Context, alias: Alias): unknown => alias.resolve(ctx.doc, ctx as never);
 
-/** Parses the documents of a file as kubectl does. Throws if the file is not text. A byte order mark selects UTF-8 or UTF-16. */
-export function parseFile(bytes: Buffer, lineCounter: LineCounter): Document[] {
-  const utf16 =
-    bytes[0] === 0xff && bytes[1] === 0xfe ? 'utf-16le' : bytes[0] === 0xfe && bytes[1] === 0xff ? 'utf-16be' : 'utf-8';
-  let text: string;
-  try {
-    text = new TextDecoder(utf16, { fatal: true }).decode(bytes);
-  } catch {
-    throw new Error('this is not UTF-8 text; save it as UTF-8');
-  }
-  if (text.includes('\0'))
-    throw new Error('it holds NUL characters, as UTF-16 without its mark does; save it as UTF-8');
-  return parseAllDocuments(text, { ...AS_KUBECTL, lineCounter }) as Document[];
-}
-
 /** The line of an error, and the package's message without the place, because callers print the line before the message. */
 export function yamlProblem({ message, linePos }: YAMLError): { line: number; message: string } {
   const [words = ''] = message.split('\n');
@@ -91,9 +87,21 @@ const MOST_ALIASES = 10_000;
  * Converts a document into a value. Throws a `ContentError` with the line if an alias has no anchor, if `<<` merges something else than
  * a map, or if a key is a list or a map. Such a key is an error for kubectl too; mostly it is a template's `{{ … }}`.
  */
-export function contentOf(document: Document, lines?: LineCounter): unknown {
-  const lineOf = (node: unknown) => (isNode(node) && node.range && lines ? lines.linePos(node.range[0]).line : 1);
+export function contentOf(document: Document, lineAt: (offset: number) => number = () => 1): unknown {
+  const lineOf = (node: unknown) => (isNode(node) && node.range ? lineAt(node.range[0]) : 1);
+  const anchors = new Map<string, Node>();
   visit(document, {
+    Node(_, node, path) {
+      if (!isAlias(node)) {
+        if (node.anchor !== undefined) anchors.set(node.anchor, node);
+        return;
+      }
+      const { source } = node;
+      const anchored = anchors.get(source);
+      if (anchored === undefined) throw new ContentError(`no anchor &${source} stands before *${source}`, lineOf(node));
+      if (path.includes(anchored))
+        throw new ContentError(`the anchor &${source} contains itself (*${source})`, lineOf(node));
+    },
     Pair(_, { key }) {
       if (!isMap(key) && !isSeq(key)) return;
       throw new ContentError(
@@ -113,6 +121,8 @@ export function contentOf(document: Document, lines?: LineCounter): unknown {
   }
 }
 
+export const NESTED = 'it is nested too deeply to be read: some hundreds of lists or maps inside one another';
+
 export class ContentError extends Error {
   readonly line: number;
   constructor(message: string, line: number) {
@@ -123,8 +133,7 @@ export class ContentError extends Error {
 
 /** Replaces messages of the package that describe its own implementation by messages about the file. */
 function plainWords(words: string): string {
-  if (/call stack/.test(words))
-    return 'it is nested too deeply to be read: some hundreds of lists or maps inside one another';
+  if (/call stack/.test(words)) return NESTED;
   if (/^Excessive alias count/.test(words))
     return `its aliases (*name) stand for too much: more than ${MOST_ALIASES} values`;
   return words;

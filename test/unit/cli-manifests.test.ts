@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
-import { LineCounter } from 'yaml';
+import { parseDocument } from 'yaml';
 import { type Manifests, readManifests } from '../../operator/cli/manifests.ts';
-import { contentOf, parseFile } from '../../operator/kube/kubectlYaml.ts';
+import { AS_KUBECTL, contentOf } from '../../operator/kube/kubectlYaml.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'manifests-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -21,6 +21,7 @@ const read = (content: string | Buffer): Manifests => readManifests([file(conten
 const named = ({ tenants }: Manifests) =>
   tenants.map(({ object: { metadata } }) => `${metadata.namespace}/${metadata.name}`);
 
+const hasKubectl = spawnSync('kubectl', ['version', '--client']).status === 0;
 const SPEC = 'spec: { region: asia-northeast1, keys: [{ name: k, secretRef: { external: s } }] }';
 const tenant = (metadata: string, head = 'apiVersion: ai-platform.dev/v1alpha1\nkind: AiTenant') =>
   `${head}\nmetadata: ${metadata}\n${SPEC}\n`;
@@ -137,14 +138,60 @@ describe('an AiTenant is found', () => {
   });
 });
 
+const JSON_A = '{"apiVersion":"ai-platform.dev/v1alpha1","kind":"AiTenant","metadata":{"name":"tenant-a"}';
+const KEYS = '"spec":{"region":"asia-northeast1","keys":[{"name":"k","secretRef":{"external":"s"}}]}}';
+const A = tenant('{ name: tenant-a }');
+const B = tenant('{ name: tenant-b }');
+const [JA, JB] = [`${JSON_A},${KEYS}`, `${JSON_A},${KEYS}`.replace('tenant-a', 'tenant-b')];
+
+/** Files, with the names of the tenants that kubectl reads, or with the message of the problem. */
+const FILES: [what: string, content: string | Buffer, read: string[] | RegExp][] = [
+  ['a comment after ---', `${A}--- # b\n${B}`, ['tenant-a', 'tenant-b']],
+  ['blanks and a carriage return after ---', `${A}--- \t\r\n${B}`, ['tenant-a', 'tenant-b']],
+  ['a byte order mark in each of two joined files', `\ufeff${A}---\n\ufeff${B}`, ['tenant-a', 'tenant-b']],
+  ['a value after ---', `${A}--- !!map\n${B}`, /:5: kubectl takes nothing but a comment after ---/],
+  ['a text block with ---', `${A}  # x\nd: |\n  a\n---\n  b\n`, /:6: AiTenant tenant-a: d: unknown field$/],
+  ['... between two', `${A}...\n${B}`, /:6: kubectl passes over what follows "\.\.\."/],
+  ['%YAML', `# x\n%YAML 1.1\n---\n${A}`, /:2: kubectl takes no line that begins with %/],
+  ['an anchor of another document', `a: &a { b: 1 }\n---\nx: *a\n${A}`, /:3: no anchor &a stands before \*a/],
+  ['an anchor that contains itself', 'a: &a\n  b:\n  - *a\n', /:3: the anchor &a contains itself/],
+  ['two values in a JSON file', `${JA}\n${JB}`, ['tenant-a', 'tenant-b']],
+  ['JSON after YAML', `${A}---\n${JB}`, ['tenant-a', 'tenant-b']],
+  ['a comma too many in JSON', JA.replace('}]}}', '}],\n}}'), /:2: .*kubectl reads it as JSON: /],
+  ['{ and then no JSON', `{ a: 1 }\n---\n${A}`, /:1: .*kubectl reads it as JSON: /],
+  ['YAML after JSON', `${JA}\n---\n${B}`, /:2: .*put what is YAML into a file of its own/],
+];
+
+describe('a file is split as kubectl does it', () => {
+  test.each(FILES)('%s', (_, content, expected) => {
+    const { tenants, problems } = read(content);
+    if (Array.isArray(expected)) {
+      expect(problems).toEqual([]);
+      expect(tenants.map(({ object }) => object.metadata.name)).toEqual(expected);
+    } else {
+      expect(problems).toEqual([expect.stringMatching(expected)]);
+    }
+  });
+
+  test.skipIf(!hasKubectl)(
+    'the kubectl of this machine reads the same tenants, or refuses the file or a part of it',
+    () => {
+      for (const [what, content, expected] of FILES) {
+        const { status, stdout } = spawnSync('kubectl', ['label', '--local', '-f', file(content), 'a=b', '-o', 'name']);
+        const names = stdout.toString().match(/tenant-[ab]/g) ?? [];
+        if (Array.isArray(expected)) expect([what, status, names]).toEqual([what, 0, expected]);
+        else expect([what, status !== 0 || names.length < 2]).toEqual([what, true]);
+      }
+    },
+  );
+});
+
 test('other kinds, and files of other tools, are passed over', () => {
   const others = 'apiVersion: v1\nkind: Pod\nmetadata: { name: 7 }\n---\nreplicas: 2\n---\n- a\n---\ntext\n';
   expect(read(others)).toMatchObject({ tenants: [], problems: [] });
 });
 
-const hasKubectl = spawnSync('kubectl', ['version', '--client']).status === 0;
-const parse = (yaml: string): unknown =>
-  parseFile(Buffer.from(yaml), new LineCounter()).map(document => contentOf(document))[0];
+const parse = (yaml: string): unknown => contentOf(parseDocument(yaml, AS_KUBECTL));
 
 describe('merge keys and equal keys', () => {
   test('count by their place', () => {
@@ -182,7 +229,11 @@ describe('a file that is no manifest is one problem in plain words', () => {
     ['a tab', 'a: 1\n\tb: 2\n', 'FILE:2: Tabs are not allowed as indentation'],
     ['two mistakes', 'a: "x\nb: [\nc: }\n', /^FILE:\d+: [^\n]*(?<!:)$/],
     ['lists that are nested too deeply', `a: ${'['.repeat(100_000)}`, /^FILE:1: .*nested too deeply/],
-    ['maps that are nested too deeply', '{"a":'.repeat(100_000), /^FILE:1: .*nested too deeply/],
+    [
+      'maps that are nested too deeply',
+      `${'{"a":'.repeat(100_000)}1${'}'.repeat(100_000)}`,
+      /^FILE:1: .*nested too deeply/,
+    ],
     ['aliases without end', `a: &a [x]\n${'b: [*a,*a]\n'.repeat(10_000)}`, /^FILE:1: .*aliases/],
     ['a template', 'metadata:\n  name: {{ .Values.name }}\n', /^FILE:2: .*template.*helm template/],
     ['a list of AiTenants', '- { apiVersion: ai-platform.dev/v1alpha1, kind: AiTenant }\n', /^FILE:1: .*list.*--- /],
