@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { accessSync, closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 
 /** Reads a file that a user has named: a manifest, a kubeconfig. Such a path may also name a folder, a pipe or an endless device. */
 
@@ -38,10 +38,23 @@ export function readInputFile(path: string | 0): Buffer {
       if (file !== 0) closeSync(file);
     }
   } catch (error) {
-    if (error instanceof InputFileError) throw error;
-    const { code = '', message } = error as NodeJS.ErrnoException;
-    throw new InputFileError(WORDS[code] ?? message, code);
+    throw inWords(error);
   }
+}
+
+/** Throws `InputFileError` if the file cannot be read. Nothing is read, because what is in a pipe can be read only once. */
+export function checkReadable(path: string): void {
+  try {
+    accessSync(path, constants.R_OK);
+  } catch (error) {
+    throw inWords(error);
+  }
+}
+
+function inWords(error: unknown): InputFileError {
+  if (error instanceof InputFileError) return error;
+  const { code = '', message } = error as NodeJS.ErrnoException;
+  return new InputFileError(WORDS[code] ?? message, code);
 }
 
 /** The text of a file. As in kubectl, a byte order mark selects UTF-8 or UTF-16. Throws `InputFileError` if it is no text. */

@@ -76,7 +76,7 @@ export function createKubeRequests({ config, runtime, userAgent, requestTimeoutM
       }
       return { ok: true, value: JSON.parse(text) };
     } catch (error) {
-      return failed(noAnswer(error));
+      return failed(noAnswer(error, config.proxyUrl));
     } finally {
       cancelTimer();
       signal?.removeEventListener('abort', giveUp);
@@ -128,7 +128,21 @@ export function statusOf(code: number, text: string, retryAfter: string | string
   };
 }
 
-export function noAnswer(error: unknown): KubeStatus {
+/** The status of a request without an answer. `proxyUrl`: the proxy by which it went, which may be what did not answer. */
+export function noAnswer(error: unknown, proxyUrl?: string): KubeStatus {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  return { code: 0, reason: 'NoAnswer', message: cause instanceof Error ? cause.message : String(cause) };
+  const words = withoutOpenSsl(cause instanceof Error ? cause.message : String(cause));
+  // The message of an exec plug-in is about this machine. A proxy's address may hold a password.
+  const by = proxyUrl === undefined || words.startsWith('the exec plug-in ') ? '' : new URL(proxyUrl).host;
+  const way = by === '' ? '' : `, by way of the proxy ${by} (proxy-url of the kubeconfig, or HTTPS_PROXY)`;
+  return { code: 0, reason: 'NoAnswer', message: words + way };
+}
+
+/** An error of OpenSSL without the numbers of its thread and its source, which differ each time. */
+function withoutOpenSsl(message: string): string {
+  const reason = /(?:^|:)error:[0-9A-F]+:[^:]*:[^:]*:([^:]+)/.exec(message)?.[1];
+  if (reason === undefined) return message;
+  return reason === 'wrong version number'
+    ? 'the address begins with https, and what answers there does not speak TLS (is it http?)'
+    : `TLS: ${reason}`;
 }

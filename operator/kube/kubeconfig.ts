@@ -1,7 +1,9 @@
-import { access, stat } from 'node:fs/promises';
+import { X509Certificate } from 'node:crypto';
+import { stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { delimiter, dirname, isAbsolute, join, resolve } from 'node:path';
-import { type InputFileError, readInputFile, textOf } from './inputFile.ts';
+import { createSecureContext } from 'node:tls';
+import { checkReadable, type InputFileError, readInputFile, textOf } from './inputFile.ts';
 import type { KubeconfigFile, NamedCluster, NamedUser } from './kubeconfigFile.ts';
 import { proxyFromEnv } from './proxyEnv.ts';
 
@@ -73,7 +75,7 @@ export async function loadKubeConfig(
   if (context && cluster) {
     const config = accessOf(cluster, merged.users.get(context.user), context.namespace);
     if (!isIdentified(config)) throw noCredentials(context.user, merged, paths);
-    await checkFiles(config);
+    checkCredentials(config);
     return { ...config, proxyUrl: config.proxyUrl ?? checkedProxy(proxyFromEnv(config.server, env)) };
   }
   if (context && context.cluster !== '') {
@@ -265,7 +267,8 @@ function checkUser(user: NamedUser): void {
   }
   if (exec.interactiveMode === 'Always') {
     wrong(
-      'has an exec plug-in with interactiveMode Always, which wants a terminal: nobody sits at one here. Use a token.',
+      'has an exec plug-in with interactiveMode Always, which may ask at a terminal; nothing is asked for here. If the plug-in can do ' +
+        'without asking, set interactiveMode to IfAvailable; else use a token.',
     );
   }
 }
@@ -312,15 +315,49 @@ async function isFile(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined))?.isFile() === true;
 }
 
-/** Throws if a file that the access names cannot be read, so that a wrong path is reported at the start. */
-async function checkFiles({ ca, clientCertificate, tokenFile }: KubeAccess): Promise<void> {
-  const files = [ca, clientCertificate?.cert, clientCertificate?.key].flatMap(one =>
-    one && 'file' in one ? [one.file] : [],
-  );
-  for (const file of [...files, ...(tokenFile === undefined ? [] : [tokenFile])]) {
-    await access(file).catch((error: Error) => {
-      throw new KubeconfigError(`the kubeconfig names ${file}, which can't be read: ${error.message}`);
-    });
+/**
+ * Throws if a file that the access names cannot be read, or if a certificate or key is none. Otherwise each request would fail, with a
+ * message that says nothing about the kubeconfig; Node.js passes over an authority that is no certificate.
+ */
+function checkCredentials({ ca, clientCertificate, tokenFile }: KubeAccess): void {
+  const read = (file: string, use: (path: string) => Buffer | undefined): Buffer | undefined => {
+    try {
+      return use(file);
+    } catch (error) {
+      throw new KubeconfigError(`the kubeconfig names ${file}, which can't be read: ${(error as Error).message}`);
+    }
+  };
+  const textOfPem = (pem: Pem) => ('file' in pem ? read(pem.file, readInputFile)?.toString() : pem.data);
+  const placeOf = (pem: Pem, field: string) => ('file' in pem ? pem.file : `the kubeconfig's ${field}-data`);
+  if (tokenFile !== undefined) read(tokenFile, path => void checkReadable(path));
+  if (ca) {
+    const isPem = attempt(() => new X509Certificate(textOfPem(ca) ?? ''), KubeconfigError);
+    if (!isPem) throw new KubeconfigError(`${placeOf(ca, 'certificate-authority')} holds no certificate in PEM`);
+  }
+  if (!clientCertificate) return;
+  const { cert, key } = clientCertificate;
+  const pair = { cert: textOfPem(cert), key: textOfPem(key) };
+  for (const [pem, field, options] of [
+    [cert, 'client-certificate', { cert: pair.cert }],
+    [key, 'client-key', { key: pair.key }],
+  ] as const) {
+    if (!attempt(() => createSecureContext(options)))
+      throw new KubeconfigError(
+        `${placeOf(pem, field)} holds no ${field === 'client-key' ? 'key' : 'certificate'} in PEM`,
+      );
+  }
+  if (!attempt(() => createSecureContext(pair)))
+    throw new KubeconfigError(`${placeOf(key, 'client-key')} does not fit the client certificate`);
+}
+
+/** Whether `work` throws nothing. An error of the class `passed` is thrown on. */
+function attempt(work: () => unknown, passed?: typeof KubeconfigError): boolean {
+  try {
+    work();
+    return true;
+  } catch (error) {
+    if (passed && error instanceof passed) throw error;
+    return false;
   }
 }
 

@@ -1,5 +1,8 @@
 import { spawn } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
+import { once } from 'node:events';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -75,6 +78,13 @@ async function client(user: object, clock = runtime) {
   closers.push(() => kube.close());
   return () => kube.get(NAMESPACES, undefined, 'x');
 }
+
+const base64 = (text: string) => Buffer.from(text).toString('base64');
+const PAIR = { 'client-certificate-data': base64(CERTIFICATE), 'client-key-data': base64(KEY) };
+const OTHER_KEY = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  .privateKey.export({ type: 'pkcs8', format: 'pem' })
+  .toString();
+const HTTPS = { server: 'https://127.0.0.1:1' };
 
 /** A plug-in that counts its runs and gives the run's number as the token. */
 function counting(status = '"token":"\'$n\'"'): object {
@@ -192,6 +202,31 @@ describe('an exec plug-in', () => {
   });
 });
 
+describe('a request without an answer', () => {
+  const asked = async (cluster: object) => {
+    const env = { KUBECONFIG: kubeconfig({ token: 'abc' }, { clusters: [{ name: 'c', cluster }] }) };
+    const kube = createKubeApi({ config: await loadKubeConfig(env), runtime, userAgent: 'test' });
+    closers.push(() => kube.close());
+    return kube.get(NAMESPACES, undefined, 'x');
+  };
+
+  test('names the proxy that refuses the connection, without its password', async () => {
+    const result = await asked({ ...HTTPS, 'proxy-url': 'http://me:hidden@127.0.0.1:1' });
+    expect(result).toMatchObject({ status: { message: expect.stringContaining('by way of the proxy 127.0.0.1:1 (') } });
+    expect(JSON.stringify(result)).not.toContain('hidden');
+  });
+
+  test('says in words that a server does not speak TLS', async () => {
+    const plain = createHttpServer(() => {}).listen(0, '127.0.0.1');
+    closers.push(async () => void plain.close());
+    await once(plain, 'listening');
+    const { port } = plain.address() as AddressInfo;
+    expect(await asked({ server: `https://127.0.0.1:${port}` })).toMatchObject({
+      status: { message: 'the address begins with https, and what answers there does not speak TLS (is it http?)' },
+    });
+  });
+});
+
 describe('a token file', () => {
   test('is read anew, and what it last held counts while it is empty or away', async () => {
     const tokenFile = join(folder, 'token');
@@ -283,9 +318,43 @@ describe('what is said where there is nothing to talk to', () => {
       {},
       'it is not supported here: use an exec plug-in, such as `kubectl oidc-login`',
     ],
-    [{ tokenFile: 'other' }, {}, 'the kubeconfig names FOLDER/other, which can'],
+    [
+      { tokenFile: 'other' },
+      {},
+      "the kubeconfig names FOLDER/other, which can't be read: there is no such file or folder",
+    ],
+    [
+      { 'client-certificate': 'a.crt', 'client-key': 'a.key' },
+      {},
+      "the kubeconfig names FOLDER/a.crt, which can't be read: there is no such file or folder",
+    ],
+    [
+      { 'client-certificate-data': 'aGVsbG8=', 'client-key-data': 'aGVsbG8=' },
+      {},
+      "the kubeconfig's client-certificate-data holds no certificate in PEM",
+    ],
+    [{ ...PAIR, 'client-key-data': 'aGVsbG8=' }, {}, "the kubeconfig's client-key-data holds no key in PEM"],
+    [{ ...PAIR, 'client-key-data': base64(OTHER_KEY) }, {}, 'client-key-data does not fit the client certificate'],
+    [
+      PAIR,
+      { clusters: [{ name: 'c', cluster: { ...HTTPS, 'certificate-authority-data': 'aGVsbG8=' } }] },
+      "the kubeconfig's certificate-authority-data holds no certificate in PEM",
+    ],
+    [
+      { exec: { apiVersion: 'client.authentication.k8s.io/v1', command: 'a', interactiveMode: 'Always' } },
+      {},
+      'set interactiveMode to IfAvailable; else use a token',
+    ],
   ])('%j %j', async (user, more, message) => {
     expect(await said({ KUBECONFIG: kubeconfig(user, more) })).toContain(message);
+  });
+
+  test('a kubeconfig in UTF-16, as PowerShell writes it, is read as kubectl does', async () => {
+    const path = kubeconfig({ token: 'abc' });
+    writeFileSync(path, Buffer.from(`\ufeff${readFileSync(path, 'utf8')}`, 'utf16le'));
+    expect(await loadKubeConfig({ KUBECONFIG: path })).toMatchObject({ namespace: 'mine', token: 'abc' });
+    writeFileSync(path, Buffer.from([0x61, 0xff, 0x3a]));
+    expect(await said({ KUBECONFIG: path })).toContain("FOLDER/config can't be read: this is not UTF-8 text");
   });
 
   test.skipIf(process.platform === 'win32')('a folder, and a file that never ends', async () => {
