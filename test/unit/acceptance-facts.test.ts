@@ -2,25 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Fact, Verdict } from '../acceptance/fact.ts';
 import { FACTS } from '../acceptance/facts/all.ts';
 import { type FactCloud, factCloud } from './support/factCloud.ts';
-
-/** Facts that no probe can see in a project, or that this local Google Cloud does not settle; each says why. */
-const NOT_OBSERVABLE = [
-  'timeout-outcome-open',
-  'policy-condition-attributes',
-  'account-undelete-30-days',
-  'secret-list-page',
-  'run-secret-read-at-start',
-  'run-secret-running-instances',
-  'run-revision-name-traffic',
-  'run-client-drops-fields',
-  'run-public-needs-set-policy',
-  'run-private-image',
-  'gke-metadata-server',
-  'quota-secret-accesses',
-  'quota-deny-writes',
-];
-/** Facts that show only where an organization policy is in force. */
-const UNDER_POLICY = ['policy-member-domains', 'run-require-invoker-iam'];
+import { NOT_OBSERVABLE, POLICIES, UNDER_POLICY } from './support/observable.ts';
 
 const clouds: FactCloud[] = [];
 const opened = async (...options: Parameters<typeof factCloud>): Promise<FactCloud> => {
@@ -56,7 +38,7 @@ describe('the local Google Cloud confirms', () => {
 test.each(FACTS.filter(({ id }) => UNDER_POLICY.includes(id)))(
   '$id is confirmed where an organization policy is in force',
   async fact => {
-    const cloud = await opened({ settings: { allowedMemberDomains: ['example.com'], requireInvokerIam: true } });
+    const cloud = await opened({ settings: POLICIES });
     expect(await cloud.probe(fact)).toEqual({ verdict: 'confirmed' });
   },
 );

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import type { Json } from '../../../ports/json.ts';
 import { type Exchange, fieldIn, objectIn, succeeded } from '../exchange.ts';
 import type { Fact, FactContext } from '../fact.ts';
 import { accountOf, emailOf, secretOf, serviceOf } from './addresses.ts';
@@ -287,9 +288,13 @@ export const everywhere: Fact[] = [
     unsure: false,
     section,
     probe: async context => {
-      const { again, afterAgain } = await deletedAccount(context);
+      const { again, afterAgain, email } = await deletedAccount(context);
       must(again);
-      return fieldFits(afterAgain, 'bindings.0.members.0', member => String(member).startsWith('deleted:'));
+      const isKept = (members: Json | undefined) =>
+        Array.isArray(members) &&
+        members.some(member => String(member).startsWith('deleted:')) &&
+        !members.includes(`serviceAccount:${email}`);
+      return fieldFits(afterAgain, 'bindings.0.members', isKept);
     },
   },
 ];

@@ -24,9 +24,6 @@ import { accepts, allOf, fieldFits, isRefusal, judge, notObservable, refuses, re
 
 const section = 'Cloud Run: updates, revisions, traffic and access';
 
-/** The last part of the name of the newest revision. */
-const revisionOf = (service: Exchange): string => lastPart(service, 'latestCreatedRevision');
-
 const edited = (context: FactContext): Promise<MadeService> =>
   context.shared('edited service', async () => makeService(context, 'edited', await serviceBody(context)));
 
@@ -73,7 +70,7 @@ const retemplated = step('template', opened, async (context, url, before) => {
 });
 
 const pinned = step('traffic', retemplated, (context, url, before) => {
-  const revision = revisionOf(before);
+  const revision = lastPart(before, 'latestReadyRevision');
   const traffic = [{ type: 'TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION', revision, percent: 100 }];
   return change(context, url, 'traffic', { traffic });
 });
@@ -266,7 +263,7 @@ export const runUpdates: Fact[] = [
     probe: async context => {
       const done = await pinned(context);
       return allOf(
-        () => fieldFits(done.after, 'traffic.0.revision', revisionOf(done.before)),
+        () => fieldFits(done.after, 'traffic.0.revision', lastPart(done.before, 'latestReadyRevision')),
         () => sameRevision(done),
       );
     },
@@ -279,7 +276,7 @@ export const runUpdates: Fact[] = [
     section,
     probe: async context => {
       const { before, after } = await retemplatedAgain(context);
-      const old = revisionOf(before);
+      const old = lastPart(before, 'latestReadyRevision');
       return allOf(
         () => fieldFits(after, 'latestReadyRevision', name => !String(name).endsWith(`/${old}`)),
         () => fieldFits(after, 'trafficStatuses.0.revision', old),

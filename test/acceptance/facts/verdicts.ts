@@ -41,8 +41,11 @@ export function isRefusal(exchange: Exchange, { status, code, text }: Refusal): 
   );
 }
 
-/** The call is refused in this way. */
-export const refuses = (exchange: Exchange, refusal: Refusal): Verdict => judge(isRefusal(exchange, refusal), exchange);
+/** The call is refused in this way. An answer of the right status and another text says something, whatever the status. */
+export const refuses = (exchange: Exchange, refusal: Refusal): Verdict =>
+  exchange.status === refusal.status && !isRefusal(exchange, refusal)
+    ? refuted(answerIn(exchange))
+    : judge(isRefusal(exchange, refusal), exchange);
 
 /** The call is refused as a request that is wrong in itself. */
 export const refusesInput = (exchange: Exchange, text?: string | RegExp): Verdict =>
