@@ -1,9 +1,10 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { parse } from 'yaml';
+import { FIELDS } from '../operator/tenant/fields/laid.ts';
 
 /**
  * Writes docs/reference.md, from the CRD: every field with its type, default, bounds and description, and every rule with its message;
- * and docs/ja/reference.md, whose descriptions are in reference.ja.yaml. A test compares both pages with what this file generates:
+ * the settings of Cloud Run from the operator's table of fields; and docs/ja/reference.md, whose descriptions are in reference.ja.yaml. A test compares both pages with what this file generates:
  * `node scripts/reference.ts` writes them again.
  */
 
@@ -22,6 +23,8 @@ interface Node {
   required?: string[];
   properties?: Record<string, Node>;
   items?: Node;
+  additionalProperties?: Node;
+  maxProperties?: number;
   'x-kubernetes-int-or-string'?: boolean;
   'x-kubernetes-list-type'?: string;
   'x-kubernetes-list-map-keys'?: string[];
@@ -47,6 +50,14 @@ interface Words {
   intro(kind: string, name: string, shortNames: string[]): string;
   rules: { heading: string; intro: string; object: string };
   columns: { heading: string; intro: string; head: string; wide: string };
+  settings: {
+    heading: string;
+    intro: string;
+    head: string;
+    level: Record<'service' | 'template', string>;
+    leaves: Record<'default' | 'stays', string>;
+    none: string;
+  };
   fields: { head: string; required: string };
   oneOf(values: string): string;
   between(least: number | undefined, most: number | undefined, unit: 'items' | 'characters' | ''): string;
@@ -74,6 +85,15 @@ const ENGLISH: Words = {
     head: '| column | meaning |',
     wide: '*wide*',
   },
+  settings: {
+    heading: 'Settings of Cloud Run',
+    intro:
+      "The operator writes these fields only if the spec names them. A field that was never named keeps the value that others set. A field that leaves the spec goes back to Google's default, or stays if it limits access or what may run; the message of Ready then says how to open it.",
+    head: "| field | in Cloud Run's API | a change makes a revision | Google's default | if it leaves the spec |",
+    level: { service: 'no', template: 'yes' },
+    leaves: { default: "Google's default", stays: 'stays' },
+    none: 'none',
+  },
   fields: { head: '| field | type | default | meaning |', required: '**required**' },
   oneOf: values => `one of ${values}`,
   between(least, most, unit) {
@@ -83,6 +103,7 @@ const ENGLISH: Words = {
   },
   type(node) {
     if (node['x-kubernetes-int-or-string']) return 'integer or string';
+    if (node.additionalProperties) return `map of ${node.additionalProperties.type ?? ''}s`;
     if (node.type !== 'array') return node.type ?? '';
     const keys = node['x-kubernetes-list-map-keys'];
     const kind = keys ? ` by ${keys.join(', ')}` : node['x-kubernetes-list-type'] === 'set' ? ', a set' : '';
@@ -126,6 +147,15 @@ function japanese(translations: string): Words {
       head: '| 列 | 意味 |',
       wide: '*wide*',
     },
+    settings: {
+      heading: 'Cloud Run の設定',
+      intro:
+        'オペレーターがこれらのフィールドを書き込むのは、spec で指定された場合だけです。一度も指定されていないフィールドでは、ほかの人が設定した値が残ります。spec から削除されたフィールドは、Google のデフォルトに戻ります。ただし、アクセスや実行できるものを制限するフィールドは、そのまま残ります。その場合、Ready のメッセージに、制限を解除する方法が示されます。',
+      head: '| フィールド | Cloud Run の API での名前 | 変更すると新しいリビジョンが作成されるか | Google のデフォルト | spec から削除した場合 |',
+      level: { service: 'いいえ', template: 'はい' },
+      leaves: { default: 'Google のデフォルトに戻る', stays: 'そのまま残る' },
+      none: 'なし',
+    },
     fields: { head: '| フィールド | 型 | デフォルト | 意味 |', required: '**必須**' },
     oneOf: values => `${values} のいずれか`,
     between(least, most, unit) {
@@ -135,6 +165,7 @@ function japanese(translations: string): Words {
     },
     type(node) {
       if (node['x-kubernetes-int-or-string']) return '整数または文字列';
+      if (node.additionalProperties) return `${JAPANESE_TYPES[node.additionalProperties.type ?? ''] ?? ''}のマップ`;
       if (node.type !== 'array') return JAPANESE_TYPES[node.type ?? ''] ?? node.type ?? '';
       const of = JAPANESE_TYPES[node.items?.type ?? ''] ?? '';
       const keys = node['x-kubernetes-list-map-keys'];
@@ -163,6 +194,9 @@ function reference(crd: string, translations?: string): string {
       const node = root.properties?.[part];
       return node ? [`### ${part}`, words.text(node.description ?? ''), table(node, part, words)] : [];
     }),
+    `### ${words.settings.heading}`,
+    words.settings.intro,
+    settings(words),
     `### ${words.rules.heading}`,
     words.rules.intro,
     rules(root, words).join('\n'),
@@ -189,8 +223,10 @@ function rows(node: Node, path: string, words: Words): string[] {
   return Object.entries(node.properties ?? {}).flatMap(([name, child]) => {
     const own = `${path}.${name}${child.type === 'array' ? '[]' : ''}`;
     const needed = node.required?.includes(name) && child.default === undefined;
-    const value = needed ? words.fields.required : shown(child.default);
-    const row = `| \`${own}\` | ${words.type(child)} | ${value} | ${cell(child, words)} |`;
+    const preset = needed ? words.fields.required : shown(child.default);
+    const row = `| \`${own}\` | ${words.type(child)} | ${preset} | ${cell(child, words)} |`;
+    const value = child.additionalProperties;
+    if (value) return [row, `| \`${own}.KEY\` | ${words.type(value)} |  | ${cell(value, words)} |`];
     return [row, ...rows(child.type === 'array' ? (child.items ?? {}) : child, own, words)];
   });
 }
@@ -208,11 +244,23 @@ function cell(node: Node, words: Words): string {
   const bounds = [
     node.enum && words.oneOf(node.enum.map(value => `\`${value}\``).join(', ')),
     between(node.minimum, node.maximum, ''),
-    between(node.minItems, node.maxItems, 'items'),
+    between(node.minItems, node.maxItems ?? node.maxProperties, 'items'),
     node.enum ? undefined : between(node.minLength, node.maxLength, 'characters'),
   ].filter(text => text !== undefined);
   const text = words.text(node.description ?? '').replaceAll('|', '\\|');
   return bounds.length > 0 ? `${text}${words.enclosed(bounds.join(words.separator))}` : text;
+}
+
+/** The operator's table of optional fields. */
+function settings({ settings: words }: Words): string {
+  const rows = FIELDS.map(({ path, keyed, level, places, standard, leaves }) => {
+    const inApi = places.map(place => `\`${level === 'template' ? 'template.' : ''}${place}\``).join(', ');
+    const initial =
+      standard === undefined || standard === '' || String(standard) === '' ? words.none : `\`${standard}\``;
+    const field = `\`spec.${path}${keyed ? '.KEY' : ''}\``;
+    return `| ${field} | ${inApi} | ${words.level[level]} | ${initial} | ${words.leaves[leaves]} |`;
+  });
+  return [words.head, '|---|---|---|---|---|', ...rows].join('\n');
 }
 
 function rules(node: Node, words: Words, path = ''): string[] {

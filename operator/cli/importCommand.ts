@@ -72,7 +72,9 @@ export function renderImport(found: FoundTenant[], options: ImportOptions): { ya
       inventory: [],
       adopt: true,
     };
-    const imported = importTenant(tenant, rules);
+    const imported = importTenant(tenant, rules, manifest =>
+      schema.validate(schema.applyDefaults(manifest as PlainObject)).map(({ field }) => field),
+    );
     const defaulted = schema.applyDefaults(imported.manifest as PlainObject);
     const refused = schema.validate(defaulted).map(({ field, message }) => `${field}: ${message}`);
     documents.push(tenantDocument(tenant, imported, refused));

@@ -2,6 +2,7 @@ import type { Json, JsonObject } from '../../ports/json.ts';
 import { AI_TENANTS } from '../../ports/kubeResources.ts';
 import { isObject, objects, text } from '../gcp/parse.ts';
 import { accountConflict, askForSecret, commandIn, serviceConflict } from '../tenant/consent.ts';
+import { fieldsToImport } from '../tenant/fields/laid.ts';
 import { part } from '../tenant/names.ts';
 import { ADOPT, type ClaimRules, claimAccount, claimService, secretConsent } from '../tenant/ownership.ts';
 import {
@@ -50,9 +51,14 @@ const RANDOM_VALUE =
 
 /**
  * The shortest manifest with which the operator changes as little as possible. It has no image, so that the user's deployments keep
- * setting it. Settings that AiTenant has no field for stay on the service.
+ * setting it. Settings that AiTenant has no field for stay on the service. `refusedFields`: the fields of a manifest that the CRD
+ * refuses.
  */
-export function importTenant(found: FoundTenant, rules: ClaimRules): ImportedTenant {
+export function importTenant(
+  found: FoundTenant,
+  rules: ClaimRules,
+  refusedFields: (manifest: JsonObject) => string[],
+): ImportedTenant {
   const { service } = found;
   const notes: string[] = [];
   const { keys, consent: secretsConsent } = importKeys(found, rules, notes);
@@ -68,13 +74,15 @@ export function importTenant(found: FoundTenant, rules: ClaimRules): ImportedTen
     ...access,
   };
   noteTheRest(found, notes);
+  const manifest = {
+    apiVersion: `${AI_TENANTS.group}/${AI_TENANTS.version}`,
+    kind: AI_TENANTS.kind,
+    metadata: { name: found.name, namespace: rules.owner.namespace, annotations: { [ADOPT]: 'true' } },
+    spec,
+  };
+  importFields(service, manifest, refusedFields, notes);
   return {
-    manifest: {
-      apiVersion: `${AI_TENANTS.group}/${AI_TENANTS.version}`,
-      kind: AI_TENANTS.kind,
-      metadata: { name: found.name, namespace: rules.owner.namespace, annotations: { [ADOPT]: 'true' } },
-      spec,
-    },
+    manifest,
     notes,
     consent: [...accountConsent(found, rules, notes), ...secretsConsent, ...serviceConsent(found, rules, notes)],
     image: text(servingContainer(service.template).image) || undefined,
@@ -238,19 +246,38 @@ function plainVariables(found: FoundTenant, notes: string[]): JsonObject[] {
 
 // ------------------------------------------------------------------------------------------------ everything else
 
+/** Adds the optional fields that differ from Google's defaults. One that the CRD refuses stays on the service, with a note. */
+function importFields(
+  service: FoundTenant['service'],
+  manifest: JsonObject & { spec: JsonObject },
+  refusedFields: (manifest: JsonObject) => string[],
+  notes: string[],
+): void {
+  for (const { path, names, value } of fieldsToImport({ service: service.raw, template: service.template })) {
+    const spec = withValue(manifest.spec, names, value);
+    const isRefused = refusedFields({ ...manifest, spec }).some(field => `${field}.`.startsWith(`spec.${path}.`));
+    if (isRefused) notes.push(`A manifest cannot say ${names.join('.')} ${JSON.stringify(value)}: it stays as it is.`);
+    else manifest.spec = spec;
+  }
+}
+
+function withValue(object: JsonObject, [name = '', ...rest]: string[], value: Json): JsonObject {
+  if (rest.length === 0) return { ...object, [name]: value };
+  const below = object[name];
+  return { ...object, [name]: withValue(isObject(below) ? below : {}, rest, value) };
+}
+
 function importScaling({ service }: FoundTenant, notes: string[]): Record<string, number> {
   const { min, max } = scalingInForce(service.scaling, service.template);
+  const concurrency = Number(service.template.maxInstanceRequestConcurrency ?? DEFAULTS.scaling.concurrency);
+  const isManual = service.scaling.scalingMode === 'MANUAL';
+  // With a fixed number of instances, which `scaling.manualInstances` says, the minimum and the maximum have no effect.
+  if (isManual && Number(service.scaling.manualInstanceCount ?? 0) > 0) return { concurrency };
+  if (isManual) notes.push('The service is scaled by hand to 0 instances: the operator sets it to automatic.');
   if (max === undefined) {
     notes.push(`The service names no maximum of instances: the operator sets ${UNSET_MAX_INSTANCES}, Cloud Run's own.`);
   }
-  if (service.scaling.scalingMode === 'MANUAL') {
-    notes.push('The service is scaled by hand (manual scaling): the operator sets it to automatic.');
-  }
-  return {
-    minInstances: min,
-    maxInstances: max ?? UNSET_MAX_INSTANCES,
-    concurrency: Number(service.template.maxInstanceRequestConcurrency ?? DEFAULTS.scaling.concurrency),
-  };
+  return { minInstances: min, maxInstances: max ?? UNSET_MAX_INSTANCES, concurrency };
 }
 
 function importResources({ service }: FoundTenant): JsonObject {

@@ -35,10 +35,16 @@ export interface Applying {
 export async function applyClosing(steps: Step[], applying: Applying): Promise<Outcome[]> {
   const outcomes: Outcome[] = [];
   const done = new Set<string>();
+  const written = new Set<unknown>();
   for (const step of steps) {
     if (!step.closes) continue;
-    outcomes.push(step.needs.every(id => done.has(id)) ? await applyStep(step, applying) : { step, result: 'skipped' });
-    if (outcomes.at(-1)?.result === 'done') done.add(step.id);
+    // After one update of a service the etag of the next one is stale. The next reconcile makes that update.
+    const service = step.call.kind === 'updateService' ? step.call.service.name : undefined;
+    const isDue = !written.has(service) && step.needs.every(id => done.has(id));
+    outcomes.push(isDue ? await applyStep(step, applying) : { step, result: 'skipped' });
+    if (outcomes.at(-1)?.result !== 'done') continue;
+    done.add(step.id);
+    if (service !== undefined) written.add(service);
   }
   return outcomes;
 }

@@ -1,19 +1,23 @@
 import type { Json, JsonObject } from '../../ports/json.ts';
 import type { Context } from './context.ts';
+import { differingFields, fieldChanges, type WantedField, wantedFields, withFields } from './fields/laid.ts';
+import { MANUAL_INSTANCES } from './fields/serviceFields.ts';
 import { entriesOfType } from './inventory.ts';
 import { part, targetOf } from './names.ts';
 import { ownerLabels } from './ownership.ts';
 import { PUBLIC_MEMBERS, RUN_INVOKER, sameMember } from './policy.ts';
 import type { AccessPlan } from './secretAccess.ts';
+import { settingsFromRecord } from './serviceSettings.ts';
 import { applyScaling, applyTemplate, inheritedTemplate, type WantedTemplate, wantedTemplate } from './template.ts';
 import type {
+  Change,
   InventoryEntry,
   InvokerEntry,
   Observed,
   ObservedService,
   Policy,
   PolicyAddition,
-  ServiceSettings,
+  TenantSpec,
 } from './types.ts';
 
 /**
@@ -34,7 +38,7 @@ export interface Predecessor {
 
 /**
  * The request for a new service: the spec's fields over the predecessor's settings. `isAgain`: the service was on record
- * before, so it gets the settings in the status. `inherited`: the predecessor's inventory entries.
+ * before, so it gets the settings in the status. `inherited`: the inventory entries of the predecessor and of the service itself.
  */
 export function newService(
   { desired, status, settings }: Context,
@@ -42,32 +46,56 @@ export function newService(
   { service: from, read }: Predecessor,
   inherited: InventoryEntry[],
   isAgain: boolean,
-): { service: JsonObject; wanted: WantedTemplate } {
+): { service: JsonObject; wanted: WantedTemplate; fields: WantedField[] } {
   const { spec } = desired;
   // The operator's own variables on the predecessor's template follow the spec. Other variables move along.
   const ourVariables = entriesOfType('Variable', inherited).map(({ variable }) => variable);
   const wanted = wantedTemplate(spec, desired.account.email, access.variables, ourVariables);
   const image = spec.image ?? status.image ?? settings.defaultImage;
   const base = from ? withoutGooglesKeys(inheritedTemplate(from.template)) : { containers: [{ image }] };
-  const laid = applyTemplate(base, wanted).template;
+  const fields = wantedFields(spec, inherited);
+  const laid = layTemplate(base, wanted, fields).template;
   const scaling = from?.scaling ?? {};
-  const scaled = applyScaling(scaling, laid, spec.scaling.minInstances, spec.scaling.maxInstances);
+  const scaled = layScaling(scaling, laid, spec);
   const carried = from ? carriedSettings(from.raw) : {};
   const invokers = entriesOfType('Invoker', inherited);
   const bindings = read?.invokers?.state === 'present' ? carriedBindings(read.invokers.value, invokers, true) : [];
   const byPolicy = from !== undefined && isPublicByPolicy(from, bindings);
+  const service: JsonObject = {
+    ...carried,
+    ...((isAgain || !from) && settingsFromRecord(status.serviceSettings)),
+    labels: { ...(carried.labels as JsonObject | undefined), ...ownerLabels(desired.owner) },
+    template: scaled.template ?? laid,
+    scaling: scaled.scaling ?? scaling,
+    invokerIamDisabled: spec.access === 'Public' && !byPolicy,
+  };
+  return { wanted, fields, service: withFields(service, differingFields('service', service, fields)) };
+}
+
+/** The template with the spec laid over it: the fields that every spec has, then the optional ones. */
+export function layTemplate(
+  current: JsonObject,
+  wanted: WantedTemplate,
+  all: WantedField[],
+): { template: JsonObject; changes: Change[]; fields: WantedField[] } {
+  const { template, changes } = applyTemplate(current, wanted);
+  const fields = differingFields('template', template, all);
   return {
-    wanted,
-    service: {
-      ...carried,
-      ...((isAgain || !from) && settingsFromRecord(status.serviceSettings)),
-      labels: { ...(carried.labels as JsonObject | undefined), ...ownerLabels(desired.owner) },
-      template: scaled.template ?? laid,
-      scaling: scaled.scaling ?? scaling,
-      invokerIamDisabled: spec.access === 'Public' && !byPolicy,
-    },
+    template: withFields(template, fields),
+    changes: [...changes, ...fieldChanges(template, fields)],
+    fields,
   };
 }
+
+/** With a fixed number of instances Cloud Run has no minimum and maximum, so none is written. */
+export const layScaling = (
+  scaling: JsonObject,
+  template: JsonObject,
+  spec: TenantSpec,
+): ReturnType<typeof applyScaling> =>
+  spec.fields?.[MANUAL_INSTANCES] === undefined
+    ? applyScaling(scaling, template, spec.scaling.minInstances, spec.scaling.maxInstances)
+    : { changes: [] };
 
 /**
  * Fields of a Service that are not settings: its identity, fields that only the server writes, and the traffic, which names
@@ -120,54 +148,6 @@ export function withoutGooglesKeys(from: JsonObject): JsonObject {
     kept[field] = Object.fromEntries(entries);
   }
   return kept;
-}
-
-// ---------------------------------------------------------------------------------------------------- on record
-
-/** The CRD's bounds of the recorded settings. A longer value is left out, not cut. */
-const LONGEST = { enum: 64, audiences: 50, audience: 512, policy: 512 };
-
-/**
- * The settings that limit access to the service or what it may run, for the status. Undefined: the service has none. Settings
- * that a newer version of the operator recorded stay.
- */
-export function settingsOnRecord(raw: JsonObject, before: ServiceSettings = {}): ServiceSettings | undefined {
-  // Every answer has an ingress. One without it is incomplete, so its other settings are not trusted either.
-  if (nonEmpty(raw.ingress) === undefined) return Object.keys(before).length > 0 ? before : undefined;
-  const {
-    ingress: _1,
-    iapEnabled: _2,
-    defaultUriDisabled: _3,
-    customAudiences: _4,
-    binaryAuthorization: _5,
-    ...newer
-  } = before;
-  const fits = (value: Json | undefined, most: number) => {
-    const found = nonEmpty(value);
-    return found !== undefined && found.length <= most ? found : undefined;
-  };
-  const given = Array.isArray(raw.customAudiences) ? raw.customAudiences : [];
-  const audiences = given.flatMap(audience => fits(audience, LONGEST.audience) ?? []).slice(0, LONGEST.audiences);
-  const authorization = object(raw.binaryAuthorization);
-  const policy = fits(authorization.policy, LONGEST.policy);
-  const ingress = fits(raw.ingress, LONGEST.enum);
-  const settings: ServiceSettings = {
-    ...newer,
-    ...(ingress !== undefined && { ingress }),
-    ...(raw.iapEnabled === true && { iapEnabled: true }),
-    ...(raw.defaultUriDisabled === true && { defaultUriDisabled: true }),
-    ...(audiences.length > 0 && { customAudiences: audiences }),
-    // `breakglassJustification` belongs to one deployment, so it is not recorded.
-    ...(authorization.useDefault === true && { binaryAuthorization: { useDefault: true } }),
-    ...(policy !== undefined && { binaryAuthorization: { policy } }),
-  };
-  return Object.keys(settings).length > 0 ? settings : undefined;
-}
-
-/** The recorded settings that a service is created with. Fields of a newer version stay in the status only. */
-export function settingsFromRecord(record: ServiceSettings = {}): JsonObject {
-  const { ingress, iapEnabled, defaultUriDisabled, customAudiences, binaryAuthorization } = record;
-  return JSON.parse(JSON.stringify({ ingress, iapEnabled, defaultUriDisabled, customAudiences, binaryAuthorization }));
 }
 
 // ----------------------------------------------------------------------------------------------------- regional

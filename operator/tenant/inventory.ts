@@ -13,6 +13,9 @@ import type { Aspect, EntryOf, Failure, InventoryEntry, InventoryType, Outcome, 
 /** A create call that has no answer yet may still take effect for this long. Until then NOT_FOUND proves nothing. */
 export const SETTLE_MS = 120_000;
 
+/** The CRD's bound of `status.inventory`. */
+export const MOST_ENTRIES = 2_000;
+
 export const iso = (ms: number): string => new Date(ms).toISOString();
 
 type CommonField = 'type' | 'name' | 'time';
@@ -24,7 +27,7 @@ interface EntryRules<T extends InventoryType> {
   fields: Record<Exclude<keyof EntryOf<T>, CommonField>, 'required' | 'optional'>;
   /** The field that tells two entries of one name apart. */
   detail?: Exclude<keyof EntryOf<T>, CommonField>;
-  /** Whether the metric of abandoned resources counts it. Invokers and variables are part of their service. */
+  /** Whether the metric of abandoned resources counts it. Invokers, variables and fields are part of their service. */
   isCounted: boolean;
 }
 
@@ -41,6 +44,7 @@ export const ENTRY_TYPES: { readonly [T in InventoryType]: EntryRules<T> } = {
   Service: { keptBy: 'Service', fields: { retireAt: 'optional', deletedAt: 'optional' }, isCounted: true },
   Invoker: { keptBy: 'Service', fields: { member: 'required' }, detail: 'member', isCounted: false },
   Variable: { keptBy: 'Service', fields: { variable: 'required' }, detail: 'variable', isCounted: false },
+  Field: { keptBy: 'Service', fields: { field: 'required' }, detail: 'field', isCounted: false },
 };
 
 export const entriesKeptBy = (aspect: Aspect, inventory: InventoryEntry[]): InventoryEntry[] =>

@@ -9,6 +9,7 @@ import {
   entryKey,
   identityOf,
   iso,
+  MOST_ENTRIES,
   serviceEntry,
 } from './inventory.ts';
 import { statusWasLost } from './lostStatus.ts';
@@ -127,9 +128,6 @@ function secretUse({ rules, now }: Context, { services }: Observed, secret: stri
   if (mayServe) return 'used';
   return services.some(({ service }) => service.state === 'failed') ? 'unknown' : 'unused';
 }
-
-/** The CRD's bound of `status.inventory`. */
-const MOST_ENTRIES = 2_000;
 
 /**
  * The API server would refuse a status with more entries than the CRD allows, and the tenant could never change again. Until

@@ -1,6 +1,6 @@
 import { carriedBindings, type Predecessor } from './carryOver.ts';
 import { emptyPartialPlan, readBlocker } from './context.ts';
-import { absenceCounts, entriesOfType, iso, serviceEntry } from './inventory.ts';
+import { absenceCounts, entriesOfType, iso, MOST_ENTRIES, serviceEntry } from './inventory.ts';
 import { serviceName, targetOf } from './names.ts';
 import { claimService } from './ownership.ts';
 import {
@@ -28,7 +28,7 @@ import type { Failure, InventoryEntry, ObservedService, PolicyAddition } from '.
 
 /** The interval at which the operator checks whether Cloud Run has finished deleting a service. */
 const DELETING_MS = 2_000;
-/** With this many former services, all their entries still fit into the status. */
+/** At most this many former services. Fewer, if the status has no room for the entries of one more service. */
 const MOST_FORMER = 6;
 
 export function planServices(given: Omit<Services, 'out'>, services: ServiceRead[]): ServicesPlan {
@@ -49,7 +49,9 @@ export function planServices(given: Omit<Services, 'out'>, services: ServiceRead
   let arrived = false;
   // One of the others is the service that the tenant is moving from now.
   const former = others.filter(read => ownService(all, read)).length - 1;
-  const full = wanted?.service.state === 'absent' && former >= MOST_FORMER;
+  const entriesOfOne = predecessor.read ? entriesOf(recorded, predecessor.read.name).length : 0;
+  const isCrowded = former > 0 && ctx.status.inventory.length + entriesOfOne > MOST_ENTRIES;
+  const full = wanted?.service.state === 'absent' && (former >= MOST_FORMER || isCrowded);
   if (full) {
     out.entries.push(...entriesOf(recorded, wantedName));
     const message = `The move to ${region} waits until one of the ${former} former regions' services has gone.`;

@@ -1,4 +1,3 @@
-import { settingsOnRecord } from './carryOver.ts';
 import {
   condition,
   messageOf,
@@ -15,6 +14,7 @@ import { isUnread } from './outageReport.ts';
 import { claimService } from './ownership.ts';
 import type { TenantPlan } from './plan.ts';
 import { isReady } from './serviceProgress.ts';
+import { settingsOnRecord } from './serviceSettings.ts';
 import { fingerprint } from './slot.ts';
 import { imageOf } from './template.ts';
 import type {
@@ -71,7 +71,7 @@ export function report(
     observedGeneration: tenant.generation,
     conditions: withStalled([ready, ...aspects], tenant, now),
     reconciledHash: ready.status === 'True' && next.kind === 'interval' ? fingerprint(desired) : undefined,
-    url: service?.latestReadyRevision ? service.uri || service.urls[0] : tenant.status.url,
+    url: service?.latestReadyRevision ? urlOf(service) : tenant.status.url,
     serviceAccountEmail: desired.account.email,
     impersonatedServiceAccount: desired.actAs,
     latestReadyRevision: service?.latestReadyRevision.split('/').at(-1) || tenant.status.latestReadyRevision,
@@ -83,6 +83,10 @@ export function report(
   };
   return { status, again: next };
 }
+
+/** The URL at which the service answers. Undefined: its run.app URL is disabled. */
+const urlOf = ({ raw, uri, urls }: ObservedService): string | undefined =>
+  raw.defaultUriDisabled === true ? undefined : uri || urls[0];
 
 /**
  * The image and the settings with which the operator creates the service again if somebody deletes it. If the wanted region's

@@ -1,7 +1,9 @@
 import type { JsonObject } from '../../ports/json.ts';
 import type { KubeObject } from '../../ports/kube.ts';
+import { readFields } from './fields/laid.ts';
 import { ENTRY_TYPES, entryKey } from './inventory.ts';
-import { quoted } from './printable.ts';
+import { readSettings } from './serviceSettings.ts';
+import { fieldsOf, oneOf } from './specValues.ts';
 import type {
   Condition,
   ConditionType,
@@ -9,7 +11,6 @@ import type {
   InventoryType,
   KeySpec,
   KeyStatus,
-  ServiceSettings,
   Tenant,
   TenantSpec,
   TenantStatus,
@@ -30,8 +31,7 @@ export const FINALIZER = 'ai-platform.dev/finalizer';
 type Complete<T> = { [K in keyof Required<T>]: T[K] };
 
 type Fields = Record<string, unknown>;
-const fields = (value: unknown): Fields =>
-  typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : {};
+const fields = fieldsOf;
 const list = (value: unknown): unknown[] => (Array.isArray(value) ? value : []);
 const nonEmpty = (value: unknown): string | undefined =>
   typeof value === 'string' && value !== '' ? value : undefined;
@@ -63,24 +63,6 @@ const ACCESS: Record<Access, true> = { Public: true, Authenticated: true };
 type Rollout = KeySpec['rollout'];
 const ROLLOUT: Record<Rollout, true> = { OnNewVersion: true, OnRestart: true };
 
-/**
- * A value of an enum. An unknown value is added to `unknownValues`, and the operator changes nothing for the tenant
- * (`desired.ts`). It is not replaced by the default, because the default might open what the spec closes.
- */
-function oneOf<T extends string>(
-  known: Record<T, true>,
-  value: unknown,
-  otherwise: T,
-  path: string,
-  unknownValues: string[],
-): T {
-  if (value === undefined || value === null) return otherwise;
-  if (typeof value === 'string' && Object.hasOwn(known, value)) return value as T;
-  const shown = quoted(typeof value === 'string' ? value : (JSON.stringify(value) ?? ''));
-  unknownValues.push(`${path} is ${shown}, which is not among ${Object.keys(known).join(', ')}`);
-  return otherwise;
-}
-
 function readSpec(value: unknown, unknownValues: string[]): Complete<TenantSpec> {
   const spec = fields(value);
   const scaling = fields(spec.scaling);
@@ -102,9 +84,10 @@ function readSpec(value: unknown, unknownValues: string[]): Complete<TenantSpec>
     },
     resources: { cpu: scalar(resources.cpu) ?? '1', memory: scalar(resources.memory) ?? '1Gi' },
     timeoutSeconds: numeric(spec.timeoutSeconds, 300),
-    access: oneOf(ACCESS, spec.access, 'Public', 'spec.access', unknownValues),
+    access: oneOf(ACCESS, spec.access, 'spec.access', unknownValues) ?? 'Public',
     invokers: list(spec.invokers).flatMap(member => nonEmpty(member) ?? []),
     suspend: spec.suspend === true,
+    fields: readFields(value, unknownValues),
   };
 }
 
@@ -121,7 +104,7 @@ function readKey(key: Fields, path: string, unknownValues: string[]): Complete<K
     secretRef,
     env: nonEmpty(key.env),
     version: scalar(key.version) ?? 'latest',
-    rollout: oneOf(ROLLOUT, key.rollout, 'OnNewVersion', `${path}.rollout`, unknownValues),
+    rollout: oneOf(ROLLOUT, key.rollout, `${path}.rollout`, unknownValues) ?? 'OnNewVersion',
   };
 }
 
@@ -167,23 +150,6 @@ function readStatus(value: unknown): Complete<TenantStatus> {
 function setApart(item: unknown, apart: JsonObject[]): [] {
   if (Object.keys(fields(item)).length > 0) apart.push(item as JsonObject);
   return [];
-}
-
-/** Fields of the wrong type are left out. Fields of a newer version stay. */
-function readSettings(value: unknown): ServiceSettings | undefined {
-  if (value === undefined) return undefined;
-  const settings = fields(value);
-  const { useDefault, policy } = fields(settings.binaryAuthorization);
-  const audiences = list(settings.customAudiences).flatMap(audience => nonEmpty(audience) ?? []);
-  return {
-    ...settings,
-    ingress: nonEmpty(settings.ingress),
-    iapEnabled: settings.iapEnabled === true || undefined,
-    defaultUriDisabled: settings.defaultUriDisabled === true || undefined,
-    customAudiences: audiences.length > 0 ? audiences : undefined,
-    binaryAuthorization:
-      useDefault === true ? { useDefault } : nonEmpty(policy) !== undefined ? { policy: nonEmpty(policy) } : undefined,
-  };
 }
 
 /** The first item of each key. The API server treats these lists as maps and refuses a status with two items of one key. */

@@ -1,7 +1,18 @@
 import type { JsonObject } from '../../ports/json.ts';
-import { newService, type Predecessor, regionalConflict } from './carryOver.ts';
+import { layScaling, layTemplate, newService, type Predecessor, regionalConflict } from './carryOver.ts';
 import { serviceConflict } from './consent.ts';
 import { type Context, isUnknownRegion, type PartialPlan, readBlocker, step } from './context.ts';
+import {
+  differingFields,
+  fieldChanges,
+  fieldEntries,
+  narrowing,
+  type ServiceJson,
+  type WantedField,
+  wantedFields,
+  withFields,
+} from './fields/laid.ts';
+import { fieldNotes } from './fields/notes.ts';
 import { absenceCounts, entriesOfType, entryKey, iso, serviceEntry } from './inventory.ts';
 import { type InvokersPlan, planInvokers } from './invokers.ts';
 import { isRegion, part, serviceId, serviceName, targetOf } from './names.ts';
@@ -10,8 +21,7 @@ import { abandonable, keepUntilSure, notDeleted, type RemovalContext, unreadBloc
 import type { AccessPlan } from './secretAccess.ts';
 import { isReady, planProgress, updateStep } from './serviceProgress.ts';
 import {
-  applyScaling,
-  applyTemplate,
+  type applyScaling,
   applyTraffic,
   imageOf,
   shownTraffic,
@@ -40,8 +50,8 @@ import type {
  * services is which, `invokers.ts` who may call it, `serviceProgress.ts` whether it serves.
  *
  * An update writes only the fields that differ, with an update mask and the etag of the read. Fields, variables, labels and
- * annotations that the spec never named survive. Closing access is an update of its own: it must not fail because of
- * another field that Cloud Run refuses.
+ * annotations that the spec never named survive. Closing access is an update of its own for each field that closes it: it must not
+ * fail because of another field that Cloud Run refuses. All other fields follow in a later reconcile, so nothing opens before it.
  */
 
 export interface ServicesPlan extends PartialPlan {
@@ -54,7 +64,7 @@ export type ServiceRead = Observed['services'][number];
 export interface Services {
   ctx: Context;
   access: AccessPlan;
-  /** The inventory entries of all services, of their invokers and of their variables. */
+  /** The inventory entries of all services, of their invokers, variables and fields. */
   recorded: InventoryEntry[];
   out: ServicesPlan;
 }
@@ -100,7 +110,7 @@ export function planCreate({ ctx, access, recorded, out }: Services, name: strin
   }
   const isAgain = serviceEntry(known, name) !== undefined;
   const inherited = predecessor.service ? entriesOf(recorded, predecessor.service.name) : [];
-  const { service, wanted } = newService(ctx, access, predecessor, inherited, isAgain);
+  const { service, wanted, fields } = newService(ctx, access, predecessor, [...known, ...inherited], isAgain);
   const create = step(`service:${name}`, 'Service', 'Create', targetOf(name), {
     kind: 'createService',
     parent: `projects/${desired.project}/locations/${part(name, 'locations')}`,
@@ -108,7 +118,9 @@ export function planCreate({ ctx, access, recorded, out }: Services, name: strin
     service,
   });
   const entry: ServiceEntry = { type: 'Service', name, time: iso(ctx.now) };
-  const created = [entry, ...variableEntries(name, wanted, [], ctx.now)];
+  const json: ServiceJson = { service, template: service.template as JsonObject };
+  const ofFields = fieldEntries(name, json, fields, [...known, ...inherited], fields, ctx.now);
+  const created = [entry, ...variableEntries(name, wanted, [], ctx.now), ...ofFields];
   create.needs = access.needs;
   create.drift = ctx.settled;
   create.changes = [{ field: 'image', from: undefined, to: imageOf(service.template as JsonObject) }];
@@ -147,37 +159,28 @@ export function planPresent(
   const { spec, account } = ctx.desired;
   const ourVariables = entriesOfType('Variable', recorded).map(({ variable }) => variable);
   const wanted = wantedTemplate(spec, account.email, access.variables, ourVariables);
+  const fields = wantedFields(spec, recorded);
   const callers = planInvokers(ctx, read, found, recorded, carried);
   const marks = markChanges(ctx, found);
-  const { changes, fields, templateDiffers } = serviceChanges(ctx, access, found, wanted, marks, callers);
+  const { updates, written, templateDiffers } = planUpdates(ctx, access, found, { wanted, fields, marks, callers });
 
   // A variable that has left the spec stays on record until a revision without it serves.
   const isDropped = !templateDiffers && !access.freezesTemplate && isReady(found);
   const leaving = entriesOfType('Variable', recorded).filter(({ variable }) => wanted.dropVariables.includes(variable));
   const entry: ServiceEntry = { type: 'Service', name: found.name, time: iso(ctx.now) };
+  const json: ServiceJson = { service: found.raw, template: isDropped ? found.template : undefined };
   out.entries.push(
     serviceEntry(recorded, found.name) ?? entry,
     ...callers.entries,
     ...variableEntries(found.name, wanted, recorded, ctx.now),
     ...(isDropped ? [] : leaving.filter(one => staysOnRecord(ctx, found, one))),
+    ...fieldEntries(found.name, json, fields, recorded, written, ctx.now),
   );
   out.blockers.push(...callers.blockers);
   out.notes.push(...callers.notes);
-
-  const isMarked = marks.length === 0;
-  let update: Step | undefined;
-  if (changes.length > 0) {
-    const isAdoption = labelledOwner(found.labels) === undefined;
-    const closing = callers.invokerIamDisabled === false;
-    const id = closing && isMarked ? `close:${found.name}` : undefined;
-    update = updateStep(found, fields, isAdoption ? 'Adopt' : 'Update', id);
-    update.closes = id !== undefined;
-    update.changes = changes;
-    update.drift = ctx.settled && !isAdoption && changes.some(change => !isRotation(ctx, change));
-    if (fields.template) update.needs = access.needs;
-  }
-  pushInOrder(update, callers, isMarked && spec.access !== 'Public', out);
-  if (!update) planProgress(ctx, access, found, out);
+  if (found.region === ctx.desired.region) out.notes.push(...fieldNotes(spec, found, recorded));
+  pushInOrder(updates, callers, marks.length === 0 && spec.access !== 'Public', out);
+  if (updates.length === 0) planProgress(ctx, access, found, out);
   return !callers.unread;
 }
 
@@ -187,44 +190,164 @@ const markChanges = (ctx: Context, found: ObservedService): Change[] =>
     found.labels[label] === value ? [] : [{ field: `labels.${label}`, from: found.labels[label], to: value }],
   );
 
-/** The fields to write. `templateDiffers`: the template differs from the wanted one, even if this step does not write it. */
-function serviceChanges(
+/** What a service must become. */
+interface Wanted {
+  wanted: WantedTemplate;
+  fields: WantedField[];
+  marks: Change[];
+  callers: InvokersPlan;
+}
+
+/** One update: its fields by their names in Cloud Run's JSON, and the optional fields of the spec among them. */
+interface Edit {
+  changes: Change[];
+  fields: JsonObject;
+  written: WantedField[];
+}
+
+/**
+ * The updates of the service: one for each field that closes access, or one for everything else. `written`: the optional fields that
+ * the latter writes. `templateDiffers`: the template differs from the wanted one, even if no update writes it.
+ */
+function planUpdates(
   ctx: Context,
   access: AccessPlan,
   found: ObservedService,
-  wanted: WantedTemplate,
-  marks: Change[],
-  callers: InvokersPlan,
-): { changes: Change[]; fields: JsonObject; templateDiffers: boolean } {
-  const { spec, owner } = ctx.desired;
+  given: Wanted,
+): { updates: Step[]; written: WantedField[]; templateDiffers: boolean } {
+  const template = templateEdit(ctx, access, found, given);
+  const closing = closingEdits(ctx, found, given);
+  if (closing.length > 0 && given.marks.length === 0) {
+    const updates = closing.map(({ name, changes, fields }) => {
+      const update = updateStep(found, fields, 'Update', `close:${found.name}${name}`);
+      return { ...update, closes: true, changes, drift: ctx.settled };
+    });
+    return { updates, written: [], templateDiffers: template.differs };
+  }
+  // A service without all marks gets them first. The same update may only enable the invoker check besides.
+  const edit = closing.length > 0 ? marksEdit(ctx, found, given) : wholeEdit(ctx, access, found, given, template);
+  const { changes, fields, written } = edit;
+  if (changes.length === 0) return { updates: [], written, templateDiffers: template.differs };
+  const isAdoption = labelledOwner(found.labels) === undefined;
+  const update = updateStep(found, fields, isAdoption ? 'Adopt' : 'Update');
+  update.changes = changes;
+  update.drift = ctx.settled && !isAdoption && changes.some(change => !isRotation(ctx, change));
+  if (fields.template) update.needs = access.needs;
+  const entryKeys = (named: boolean) =>
+    written
+      .filter(({ field, isNamed }) => isNamed === named && (named || field.level === 'service'))
+      .map(({ path }) => entryKey({ type: 'Field', name: found.name, field: path, time: '' }));
+  update.creates = entryKeys(true);
+  update.removes = entryKeys(false);
+  return { updates: [update], written, templateDiffers: template.differs };
+}
+
+/** One edit for each field that only closes access. `name`: the end of its step's ID. */
+function closingEdits(
+  ctx: Context,
+  found: ObservedService,
+  { fields, callers }: Wanted,
+): { name: string; changes: Change[]; fields: JsonObject }[] {
+  const json = jsonOf(found);
+  const access =
+    callers.invokerIamDisabled === false
+      ? [{ name: '', changes: [accessChange(ctx, callers)], fields: { invokerIamDisabled: false } }]
+      : [];
+  return [
+    ...access,
+    ...narrowing(json, differingFields('service', json, fields)).map(field => ({
+      name: `:${field.path}`,
+      changes: fieldChanges(json, [field]),
+      fields: changedFields(json, withFields(json, [field])),
+    })),
+  ];
+}
+
+/** The service as JSON, in which the optional fields are read and written. */
+const jsonOf = ({ raw, labels, scaling }: ObservedService): JsonObject => ({ ...raw, labels, scaling });
+
+/** The fields for an update that turns one JSON object into the other. */
+const changedFields = (before: JsonObject, after: JsonObject): JsonObject =>
+  Object.fromEntries(
+    Object.keys({ ...before, ...after })
+      .filter(name => before[name] !== after[name])
+      .map(name => [name, after[name]]),
+  ) as JsonObject;
+
+const accessChange = ({ desired }: Context, { from }: InvokersPlan): Change => ({
+  field: 'access',
+  from,
+  to: desired.spec.access,
+});
+
+/** The owner labels and, if it only closes, the invoker check. */
+function marksEdit(ctx: Context, found: ObservedService, { marks, callers }: Wanted): Edit {
+  const closes = callers.invokerIamDisabled === false;
+  return {
+    changes: [...marks, ...(closes ? [accessChange(ctx, callers)] : [])],
+    fields: {
+      labels: { ...found.labels, ...ownerLabels(ctx.desired.owner) },
+      ...(closes && { invokerIamDisabled: false }),
+    },
+    written: [],
+  };
+}
+
+/** Everything in one update. */
+function wholeEdit(
+  ctx: Context,
+  access: AccessPlan,
+  found: ObservedService,
+  { fields: all, marks, callers }: Wanted,
+  template: TemplateEdit,
+): Edit {
   const changes: Change[] = [...marks];
-  const fields: JsonObject = {};
-  if (marks.length > 0) fields.labels = { ...found.labels, ...ownerLabels(owner) };
-  // An update that closes access contains nothing else, because Cloud Run could refuse the whole update for another field. The next
-  // reconcile writes the rest with the new etag.
-  const closing = callers.invokerIamDisabled === false;
-  const traffic = closing ? undefined : applyTraffic(found.traffic);
+  const before = jsonOf(found);
+  const service = { ...before };
+  if (marks.length > 0) service.labels = { ...found.labels, ...ownerLabels(ctx.desired.owner) };
+  const traffic = applyTraffic(found.traffic);
   if (traffic) {
     changes.push({ field: 'traffic', from: shownTraffic(found.traffic), to: 'latest=100%' });
-    fields.traffic = traffic;
+    service.traffic = traffic;
   }
   if (callers.invokerIamDisabled !== undefined) {
-    changes.push({ field: 'access', from: callers.from, to: spec.access });
-    fields.invokerIamDisabled = callers.invokerIamDisabled;
+    changes.push(accessChange(ctx, callers));
+    service.invokerIamDisabled = callers.invokerIamDisabled;
   }
-  const { freezesTemplate } = access;
-  const laid = freezesTemplate ? { template: found.template, changes: [] } : applyTemplate(found.template, wanted);
-  const scaled = applyScaling(found.scaling, laid.template, spec.scaling.minInstances, spec.scaling.maxInstances);
-  if (scaled.scaling && !closing && !(scaled.template && freezesTemplate)) {
+  const { scaled, laid } = template;
+  if (scaled.scaling && !(scaled.template && access.freezesTemplate)) {
     changes.push(...scaled.changes);
-    fields.scaling = scaled.scaling;
+    service.scaling = scaled.scaling;
   }
-  const templateDiffers = laid.changes.length > 0 || (scaled.template !== undefined && !freezesTemplate);
-  if (templateDiffers && !closing) {
+  const ofService = differingFields('service', before, all);
+  changes.push(...fieldChanges(before, ofService));
+  if (template.differs) {
     changes.push(...laid.changes);
-    fields.template = withoutRetry(scaled.template ?? laid.template);
+    service.template = withoutRetry(scaled.template ?? laid.template);
   }
-  return { changes, fields, templateDiffers };
+  const written = [...ofService, ...(template.differs ? laid.fields : [])];
+  return { changes, fields: changedFields(before, withFields(service, ofService)), written };
+}
+
+interface TemplateEdit {
+  /** The template with the spec laid over it. `fields`: the optional fields that differ. */
+  laid: { template: JsonObject; changes: Change[]; fields: WantedField[] };
+  scaled: ReturnType<typeof applyScaling>;
+  /** The template differs from the wanted one. False while it must not change. */
+  differs: boolean;
+}
+
+function templateEdit(
+  { desired: { spec } }: Context,
+  { freezesTemplate }: AccessPlan,
+  found: ObservedService,
+  { wanted, fields }: Wanted,
+): TemplateEdit {
+  const laid = freezesTemplate
+    ? { template: found.template, changes: [], fields: [] }
+    : layTemplate(found.template, wanted, fields);
+  const scaled = layScaling(found.scaling, laid.template, spec);
+  return { laid, scaled, differs: laid.changes.length > 0 || (scaled.template !== undefined && !freezesTemplate) };
 }
 
 /** A newer version of a key is a rotation, not drift. */
@@ -239,16 +362,12 @@ function isRotation(ctx: Context, change: Change): boolean {
  * the update comes first: it marks the service as ours, or it opens the service to everybody, so that nobody loses access in between.
  * Callers are added last.
  */
-function pushInOrder(
-  update: Step | undefined,
-  { remove, add }: InvokersPlan,
-  removesFirst: boolean,
-  out: ServicesPlan,
-): void {
+function pushInOrder(updates: Step[], { remove, add }: InvokersPlan, removesFirst: boolean, out: ServicesPlan): void {
+  const first = updates.filter(({ closes }) => !closes).map(({ id }) => id);
   if (remove) remove.closes = removesFirst;
-  if (remove && !removesFirst && update) remove.needs = [update.id];
-  if (add && !removesFirst && update) add.needs = [update.id];
-  const ordered = removesFirst ? [remove, update, add] : [update, remove, add];
+  if (remove && !removesFirst) remove.needs = first;
+  if (add && !removesFirst) add.needs = first;
+  const ordered = removesFirst ? [remove, ...updates, add] : [...updates, remove, add];
   out.steps.push(...ordered.filter(one => one !== undefined));
 }
 
@@ -359,7 +478,9 @@ export function foreseeService(observed: Observed, call: ServiceCall): Observed 
     case 'updateService': {
       const read = observed.services.find(({ name }) => name === call.service.name);
       if (read?.service.state !== 'present') return observed;
-      return withService(observed, rolledOut({ ...read.service.value, ...(call.service as Partial<ObservedService>) }));
+      const { value } = read.service;
+      const raw = { ...value.raw, ...call.service };
+      return withService(observed, rolledOut({ ...value, ...(call.service as Partial<ObservedService>), raw }));
     }
     case 'deleteService':
       return mapServices(observed, read => (read.name === call.name ? deleted(read) : read));

@@ -35,8 +35,8 @@ export interface WantedTemplate {
   dropVariables: string[];
 }
 
-/** Fields of the spec that are not in the template: see desired.ts, secretAccess.ts, invokers.ts and the reconcile. */
-type Elsewhere = 'region' | 'keys' | 'access' | 'invokers' | 'suspend';
+/** Fields of the spec that are read elsewhere: see desired.ts, secretAccess.ts, invokers.ts, fields/laid.ts and the reconcile. */
+type Elsewhere = 'region' | 'keys' | 'access' | 'invokers' | 'suspend' | 'fields';
 
 export function wantedTemplate(
   spec: TenantSpec,

@@ -1,4 +1,4 @@
-import type { JsonObject } from '../../ports/json.ts';
+import type { Json, JsonObject } from '../../ports/json.ts';
 
 /**
  * The data that the operator decides about: the resource as it is read, the desired state, the observed state, and the plan.
@@ -35,11 +35,16 @@ export interface TenantSpec {
   access: 'Public' | 'Authenticated';
   invokers: string[];
   suspend: boolean;
+  /** The optional fields of Cloud Run that the spec names (`fields/`). Absent: it names none. */
+  fields?: FieldValues;
 }
+
+/** Values of optional fields by their path: `ingress`, `labels.team`. */
+export type FieldValues = Record<string, Json>;
 
 /** The fields of every inventory entry. The operator writes an entry before the first call that may create the resource. */
 interface Recorded {
-  /** Full name of the resource. For a grant it is the name of the secret, for an invoker or a variable that of the service. */
+  /** Full name of the resource. For a grant it is the name of the secret, for an invoker, a variable or a field that of the service. */
   name: string;
   /** Time of the last call that creates it, RFC 3339. */
   time: string;
@@ -77,8 +82,20 @@ export interface VariableEntry extends Recorded {
   variable: string;
 }
 
+export interface FieldEntry extends Recorded {
+  type: 'Field';
+  /** The path of an optional field that the operator has set: `ingress`, `labels.team`. */
+  field: string;
+}
+
 /** Something in Google Cloud that is, or may be, this tenant's. A new member is a type error wherever it must be handled. */
-export type InventoryEntry = AccountEntry | SecretAccessEntry | ServiceEntry | InvokerEntry | VariableEntry;
+export type InventoryEntry =
+  | AccountEntry
+  | SecretAccessEntry
+  | ServiceEntry
+  | InvokerEntry
+  | VariableEntry
+  | FieldEntry;
 export type InventoryType = InventoryEntry['type'];
 export type EntryOf<T extends InventoryType> = Extract<InventoryEntry, { type: T }>;
 
@@ -106,14 +123,8 @@ export interface KeyStatus {
   granted: boolean;
 }
 
-/** Fields of a Cloud Run service, with Google Cloud's names and values. */
-export interface ServiceSettings {
-  ingress?: string;
-  iapEnabled?: boolean;
-  defaultUriDisabled?: boolean;
-  customAudiences?: string[];
-  binaryAuthorization?: { useDefault?: boolean; policy?: string };
-}
+/** Fields of a Cloud Run service, with Google Cloud's names and values: those of the rows with `recorded` (`fields/`). */
+export type ServiceSettings = JsonObject;
 
 export interface TenantStatus {
   observedGeneration?: number;

@@ -78,6 +78,7 @@ describe('npm run import', () => {
     expect(imported.code).toBe(0);
     expect(specOf('manual')).toEqual({
       region: 'asia-northeast1',
+      labels: { team: 'blue' },
       keys: [key('openai', 'manual-openai-key', { env: 'OPENAI_API_KEY', rollout: 'OnRestart' })],
       env: [{ name: 'BY_HAND', value: 'kept' }],
     });

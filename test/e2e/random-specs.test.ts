@@ -49,6 +49,8 @@ const HINTS: Hints = {
     { cpu: '8', memory: '32Gi' },
   ],
   invokers: [[], ['user:jane@example.com'], ['group:nobody']],
+  'labels.KEY': ['red', '', 'Red'],
+  customAudiences: [[], ['https://a.example.com']],
   suspend: [false, false, false, true],
 };
 

@@ -27,7 +27,7 @@ interface Crd {
   spec: { versions: { schema: { openAPIV3Schema: { properties: { spec: Schema } } } }[] };
 }
 
-type Value = string | number | boolean | null;
+type Value = string | number | boolean | null | { [key: string]: string };
 
 /** The fields of the spec that hold no others, such as `keys[].env`. */
 function leavesOf(schema: Schema, path = ''): { path: string; schema: Schema }[] {
@@ -55,15 +55,22 @@ const VALUES: Record<string, [before: Value, after: Value]> = {
   'resources.memory': ['1Gi', '2Gi'],
   access: ['Authenticated', 'Public'],
   'invokers[]': ['user:a@example.com', 'user:b@example.com'],
+  labels: [{ team: 'red' }, { team: 'blue' }],
+  annotations: [{ team: 'red' }, { team: 'blue' }],
+  // Its only word.
+  binaryAuthorization: [null, 'Default'],
 };
-/** A key has a secret or an object: the other fields are changed with a secret. */
-const ABSENT = ['keys[].secretRef.name'];
+/**
+ * Fields that are absent while the others are changed: a key has a secret or an object, and with a fixed number of instances the minimum
+ * and the maximum have no effect.
+ */
+const ABSENT = ['keys[].secretRef.name', 'scaling.manualInstances'];
 /** What other fields must be meanwhile for the spec to stay valid or for the field to matter. */
 const WITH: Record<string, Record<string, Value>> = {
   'keys[].secretRef.name': { 'keys[].secretRef.external': null },
   // OnNewVersion and OnRestart differ only where the version is not fixed.
   'keys[].rollout': { 'keys[].version': 'latest' },
-  access: { 'invokers[]': null },
+  access: { 'invokers[]': null, iap: 'Disabled' },
 };
 
 function valuesOf(path: string, { type, enum: known, minimum = 1 }: Schema): [before: Value, after: Value] {

@@ -262,7 +262,7 @@ export function spec(random: Random): JsonObject {
     ['2', '2Gi'],
     ['500m', '512Mi'],
   ]) as [string, string];
-  return {
+  return withSettings({
     region: random.chance(0.8) ? (REGIONS[0] ?? '') : random.pick(REGIONS),
     keys: keys(random),
     ...(image !== undefined && { image }),
@@ -279,6 +279,27 @@ export function spec(random: Random): JsonObject {
       invokers: random.pick([[], ['user:a@example.com'], ['user:a@example.com', 'group:b@example.com']]),
     }),
     ...(random.chance(0.03) && { suspend: true }),
+  });
+}
+
+/** The spec with optional fields. They are drawn apart, from the spec itself, so that every other draw of a seed stays what it was. */
+function withSettings(base: JsonObject): JsonObject {
+  let sum = 7;
+  for (const letter of JSON.stringify(base)) sum = (Math.imul(sum, 31) + (letter.codePointAt(0) ?? 0)) | 0;
+  const random = createRandom(sum);
+  if (random.chance(0.4)) return base;
+  const sometimes = (fields: JsonObject): JsonObject => (random.chance(0.35) ? fields : {});
+  return {
+    ...base,
+    scaling: { ...(base.scaling as JsonObject), ...(random.chance(0.15) && { manualInstances: random.int(1, 3) }) },
+    ...sometimes({ labels: random.pick<JsonObject>([{ team: 'red' }, { team: 'blue', cost: '' }]) }),
+    ...sometimes({ annotations: { 'example.com/team': random.pick(['Red', 'Blue']) } }),
+    ...sometimes({ description: random.pick(['one', 'two']) }),
+    ...sometimes({ ingress: random.pick(['All', 'Internal', 'InternalAndLoadBalancer']) }),
+    ...sometimes({ defaultUrl: random.pick(['Enabled', 'Disabled']) }),
+    ...sometimes({ customAudiences: random.pick([['https://a.example.com'], ['https://b.example.com', 'c']]) }),
+    ...sometimes({ iap: base.access === 'Authenticated' ? random.pick(['Enabled', 'Disabled']) : 'Disabled' }),
+    ...sometimes({ binaryAuthorization: 'Default' }),
   };
 }
 

@@ -320,7 +320,10 @@ function moreOpen(know: Knowledge, owner: OwnerMark, made: ServiceState): string
     others.length > 0
       ? !recordIsOpen && others.every(({ desired }) => isRestricted(desired))
       : record !== undefined && isRestricted(record);
-  return restricted && !isRestricted(made.desired)
+  const asksToOpen = specsOf(know, serviceNameOf(made)).some(
+    ({ ingress, defaultUrl }) => (ingress !== undefined && ingress !== 'Internal') || defaultUrl === 'Enabled',
+  );
+  return restricted && !asksToOpen && !isRestricted(made.desired)
     ? [`rule 6: ${serviceNameOf(made)} can be reached from more places than what it replaces`]
     : [];
 }
@@ -341,6 +344,7 @@ function updateService(know: Knowledge, given: JsonObject): Check {
     variables: variablesOf(service, service.desired.template),
     serving: servingRevisions(service).length,
     revision: beforeUpdate(service),
+    openness: openness(service.desired),
   };
   return {
     after(result) {
@@ -349,7 +353,8 @@ function updateService(know: Knowledge, given: JsonObject): Check {
       if (!given.etag) broken.push(`${name} was updated without its etag`);
       const labels = service.desired.labels ?? {};
       for (const [key, value] of Object.entries(before.labels)) {
-        if (!key.startsWith('ai-tenant-owner-') && labels[key] !== value)
+        // The specs of a script name only the labels `team` and `cost`, and nobody else does.
+        if (!/^(ai-tenant-owner-.*|team|cost)$/.test(key) && labels[key] !== value)
           broken.push(`rule 2: label ${key} of ${name} is gone`);
       }
       const variables = variablesOf(service, service.desired.template);
@@ -358,12 +363,51 @@ function updateService(know: Knowledge, given: JsonObject): Check {
         if (!variables.some(other => other.name === variable))
           broken.push(`rule 2: variable ${variable} of ${name} is gone`);
       }
+      if (!know.isLate) broken.push(...opened(know, name, before.openness, openness(service.desired)));
       const owner = labelledOwner(labels);
       if (owner && !know.isLate) broken.push(...checkRevision(asking(know, owner), service, before.revision));
       if (before.serving > 0 && servingRevisions(service).length === 0) broken.push(`rule 6: ${name} serves no more`);
       return broken;
     },
   };
+}
+
+/** From the narrowest to the widest. */
+const INGRESS = ['INGRESS_TRAFFIC_INTERNAL_ONLY', 'INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER', 'INGRESS_TRAFFIC_ALL'];
+
+type Desired = ServiceState['desired'] & {
+  iapEnabled?: boolean;
+  binaryAuthorization?: unknown;
+  customAudiences?: string[];
+};
+
+/** Who may reach a service, and what may run. */
+function openness({ ingress = '', defaultUriDisabled, iapEnabled, binaryAuthorization, customAudiences }: Desired) {
+  return {
+    ingress: INGRESS.indexOf(ingress),
+    hasUrl: defaultUriDisabled !== true,
+    withoutIap: iapEnabled !== true,
+    anyImage: binaryAuthorization === undefined,
+    audiences: [...(customAudiences ?? [])],
+  };
+}
+type Openness = ReturnType<typeof openness>;
+
+/** Opening is always written in the spec, never implied by a field that has left it. */
+function opened(know: Knowledge, name: string, was: Openness, is: Openness): string[] {
+  const specs = specsOf(know, name);
+  const asked = {
+    ingress: is.ingress <= was.ingress || specs.some(({ ingress }) => ingress !== undefined && ingress !== 'Internal'),
+    url: !is.hasUrl || was.hasUrl || specs.some(({ defaultUrl }) => defaultUrl === 'Enabled'),
+    iap: !is.withoutIap || was.withoutIap || specs.some(({ iap }) => iap === 'Disabled'),
+    images: !is.anyImage || was.anyImage,
+    audiences: is.audiences.every(
+      one => was.audiences.includes(one) || specs.some(({ customAudiences = [] }) => customAudiences.includes(one)),
+    ),
+  };
+  return Object.entries(asked).flatMap(([what, ok]) =>
+    ok ? [] : `rule 6: the ${what} of ${name} was opened, which no spec asks for`,
+  );
 }
 
 function asking(know: Knowledge, owner: OwnerMark): Asking {

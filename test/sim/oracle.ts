@@ -45,12 +45,20 @@ export interface Spec {
   keys: KeySpec[];
   image?: string;
   env?: { name: string; value: string }[];
-  scaling: { minInstances: number; maxInstances: number; concurrency: number };
+  scaling: { minInstances: number; maxInstances: number; concurrency: number; manualInstances?: number };
   resources: { cpu: string | number; memory: string | number };
   timeoutSeconds: number;
   access: 'Public' | 'Authenticated';
   invokers?: string[];
   suspend: boolean;
+  labels?: Record<string, string>;
+  annotations?: Record<string, string>;
+  description?: string;
+  ingress?: string;
+  defaultUrl?: string;
+  customAudiences?: string[];
+  iap?: string;
+  binaryAuthorization?: string;
 }
 
 interface Status {
@@ -62,7 +70,7 @@ interface Status {
   region?: string;
   keys?: { name: string; version?: string; secret?: string; granted?: boolean }[];
   serviceSettings?: { ingress?: string; defaultUriDisabled?: boolean };
-  inventory?: { type: string; name: string; member?: string; variable?: string; uniqueId?: string }[];
+  inventory?: { type: string; name: string; member?: string; variable?: string; field?: string; uniqueId?: string }[];
 }
 
 export interface Judged {
@@ -228,7 +236,7 @@ export function judgeTenant(
   const known = (type: string, name: string, detail?: string) =>
     (!excused && !(where.lost && type !== 'Service')) ||
     status.inventory?.some(
-      entry => entry.type === type && entry.name === name && (entry.member ?? entry.variable) === detail,
+      entry => entry.type === type && entry.name === name && (entry.member ?? entry.variable ?? entry.field) === detail,
     );
   const elsewhere = mine.filter(
     service => service.location !== spec.region && known('Service', serviceNameOf(service)),
@@ -244,6 +252,7 @@ export function judgeTenant(
   } else if (!foreignAccount) {
     // No service is touched while the account of the tenant's name is another owner's (rule 2).
     const failed = checkService(facts, here, spec, email, owner, held ? undefined : wanted, known, say);
+    for (const problem of settingProblems(here, spec, !excused && !where.lost)) say(problem);
     if (failed) {
       reasons.add('UpdateFailed');
       retried.push(serviceNameOf(here));
@@ -256,7 +265,8 @@ export function judgeTenant(
       (record?.ingress !== ingress || (record?.defaultUriDisabled ?? false) !== (defaultUriDisabled ?? false))
     )
       say(`the settings on record are ${JSON.stringify(record)}, not ${ingress}, ${defaultUriDisabled}`);
-    if (here.uri !== status.url && servingRevisions(here).length > 0) say(`url is ${status.url}, not ${here.uri}`);
+    const url = here.desired.defaultUriDisabled ? undefined : here.uri;
+    if (url !== status.url && servingRevisions(here).length > 0) say(`url is ${status.url}, not ${url}`);
     if (here.latestReady && status.latestReadyRevision !== here.latestReady.id)
       say(`latestReadyRevision is ${status.latestReadyRevision}, not ${here.latestReady.id}`);
   }
@@ -276,7 +286,7 @@ export function judgeTenant(
   const stalled = status.conditions?.find(({ type }) => type === 'Stalled');
   if ((stalled !== undefined) !== STALLED.includes(ready?.reason ?? ''))
     say(`Stalled is ${stalled?.status} with ${ready?.reason}`);
-  if (reasons.size === 0) inventory(status, spec, project, email, granted, say);
+  if (reasons.size === 0) inventory(status, spec, project, email, granted, here ? stayingFields(here) : [], say);
   return done();
 }
 
@@ -382,8 +392,10 @@ function checkService(
       const values = [desired.scaling?.[field] ?? 0, template.scaling?.[field] ?? 0].filter(value => value > 0);
       return values.length > 0 ? pick(...values) : 0;
     };
-    differs('minInstances', inForce(Math.max, 'minInstanceCount'), spec.scaling.minInstances);
-    differs('maxInstances', inForce(Math.min, 'maxInstanceCount'), spec.scaling.maxInstances);
+    if (spec.scaling.manualInstances === undefined) {
+      differs('minInstances', inForce(Math.max, 'minInstanceCount'), spec.scaling.minInstances);
+      differs('maxInstances', inForce(Math.min, 'maxInstanceCount'), spec.scaling.maxInstances);
+    }
     const shown = (variables: Variable[]) =>
       variables
         .filter(variable => !variable.name.startsWith('FOREIGN') && known('Variable', name, variable.name))
@@ -394,6 +406,84 @@ function checkService(
   }
   if (!failed && service.latestReady !== service.latestCreated) say(`the newest revision of ${name} does not serve`);
   return failed;
+}
+
+const INGRESS: Record<string, string> = {
+  All: 'INGRESS_TRAFFIC_ALL',
+  Internal: 'INGRESS_TRAFFIC_INTERNAL_ONLY',
+  InternalAndLoadBalancer: 'INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER',
+};
+
+type Desired = ServiceState['desired'] & {
+  iapEnabled?: boolean;
+  binaryAuthorization?: { useDefault?: boolean };
+  customAudiences?: string[];
+};
+
+/**
+ * The optional fields that the spec names: the path in the inventory, what Cloud Run must have, and what it has. The service's labels
+ * and annotations that the spec does not name may be somebody else's.
+ */
+function namedSettings(spec: Spec): { path: string; want: unknown; of: (desired: Desired) => unknown }[] {
+  const { labels = {}, annotations = {}, scaling } = spec;
+  const one = (path: string, want: unknown, of: (desired: Desired) => unknown) =>
+    want === undefined ? [] : [{ path, want, of }];
+  return [
+    ...Object.entries(labels).map(([key, want]) => ({
+      path: `labels.${key}`,
+      want,
+      of: (desired: Desired) => desired.labels?.[key],
+    })),
+    ...Object.entries(annotations).map(([key, want]) => ({
+      path: `annotations.${key}`,
+      want,
+      of: (desired: Desired) => desired.annotations?.[key],
+    })),
+    ...one('description', spec.description, ({ description }) => description ?? ''),
+    ...one('ingress', spec.ingress && INGRESS[spec.ingress], ({ ingress }) => ingress),
+    ...one('defaultUrl', spec.defaultUrl && spec.defaultUrl === 'Disabled', desired => !!desired.defaultUriDisabled),
+    ...one('iap', spec.iap && spec.iap === 'Enabled', ({ iapEnabled = false }) => iapEnabled),
+    ...one('binaryAuthorization', spec.binaryAuthorization && true, desired => desired.binaryAuthorization?.useDefault),
+    ...one('customAudiences', spec.customAudiences?.toSorted().join(), ({ customAudiences = [] }) =>
+      customAudiences.toSorted().join(),
+    ),
+    ...one('scaling.manualInstances', scaling.manualInstances, ({ scaling: found }) =>
+      found?.scalingMode === 'MANUAL' ? found.manualInstanceCount : undefined,
+    ),
+  ];
+}
+
+/** What differs. `isKnown`: nobody has taken the record away, so what has left the spec must be gone. */
+function settingProblems({ desired }: ServiceState, spec: Spec, isKnown: boolean): string[] {
+  const named = namedSettings(spec);
+  const wrong = named.flatMap(({ path, want, of }) =>
+    of(desired) === want ? [] : `${path} is ${JSON.stringify(of(desired))}, not ${JSON.stringify(want)}`,
+  );
+  const left = {
+    'labels.team': desired.labels?.team,
+    'labels.cost': desired.labels?.cost,
+    'annotations.example.com/team': desired.annotations?.['example.com/team'],
+    description: desired.description || undefined,
+    customAudiences: (desired as Desired).customAudiences?.[0],
+    'scaling.manualInstances': desired.scaling?.scalingMode === 'MANUAL' ? 'MANUAL' : undefined,
+  };
+  const stays = Object.entries(left).flatMap(([path, value]) =>
+    value === undefined || !isKnown || named.some(one => one.path === path)
+      ? []
+      : `${path} has left the spec and is ${value}`,
+  );
+  return [...wrong, ...stays];
+}
+
+/** The fields that limit access and do not have Google's default: they may be on record though the spec does not name them. */
+function stayingFields({ desired }: ServiceState): string[] {
+  const { ingress, defaultUriDisabled, iapEnabled, binaryAuthorization } = desired as Desired;
+  return [
+    ...(ingress === INGRESS.All ? [] : ['ingress']),
+    ...(defaultUriDisabled ? ['defaultUrl'] : []),
+    ...(iapEnabled ? ['iap'] : []),
+    ...(binaryAuthorization ? ['binaryAuthorization'] : []),
+  ];
 }
 
 /** A quantity by its value: `1000m` is `1`, `1Gi` is `1024Mi`. */
@@ -410,12 +500,13 @@ function inventory(
   project: string,
   email: string,
   granted: Set<string>,
+  staying: string[],
   say: (text: string) => void,
 ): void {
-  const own = ['ServiceAccount', 'SecretAccess', 'Service', 'Invoker', 'Variable'];
+  const own = ['ServiceAccount', 'SecretAccess', 'Service', 'Invoker', 'Variable', 'Field'];
   const entries = (status.inventory ?? []).filter(({ type }) => own.includes(type));
-  const found = entries.map(({ type, name, member, variable }) =>
-    [type, name, member ?? variable].filter(Boolean).join(' '),
+  const found = entries.map(({ type, name, member, variable, field }) =>
+    [type, name, member ?? variable ?? field].filter(Boolean).join(' '),
   );
   const service = `projects/${project}/locations/${spec.region}/services/ai-platform-${email.split('@')[0]?.slice(3)}`;
   const expected = [
@@ -426,9 +517,12 @@ function inventory(
     ...[...(spec.env ?? []).map(({ name }) => name), ...spec.keys.flatMap(({ env }) => env ?? [])].map(
       variable => `Variable ${service} ${variable}`,
     ),
+    ...namedSettings(spec).map(({ path }) => `Field ${service} ${path}`),
   ];
+  // A field that limits access stays on record until the service has Google's default again.
+  const maybe = staying.map(path => `Field ${service} ${path}`);
   const missing = expected.filter(entry => !found.includes(entry));
-  const extra = found.filter(entry => !expected.includes(entry));
+  const extra = found.filter(entry => !expected.includes(entry) && !maybe.includes(entry));
   if (missing.length > 0) say(`the inventory lacks ${missing.join(', ')}`);
   if (extra.length > 0) say(`the inventory still has ${extra.join(', ')}`);
   if (new Set(found).size < found.length) say(`the inventory names something twice: ${found.join(', ')}`);

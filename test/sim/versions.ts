@@ -92,5 +92,5 @@ export function lostOfNewer(before: KubeObject | undefined, after: KubeObject | 
   return lost.map(what => `rule 9: a status write lost ${what} of a newer version`);
 }
 
-const keyOf = ({ type, name, member, variable, uniqueId }: JsonObject): string =>
-  [type, name, member ?? variable, type === 'ServiceAccount' ? uniqueId : undefined].filter(Boolean).join(' ');
+const keyOf = ({ type, name, member, variable, field, uniqueId }: JsonObject): string =>
+  [type, name, member ?? variable ?? field, type === 'ServiceAccount' ? uniqueId : undefined].filter(Boolean).join(' ');

@@ -37,6 +37,12 @@ const MEMBER =
   'must be an IAM member with its prefix, such as user:jane@example.com, serviceAccount:EMAIL, group:EMAIL, domain:example.com, principal://… or principalSet://…';
 const IMAGE = 'must be an image such as asia-northeast1-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE:TAG, without https://';
 const VERSION = 'must be latest or a version number, 1 or higher';
+const LABEL = 'must be lower-case letters, digits, "_" and "-", at most 63, and a key must start with a letter';
+const RESERVED_LABEL =
+  'the keys ai-tenant-…, goog-… and managed-by-cnrm belong to this operator, to Google and to Config Connector; choose another key';
+const ANNOTATION = 'must be a name of at most 63 characters such as team, or DOMAIN/NAME such as example.com/team';
+const RESERVED_ANNOTATION =
+  'the keys ai-tenant-… and the domains googleapis.com, knative.dev, cloud.google.com and ai-platform.dev belong to this operator and to Google; choose another key';
 const range = (field: string, value: number, words: string): FieldCause =>
   invalid(field, `${value}: ${field} in body should be ${words}`);
 const wrongType = (field: string, expected: string, actual: string): FieldCause => ({
@@ -462,10 +468,77 @@ export const refusals: Refusal[] = [
     spec: { suspend: 'yes' },
     causes: [wrongType('spec.suspend', 'boolean', 'string'), unchecked],
   },
+
+  {
+    name: 'a label of this operator',
+    spec: { labels: { 'ai-tenant-namespace': 'other' } },
+    causes: [invalid('spec.labels', RESERVED_LABEL)],
+  },
+  ...['goog-x', 'managed-by-cnrm', 'ai-tenant-owner-name'].map(
+    (label): Refusal => ({
+      name: `the label ${label}`,
+      spec: { labels: { [label]: 'x' } },
+      causes: [invalid('spec.labels', RESERVED_LABEL)],
+    }),
+  ),
+  ...['Team', '1st', 'a.b', 'a/b', '', 'x'.repeat(64)].map(
+    (label): Refusal => ({
+      name: `the label "${label}"`,
+      spec: { labels: { [label]: 'x' } },
+      causes: [invalid('spec.labels', LABEL)],
+    }),
+  ),
+  { name: 'a label with a capital', spec: { labels: { team: 'Red' } }, causes: [invalid('spec.labels', LABEL)] },
+  ...[
+    'run.googleapis.com/x',
+    'serving.knative.dev/x',
+    'ai-platform.dev/x',
+    'cnrm.cloud.google.com/x',
+    'ai-tenant-x',
+  ].map(
+    (name): Refusal => ({
+      name: `the annotation ${name}`,
+      spec: { annotations: { [name]: 'x' } },
+      causes: [invalid('spec.annotations', RESERVED_ANNOTATION)],
+    }),
+  ),
+  ...['a b', '/x', 'example.com/', 'a/b/c', '-a'].map(
+    (name): Refusal => ({
+      name: `the annotation "${name}"`,
+      spec: { annotations: { [name]: 'x' } },
+      causes: [invalid('spec.annotations', ANNOTATION)],
+    }),
+  ),
+  {
+    name: 'iap on a public tenant',
+    spec: { iap: 'Enabled' },
+    causes: [
+      invalid(
+        'spec.iap',
+        'IAP checks the callers of a tenant that is not public; write access: Authenticated as well, or iap: Disabled',
+      ),
+    ],
+  },
 ];
 
 /** Specs that the API takes though they come close to a bound. */
 export const accepted: { name: string; tenant?: string; spec: PlainObject }[] = [
+  {
+    name: 'the settings of a service',
+    spec: {
+      labels: { team: 'red', cost_centre: '', 'a-b': 'x_1' },
+      annotations: { 'example.com/Team': 'Red team', plain: '' },
+      description: '',
+      ingress: 'Internal',
+      defaultUrl: 'Disabled',
+      customAudiences: ['https://a.example.com'],
+      access: 'Authenticated',
+      iap: 'Enabled',
+      binaryAuthorization: 'Default',
+      scaling: { manualInstances: 3 },
+    },
+  },
+  { name: 'iap that is off on a public tenant', spec: { iap: 'Disabled' } },
   { name: 'the shortest name', tenant: 'a-1', spec: {} },
   { name: 'the longest name', tenant: `0${'b'.repeat(26)}`, spec: {} },
   {

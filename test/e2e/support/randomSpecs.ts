@@ -9,6 +9,7 @@ interface Schema {
   properties?: Record<string, Schema>;
   required?: string[];
   items?: Schema;
+  additionalProperties?: Schema;
   enum?: Json[];
   minimum?: number;
   maximum?: number;
@@ -80,6 +81,13 @@ function bySchema(schema: Schema, path: string, hints: Hints): Arbitrary<Json> {
   }
   switch (schema.type) {
     case 'object':
+      if (schema.additionalProperties) {
+        const keys = fc.oneof(
+          fc.constantFrom('team', 'cost-centre', 'ai-tenant-x', 'example.com/x'),
+          fc.string({ maxLength: 70 }),
+        );
+        return fc.dictionary(keys, arbitrary(schema.additionalProperties, `${path}.KEY`, hints), { maxKeys: 3 });
+      }
       return object(schema, path, hints);
     case 'array': {
       const [mapKey] = schema['x-kubernetes-list-map-keys'] ?? [];

@@ -1,0 +1,159 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Json, JsonObject } from '../../../ports/json.ts';
+import { absenceCounts, entriesOfType, iso } from '../inventory.ts';
+import { fieldsOf, valueAt } from '../specValues.ts';
+import type { Change, FieldEntry, FieldValues, InventoryEntry, TenantSpec } from '../types.ts';
+import type { Field } from './field.ts';
+import { SERVICE_FIELDS } from './serviceFields.ts';
+
+/** What follows from the table of fields: how a spec is read, what a service must get, and what stays on record. */
+
+export const FIELDS: readonly Field[] = [...SERVICE_FIELDS];
+
+/** A field that the operator writes. With `keyed`, `key` is the key in the map. */
+export interface WantedField {
+  /** As in the inventory: `ingress`, `labels.team`. */
+  path: string;
+  field: Field;
+  key: string;
+  value: Json | undefined;
+  /** The spec names it. Otherwise it has left the spec and goes back to Google's default. */
+  isNamed: boolean;
+}
+
+// ------------------------------------------------------------------------------------------------------------ read
+
+/** The fields that the spec names, by their path. Undefined: it names none. */
+export function readFields(spec: unknown, unknownValues: string[]): FieldValues | undefined {
+  const named: FieldValues = {};
+  for (const field of FIELDS) {
+    const value = field.parse(valueAt(spec, field.path), `spec.${field.path}`, unknownValues);
+    if (value === undefined) continue;
+    if (!field.keyed) named[field.path] = value;
+    else for (const [key, one] of Object.entries(fieldsOf(value))) named[`${field.path}.${key}`] = one as Json;
+  }
+  return Object.keys(named).length > 0 ? named : undefined;
+}
+
+/** The field of a path in the inventory. Undefined: this version does not know it. */
+function fieldAt(path: string): { field: Field; key: string } | undefined {
+  const exact = FIELDS.find(field => field.path === path && !field.keyed);
+  if (exact) return { field: exact, key: '' };
+  const field = FIELDS.find(other => other.keyed && path.startsWith(`${other.path}.`));
+  const key = path.slice((field?.path.length ?? 0) + 1);
+  return field?.keyed?.allows(key) ? { field, key } : undefined;
+}
+
+/** What the operator writes on a service: the fields of the spec, and those on record that have left it and do not stay. */
+export function wantedFields({ fields: named = {} }: TenantSpec, recorded: InventoryEntry[]): WantedField[] {
+  const inSpec = Object.entries(named).flatMap(([path, value]) => {
+    const found = fieldAt(path);
+    return found ? [{ ...found, path, value, isNamed: true }] : [];
+  });
+  const left = leftFields(named, recorded).filter(({ field }) => field.leaves === 'default');
+  return [...inSpec, ...left.map(one => ({ ...one, value: one.field.standard, isNamed: false }))];
+}
+
+/** The fields on record that the spec does not name any more. */
+function leftFields(named: FieldValues, recorded: InventoryEntry[]) {
+  return entriesOfType('Field', recorded).flatMap(entry => {
+    const found = fieldAt(entry.field);
+    return found && !Object.hasOwn(named, entry.field) ? [{ ...found, path: entry.field, entry }] : [];
+  });
+}
+
+// ------------------------------------------------------------------------------------------------------------- lay
+
+const same = (field: Field, a: Json | undefined, b: Json | undefined): boolean =>
+  field.same?.(a, b) ?? isDeepStrictEqual(a, b);
+
+/** The fields of one level that the JSON does not have yet. */
+export const differingFields = (level: Field['level'], json: JsonObject, wanted: WantedField[]): WantedField[] =>
+  wanted.filter(({ field, key, value }) => field.level === level && !same(field, field.read(json, key), value));
+
+/** The JSON with these fields laid over it, one after another. */
+export const withFields = (json: JsonObject, fields: WantedField[]): JsonObject =>
+  fields.reduce((before, { field, key, value }) => field.write(before, value, key), json);
+
+/** The fields that only limit access or what may run. */
+export const narrowing = (json: JsonObject, fields: WantedField[]): WantedField[] =>
+  fields.filter(({ field, key, value }) => field.narrows?.(field.read(json, key), value) === true);
+
+export const fieldChanges = (json: JsonObject, fields: WantedField[]): Change[] =>
+  fields.map(({ path, field, key, value }) => ({
+    field: path,
+    from: shownValue(field.read(json, key)),
+    to: shownValue(value),
+  }));
+
+function shownValue(value: Json | undefined): string | undefined {
+  if (value === undefined || value === '' || (Array.isArray(value) && value.length === 0)) return undefined;
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}
+
+/** The fields of a service that differ from Google's defaults. `names`: the path with each key of a map as one name. */
+export function fieldsToImport(json: Required<ServiceJson>): { path: string; names: string[]; value: Json }[] {
+  return FIELDS.flatMap(field => {
+    const current = json[field.level];
+    const path = field.path.split('.');
+    return (field.keyed?.keysOf(current) ?? ['']).flatMap(key => {
+      const value = field.read(current, key);
+      if (value === undefined || isStandard(field, current, key)) return [];
+      return [{ path: field.path, names: field.keyed ? [...path, key] : path, value }];
+    });
+  });
+}
+
+// -------------------------------------------------------------------------------------------------------- on record
+
+/** The service and its template, in which fields are read. `template` is absent while it is not as the spec says or does not serve. */
+export interface ServiceJson {
+  service: JsonObject;
+  template?: JsonObject;
+}
+
+/**
+ * The inventory entries of a service's fields. `written`: the fields that this plan writes, whose entries get the time of the call.
+ * The entry of a field that has left the spec stays until the field has Google's default.
+ */
+export function fieldEntries(
+  name: string,
+  json: ServiceJson,
+  wanted: WantedField[],
+  recorded: InventoryEntry[],
+  written: WantedField[],
+  now: number,
+): FieldEntry[] {
+  const known = new Map(entriesOfType('Field', recorded).map(entry => [entry.field, { ...entry, name }]));
+  const isWritten = new Set(written.map(({ path }) => path));
+  const named = wanted.filter(({ isNamed }) => isNamed);
+  const entries = named.map(({ path }): FieldEntry => {
+    const fresh: FieldEntry = { type: 'Field', name, field: path, time: iso(now) };
+    return isWritten.has(path) ? fresh : (known.get(path) ?? fresh);
+  });
+  for (const { path } of named) known.delete(path);
+  const leaving = [...known.values()].filter(entry => {
+    const found = fieldAt(entry.field);
+    const current = found && json[found.field.level];
+    if (!current) return true;
+    return !isStandard(found.field, current, found.key) || !absenceCounts(entry, now);
+  });
+  return [...entries, ...leaving];
+}
+
+/** Whether the field has Google's default. */
+const isStandard = (field: Field, json: JsonObject, key: string): boolean =>
+  same(field, field.read(json, key), field.standard);
+
+/** A note for each field that has left the spec and limits access or what may run: it stays. */
+export function stayingNotes(
+  { fields: named = {} }: TenantSpec,
+  json: Required<ServiceJson>,
+  recorded: InventoryEntry[],
+): string[] {
+  return leftFields(named, recorded).flatMap(({ field, key, path }) => {
+    const current = json[field.level];
+    if (field.leaves !== 'stays' || isStandard(field, current, key)) return [];
+    return [`spec.${path} is no longer set and stays ${shownValue(field.read(current, key))}; ${field.opens}.`];
+  });
+}

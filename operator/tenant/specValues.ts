@@ -1,0 +1,58 @@
+import type { Json, JsonObject } from '../../ports/json.ts';
+import { quoted } from './printable.ts';
+
+/**
+ * Reads values of a spec without trusting them: a value of the wrong type counts as absent. An unknown word of an enum is reported in
+ * `unknownValues`, and the operator then changes nothing for the tenant (`desired.ts`).
+ */
+
+export type Parse = (value: unknown, path: string, unknownValues: string[]) => Json | undefined;
+
+type Fields = Record<string, unknown>;
+export const fieldsOf = (value: unknown): Fields =>
+  typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : {};
+
+/** A JSON value as an object. Anything else counts as an empty one. */
+export const jsonObject = (value: Json | undefined): JsonObject => fieldsOf(value) as JsonObject;
+
+/**
+ * A value of an enum. An unknown value is not replaced by the default, because the default might open what the spec closes.
+ * `known`: every word of this version.
+ */
+export function oneOf<T extends string>(
+  known: Record<T, unknown>,
+  value: unknown,
+  path: string,
+  unknownValues: string[],
+): T | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (typeof value === 'string' && Object.hasOwn(known, value)) return value as T;
+  const shown = quoted(typeof value === 'string' ? value : (JSON.stringify(value) ?? ''));
+  unknownValues.push(`${path} is ${shown}, which is not among ${Object.keys(known).join(', ')}`);
+  return undefined;
+}
+
+export const text: Parse = value => (typeof value === 'string' ? value : undefined);
+
+export const wholeNumber: Parse = value => (Number.isSafeInteger(value) ? (value as number) : undefined);
+
+/** The value at a path such as `scaling.manualInstances`. */
+export const valueAt = (value: unknown, path: string): unknown =>
+  path.split('.').reduce((found: unknown, name) => fieldsOf(found)[name], value);
+
+export const listOf =
+  (item: Parse): Parse =>
+  (value, path, unknownValues) => {
+    if (!Array.isArray(value)) return undefined;
+    const items: Json[] = [];
+    for (const [at, one] of value.entries()) {
+      const read = item(one, `${path}[${at}]`, unknownValues);
+      if (read !== undefined) items.push(read);
+    }
+    return items;
+  };
+
+export const word =
+  (known: Record<string, unknown>): Parse =>
+  (value, path, unknownValues) =>
+    oneOf(known, value, path, unknownValues);

@@ -1,0 +1,333 @@
+import { readFileSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
+import { describe, expect, test } from 'vitest';
+import { parse, parseAllDocuments } from 'yaml';
+import { renderImport } from '../../operator/cli/importCommand.ts';
+import { parseService } from '../../operator/gcp/service.ts';
+import { differingFields, FIELDS, wantedFields } from '../../operator/tenant/fields/laid.ts';
+import { readTenant } from '../../operator/tenant/resource.ts';
+import type { ObservedService, TenantStatus } from '../../operator/tenant/types.ts';
+import type { Json, JsonObject } from '../../ports/json.ts';
+import { compileCrd } from '../../schema/index.ts';
+import type { PlainObject } from '../../schema/types.ts';
+import { createRandom } from '../sim/clock.ts';
+import { FIELD_CASES, type FieldCase } from './support/fieldCases.ts';
+import { createScene, type Scene, TENANT } from './support/scene.ts';
+import {
+  atRest,
+  invokedBy,
+  LONG_AGO,
+  planFor,
+  present,
+  REGION,
+  SERVICE,
+  seen,
+  sentFields,
+  serviceA,
+} from './support/tenantWorld.ts';
+
+/** Every optional field of the spec, through its life: the same properties for each row of the table. */
+
+const RUN = 'google.cloud.run.v2.Services';
+const [HERE, THERE] = ['asia-northeast1', 'us-central1'] as const;
+/** Long enough for two checks and for a rollout. */
+const CHECKS_MS = 300_000;
+const nameIn = (region: string) => `projects/demo-project/locations/${region}/services/ai-platform-alpha`;
+
+const CRD = compileCrd(parse(readFileSync(new URL('../../crds/aitenants.yaml', import.meta.url), 'utf8')));
+const version = CRD.ok ? CRD.crd.versions[0] : undefined;
+
+/** A spec in which the field has this value. Undefined: the spec does not name it. */
+function specWith({ path, around = {} }: FieldCase, value: Json | undefined, region: string = HERE): JsonObject {
+  const spec: JsonObject = {
+    region,
+    keys: [{ name: 'openai', secretRef: { external: 'key-1' }, env: 'KEY' }],
+    image: 'registry.example/app:1',
+    ...structuredClone(around),
+  };
+  if (value === undefined) return spec;
+  const [, map, key] = /^(labels|annotations)\.(.+)$/.exec(path) ?? [];
+  const names = map && key ? [map, key] : path.split('.');
+  let at = spec;
+  for (const name of names.slice(0, -1)) {
+    at[name] = { ...((at[name] ?? {}) as JsonObject) };
+    at = at[name] as JsonObject;
+  }
+  at[names.at(-1) ?? ''] = value;
+  return spec;
+}
+
+const OPTIONS = { project: 'demo-project', namespace: 'default', plan: 'npm run plan --' };
+const foundTenant = (service: ObservedService) => ({
+  name: 'alpha',
+  project: 'demo-project',
+  service,
+  invokers: { bindings: [] },
+  email: 'sa-alpha@demo-project.iam.gserviceaccount.com',
+  account: { state: 'absent' as const },
+  secrets: [],
+  externalOf: (reference: string) => reference,
+});
+
+/** Everything of `wanted` is in `found`; undefined stands for proto3's default too. */
+function has(found: Json | undefined, wanted: Json | undefined): boolean {
+  if (wanted === undefined)
+    return found === undefined || found === '' || found === false || isDeepStrictEqual(found, []);
+  if (typeof wanted !== 'object' || wanted === null) return found === wanted;
+  if (Array.isArray(wanted)) {
+    return Array.isArray(found) && found.length === wanted.length && wanted.every((one, at) => has(found[at], one));
+  }
+  const object = (found ?? {}) as JsonObject;
+  return Object.entries(wanted).every(([name, value]) => has(object[name], value));
+}
+
+async function start(spec: JsonObject, seed = 7): Promise<Stage> {
+  const scene = await createScene(createRandom(seed));
+  await scene.act({ who: 'secrets', do: 'create', secret: 'key-1' });
+  await scene.act({ who: 'rotation', do: 'add', secret: 'key-1', back: 0 });
+  await scene.act({ who: 'secrets', do: 'consent', secret: 'key-1', namespace: 'default' });
+  const stage = stageOf(scene);
+  await stage.apply(spec);
+  await scene.operate(CHECKS_MS);
+  return stage;
+}
+
+type Stage = ReturnType<typeof stageOf>;
+function stageOf(scene: Scene) {
+  const service = async (region: string = HERE): Promise<JsonObject> => {
+    const found = await scene.gcp.call(`${RUN}.GetService`, { name: nameIn(region) });
+    if (!found.ok) throw new Error(`${region}: ${found.status.message}`);
+    return found.response as JsonObject;
+  };
+  return {
+    scene,
+    service,
+    async apply(spec: JsonObject) {
+      const said = await scene.act({ who: 'kubectl', do: 'apply', spec, ...TENANT });
+      if (said !== 'done') throw new Error(said);
+    },
+    /** What somebody with the console does. A map is written whole, as they read it before. */
+    async byHand(json: JsonObject) {
+      const before = await service();
+      const merged = merge(before, json);
+      const fields = Object.fromEntries(Object.keys(json).map(name => [name, merged[name]])) as JsonObject;
+      const result = await scene.gcp.call(`${RUN}.UpdateService`, {
+        service: { name: nameIn(HERE), ...fields },
+        updateMask: Object.keys(json).join(','),
+      });
+      if (!result.ok) throw new Error(result.status.message);
+    },
+    revision: async () => String((await service()).latestCreatedRevision),
+    async status(): Promise<TenantStatus> {
+      return ((await scene.tenant())?.status ?? {}) as unknown as TenantStatus;
+    },
+    async entries(): Promise<string[]> {
+      const { inventory } = ((await scene.tenant())?.status ?? {}) as unknown as TenantStatus;
+      return inventory.flatMap(entry => (entry.type === 'Field' ? `${entry.name.split('/')[3]} ${entry.field}` : []));
+    },
+    async ready() {
+      const { conditions } = ((await scene.tenant())?.status ?? {}) as unknown as TenantStatus;
+      return conditions.find(({ type }) => type === 'Ready');
+    },
+  };
+}
+
+function merge(before: JsonObject, change: JsonObject): JsonObject {
+  const result: JsonObject = { ...before };
+  for (const [name, value] of Object.entries(change)) {
+    const was = result[name];
+    const both = [was, value].every(one => typeof one === 'object' && one !== null && !Array.isArray(one));
+    result[name] = both && name !== 'binaryAuthorization' ? merge(was as JsonObject, value as JsonObject) : value;
+  }
+  return result;
+}
+
+const upToDate = expect.objectContaining({ status: 'True', reason: 'UpToDate' });
+
+test('every row of the table has a case, and every case a row', () => {
+  const covered = (path: string) =>
+    FIELD_CASES.some(
+      one => one.path === path || (one.path.startsWith(`${path}.`) && /^(labels|annotations)$/.test(path)),
+    );
+  expect(FIELDS.map(({ path }) => path).filter(path => !covered(path))).toEqual([]);
+  const rows = FIELD_CASES.filter(
+    ({ path }) => !FIELDS.some(field => field.path === path || (field.keyed && path.startsWith(`${field.path}.`))),
+  );
+  expect(rows).toEqual([]);
+});
+
+describe.each(FIELD_CASES.map(one => [one.path, one] as const))('%s', (path, field) => {
+  const [first] = field.values;
+  const level = FIELDS.find(row => row.path === path || (row.keyed && path.startsWith(`${row.path}.`)))?.level;
+
+  test('is set with the first service, and the next checks write nothing', async () => {
+    const stage = await start(specWith(field, first));
+    expect(await stage.ready()).toEqual(upToDate);
+    expect(has(await stage.service(), field.json[0]), JSON.stringify(await stage.service())).toBe(true);
+    expect(await stage.entries()).toContain(`${HERE} ${path}`);
+    expect(await stage.scene.operate(CHECKS_MS)).toEqual([]);
+  });
+
+  test('is set, changed and removed on a live service; a service-level field makes no revision', async () => {
+    const stage = await start(specWith(field, undefined));
+    const before = await stage.revision();
+    expect(has(await stage.service(), field.unset)).toBe(true);
+    for (const [at, value] of field.values.entries()) {
+      await stage.apply(specWith(field, value));
+      await stage.scene.operate(CHECKS_MS);
+      expect(await stage.ready()).toEqual(upToDate);
+      expect(has(await stage.service(), field.json[at]), JSON.stringify(await stage.service())).toBe(true);
+      expect(await stage.entries()).toContain(`${HERE} ${path}`);
+      expect(await stage.scene.operate(CHECKS_MS)).toEqual([]);
+    }
+    if (level === 'service') expect(await stage.revision()).toBe(before);
+    await stage.apply(specWith(field, first));
+    await stage.scene.operate(CHECKS_MS);
+    // The operator is not running when the field leaves the spec: what was set is on record.
+    await stage.apply(specWith(field, undefined));
+    await stage.scene.operate(CHECKS_MS);
+    expect(await stage.ready()).toEqual(upToDate);
+    if (!field.stays) {
+      expect(has(await stage.service(), field.unset), JSON.stringify(await stage.service())).toBe(true);
+      expect(await stage.entries()).toEqual([]);
+    } else {
+      expect(has(await stage.service(), field.json[0])).toBe(true);
+      expect((await stage.ready())?.message).toContain(`spec.${path} is no longer set and stays`);
+      expect(await stage.entries()).toEqual([`${HERE} ${path}`]);
+      if (field.opens === undefined) return;
+      await stage.apply(specWith(field, field.opens));
+      await stage.scene.operate(CHECKS_MS);
+      expect(has(await stage.service(), field.unset)).toBe(true);
+      await stage.apply(specWith(field, undefined));
+      await stage.scene.operate(CHECKS_MS);
+      expect(await stage.entries()).toEqual([]);
+      expect((await stage.ready())?.message).not.toContain('no longer set');
+    }
+    expect(await stage.scene.operate(CHECKS_MS)).toEqual([]);
+    if (level === 'service') expect(await stage.revision()).toBe(before);
+  });
+
+  test('is put back when somebody changes it, while the spec names it', async () => {
+    const stage = await start(specWith(field, first));
+    await stage.byHand(isDeepStrictEqual(field.json[0], field.others) ? field.json[1] : field.others);
+    await stage.scene.operate(CHECKS_MS);
+    expect(has(await stage.service(), field.json[0]), JSON.stringify(await stage.service())).toBe(true);
+    expect(await stage.ready()).toEqual(upToDate);
+  });
+
+  test('stays as others set it, while the spec has never named it', async () => {
+    const stage = await start(specWith(field, undefined));
+    await stage.byHand(field.others);
+    await stage.scene.operate(CHECKS_MS);
+    await stage.apply({ ...specWith(field, undefined), timeoutSeconds: 61 });
+    await stage.scene.operate(CHECKS_MS);
+    expect(has(await stage.service(), field.others), JSON.stringify(await stage.service())).toBe(true);
+    expect(await stage.entries()).toEqual([]);
+  });
+
+  test('moves with the tenant: the value of the spec, one that stays, and one that others set', async () => {
+    const named = await start(specWith(field, first));
+    await named.apply(specWith(field, first, THERE));
+    await named.scene.operate(CHECKS_MS);
+    expect(has(await named.service(THERE), field.json[0])).toBe(true);
+    expect(await named.entries()).toContain(`${THERE} ${path}`);
+
+    const left = await start(specWith(field, first));
+    await left.apply(specWith(field, undefined, THERE));
+    await left.scene.operate(CHECKS_MS);
+    expect(has(await left.service(THERE), field.stays ? field.json[0] : field.unset)).toBe(true);
+    const kept = (await left.entries()).filter(entry => entry.startsWith(THERE));
+    expect(kept).toEqual(field.stays ? [`${THERE} ${path}`] : []);
+
+    const others = await start(specWith(field, undefined));
+    await others.byHand(field.others);
+    await others.apply(specWith(field, undefined, THERE));
+    await others.scene.operate(CHECKS_MS);
+    expect(has(await others.service(THERE), field.others)).toBe(true);
+    for (const stage of [named, left, others]) expect(await stage.ready()).toEqual(upToDate);
+  });
+
+  test('is imported from a service that was made by hand, and the operator then changes nothing of it', async () => {
+    const { labels, ...json } = await (await start(specWith(field, first))).service();
+    const others = Object.entries(labels ?? {}).filter(([key]) => !key.startsWith('ai-tenant-owner-'));
+    const service = parseService({ ...json, labels: Object.fromEntries(others) });
+    if (!service) throw new Error('no service');
+    const { yaml, warnings } = renderImport([foundTenant(service)], OPTIONS);
+    const manifest = parseAllDocuments(yaml)[1]?.toJS() as { spec: JsonObject };
+    expect(warnings.filter(warning => warning.includes('cannot say'))).toEqual([]);
+    const { spec } = readTenant({ metadata: { name: 'alpha' }, spec: manifest.spec });
+    expect(spec.fields?.[path]).toEqual(first === field.opens ? undefined : first);
+    const wanted = wantedFields(spec, []);
+    expect(differingFields('service', service.raw, wanted)).toEqual([]);
+    expect(differingFields('template', service.template, wanted)).toEqual([]);
+  });
+
+  test('is refused by kubectl apply with a bad value, and the message says what to write', () => {
+    for (const [value, message] of field.refused) {
+      const object = { metadata: { name: 'alpha' }, spec: specWith(field, value) } as unknown as PlainObject;
+      const causes = version?.validate(version.applyDefaults(object)) ?? [];
+      expect(causes.map(cause => `${cause.field}: ${cause.message}`).join()).toContain(message);
+      expect(causes[0]?.field).toContain(path.split('.')[0]);
+    }
+  });
+});
+
+test('an unknown word is InvalidSpec, not the default', () => {
+  const spec = { ingress: 'Tomorrow', defaultUrl: 1, iap: '', binaryAuthorization: 'Own' };
+  const { unknownValues, spec: read } = readTenant({ metadata: { name: 'alpha' }, spec });
+  expect(unknownValues.map(text => text.split(' ')[0]).sort()).toEqual(
+    Object.keys(spec)
+      .sort()
+      .map(name => `spec.${name}`),
+  );
+  expect(read.fields).toBeUndefined();
+});
+
+test.each([
+  'labels.ai-tenant-owner-name',
+  'labels.ai-tenant-namespace',
+  'annotations.run.googleapis.com/x',
+  'tomorrow',
+  '',
+])('an inventory entry for %s, which no spec can name, changes nothing', field => {
+  const inventory = [...atRest, { type: 'Field' as const, name: SERVICE, field, time: LONG_AGO }];
+  const labels = { ...serviceA().labels, 'ai-tenant-namespace': 'team' };
+  const raw = { ingress: 'INGRESS_TRAFFIC_ALL', annotations: { 'run.googleapis.com/x': '1' } };
+  const planned = planFor({ status: { inventory }, cloud: { services: [seen(present(serviceA({ labels, raw })))] } });
+  expect(planned.steps).toEqual([]);
+});
+
+test('only closing: each field that closes is an update of its own, and nothing else is written before', () => {
+  const spec = { access: 'Authenticated', ingress: 'Internal', iap: 'Enabled', description: 'new', timeoutSeconds: 9 };
+  const services = [seen(present(serviceA({ raw: { ingress: 'INGRESS_TRAFFIC_ALL' } })), REGION, present(invokedBy()))];
+  const { steps } = planFor({ spec, cloud: { services } });
+  expect(steps.map(({ id, closes }) => [id, closes])).toEqual([
+    [`close:${SERVICE}`, true],
+    [`close:${SERVICE}:ingress`, true],
+    [`close:${SERVICE}:iap`, true],
+  ]);
+  expect(steps.map(step => sentFields(step))).toEqual([
+    { name: SERVICE, etag: '"e1"', invokerIamDisabled: false },
+    { name: SERVICE, etag: '"e1"', ingress: 'INGRESS_TRAFFIC_INTERNAL_ONLY' },
+    { name: SERVICE, etag: '"e1"', iapEnabled: true },
+  ]);
+});
+
+test('IAP: Ready names the service agent until it is an invoker', () => {
+  const urls = ['https://ai-platform-tenant-a-123456.asia-northeast1.run.app'];
+  const raw = { ingress: 'INGRESS_TRAFFIC_ALL', iapEnabled: true };
+  const agent = 'serviceAccount:service-123456@gcp-sa-iap.iam.gserviceaccount.com';
+  const notes = (invokers: string[], known = urls) =>
+    planFor({
+      spec: { access: 'Authenticated', iap: 'Enabled', invokers },
+      cloud: {
+        services: [
+          seen(present(serviceA({ raw, urls: known, invokerIamDisabled: false })), REGION, present(invokedBy())),
+        ],
+      },
+    }).notes.join();
+  expect(notes([])).toContain(`among spec.invokers: ${agent}.`);
+  expect(notes([agent])).toBe('');
+  expect(notes([], [])).toContain("gcloud projects describe tenants-1 --format='value(projectNumber)'");
+  expect(notes([agent], [])).toBe('');
+});
