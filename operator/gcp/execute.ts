@@ -2,8 +2,11 @@ import type { GcpCall, GcpCallOptions } from '../../ports/gcp.ts';
 import type { Call } from '../tenant/types.ts';
 import { failureOf } from './errors.ts';
 import { addOneByOne, isRefusal } from './iamPolicy.ts';
-import { writeOf } from './resources.ts';
-import type { Executed } from './write.ts';
+import { WRITES } from './resources.ts';
+import type { Calls, Executed, Write } from './write.ts';
+
+/** The row of the table for a step's call. */
+export const writeOf = <Kind extends Call['kind']>({ kind }: Calls[Kind]): Write<Calls[Kind]> => WRITES[kind as Kind];
 
 /** The method and the request message of a step. */
 export const requestOf = (step: Call) => ({ method: writeOf(step).method, request: writeOf(step).request(step) });

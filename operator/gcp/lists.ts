@@ -2,12 +2,13 @@ import type { GcpCall, GcpCallOptions } from '../../ports/gcp.ts';
 import type { Runtime } from '../../ports/runtime.ts';
 import { createRecent, type Recent } from '../collections/recent.ts';
 import type { Call, Read } from '../tenant/types.ts';
+import { writeOf } from './execute.ts';
 import { getResource, type Resource } from './getOne.ts';
 import { parsePolicy } from './iamPolicy.ts';
 import { listAll } from './pages.ts';
 import { createReads, forEachResource, type Reads } from './reads.ts';
 import { parentAndId, type Shape } from './resourceNames.ts';
-import { RESOURCES, writeOf } from './resources.ts';
+import { RESOURCES } from './resources.ts';
 import { createSharedList, type SharedList } from './sharedList.ts';
 import type { Executed } from './write.ts';
 

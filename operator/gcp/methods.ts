@@ -3,21 +3,19 @@
  * AccessSecretVersion, so the operator cannot read a secret's value, nor a method that creates or deletes a secret.
  */
 
+export type Api = 'secretmanager' | 'iam' | 'run';
+
 /**
- * The APIs: the public address, and the published quotas in calls per minute and project. Sources: Secret Manager
+ * The APIs: the public address, and the published quotas in calls per minute and project, or in the case of `isRegional` per region of
+ * a project. Sources: Secret Manager
  * https://cloud.google.com/secret-manager/quotas, IAM https://cloud.google.com/iam/quotas, Cloud Run (per region)
  * https://cloud.google.com/run/quotas.
  */
-export const APIS = {
+export const APIS: Record<Api, { address: string; read: number; write: number; isRegional?: true }> = {
   secretmanager: { address: 'https://secretmanager.googleapis.com', read: 600, write: 600 },
   iam: { address: 'https://iam.googleapis.com', read: 6_000, write: 600 },
   run: { address: 'https://run.googleapis.com', read: 3_000, write: 180, isRegional: true },
-} satisfies Record<string, { address: string; read: number; write: number; isRegional?: true }>;
-
-export type Api = keyof typeof APIS;
-
-/** True if the quotas of the API count the calls of each region alone. */
-export const isRegional = (api: Api): boolean => 'isRegional' in APIS[api];
+};
 
 /** A method's REST form: the `google.api.http` rule in its proto (google/api/http.proto). */
 export interface HttpRule {

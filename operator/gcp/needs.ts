@@ -1,7 +1,7 @@
 import { part } from '../tenant/names.ts';
 import type { Desired, Step, Targets, Tenant } from '../tenant/types.ts';
 import { requestOf } from './execute.ts';
-import { isRegional } from './methods.ts';
+import { APIS } from './methods.ts';
 import { type Cost, costs } from './observe.ts';
 import { type Need, needOf } from './quota.ts';
 
@@ -13,7 +13,13 @@ import { type Need, needOf } from './quota.ts';
  */
 
 function need(kind: Need['kind'], { api, name }: Omit<Cost, 'reads'>, calls = 1): Need {
-  return { api, kind, project: part(name, 'projects'), region: isRegional(api) ? part(name, 'locations') : '', calls };
+  return {
+    api,
+    kind,
+    project: part(name, 'projects'),
+    region: APIS[api].isRegional ? part(name, 'locations') : '',
+    calls,
+  };
 }
 
 /** The calls that read every target once. */

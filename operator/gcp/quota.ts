@@ -4,7 +4,7 @@ import type { JsonObject } from '../../ports/json.ts';
 import type { Runtime } from '../../ports/runtime.ts';
 import { createFairQueue, type FairQueue, type Queueable } from '../collections/fairQueue.ts';
 import { createRecent } from '../collections/recent.ts';
-import { APIS, type Api, isRegional, METHODS } from './methods.ts';
+import { APIS, type Api, METHODS } from './methods.ts';
 import { objects } from './parse.ts';
 import { placeOf } from './resourceNames.ts';
 import {
@@ -326,7 +326,7 @@ export function needOf(method: string, request: JsonObject): Need | undefined {
   const known = METHODS.get(method);
   const place = placeOf(request);
   if (!known || !place) return undefined;
-  const region = isRegional(known.api) ? place.region : '';
+  const region = APIS[known.api].isRegional ? place.region : '';
   return { api: known.api, kind: known.write ? 'write' : 'read', project: place.project, region, calls: 1 };
 }
 

@@ -1,9 +1,8 @@
-import type { Call } from '../tenant/types.ts';
 import { accounts, accountWrites } from './account.ts';
 import { policyWrites } from './iamPolicy.ts';
 import { secrets } from './secret.ts';
 import { services, serviceWrites } from './service.ts';
-import type { Calls, Write, Writes } from './write.ts';
+import type { Writes } from './write.ts';
 
 /** The resources of Google Cloud. A new one is registered here, in `methods.ts` (its API) and in `resourceNames.ts` (its name). */
 
@@ -11,7 +10,4 @@ import type { Calls, Write, Writes } from './write.ts';
 export const RESOURCES = { account: accounts, secret: secrets, service: services };
 
 /** How each kind of call is made that changes Google Cloud. */
-const WRITES: Writes = { ...accountWrites, ...policyWrites, ...serviceWrites };
-
-/** The row of the table for a step's call. */
-export const writeOf = <Kind extends Call['kind']>({ kind }: Calls[Kind]): Write<Calls[Kind]> => WRITES[kind as Kind];
+export const WRITES: Writes = { ...accountWrites, ...policyWrites, ...serviceWrites };

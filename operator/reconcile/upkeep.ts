@@ -1,8 +1,8 @@
 import assert from 'node:assert';
+import { writeOf } from '../gcp/execute.ts';
 import { expectedWrites, readNeeds, waitNeeds } from '../gcp/needs.ts';
 import { observe } from '../gcp/observe.ts';
 import type { Need } from '../gcp/quota.ts';
-import { writeOf } from '../gcp/resources.ts';
 import type { Verdict } from '../kube/queue.ts';
 import { forgets } from '../tenant/inventory.ts';
 import { statusWasLost } from '../tenant/lostStatus.ts';
