@@ -57,7 +57,7 @@ export function createOperator(options: OperatorOptions): Operator {
     runtime,
     workers: options.workers,
     process: (key, { granted, ...run }) => reconcile(key, { ...run, granted: granted as Claim | undefined }),
-    homeOf: key => homeOf(watches.tenants.get(key)),
+    destinationOf: key => destinationOf(watches.tenants.get(key)),
     hooks: loggedHooks(options),
   });
   const watches = startWatches({ ...options, kube }, queue);
@@ -155,7 +155,7 @@ const priorityOf = (reflector: Reflector): 'edit' | 'resync' => (reflector.isSyn
  * The project and region that a tenant's calls go to, as `PROJECT/REGION`; until the status names the project, the namespace stands in for
  * it. The queue limits the workers for each, so that a region or a project that does not answer does not delay the others.
  */
-function homeOf(object: KubeObject | undefined): string {
+function destinationOf(object: KubeObject | undefined): string {
   const { projectId } = (object?.status ?? {}) as { projectId?: string };
   const { region } = (object?.spec ?? {}) as { region?: string };
   return `${projectId ?? object?.metadata.namespace ?? ''}/${region ?? ''}`;

@@ -4,19 +4,19 @@ import { createKubeApi } from '../kube/kubeApi.ts';
 import { loadKubeConfig } from '../kube/kubeconfig.ts';
 import { advised } from '../tenant/context.ts';
 
-/** Reads of the cluster for the commands: which cluster, and what to do if it cannot be read. */
+/** Opens the cluster that a command reads, and turns errors of these reads into messages with advice. */
 
 export interface ClusterChoice {
   env: NodeJS.ProcessEnv;
-  /** A path, instead of KUBECONFIG. */
+  /** The path of a kubeconfig that is used instead of KUBECONFIG. */
   kubeconfig?: string;
-  /** Instead of the current context. */
+  /** The context that is used instead of the current one. */
   context?: string;
   /** The flag that asked for the cluster, for messages; absent if the command always reads it. */
   flag?: string;
 }
 
-/** A cluster and how messages about it begin. */
+/** A cluster that can be read. */
 export interface ClusterReader {
   kube: KubeApi;
   /** The namespace of the context. */

@@ -55,7 +55,7 @@ export async function watchStatus(kube: KubeApi, scope: Scope, runtime: Runtime)
       continue;
     }
     if (end.signal.aborted) break;
-    // A server that is away for an hour is told once.
+    // The same problem is reported once, even if it lasts for an hour.
     if (problem !== lastProblem) output.problem(problem);
     lastProblem = problem;
     await sleep(runtime, Math.min(FIRST_PAUSE_MS * 2 ** failures++, LONGEST_PAUSE_MS), end.signal);

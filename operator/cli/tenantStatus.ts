@@ -1,4 +1,5 @@
 import type { KubeObject } from '../../ports/kube.ts';
+import { isRequested } from '../reconcile/pacing.ts';
 import { readyOf, STALLED } from '../tenant/conditions.ts';
 import { entriesOfType } from '../tenant/inventory.ts';
 import { part, serviceAccountId, serviceId } from '../tenant/names.ts';
@@ -20,7 +21,7 @@ export interface Part {
   name: string;
   /** More about it in words. */
   detail?: string;
-  /** Of the condition, if the part is not done. */
+  /** The reason of the condition, if the part is not done. */
   reason?: string;
   message?: string;
 }
@@ -35,7 +36,7 @@ export interface TenantStatusView {
   namespace: string;
   name: string;
   state: TenantState;
-  /** Of the condition Ready. */
+  /** The reason of the condition Ready. */
   reason?: string;
   /** Since when Ready has its status, RFC 3339. */
   since?: string;
@@ -45,7 +46,7 @@ export interface TenantStatusView {
   /** The region in the spec. */
   region: string;
   url?: string;
-  /** Of the object, and of the one that the operator last handled. */
+  /** The generation of the object, and the one that the operator handled last. */
   generation: number;
   observedGeneration?: number;
   parts: Part[];
@@ -239,16 +240,11 @@ function partsLeft({ status: { inventory } }: Tenant): Part[] {
 
 // ----------------------------------------------------------------------------------------------------------- the notes
 
-const REQUESTED = 'ai-platform.dev/reconcile-requested-at';
-
 function notesOf(tenant: Tenant, ready: Condition | undefined): string[] {
-  const { annotations, status, deletionTimestamp, spec, unknownValues } = tenant;
+  const { deletionTimestamp, spec, unknownValues } = tenant;
   const notes: string[] = [];
   if (deletionTimestamp !== undefined) notes.push(`It is being deleted, since ${deletionTimestamp}.`);
-  const requested = annotations[REQUESTED];
-  // A longer value is answered by its hash, which is not compared here.
-  if (requested !== undefined && requested.length <= 256 && status.lastHandledReconcileAt !== requested)
-    notes.push('A full check was requested by annotation and has not been completed yet.');
+  if (isRequested(tenant)) notes.push('A full check was requested by annotation and has not been completed yet.');
   if (ready?.reason === 'NotVerified' && ready.status === 'True') notes.push(ready.message);
   const left = regionLeft(tenant);
   if (left !== undefined) notes.push(`It moves from ${left} to ${spec.region}; the URL is still the one of ${left}.`);

@@ -7,8 +7,7 @@ export type Api = 'secretmanager' | 'iam' | 'run';
 
 /**
  * The APIs: the public address, and the published quotas in calls per minute and project, or in the case of `isRegional` per region of
- * a project. Sources: Secret Manager
- * https://cloud.google.com/secret-manager/quotas, IAM https://cloud.google.com/iam/quotas, Cloud Run (per region)
+ * a project. Sources: Secret Manager https://cloud.google.com/secret-manager/quotas, IAM https://cloud.google.com/iam/quotas, Cloud Run
  * https://cloud.google.com/run/quotas.
  */
 export const APIS: Record<Api, { address: string; read: number; write: number; isRegional?: true }> = {

@@ -114,7 +114,7 @@ const MOST_PROJECTS = 1_000;
 
 interface Bucket extends Place, TokenBucket {
   /** True if a tenant lives in this project, so that the metrics show the bucket. */
-  isHome: boolean;
+  hasTenants: boolean;
   waiting: FairQueue<Waiter, Rank>;
   /** When the first reconcile in the queue is considered again. */
   timer?: { at: number; cancel: () => void };
@@ -144,7 +144,7 @@ export function createQuota(call: GcpCall, runtime: Runtime, limits: Limits): Qu
     const now = runtime.monotonic();
     const bucket = buckets.get(key) ?? {
       ...newTokenBucket(limit, now),
-      ...{ api, kind, project, region, isHome: false, waiting: createFairQueue<Waiter, Rank>(RANKS) },
+      ...{ api, kind, project, region, hasTenants: false, waiting: createFairQueue<Waiter, Rank>(RANKS) },
     };
     buckets.set(key, bucket);
     return refill(bucket, now);
@@ -156,7 +156,7 @@ export function createQuota(call: GcpCall, runtime: Runtime, limits: Limits): Qu
     for (const need of needs) {
       const bucket = bucketOf(need);
       if (!bucket) continue;
-      if (need.project === project) bucket.isHome = true;
+      if (need.project === project) bucket.hasTenants = true;
       shares.set(bucket, Math.min(capacity(bucket), (shares.get(bucket) ?? 0) + need.calls));
     }
     return shares;
@@ -184,7 +184,7 @@ export function createQuota(call: GcpCall, runtime: Runtime, limits: Limits): Qu
     park: parking.park,
     alias: projects.guess,
     budgets() {
-      const ofTenants = buckets.values().filter(({ isHome }) => isHome);
+      const ofTenants = buckets.values().filter(({ hasTenants }) => hasTenants);
       return ofTenants.map(bucket => {
         const { api, project, region, kind, left, limit, trust } = refill(bucket, runtime.monotonic());
         const waiters = parking.waitersAt(bucket);

@@ -32,7 +32,7 @@ export function createRefusedProjects(now: () => number): RefusedProjects {
   const clock = { monotonic: now };
   const refused = createRecent<Refused>(clock, { forMs: FORGOTTEN_MS, most: MOST });
   /** Projects in which the IAM or Cloud Run API answered, so that tenants live there. */
-  const homes = createRecent<true>(clock, { most: MOST });
+  const tenantProjects = createRecent<true>(clock, { most: MOST });
   /** APIs that answered in at least one project. */
   const working = createRecent<true>(clock, { forMs: FORGOTTEN_MS });
 
@@ -41,7 +41,7 @@ export function createRefusedProjects(now: () => number): RefusedProjects {
       const project = part(resource, 'projects');
       const key = `${api} ${project}`;
       const known = refused.get(key);
-      if (homes.get(project)) homes.set(project, true);
+      if (tenantProjects.get(project)) tenantProjects.set(project, true);
       if (code === 'PERMISSION_DENIED') {
         const first = known?.tenant ?? tenant;
         const ofSeveral = known?.ofSeveral || (tenant !== undefined && first !== tenant);
@@ -51,12 +51,12 @@ export function createRefusedProjects(now: () => number): RefusedProjects {
       } else {
         refused.delete(key);
         working.set(api, true);
-        if (api === 'iam' || api === 'run') homes.set(project, true);
+        if (api === 'iam' || api === 'run') tenantProjects.set(project, true);
       }
     },
     list() {
       const isOutage = ({ api, project, ofSeveral }: Refused) =>
-        ofSeveral && (homes.get(project) !== undefined || working.get(api) === undefined);
+        ofSeveral && (tenantProjects.get(project) !== undefined || working.get(api) === undefined);
       return refused
         .values()
         .filter(isOutage)

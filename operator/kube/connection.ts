@@ -7,7 +7,7 @@ import type { KubeAccess, Pem } from './kubeconfig.ts';
 
 export interface Connection {
   server: string;
-  /** The credentials and the connection pool for a request now. Rejects if there are no credentials. */
+  /** The credentials and the connection pool for a request that starts now. Rejects if there are no credentials. */
   current(): Promise<Authorized>;
   /** After a 401 answer to `refused`: newer credentials, or undefined if there are none. */
   renew(refused: Authorized): Promise<Authorized | undefined>;
@@ -29,8 +29,8 @@ interface Tls {
 }
 
 /**
- * The credentials of `access`, read again when they change, and one connection pool for as long as the TLS material is the same. It uses
- * HTTP/1.1, so that a dead connection breaks one request and not all of them.
+ * Reads the credentials of `access` again when they change, and keeps one connection pool while the TLS material stays the same. The pool
+ * uses HTTP/1.1, so that a dead connection breaks one request and not all of them.
  */
 export function createConnection(access: KubeAccess, runtime: Runtime): Connection {
   const plugin = access.exec && createCredentialSource(access.exec, runtime);
@@ -106,7 +106,7 @@ async function readPem(pem: Pem | undefined): Promise<string | undefined> {
 
 let authorities: string[] | undefined;
 
-/** Used if the kubeconfig names no certificate authority: those of this machine, as for kubectl, and those of Node.js. */
+/** The certificate authorities of this machine, as kubectl uses them, and those of Node.js. They are used if the kubeconfig names none. */
 function systemAuthorities(): string[] {
   authorities ??= [...getCACertificates('default'), ...getCACertificates('system')];
   return authorities;

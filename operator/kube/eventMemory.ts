@@ -6,14 +6,14 @@ import type { Runtime } from '../../ports/runtime.ts';
 const BUDGET = { burst: 25, refillMs: 300_000 };
 /** After so many different messages of one reason within the span, all further ones are counted as one event (client-go). */
 const SIMILAR = { most: 10, spanMs: 600_000 };
-/** Bounds the memory: an event takes up to 3 KiB. */
+/** The most objects and events that are remembered, because an event takes up to 3 KiB of memory. */
 const REMEMBERED = { objects: 4_096, events: 4_096 };
 /** The longest message that the API accepts. */
 const MESSAGE_BYTES = 1_024;
 
 /** One Event object of the cluster. */
 export interface EventEntry {
-  /** Set when it has been created. */
+  /** The name of the Event object. Undefined until the object has been created. */
   name: string | undefined;
   involved: Pick<KubeMeta, 'name' | 'namespace' | 'uid' | 'resourceVersion'> & { apiVersion?: string; kind?: string };
   type: 'Normal' | 'Warning';

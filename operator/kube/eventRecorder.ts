@@ -6,12 +6,12 @@ import { backoff } from './backoff.ts';
 import { createEventMemory, type EventEntry } from './eventMemory.ts';
 
 /**
- * Writes core/v1 Events: of the two APIs, the one whose count, first and last time `kubectl describe` and `kubectl get events` print
- * (of events.k8s.io/v1, only `get` shows a series).
+ * Writes Events of core/v1 and not of events.k8s.io/v1. `kubectl describe` and `kubectl get events` print the count and the times of
+ * the former; a series of the latter is shown by `kubectl get events` only.
  *
  * 1. `record` counts the event in the memory (`eventMemory.ts`). A repeated event counts up the Event object that exists, and events
  *    of an object that records too many are dropped.
- * 2. The entry waits in one line for all objects. Repeats that come while it waits are one write.
+ * 2. The entry waits in one queue for all objects. A repeat that is recorded while the entry waits needs no write of its own.
  * 3. One writer takes the entries in turn, and creates or patches each Event. It tries a failed write again, four times in all.
  */
 export interface EventRecorder {
@@ -19,7 +19,7 @@ export interface EventRecorder {
   record(object: KubeObject, type: 'Normal' | 'Warning', reason: string, message: string): void;
   /** The object `NAMESPACE/NAME` no longer exists: its events are forgotten. Those that wait are still written. */
   forget(key: string): void;
-  /** Writes what waits for at most `graceMs`, and nothing afterwards. */
+  /** Writes the events that wait, which takes at most `graceMs`, and none afterwards. */
   stop(graceMs?: number): Promise<void>;
   readonly counters: Readonly<{ written: number; filtered: number; dropped: number }>;
 }
@@ -53,15 +53,15 @@ export function createEventRecorder(options: EventRecorderOptions): EventRecorde
     try {
       options.onProblem?.(message);
     } catch {
-      // No caller waits for an event, so nobody could be told.
+      // No caller waits for an event, so this error cannot be reported to anyone.
     }
   }
 
   async function writeAll(): Promise<void> {
-    // The first write starts after `record` has returned, because its caller is in the middle of something.
+    // The first write starts after `record` has returned, so that the reconcile that calls it is not interrupted.
     await undefined;
     for (let entry = waiting.shift(); entry; entry = waiting.shift()) {
-      // From here on a repeat is a write of its own.
+      // From now on a repeat needs a write of its own.
       entry.isWaiting = false;
       const failure = await write(options, entry, stopping.signal).catch(
         error => `a bug in the operator, please report it with this line: ${String(error)}`,

@@ -5,7 +5,8 @@ import type { ExecPlugin } from './kubeconfig.ts';
 /**
  * Gets credentials by running a command, the exec plug-in, as kubectl does (client-go v0.37.2, plugin/pkg/client/auth/exec). The plug-in
  * runs when credentials are needed for the first time, when they have expired, and after the API server has answered 401 to them.
- * Unlike in kubectl, a run may take at most 25 s, and at least 5 s pass between two runs, because an operator never stops asking.
+ * Unlike in kubectl, a run may take at most 25 s, and at least 5 s pass between two runs, because the operator needs credentials again
+ * and again.
  */
 
 export interface Credential {
@@ -132,7 +133,7 @@ function runCommand(plugin: ExecPlugin, extra: NodeJS.ProcessEnv, runtime: Runti
   });
 }
 
-/** A text instead says what is wrong with the answer; the answer itself never shows, as it may hold a token. */
+/** Parses the output of the plug-in. A string says what is wrong with it, without the output itself, which may contain a token. */
 function readCredential(output: string, apiVersion: string): Credential | string {
   let answer: Record<string, unknown>;
   try {

@@ -7,7 +7,7 @@ export interface RequestEnd {
   code: number;
 }
 
-/** The same API; `after` is called at the end of each request. */
+/** Wraps the API so that `after` is called at the end of each request. */
 export function instrumentKube(api: KubeApi, after: (end: RequestEnd) => void): KubeApi {
   const counted =
     <A extends unknown[], T>(

@@ -81,7 +81,7 @@ export function createKubeApi(options: KubeClientOptions): KubeApi & { close(): 
   };
 }
 
-/** The events of a watch, one a line. The last line of a broken stream is left out if it cannot be parsed: the next watch gets it again. */
+/** Parses the events of a watch, one on each line. The last line of a broken stream is left out if it cannot be parsed: the next watch gets it again. */
 async function* readEvents(body: AsyncIterable<Buffer>): AsyncGenerator<KubeWatchEvent> {
   const decoder = new TextDecoder();
   let rest = '';

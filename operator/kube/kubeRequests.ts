@@ -7,7 +7,7 @@ import type { KubeAccess } from './kubeconfig.ts';
 type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE';
 type Body = { type: string; json: unknown };
 
-/** The reason of an answer that was given up because it is longer than the caller allows. */
+/** The `reason` of the failure if an answer is longer than the caller allows. */
 export const PAGE_TOO_LARGE = 'PageTooLarge';
 
 export interface KubeClientOptions {
@@ -22,7 +22,7 @@ export interface KubeClientOptions {
 export function createKubeRequests({ config, runtime, userAgent, requestTimeoutMs = 30_000 }: KubeClientOptions) {
   const connection = createConnection(config, runtime);
 
-  /** One request, and a second one if the API server refuses the credentials and there are newer ones. */
+  /** Makes one request, and a second one if the API server refuses the credentials and there are newer ones. */
   async function send(
     method: Method,
     path: string,

@@ -51,7 +51,7 @@ export interface KubeAccess {
 const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 
 /**
- * The cluster that kubectl would talk to. `contextName` is used instead of the current context. Throws `KubeconfigError` for a
+ * The cluster that kubectl would use. `contextName` is used instead of the current context. Throws `KubeconfigError` for a
  * broken kubeconfig, and where there is none.
  */
 export async function loadKubeConfig(
@@ -89,7 +89,7 @@ export async function loadKubeConfig(
   throw nothingConfigured(env, paths, files, merged);
 }
 
-/** The cluster of one kubeconfig's text; relative paths in it count from `folder`. */
+/** Reads the cluster from the text of one kubeconfig. Relative paths in it count from `folder`. */
 export async function readKubeConfig(text: string, folder = process.cwd()): Promise<KubeAccess> {
   const merged = merge([await parse(text, join(folder, 'kubeconfig'))]);
   const context = merged.contexts.get(merged.currentContext);
@@ -98,7 +98,7 @@ export async function readKubeConfig(text: string, folder = process.cwd()): Prom
   return accessOf(cluster, merged.users.get(context.user), context.namespace);
 }
 
-/** A cluster for which there is no kubeconfig. */
+/** The access to a server without a kubeconfig. */
 export function accessTo(server: string, options: { ca?: string; token?: string } = {}): KubeAccess {
   return {
     server: serverUrl(server),
@@ -126,7 +126,7 @@ function readIfThere(path: string): string | undefined {
 }
 
 async function parse(text: string, path: string): Promise<KubeconfigFile> {
-  // In a pod there is no kubeconfig, and the YAML reader's memory is saved.
+  // The YAML parser is loaded only if there is a kubeconfig. A pod has none and saves the memory.
   const { parseKubeconfig } = await import('./kubeconfigFile.ts');
   const parsed = parseKubeconfig(text);
   if (typeof parsed === 'string') throw new KubeconfigError(`the kubeconfig ${path} can't be read: ${parsed}`);
@@ -228,7 +228,7 @@ const isProxy = (url: string): boolean => URL.canParse(url) && /^(?:https?|socks
 
 function checkedProxy(url: string | undefined): string | undefined {
   if (url === undefined || isProxy(url)) return url;
-  // Its address may hold a password.
+  // The message leaves out the proxy's address, which may contain a password.
   throw new KubeconfigError(
     'HTTPS_PROXY is set, but is no http, https or socks5 URL; unset it, or list the cluster in NO_PROXY',
   );
@@ -368,7 +368,7 @@ function noContext({ currentContext, contexts }: KubeconfigFile, paths: readonly
   );
 }
 
-/** The name of a context that exists. */
+/** Answers with the name. Throws if no file has a context of that name. */
 function known(name: string, { contexts }: KubeconfigFile, paths: readonly string[]): string {
   if (contexts.has(name)) return name;
   const names = [...contexts.keys()].filter(other => other !== '').join(', ') || 'none';

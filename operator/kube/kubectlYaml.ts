@@ -16,8 +16,8 @@ import {
 } from 'yaml';
 
 /**
- * kubectl reads YAML 1.1 by sigs.k8s.io/yaml (go-yaml v2): `yes` is a boolean, 010 is 8, and the last of two equal keys counts.
- * Times and numbers of base 60 stay text.
+ * Reads YAML as kubectl does, which uses version 1.1 and sigs.k8s.io/yaml (go-yaml v2): `yes` is a boolean, 010 is 8, and the last of
+ * two equal keys counts. Times and numbers of base 60 stay text.
  */
 export const AS_KUBECTL: ParseOptions & DocumentOptions & SchemaOptions = {
   version: '1.1',

@@ -28,12 +28,13 @@ interface LeaseTimes {
 }
 
 /**
- * A renewal counts from when it was sent, because the leader cannot know when the API server wrote it. Until the next one is granted
- * two round trips pass, so a leader stands round trips of just under half of `renewDeadline`: a little over 8 s. client-go's
- * defaults (15, 10, 2) stand 4 s by this rule; client-go leads for longer than that, at the price of two leaders at once.
+ * A renewal counts from when it was sent, because the leader cannot know when the API server wrote it. Up to two round trips pass
+ * until the next renewal is granted, so a process remains the leader while a round trip takes less than about half of `renewDeadline`:
+ * a little over 8 s. With client-go's defaults (15, 10, 2) this would be 4 s. client-go tolerates slower answers, but then two
+ * processes may lead at the same time.
  */
 const TIMES: LeaseTimes = { leaseDuration: 20, renewDeadline: 18, retryPeriod: 2 };
-/** A process that does not lead waits for 1 to 2.2 retry periods, so that replicas do not ask in step (client-go's JitterFactor). */
+/** A process that does not lead waits for 1 to 2.2 retry periods, so that replicas do not send their requests at the same time (client-go's JitterFactor). */
 const JITTER = 1.2;
 
 export interface LeaderElectionOptions {
@@ -41,7 +42,7 @@ export interface LeaderElectionOptions {
   runtime: Runtime;
   namespace: string;
   name: string;
-  /** Unique to this process for ever: the pod's name and something random. */
+  /** The pod's name and a random part, so that no other process ever has the same identity. */
   identity: string;
   times?: LeaseTimes;
   /** A term begins. `term` aborts when it ends, for whatever reason. */
@@ -143,7 +144,7 @@ async function create(state: State): Promise<void> {
   await write(state, () => api.create(LEASES, namespace, lease));
 }
 
-/** Sends a write. Its answer counts however late it comes, but `attempt` waits no longer for it than `within` does. */
+/** Sends a write. An answer that comes later than `within` waits for it still counts, but `attempt` does not wait for it. */
 async function write(state: State, send: () => Promise<KubeResult<KubeObject>>): Promise<void> {
   const askedAt = state.runtime.monotonic();
   await within(

@@ -33,7 +33,7 @@ export function createLeaderTerm(
     isLeader,
     end,
     lose,
-    /** The lease was renewed by a request sent at `askedAt`, monotonic: no later than the server's write. */
+    /** To be called when the lease was renewed. `askedAt`: when the request was sent (monotonic), which is before the server's write. */
     renew(askedAt: number): void {
       // A renewal that comes too late must not revive a term that isLeader() has already denied.
       if (term && !isLeader()) lose('not renewed in time');

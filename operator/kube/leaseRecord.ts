@@ -10,7 +10,7 @@ export interface LeaseRecord {
   leaseTransitions?: number;
 }
 
-/** The record of a lease. Only fields of the right type count, because a lease may have been written by anything. */
+/** The record of a lease. Only fields of the right type count, because any program may have written the lease. */
 export function recordOf(lease: KubeObject): LeaseRecord {
   const { holderIdentity, leaseDurationSeconds, acquireTime, renewTime, leaseTransitions } = (lease.spec ??
     {}) as JsonObject;

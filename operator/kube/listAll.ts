@@ -4,14 +4,14 @@ import { PAGE_TOO_LARGE } from './kubeRequests.ts';
 const PAGE = 500;
 /**
  * The largest page in bytes, as it comes over the wire; parsed, it takes a few times as much memory. etcd stores objects of up to
- * 1.5 MiB, so a page of 500 objects could have 750 MiB. A page that is larger is asked for again with a quarter of the objects;
+ * 1.5 MiB, so a page of 500 objects could have 750 MiB. A page that is larger is requested again with a quarter of the objects;
  * a page of one object may have any size.
  */
 const PAGE_BYTES = 12 * 2 ** 20;
 
 /**
- * Lists all objects of a kind, page by page, and resolves to the resourceVersion of the list. No resourceVersion is asked for: the
- * read is consistent, so it is never older than what was read before.
+ * Lists all objects of a kind, page by page, and resolves to the resourceVersion of the list. The request names no
+ * resourceVersion, so the read is consistent: it is never older than what was read before.
  */
 export async function listAll(
   api: KubeApi,

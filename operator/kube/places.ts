@@ -8,8 +8,8 @@ import { createTally } from '../collections/tally.ts';
  *
  * 1. There are as many places as workers. A run holds a place from its start until it ends or becomes slow.
  * 2. Resyncs hold at most three quarters of the places, so an edit finds a free one however slow the resyncs are.
- * 3. A run that takes longer than 2 s is waiting for a server that does not answer. It goes on without its place, which is lent to
- *    another run.
+ * 3. A run that takes longer than 2 s is waiting for a server that does not answer. It continues without its place, which
+ *    another run may then take.
  * 4. The number of runs, slow ones included, is limited for each region of a project and for each project, but not over all
  *    of them. A project that does not answer therefore takes no place from the others.
  */
@@ -20,14 +20,14 @@ export interface Run {
   readonly startedAt: number;
   readonly priority: Priority;
   /** `PROJECT/REGION` of the calls that the run makes. */
-  readonly home: string;
+  readonly destination: string;
   /** The run takes so long that it no longer holds a place. */
   isSlow: boolean;
 }
 
 const SLOW_MS = 2_000;
 /** The most runs at once in one region of a project and in one project, in multiples of the number of workers. */
-const MOST_TIMES = { home: 2, project: 4 };
+const MOST_TIMES = { destination: 2, project: 4 };
 
 export function createPlaces(runtime: Runtime, workers: number) {
   const mostResyncs = Math.max(1, workers - Math.ceil(workers / 4));
@@ -35,14 +35,14 @@ export function createPlaces(runtime: Runtime, workers: number) {
   const running = new Set<Run>();
   /** Runs that hold a place, by priority and in all. */
   const held = createTally();
-  /** Runs, slow ones included, by home and by project: the limits of rule 4. */
-  const ofHome = createTally();
+  /** Runs, slow ones included, by destination and by project: the limits of rule 4. */
+  const ofDestination = createTally();
   const ofProject = createTally();
   let cancelTimer: (() => void) | undefined;
 
-  function count({ priority, isSlow, home }: Run, change: 1 | -1): void {
-    ofHome.add(home, change);
-    ofProject.add(projectOf(home), change);
+  function count({ priority, isSlow, destination }: Run, change: 1 | -1): void {
+    ofDestination.add(destination, change);
+    ofProject.add(projectOf(destination), change);
     if (!isSlow) hold(priority, change);
   }
 
@@ -65,13 +65,13 @@ export function createPlaces(runtime: Runtime, workers: number) {
 
   return {
     isAnyFree: () => held.of('all') < workers,
-    /** Whether rules 2 and 4 let such a run start. */
-    allows: (priority: Priority, home: string): boolean =>
+    /** True if rules 2 and 4 allow such a run to start. */
+    allows: (priority: Priority, destination: string): boolean =>
       (priority !== 'resync' || held.of('resync') < mostResyncs) &&
-      ofHome.of(home) < workers * MOST_TIMES.home &&
-      ofProject.of(projectOf(home)) < workers * MOST_TIMES.project,
-    start(priority: Priority, home: string): Run {
-      const run: Run = { startedAt: runtime.monotonic(), priority, home, isSlow: false };
+      ofDestination.of(destination) < workers * MOST_TIMES.destination &&
+      ofProject.of(projectOf(destination)) < workers * MOST_TIMES.project,
+    start(priority: Priority, destination: string): Run {
+      const run: Run = { startedAt: runtime.monotonic(), priority, destination, isSlow: false };
       running.add(run);
       count(run, 1);
       assert(held.of('all') <= workers, 'more runs hold a place than there are workers');
@@ -97,4 +97,4 @@ export function createPlaces(runtime: Runtime, workers: number) {
   };
 }
 
-const projectOf = (home: string): string => home.split('/')[0] ?? '';
+const projectOf = (destination: string): string => destination.split('/')[0] ?? '';

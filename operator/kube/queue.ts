@@ -29,7 +29,7 @@ export type Verdict =
   | { kind: 'again'; afterMs: number; priority?: Priority; changed?: boolean }
   /** A failure; the key backs off, longer with each failure, for at least `atLeastMs` and at most `atMostMs`. */
   | { kind: 'retry'; atLeastMs?: number; atMostMs?: number }
-  /** Neither; the key is requeued when it is woken, with the priority of the run by default. */
+  /** Neither a success nor a failure; the key is requeued when it is woken, with the priority of the run by default. */
   | { kind: 'park'; park: Park; priority?: Priority };
 
 /** Calls `wake` once, later, unless the returned function is called before. */
@@ -55,8 +55,8 @@ export interface QueueOptions {
   workers: number;
   /** A rejection counts as `retry`. */
   process: (key: string, run: RunInfo) => Promise<Verdict>;
-  /** `PROJECT/REGION` of a key's calls: the unit that may stop answering. All keys have the same one by default. */
-  homeOf?: (key: string) => string;
+  /** `PROJECT/REGION` of a key's calls, because an outage concerns one region or one project. All keys have the same one by default. */
+  destinationOf?: (key: string) => string;
   backoffMs?: BackoffLimits;
   hooks?: QueueHooks;
 }
@@ -86,7 +86,7 @@ export interface Queue {
 }
 
 const BACKOFF_MS: BackoffLimits = { base: 1_000, max: 60_000 };
-/** Runs that wait for nothing stay within the microtask queue. After so many of them, timers and sockets get a turn. */
+/** A run that awaits no timer and no socket ends within the microtask queue. After this many runs the queue pauses for timers and sockets. */
 const BURST = 64;
 
 export function createQueue(options: QueueOptions): Queue {
@@ -171,7 +171,7 @@ function createItem(key: string) {
     addedMeanwhile: undefined as Priority | undefined,
     at: 0,
     slot: -1,
-    /** What the timer in `at` is for. The next run replaces a timer that was set by a verdict, and no other. */
+    /** The priority of the timer at `at`, and whether a verdict has set it. A new run removes only a timer of a verdict. */
     timer: { priority: 'resync' as Priority, fromVerdict: false },
   };
 }
@@ -188,15 +188,15 @@ function enqueue(queue: State, item: Item, priority: Priority): void {
     unpark(item);
   }
   if (item.queued === undefined) {
-    const { runtime, homeOf } = queue.options;
+    const { runtime, destinationOf } = queue.options;
     item.queuedAt = runtime.monotonic();
-    item.lane = [homeOf?.(item.key) ?? '', item.lane[1]];
+    item.lane = [destinationOf?.(item.key) ?? '', item.lane[1]];
   }
   queue.ready.push(item, priority);
   startRunsSoon(queue);
 }
 
-/** Starts runs in a microtask: all keys of a list are queued before the first one is chosen, and no caller is re-entered. */
+/** Starts runs in a microtask, so that all keys of a list are queued before the first one is chosen, and no run starts within `add`. */
 function startRunsSoon(queue: State): void {
   if (queue.willStartRuns || queue.phase !== 'open') return;
   queue.willStartRuns = true;
@@ -219,7 +219,7 @@ function startRuns(queue: State): void {
   }
 }
 
-/** A broken promise of the queue becomes an uncaught exception: a new process is safer than a queue that stands still. */
+/** Turns a bug of the queue into an uncaught exception, which ends the process. A new process is safer than a queue that starts no runs. */
 function endProcess(error: unknown): void {
   queueMicrotask(() => {
     throw error;
@@ -242,7 +242,7 @@ async function run(queue: State, item: Item, priority: Priority): Promise<void> 
   const started = places.start(priority, item.lane[0]);
   item.running = started;
   item.granted = undefined;
-  // This run does what the last one asked for.
+  // This run replaces the one that the last verdict asked for.
   if (item.timer.fromVerdict) timers.remove(item);
   hooks.onStart?.(key, priority, started.startedAt - item.queuedAt);
 

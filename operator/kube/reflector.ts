@@ -10,8 +10,8 @@ import type { ReadonlyStore } from './store.ts';
 import { watchOnce } from './watchOnce.ts';
 
 /**
- * A reflector keeps a cache equal to what the API server holds of one kind. It never trusts that a silent connection is alive, nor
- * that a watch tells everything:
+ * A reflector keeps a cache equal to what the API server holds of one kind. It never assumes that a silent connection is alive, nor
+ * that a watch delivers every change:
  *
  * 1. List everything (`listAll.ts`), and make the cache equal to the list.
  * 2. Watch from the resourceVersion of the list, 20 to 25 s at a time (`watchOnce.ts`), and apply each event
@@ -27,10 +27,10 @@ import { watchOnce } from './watchOnce.ts';
 const RETRY_MS: BackoffLimits = { base: 200, max: 2_500 };
 /** The backoff between repeated lists of everything that succeed, because these cost the API server most. */
 const RELIST_MS: BackoffLimits = { base: 500, max: 30_000 };
-/** For an optional kind that cannot be listed (403, 500). That is no outage: it may stay so for as long as the cluster lives. */
+/** For an optional kind that cannot be listed (403, 500). This need not be an outage: it may last as long as the cluster. */
 const OPTIONAL_RETRY_MS: BackoffLimits = { base: 500, max: 60_000 };
 const ABSENT_KIND_RETRY_MS = 60_000;
-/** After so many 5xx answers in a row the resourceVersion is given up: one from before etcd was restored is never served. */
+/** After this many 5xx answers in a row everything is listed: once etcd was restored, an older resourceVersion is never served again. */
 const REFUSALS_BEFORE_RELIST = 5;
 /** For how long the cache counts as current without an event: then it is checked by a list of one object, later by a whole list. */
 const SILENCE_MS = { check: 20_000, relist: 60_000 };
@@ -268,7 +268,7 @@ function apply(state: State, event: KubeWatchEvent): void {
   state.currentAt = state.options.runtime.monotonic();
 }
 
-/** Step 4, after a watch from `from` without any event, bookmarks included. On a quiet cluster that is as it should be. */
+/** Step 4: true if everything must be listed after a watch from `from` without an event or a bookmark, which a quiet cluster has too. */
 async function mustListAnew(state: State, from: string): Promise<boolean> {
   const { options, counters, stopped } = state;
   const { api, runtime, resource, namespace } = options;

@@ -7,7 +7,7 @@ export type OnBug = (kind: BugKind, error: unknown) => void;
  * Installs the handlers for errors that no other code has caught, and returns the function that reports a bug: it writes one log
  * line and counts it.
  *
- * - Only one task fails with a rejected promise that no code handles. The loops (reflector, lease, queue) catch their own errors, and
+ * - A rejected promise that no code handles concerns one task only. The loops (reflector, lease, queue) catch their own errors, and
  *   every key is reconciled again, so the process continues.
  * - After an exception outside of any promise the process's state is unknown (Node.js: "It is not safe to resume normal operation"):
  *   `stop` ends it in order, which also releases the lease for another replica.

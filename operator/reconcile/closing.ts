@@ -62,9 +62,14 @@ export async function close(
 }
 
 /** Applies the closing steps among `steps`, and answers with the status that results. */
-async function closeWith(parts: Parts, its: Reconciliation, steps: Step[], actAs: string | undefined): Promise<Closed> {
-  const { status } = its.tenant;
-  const { outcomes, later } = await close(parts, its, steps, applyingOf(parts, its, actAs));
+async function closeWith(
+  parts: Parts,
+  reconciliation: Reconciliation,
+  steps: Step[],
+  actAs: string | undefined,
+): Promise<Closed> {
+  const { status } = reconciliation.tenant;
+  const { outcomes, later } = await close(parts, reconciliation, steps, applyingOf(parts, reconciliation, actAs));
   if (outcomes.length === 0) return { status, later };
   const inventory = settleInventory(status.inventory, status.inventory, outcomes, parts.runtime.now());
   const left = new Set(inventory.flatMap(({ type, name }) => (type === 'SecretAccess' ? name : [])));
@@ -82,11 +87,11 @@ async function closeWith(parts: Parts, its: Reconciliation, steps: Step[], actAs
  */
 export async function closeOnly(
   parts: Parts,
-  its: Reconciliation,
+  reconciliation: Reconciliation,
   namespaceObject: KubeObject | undefined,
   only = (all: Targets): Targets => all,
 ): Promise<Closed> {
-  const { key, tenant, run, budget } = its;
+  const { key, tenant, run, budget } = reconciliation;
   const { settings, pacing, runtime } = parts;
   const { status } = tenant;
   const desired = closingState(tenant, settings, surroundings(parts, tenant, namespaceObject));
@@ -102,7 +107,7 @@ export async function closeOnly(
     const observed = await observe(parts.shared.at(ages), wanted, { actAs });
     const plan = planFor(tenant, desired, observed, settings, runtime.now(), { refused });
     if (!plan.steps.some(({ closes }) => closes)) break;
-    if (freshness === 'now') return closeWith(parts, its, plan.steps, actAs);
+    if (freshness === 'now') return closeWith(parts, reconciliation, plan.steps, actAs);
   }
   return { status };
 }
@@ -113,8 +118,8 @@ export const servicesOf = ({ account, services, invokersOf, isPublic }: Targets)
 };
 
 /** Removes the grants on secrets that have withdrawn their consent. If nothing was removed, the status in the answer is the same object. */
-export async function withoutLostGrants(parts: Parts, its: Reconciliation): Promise<Closed> {
-  const { tenant, run, budget } = its;
+export async function withoutLostGrants(parts: Parts, reconciliation: Reconciliation): Promise<Closed> {
+  const { tenant, run, budget } = reconciliation;
   const { status } = tenant;
   const grants = grantsOf(tenant);
   if (grants.length === 0) return { status };
@@ -124,7 +129,7 @@ export async function withoutLostGrants(parts: Parts, its: Reconciliation): Prom
   const later = budget.take(readNeeds(consentTargets(tenant, grants)), rankOf(run, tenant));
   if (later) return { status, later };
   const { actAs } = identity;
-  return closeWith(parts, its, await lostGrants(parts, tenant, actAs), actAs);
+  return closeWith(parts, reconciliation, await lostGrants(parts, tenant, actAs), actAs);
 }
 
 /**
@@ -133,13 +138,13 @@ export async function withoutLostGrants(parts: Parts, its: Reconciliation): Prom
  */
 export async function keepConsent(
   parts: Parts,
-  its: Reconciliation,
+  reconciliation: Reconciliation,
   reportOf: (tenant: Tenant, now: number) => Report,
   before: Unclosed = {},
 ): Promise<Verdict> {
-  const { status, failed, later } = await withoutLostGrants(parts, its);
-  const report = reportOf({ ...its.tenant, status }, parts.runtime.now());
-  return conclude(parts, its, report, {
+  const { status, failed, later } = await withoutLostGrants(parts, reconciliation);
+  const report = reportOf({ ...reconciliation.tenant, status }, parts.runtime.now());
+  return conclude(parts, reconciliation, report, {
     failed: before.failed || failed,
     later: before.later ?? (before.failed ? undefined : later),
   });

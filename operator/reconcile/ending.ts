@@ -48,7 +48,7 @@ export async function conclude(
 }
 
 /**
- * Adapts the report of a plan without steps to outages. A tenant that was up to date and could not be read for a long time becomes
+ * Changes the report of a plan without steps during and after an outage. A tenant that was up to date and could not be read for a long time becomes
  * NotVerified. After an outage, each tenant's status is written after a delay that depends on its uid, so that the operator does not
  * write all statuses at once.
  */

@@ -24,9 +24,9 @@ const waitAfterChangeMs = (changes: number): number =>
   Math.min(SLOWEST_MS, SOON_MS * 2 ** Math.max(0, changes - CHANGES_BEFORE_BACKOFF));
 
 /**
- * A tenant that has waited for something for a time `t` is looked at again after `t` / 10 at the earliest. So a wait that only somebody
- * else can end (a grant that a broken revision keeps in use, a deletion that hangs) costs ever fewer calls, and its end is seen at
- * most a tenth later than it might be.
+ * A tenant that has waited for something for a time `t` is reconciled again after `t` / 10 at the earliest. So a wait that the operator
+ * cannot end itself (a grant that a broken revision keeps in use, a deletion that hangs) costs fewer and fewer calls. The operator
+ * then notices the end of the wait at most `t` / 10 too late.
  */
 const WAIT_PART = 0.1;
 
@@ -35,7 +35,7 @@ const WAIT_PART = 0.1;
  *
  * | freshness | reconcile | reason |
  * |---|---|---|
- * | `now` | of an edit or of a requested check; also any other, before it writes | The user expects the current state. A write must not rest on a stale answer. |
+ * | `now` | of an edit or of a requested check; any other one too before it writes | The user expects the current state. A write must not rest on a stale answer. |
  * | `new` | of a tenant without a status | It owns nothing yet, so a list up to 10 s old is safe: if the resource exists after all, the create fails with ALREADY_EXISTS. This saves one list call per second while thousands of tenants are created. |
  * | `retry` | after a failure; also the resync of a tenant with a longer interval, or 0 | All retrying tenants share one list per second. |
  * | `waiting` | while an operation is in progress and Ready has another reason than Updating | Only the service is expected to change, so policies and versions may be 30 s old. |
@@ -98,7 +98,7 @@ export function createPacing({ runtime, settings }: Pick<ReconcilerOptions, 'run
     return Math.min(untilOwn, untilSlot(tenant.uid, settings.syncIntervalMs, runtime.now()));
   }
 
-  /** Only such a tenant may rely on a shared list: it reads again while the list is still in the cache. One with an interval of a day does not. */
+  /** Only such a tenant may use an old shared list, because it reads again before the list leaves the cache. */
   function isRegular(tenant: Tenant, run: Run): boolean {
     const own = intervalMs(tenant, settings);
     return run.priority === 'resync' && own > 0 && own <= settings.syncIntervalMs;
@@ -169,7 +169,7 @@ export function createPacing({ runtime, settings }: Pick<ReconcilerOptions, 'run
 function createWaits(runtime: Runtime) {
   const since = new Map<string, number>();
   return {
-    /** Milliseconds to the next look: what the report asks for, or more if the tenant has been waiting for long. */
+    /** Milliseconds until the next reconcile: what the report asks for, or more if the tenant has been waiting for long. */
     next(key: string, askedMs: number, { priority }: Run): number {
       const now = runtime.monotonic();
       const from = (priority === 'edit' ? undefined : since.get(key)) ?? now;

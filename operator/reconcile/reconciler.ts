@@ -59,50 +59,50 @@ async function reconcile(parts: Parts, key: string, run: Run): Promise<Verdict> 
     forget(parts, key);
     return { kind: 'done' };
   }
-  const its = startReconciliation(parts, key, object, run);
+  const reconciliation = startReconciliation(parts, key, object, run);
   try {
-    const isDeleted = its.tenant.deletionTimestamp !== undefined;
-    if (isDeleted && !its.tenant.hasFinalizer) return { kind: 'done' };
-    const intent = await (isDeleted ? intendRemoval(parts, its) : intendUpkeep(parts, its));
-    return 'kind' in intent ? intent : await carryOut(parts, its, intent);
+    const isDeleted = reconciliation.tenant.deletionTimestamp !== undefined;
+    if (isDeleted && !reconciliation.tenant.hasFinalizer) return { kind: 'done' };
+    const intent = await (isDeleted ? intendRemoval(parts, reconciliation) : intendUpkeep(parts, reconciliation));
+    return 'kind' in intent ? intent : await carryOut(parts, reconciliation, intent);
   } finally {
-    its.budget.release();
+    reconciliation.budget.release();
   }
 }
 
 /** Steps 3 to 6: closes, records, applies and reports what `intent` contains. */
-async function carryOut(parts: Parts, its: Reconciliation, intent: Intent): Promise<Verdict> {
+async function carryOut(parts: Parts, reconciliation: Reconciliation, intent: Intent): Promise<Verdict> {
   const { plan } = intent;
   if (plan.steps.length === 0) {
     const ending = intent.ending?.([], plan.inventory);
-    if (ending) return end(parts, its, ending);
-    const finalizer = await its.writer.addFinalizer();
-    return finalizer === 'ok' ? conclude(parts, its, intent.report(), intent) : AFTER_WRITE[finalizer];
+    if (ending) return end(parts, reconciliation, ending);
+    const finalizer = await reconciliation.writer.addFinalizer();
+    return finalizer === 'ok' ? conclude(parts, reconciliation, intent.reportBefore(), intent) : AFTER_WRITE[finalizer];
   }
-  const outcomes = await apply(parts, its, intent, intent.report().status);
+  const outcomes = await apply(parts, reconciliation, intent, intent.reportBefore().status);
   if ('kind' in outcomes) return outcomes;
-  const after = intent.report(outcomes, readTenant(its.writer.object).status);
+  const after = intent.reportAfter(outcomes, readTenant(reconciliation.writer.object).status);
   const ending = intent.ending?.(outcomes, after.status.inventory);
-  return ending ? end(parts, its, ending) : conclude(parts, its, after, intent);
+  return ending ? end(parts, reconciliation, ending) : conclude(parts, reconciliation, after, intent);
 }
 
 /** Answers with the outcomes of all steps, or with a verdict if the reconcile has to end before all steps were applied. */
 async function apply(
   parts: Parts,
-  its: Reconciliation,
+  reconciliation: Reconciliation,
   { plan, actAs, recheck }: Intent,
   record: TenantStatus,
 ): Promise<Outcome[] | Verdict> {
-  const applying = applyingOf(parts, its, actAs, recheck);
-  const { outcomes: closed, later: parked } = await close(parts, its, plan.steps, applying);
+  const applying = applyingOf(parts, reconciliation, actAs, recheck);
+  const { outcomes: closed, later: parked } = await close(parts, reconciliation, plan.steps, applying);
   const isOpen = ({ closes }: Step): boolean => !closes;
-  const later = parked ?? its.budget.take(writeNeeds(plan.steps.filter(isOpen)), 'edit', 'edit');
+  const later = parked ?? reconciliation.budget.take(writeNeeds(plan.steps.filter(isOpen)), 'edit', 'edit');
   if (later) return later;
-  const finalizer = await its.writer.addFinalizer();
-  const written = finalizer === 'ok' ? await its.writer.writeStatus(record) : finalizer;
+  const finalizer = await reconciliation.writer.addFinalizer();
+  const written = finalizer === 'ok' ? await reconciliation.writer.writeStatus(record) : finalizer;
   if (written !== 'ok') return AFTER_WRITE[written];
   const outcomes = await applyRecorded(plan.steps, closed, record, applying);
   if (typeof outcomes === 'string') return AFTER_WRITE[outcomes];
-  recordChanges(parts.events, its.writer.object, outcomes.slice(closed.length));
+  recordChanges(parts.events, reconciliation.writer.object, outcomes.slice(closed.length));
   return outcomes;
 }

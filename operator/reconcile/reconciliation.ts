@@ -93,8 +93,10 @@ export interface Intent {
   plan: Plan;
   /** The service account that the operator impersonates; undefined: the operator's own identity. */
   actAs: string | undefined;
-  /** The status to write and when to reconcile again. `outcomes` is absent before the first call, and present after the calls. */
-  report(outcomes?: Outcome[], recorded?: TenantStatus): Report;
+  /** The report before the first call: the status to record, and if the plan has no steps also the one to end with. */
+  reportBefore(): Report;
+  /** The report after the calls. `recorded`: the status that was written before them. */
+  reportAfter(outcomes: Outcome[], recorded: TenantStatus): Report;
   /** Answers with how the deletion ended, so that the finalizer can be removed; undefined while the deletion is not finished. */
   ending?(outcomes: Outcome[], inventory: TenantStatus['inventory']): Ending | undefined;
   /** Reads the secret again right after a grant, to see whether it still consents. */

@@ -29,22 +29,22 @@ import { connectorSecretsOf, namespaceOf } from './surroundings.ts';
 /** Plans the reconcile of a tenant that is being deleted: the operator deletes its resources, or removes only its owner marks (`abandon`). */
 
 /** Answers with an intent, or with the verdict of a reconcile that ends without one. */
-export async function intendRemoval(parts: Parts, its: Reconciliation): Promise<Intent | Verdict> {
-  const { tenant, budget } = its;
+export async function intendRemoval(parts: Parts, reconciliation: Reconciliation): Promise<Intent | Verdict> {
+  const { tenant, budget } = reconciliation;
   const { suspend } = tenant.spec;
   const policy = deletionPolicy(tenant);
   if (!suspend && policy.ok) {
     const later = budget.take(needsOf(parts, tenant), 'edit', 'edit');
     if (later) return later;
   }
-  const withCrd = await isDeletedWithCrd(parts, its);
+  const withCrd = await isDeletedWithCrd(parts, reconciliation);
   if (withCrd === undefined) return { kind: 'retry' };
   if (suspend) {
-    if (withCrd) return intentOf(parts, its, NOTHING, undefined, true);
-    return keepConsent(parts, its, suspended);
+    if (withCrd) return intentOf(parts, reconciliation, NOTHING, undefined, true);
+    return keepConsent(parts, reconciliation, suspended);
   }
   if (!policy.ok && !withCrd) {
-    return keepConsent(parts, its, (current, now) =>
+    return keepConsent(parts, reconciliation, (current, now) =>
       deleting(current, { ...NOTHING, inventory: current.status.inventory }, [], now, policy.message),
     );
   }
@@ -53,8 +53,8 @@ export async function intendRemoval(parts: Parts, its: Reconciliation): Promise<
   const abandon = withCrd || (policy.ok && policy.policy === 'abandon');
   const annotations = namespaceObject.metadata.annotations ?? {};
   const actAs = deletingIdentity(tenant, annotations, parts.settings);
-  const plan = await planRemoval(parts, its, abandon, annotations, actAs);
-  return 'kind' in plan ? plan : intentOf(parts, its, plan, actAs, abandon);
+  const plan = await planRemoval(parts, reconciliation, abandon, annotations, actAs);
+  return 'kind' in plan ? plan : intentOf(parts, reconciliation, plan, actAs, abandon);
 }
 
 const NOTHING: Plan = { steps: [], blockers: [], waiting: [], inventory: [], notes: [] };
@@ -70,7 +70,8 @@ function intentOf(
   return {
     plan,
     actAs,
-    report: (outcomes = []) => deleting(tenant, plan, outcomes, runtime.now()),
+    reportBefore: () => deleting(tenant, plan, [], runtime.now()),
+    reportAfter: outcomes => deleting(tenant, plan, outcomes, runtime.now()),
     ending(outcomes, inventory) {
       if (plan.blockers.length > 0) return undefined;
       if (abandon && outcomes.length > 0) return outcomes.every(isAbandoned) ? 'abandoned' : undefined;

@@ -1,4 +1,3 @@
-import assert from 'node:assert';
 import { writeOf } from '../gcp/execute.ts';
 import { expectedWrites, readNeeds, waitNeeds } from '../gcp/needs.ts';
 import { observe } from '../gcp/observe.ts';
@@ -26,30 +25,30 @@ import { shownChanges } from './tenantEvents.ts';
 /** Plans the reconcile of a tenant that is not being deleted: which calls bring its resources to the desired state. */
 
 /** Answers with an intent, or with the verdict of a reconcile that ends without one. */
-export async function intendUpkeep(parts: Parts, its: Reconciliation): Promise<Intent | Verdict> {
-  const { key, tenant, run, budget, expected } = its;
+export async function intendUpkeep(parts: Parts, reconciliation: Reconciliation): Promise<Intent | Verdict> {
+  const { key, tenant, run, budget, expected } = reconciliation;
   const { pacing, log, onReport } = parts;
   const isFirst = pacing.isFirst(key);
-  if (tenant.spec.suspend) return keepConsent(parts, its, suspended);
+  if (tenant.spec.suspend) return keepConsent(parts, reconciliation, suspended);
   if (expected) {
     if (run.priority === 'resync' && isFirst && isReconciled(tenant, expected) && !isRequested(tenant)) {
       log('debug', 'the first resync is skipped: the status says that the tenant is up to date', { tenant: key });
       onReport?.(tenant, tenant.status);
       return pacing.verdict(tenant, { kind: 'interval' }, run);
     }
-    if (!pacing.isFullCheck(key, tenant, run) && !isRequested(tenant)) return checkConsent(parts, its);
+    if (!pacing.isFullCheck(key, tenant, run) && !isRequested(tenant)) return checkConsent(parts, reconciliation);
     const later = budget.reserve(needsOf(tenant, expected, run), rankOf(run, tenant));
     if (later) {
-      if (mayClose(tenant)) await closeOnly(parts, its, parts.namespaces.get(tenant.namespace), servicesOf);
+      if (mayClose(tenant)) await closeOnly(parts, reconciliation, parts.namespaces.get(tenant.namespace), servicesOf);
       return later;
     }
   }
   const namespaceObject = await namespaceOf(parts, tenant);
   const wanted = desiredOf(parts, tenant, namespaceObject);
-  if (namespaceObject && wanted.ok) return intend(parts, its, wanted.desired);
-  const closed = await closeOnly(parts, its, namespaceObject);
+  if (namespaceObject && wanted.ok) return intend(parts, reconciliation, wanted.desired);
+  const closed = await closeOnly(parts, reconciliation, namespaceObject);
   if (!namespaceObject || wanted.ok) return { kind: 'retry' };
-  const rest = { ...its, tenant: { ...tenant, status: closed.status } };
+  const rest = { ...reconciliation, tenant: { ...tenant, status: closed.status } };
   return keepConsent(parts, rest, (current, now) => refused(current, wanted.message, now), closed);
 }
 
@@ -61,9 +60,9 @@ function needsOf(tenant: Tenant, desired: Desired, run: Run): Need[] {
 }
 
 /** The resync of a tenant whose own interval is longer than `--sync-interval`: only the consent for its grants is read. */
-async function checkConsent(parts: Parts, its: Reconciliation): Promise<Verdict> {
-  const { tenant, run } = its;
-  const { status, later } = await withoutLostGrants(parts, its);
+async function checkConsent(parts: Parts, reconciliation: Reconciliation): Promise<Verdict> {
+  const { tenant, run } = reconciliation;
+  const { status, later } = await withoutLostGrants(parts, reconciliation);
   // Grants were removed. A full reconcile follows at once; it does what is left and writes the status.
   if (status !== tenant.status) return { kind: 'again', afterMs: 0, priority: 'edit' };
   return later ?? parts.pacing.verdict(tenant, { kind: 'interval' }, run);
@@ -85,18 +84,18 @@ interface Pass {
  *    secret's policy, or drops an inventory entry. A list is no proof for these: it may still lack a new resource or contain a
  *    deleted one, and no later read would restore a dropped inventory entry.
  */
-async function intend(parts: Parts, its: Reconciliation, desired: Desired): Promise<Intent | Verdict> {
-  const { key, tenant, run, budget } = its;
+async function intend(parts: Parts, reconciliation: Reconciliation, desired: Desired): Promise<Intent | Verdict> {
+  const { key, tenant, run, budget } = reconciliation;
   const isSure = !parts.uncertain.has(key);
   let pass: Pass = { freshness: isSure ? parts.pacing.freshness(tenant, run) : 'now', confirms: false };
   for (;;) {
-    const observed = await observeAll(parts, its, desired, pass);
+    const observed = await observeAll(parts, reconciliation, desired, pass);
     if ('kind' in observed) return observed;
     const { settings, runtime, refusals, log } = parts;
     const plan = planFor(tenant, desired, observed, settings, runtime.now(), { refused: refusals.of(key) });
     log('debug', 'planned', { tenant: key, ...shownPlan(plan) });
     const next = nextPass(pass, plan, tenant, run);
-    if (!next) return intentOf(parts, its, desired, observed, plan);
+    if (!next) return intentOf(parts, reconciliation, desired, observed, plan);
     // The GETs of a confirming pass do not wait for a budget: if the tenant were parked here, it would have to read everything again.
     if (next.freshness !== pass.freshness) {
       const rank = plan.steps.some(({ closes }) => closes) ? 'close' : 'edit';
@@ -136,11 +135,11 @@ const wakeOf =
 
 async function observeAll(
   parts: Parts,
-  its: Reconciliation,
+  reconciliation: Reconciliation,
   desired: Desired,
   { freshness, confirms }: Pass,
 ): Promise<Observed | Verdict> {
-  const { key, tenant, run, budget } = its;
+  const { key, tenant, run, budget } = reconciliation;
   const { shared, pacing, settings, uncertain } = parts;
   const ages = agesOf(freshness, tenant, settings);
   const isCached = freshness !== 'now' && !confirms;
@@ -158,8 +157,14 @@ async function observeAll(
   return observed;
 }
 
-function intentOf(parts: Parts, its: Reconciliation, desired: Desired, observed: Observed, plan: TenantPlan): Intent {
-  const { key, tenant, writer } = its;
+function intentOf(
+  parts: Parts,
+  reconciliation: Reconciliation,
+  desired: Desired,
+  observed: Observed,
+  plan: TenantPlan,
+): Intent {
+  const { key, tenant, writer } = reconciliation;
   const { events, outages, shared, runtime, settings, reads, uncertain } = parts;
   for (const message of plan.adopted) events.record(writer.object, 'Warning', 'AdoptedContent', message);
   if (!nothingWasRead(observed)) outages.answered(desired.project);
@@ -170,15 +175,12 @@ function intentOf(parts: Parts, its: Reconciliation, desired: Desired, observed:
     plan,
     actAs: desired.actAs,
     paceMs: shared.paceMs(desired.project, desired.region, { actAs: desired.actAs }),
-    report(outcomes, recorded) {
-      const now = runtime.now();
-      if (!outcomes) {
-        const before = report(tenant, desired, observed, plan, undefined, now, isOwn);
-        return plan.steps.length === 0 ? verified(parts, its, before) : before;
-      }
-      assert(recorded, 'steps were applied without a record');
-      return report(tenant, desired, observed, { ...plan, inventory: recorded.inventory }, outcomes, now);
+    reportBefore() {
+      const before = report(tenant, desired, observed, plan, undefined, runtime.now(), isOwn);
+      return plan.steps.length === 0 ? verified(parts, reconciliation, before) : before;
     },
+    reportAfter: (outcomes, { inventory }) =>
+      report(tenant, desired, observed, { ...plan, inventory }, outcomes, runtime.now()),
     async recheck(grant) {
       const answer = await recheckGrant(reads, grant, tenant, desired, rules);
       if (answer.kind !== 'stands') uncertain.add(key);

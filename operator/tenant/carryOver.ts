@@ -48,7 +48,7 @@ export function newService(
   isAgain: boolean,
 ): { service: JsonObject; wanted: WantedTemplate; fields: WantedField[] } {
   const { spec } = desired;
-  // The operator's own variables on the predecessor's template follow the spec. Other variables move along.
+  // The operator's own variables on the predecessor's template follow the spec. Other variables are copied.
   const ourVariables = entriesOfType('Variable', inherited).map(({ variable }) => variable);
   const wanted = wantedTemplate(spec, desired.account.email, access.variables, ourVariables);
   const image = spec.image ?? status.image ?? settings.defaultImage;

@@ -58,11 +58,13 @@ export function withAdditions(policy: Policy, additions: PolicyAddition[]): Poli
   for (const addition of additions) {
     if (hasAddition(edited, addition)) continue;
     const { role, member, condition } = addition;
-    const home = edited.bindings.findIndex(binding => isBindingFor(binding, addition));
+    const fitting = edited.bindings.findIndex(binding => isBindingFor(binding, addition));
     const bindings =
-      home < 0
+      fitting < 0
         ? [...edited.bindings, { role, members: [member], ...(condition && { condition }) }]
-        : edited.bindings.map((other, at) => (at === home ? { ...other, members: [...other.members, member] } : other));
+        : edited.bindings.map((other, at) =>
+            at === fitting ? { ...other, members: [...other.members, member] } : other,
+          );
     edited = { ...edited, bindings };
   }
   return edited === policy ? undefined : edited;
@@ -80,7 +82,7 @@ export function editPolicy(policy: Policy, edit: PolicyEdit): Policy | undefined
   const adding = edit.add.filter(member => !hasMember(policy, edit.role, member));
   let changed = adding.length > 0;
   const bindings: Binding[] = [];
-  let home: Binding | undefined;
+  let ofRole: Binding | undefined;
   for (const binding of policy.bindings) {
     const hasRole = unconditional(binding, edit.role);
     const members = binding.members.filter(
@@ -89,16 +91,16 @@ export function editPolicy(policy: Policy, edit: PolicyEdit): Policy | undefined
     );
     changed ||= members.length !== binding.members.length;
     const kept = { ...binding, members };
-    if (hasRole) home ??= kept;
+    if (hasRole) ofRole ??= kept;
     bindings.push(kept);
   }
   if (!changed) return undefined;
   if (adding.length > 0) {
-    if (home === undefined) {
-      home = { role: edit.role, members: [] };
-      bindings.push(home);
+    if (ofRole === undefined) {
+      ofRole = { role: edit.role, members: [] };
+      bindings.push(ofRole);
     }
-    home.members.push(...adding);
+    ofRole.members.push(...adding);
   }
   return { ...policy, bindings: bindings.filter(binding => binding.members.length > 0) };
 }

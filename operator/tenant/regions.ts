@@ -1,7 +1,7 @@
 /**
- * The regions of Cloud Run. The API v2 lists services of one region only, so all of these are read if the region is not on
- * record. For a region that is newer than this list, `import` has the option --region; after a lost status a service there
- * is not found.
+ * The regions of Cloud Run. The API v2 lists services of one region only, so the operator reads each of these regions if the
+ * tenant's region is not on record. For a region that is newer than this list, `import` has the option --region; after a lost
+ * status a service there is not found.
  * Source: Cloud Run documentation, "Locations".
  */
 export const REGIONS: readonly string[] = [

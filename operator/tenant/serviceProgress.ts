@@ -72,7 +72,7 @@ export function planProgress(ctx: Context, access: AccessPlan, found: ObservedSe
   }
   const { blocker, isDue, delay } = failedRevision(ctx, found);
   const isHeld = isDue && access.freezesTemplate;
-  // What freezes the template ends by an edit or is found by a check, so there is no hurry.
+  // The template stays frozen until somebody edits the spec or a check finds that the reason is gone, so the retry need not be soon.
   out.blockers.push(isHeld ? { ...blocker, retryAfterMs: delay } : blocker);
   if (!isDue || isHeld) return;
   const retry = updateStep(found, { template: withRetry(found.template, retries + 1) }, 'Update');

@@ -2,8 +2,8 @@ import { hash } from 'node:crypto';
 import type { Desired, Tenant } from './types.ts';
 
 /**
- * The slot: the time within the interval at which a tenant that is up to date is checked. And the hash in the status by which a
- * new process knows that the tenant is up to date, so that it need not check all tenants at its start.
+ * The slot is the time within the interval at which a tenant that is up to date is checked. The fingerprint is a hash in the
+ * status. It tells a new process that the tenant is up to date, so that the process need not check all tenants at its start.
  */
 
 /** A slot that is closer than this is skipped, so that an early timer does not cause a second check. */

@@ -151,7 +151,7 @@ export const DEFENCES: readonly Defence[] = [
   {
     shownBy: ['unit/closing-paths.test.ts', 'what the spec closes is closed: %s'],
     file: 'operator/reconcile/upkeep.ts',
-    find: 'const closed = await closeOnly(parts, its, namespaceObject);',
+    find: 'const closed = await closeOnly(parts, reconciliation, namespaceObject);',
     replace: 'const closed = { status: tenant.status };',
   },
   {

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Ajv2020, type SchemaObject } from 'ajv/dist/2020.js';
 import fc from 'fast-check';
@@ -197,6 +198,15 @@ describe('one tenant', () => {
     const others = { ...meta, finalizers: ['example.com/other'] };
     expect(tenantStatus(tenant({ meta: others })).waitsFor).toMatch(/waits for finalizers of other controllers/);
     expect(text(tenant({ meta: others }))).toContain('Nothing of it is left in Google Cloud.');
+  });
+
+  test('whose requested check has a long value, which is confirmed by its hash', () => {
+    const asked = 'x'.repeat(300);
+    const meta = { annotations: { 'ai-platform.dev/reconcile-requested-at': asked } };
+    const note = 'A full check was requested by annotation';
+    const confirmed = (lastHandledReconcileAt: string) => text(tenant({ meta, status: { lastHandledReconcileAt } }));
+    expect(confirmed('earlier')).toContain(note);
+    expect(confirmed(`sha256:${hash('sha256', asked)}`)).not.toContain(note);
   });
 
   test('that moves, has a former grant, a requested check and no run.app URL', () => {

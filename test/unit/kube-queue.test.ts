@@ -348,10 +348,10 @@ test('hooks and stats tell depth, latency and work', async () => {
 });
 
 describe('a project or region that does not answer', () => {
-  const homeOf = (key: string) => key.split('-')[0] ?? '';
+  const destinationOf = (key: string) => key.split('-')[0] ?? '';
 
   test('holds up no other one, however many of its keys wait', async () => {
-    const { runtime, queue, started, running } = setUp({ workers: 2, homeOf });
+    const { runtime, queue, started, running } = setUp({ workers: 2, destinationOf });
     for (let i = 0; i < 100; i++) queue.add(`hung/eu-x/${i}`);
     await runtime.advance(60_000);
     expect(running.size).toBe(4);
@@ -363,7 +363,7 @@ describe('a project or region that does not answer', () => {
   });
 
   test('all regions of one project together take no more than four times the workers', async () => {
-    const { runtime, queue, running, started } = setUp({ workers: 2, homeOf });
+    const { runtime, queue, running, started } = setUp({ workers: 2, destinationOf });
     for (let i = 0; i < 100; i++) queue.add(`hung/region${i}-x/a`);
     await runtime.advance(60_000);
     expect(running.size).toBe(8);

@@ -86,7 +86,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'make first, record later',
     file: 'reconcile/reconciler.ts',
-    find: "const written = finalizer === 'ok' ? await its.writer.writeStatus(record) : finalizer;",
+    find: "const written = finalizer === 'ok' ? await reconciliation.writer.writeStatus(record) : finalizer;",
     replace: 'const written = finalizer;',
   },
   {
@@ -159,7 +159,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'go on while suspended',
     file: 'reconcile/upkeep.ts',
-    find: '  if (tenant.spec.suspend) return keepConsent(parts, its, suspended);\n',
+    find: '  if (tenant.spec.suspend) return keepConsent(parts, reconciliation, suspended);\n',
     replace: '',
   },
   // ------------------------------------------------------------------------------------- nothing working goes down
