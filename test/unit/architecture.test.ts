@@ -1,3 +1,4 @@
+import { globSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { layoutProblems, sourceFiles, unneededOverrides } from '../../scripts/layout.ts';
 
@@ -45,4 +46,15 @@ test('an exception in biome.json is named when the file keeps the rule or is gon
     'scripts/layout.ts is an exception in biome.json that is no longer needed: complexity/noExcessiveLinesPerFunction',
     'operator/gone.ts is an exception in biome.json that is no longer needed: complexity/noExcessiveLinesPerFunction',
   ]);
+});
+
+test.each(['docs/architecture.md', 'docs/ja/architecture.md'])('%s lists every file of operator/', page => {
+  const listed: string[] = [];
+  let folder: string | undefined;
+  for (const line of readFileSync(page, 'utf8').split('\n')) {
+    if (line.startsWith('#')) folder = /^### `(operator\/.*)`$/.exec(line)?.[1];
+    const name = /^\| `([^`]+)` \|/.exec(line)?.[1];
+    if (folder !== undefined && name !== undefined) listed.push(`${folder}${name}.ts`);
+  }
+  expect(listed.sort()).toEqual(globSync('operator/**/*.ts').sort());
 });
