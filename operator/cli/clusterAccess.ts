@@ -83,7 +83,7 @@ export const optional = <T>(result: KubeResult<T>, what: string): T | undefined 
 const ADVICE: Record<number, string> = {
   401:
     'The API server does not accept the credentials of the kubeconfig, or they have expired: log in to the cluster again ' +
-    '(kubectl get --raw /version shows whether it works).',
+    '(`kubectl get --raw /version` shows whether it works).',
   403: 'Ask whoever administers the cluster for the right to read it, or read only your own namespace with -n NAMESPACE.',
   404:
     'The cluster of the current context (kubectl config current-context) does not have the CRD: take another context, or ' +

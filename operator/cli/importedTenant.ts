@@ -238,7 +238,7 @@ function plainVariables(found: FoundTenant, notes: string[]): JsonObject[] {
     if (!SECRETIVE.test(name) && !KEY_VALUE.test(value) && !RANDOM_VALUE.test(value)) return [{ name, value }];
     const id = `${found.name}-${name.toLowerCase().replace(/[^a-z0-9]+/g, '-')}`;
     notes.push(
-      `Variable ${name} looks like a key in plain text: it stays on the service and is not copied here. Put it into Secret Manager (printf %s "$VALUE" | gcloud secrets create ${id} --project=${found.project} --replication-policy=automatic --data-file=-) and name that secret in spec.keys with env: ${name}.`,
+      `Variable ${name} looks like a key in plain text: it stays on the service and is not copied here. Put it into Secret Manager (\`printf %s "$VALUE" | gcloud secrets create ${id} --project=${found.project} --replication-policy=automatic --data-file=-\`) and name that secret in spec.keys with env: ${name}.`,
     );
     return [];
   });

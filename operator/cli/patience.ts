@@ -50,7 +50,7 @@ function outOfReach({ code, message, unanswered }: GcpStatus, actAs: string | un
   if (code === 'UNAUTHENTICATED') {
     return (
       `There are no credentials that Google Cloud takes${actAs === undefined ? '' : ` for acting as ${actAs}`}, so nothing was read (${message}). ` +
-      'Log in: gcloud auth application-default login. For the local Google Cloud of npm run sandbox: source .sandbox/env'
+      'For the local Google Cloud of npm run sandbox: `source .sandbox/env`. For the real one, log in: gcloud auth application-default login'
     );
   }
   if (unanswered === undefined) return undefined;

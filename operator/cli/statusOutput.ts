@@ -53,7 +53,7 @@ export function tenantLines(view: TenantStatusView, now: number): string[] {
     '',
     ...parts.flatMap(partLines),
   ];
-  if (parts.length === 0) lines.push('  Nothing of it is left in Google Cloud.');
+  if (parts.length === 0) lines.push('  The operator has nothing left to do for it in Google Cloud.');
   const isSaid = parts.some(({ message }) => message !== undefined && message === waitsFor);
   if (waitsFor !== undefined && !isSaid) lines.push('', logLine(waitsFor));
   const more = notes.filter(note => note !== waitsFor);

@@ -8,7 +8,7 @@ import { partsOf, resourceIn } from './resourceNames.ts';
 
 /**
  * Classifies an error by the table of errors (`tenant/errorTable.ts`). The failure depends on the method and the answer only, so that
- * tests can list every case; its `message` is Google Cloud's own text. From the request come only the project and the region for the
+ * tests can list every case; its `message` is Google Cloud's own text. From the request come only the project, the region and the service for the
  * commands in its `advice`.
  */
 export function failureOf(method: string, status: GcpStatus, request: JsonObject = {}): Failure {
@@ -63,10 +63,11 @@ function knownOf(method: string, { details = [], message }: GcpStatus, row: Erro
   };
 }
 
-/** The project and the region in the resource name of the request. */
+/** The project, the region and the Cloud Run service (`run`) in the resource name of the request. */
 function placeOf(request: JsonObject): Record<string, string> {
   const asked = resourceIn(request);
   const project = /^projects\/([a-z][a-z0-9.:-]*)(?:\/|$)/.exec(asked)?.[1];
   const region = /\/locations\/([a-z0-9-]+)(?:\/|$)/.exec(asked)?.[1];
-  return { ...(project && { project }), ...(region && { region }) };
+  const run = /\/services\/([a-z0-9-]+)$/.exec(asked)?.[1] ?? text(request.serviceId);
+  return { ...(project && { project }), ...(region && { region }), ...(run && { run }) };
 }

@@ -45,7 +45,7 @@ export function createKubeApi(options: KubeClientOptions): KubeApi & { close(): 
         }
         return { ok: true, value: undefined };
       } catch (error) {
-        return signal.aborted ? { ok: true, value: undefined } : failed(noAnswer(error));
+        return signal.aborted ? { ok: true, value: undefined } : failed(noAnswer(error, options.config.proxyUrl));
       }
     },
 

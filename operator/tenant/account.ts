@@ -148,7 +148,7 @@ function containmentBlocker(email: string, project: string): Blocker {
     reason: 'Held',
     message:
       `Service account ${email} is disabled, which counts as containment: nothing of this tenant is created, enabled or changed ` +
-      'until it is enabled again; grants that have left the spec or lost consent are still removed, and access is still closed. ' +
+      'until it is enabled again. Only grants that have left the spec or lost consent are removed, and access that the spec closes is closed. ' +
       `To end it: gcloud iam service-accounts enable ${email} --project=${project}`,
   };
 }

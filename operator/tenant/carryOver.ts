@@ -164,8 +164,8 @@ export function regionalConflict({ desired }: Context, from: ObservedService): s
   const clear = [...new Set(found.map(setting => setting.clear))].join(' ');
   return (
     `The move to ${region} stops before anything is made: ${targetOf(from.name)} has ${named} of its own region, and nothing says ` +
-    `what takes its place in ${region}. The service in ${from.region} goes on. Take it off there (gcloud run services update ` +
-    `${serviceId} --region=${from.region} --project=${project} ${clear}), or put spec.region back to ${from.region}.`
+    `what takes its place in ${region}. The service in ${from.region} goes on. Take it off there (\`gcloud run services update ` +
+    `${serviceId} --region=${from.region} --project=${project} ${clear}\`), or put spec.region back to ${from.region}.`
   );
 }
 

@@ -176,18 +176,18 @@ const belongsTo = (target: string, owner: string | undefined, rules: ClaimRules)
   'Rename this tenant, or ask the other one’s owners to delete theirs with the annotation ai-platform.dev/deletion-policy=abandon.';
 
 const annotateCommand = ({ owner }: ClaimRules): string =>
-  `kubectl annotate aitenant ${owner.name} -n ${owner.namespace} ${ADOPT}=true`;
+  `kubectl annotate aitenant ${owner.name} -n ${owner.namespace} ${ADOPT}=true --overwrite`;
 
 const unknown = (target: string, rules: ClaimRules): string =>
   `${target} carries this tenant's full owner marks, and the tenant's status does not know it: the status was lost, or somebody forged the marks. ` +
-  `Check what it holds, then let this tenant take it: ${annotateCommand(rules)}. If the whole cluster was rebuilt, start the operator once with --restore instead.`;
+  `Check what it holds. If the whole cluster was rebuilt, start the operator once with --restore; else let this tenant take it: ${annotateCommand(rules)}`;
 
 const unasked = (target: string, rules: ClaimRules): string =>
   `${target} exists already and lets namespace ${rules.owner.namespace} adopt it, but this AiTenant does not ask for it. ` +
   `Check what it holds, then ask: ${annotateCommand(rules)}`;
 
 const andAsk = (rules: ClaimRules): string =>
-  rules.adopt || rules.policy === 'any' ? '' : ` The AiTenant has to ask for it too: ${annotateCommand(rules)}.`;
+  rules.adopt || rules.policy === 'any' ? '' : ` The AiTenant has to ask for it too (\`${annotateCommand(rules)}\`).`;
 
 function shellQuoted(text: string): string {
   return `'${text.replaceAll("'", "'\\''")}'`;

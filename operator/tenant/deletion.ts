@@ -25,11 +25,13 @@ export function deletionPolicy(tenant: Tenant): { ok: true; policy: DeletionPoli
   const key = ANNOTATIONS.find(annotation => tenant.annotations[annotation] !== undefined);
   const value = key === undefined ? 'delete' : tenant.annotations[key];
   if (value === 'delete' || value === 'abandon') return { ok: true, policy: value };
+  const set = (policy: DeletionPolicy) =>
+    `kubectl annotate aitenant ${tenant.name} -n ${tenant.namespace} ${key}=${policy} --overwrite`;
   return {
     ok: false,
     message:
-      `The annotation ${key} is ${quoted(value ?? '')}: nothing is deleted until it is delete or abandon. ` +
-      `kubectl annotate aitenant ${tenant.name} -n ${tenant.namespace} ${key}=abandon --overwrite`,
+      `The annotation ${key} is ${quoted(value ?? '')}: nothing is deleted until it is delete or abandon. To delete everything in Google ` +
+      `Cloud: \`${set('delete')}\`. To keep everything there: ${set('abandon')}`,
   };
 }
 
@@ -59,8 +61,8 @@ function notUnderstood({ namespace, name, status }: Tenant): Blocker | undefined
 /** The plan of a deletion if the inventory is empty and no project is known. */
 export function noProject({ namespace, name, status }: Tenant): Plan {
   const message =
-    `The inventory of this tenant is empty, and no project is known in which to search for its resources. Name the project: kubectl annotate ` +
-    `namespace ${namespace} ai-platform.dev/project-id=PROJECT --overwrite. If Google Cloud has nothing of this tenant: kubectl annotate aitenant ` +
+    `The inventory of this tenant is empty, and no project is known in which to search for its resources. Name the project: \`kubectl annotate ` +
+    `namespace ${namespace} ai-platform.dev/project-id=PROJECT --overwrite\`. If Google Cloud has nothing of this tenant: kubectl annotate aitenant ` +
     `${name} -n ${namespace} ai-platform.dev/deletion-policy=abandon --overwrite`;
   const blocker: Blocker = { aspect: 'ServiceAccount', reason: 'InvalidSpec', message };
   return { ...emptyPlan(), blockers: [blocker], inventory: status.inventory };

@@ -68,7 +68,7 @@ export const KINDS: Record<FailureKind, { reason: Blocker['reason']; advice: str
   Invalid: {
     reason: 'InvalidSpec',
     advice:
-      'Google Cloud refuses the request itself. If its words name a value of the spec, change that: kubectl edit aitenant.',
+      'Google Cloud refuses the request itself. If its words name a value of the spec, change that value in the AiTenant.',
   },
   Propagating: {
     reason: 'PermissionDenied',
@@ -76,8 +76,6 @@ export const KINDS: Record<FailureKind, { reason: Blocker['reason']; advice: str
       'Give the operator’s identity the missing permission in that project (its roles are in manifests/gcp). The operator tries again by itself.',
   },
 };
-
-const ORG_POLICY_ADMIN = 'Ask whoever administers the organization policies of this project';
 
 const DOCS = 'https://docs.cloud.google.com';
 
@@ -88,7 +86,7 @@ export const ERRORS: readonly ErrorRow[] = [
     codes: ['UNAUTHENTICATED'],
     kind: 'PermissionDenied',
     advice:
-      'Google Cloud does not accept the operator’s credentials; no permission is missing. In a cluster, check Workload Identity (docs/identity.md); on your machine: gcloud auth application-default login. The operator tries again by itself.',
+      'Google Cloud does not accept the operator’s credentials; no permission is missing. The operator tries again by itself. In a cluster, check Workload Identity (docs/identity.md); on your machine: gcloud auth application-default login',
     source: 'google/api/error_reason.proto, ACCESS_TOKEN_EXPIRED, ACCESS_TOKEN_TYPE_UNSUPPORTED, ACCOUNT_STATE_INVALID',
   },
   {
@@ -116,23 +114,23 @@ export const ERRORS: readonly ErrorRow[] = [
     text: /billing (?:account )?(?:to be enabled|disabled|for the owning project is disabled)|billing account for .{0,100} is (?:disabled|not found|not open|closed)/i,
     kind: 'PermissionDenied',
     advice:
-      'Billing is off for this project, or its billing account is closed; no permission is missing. Link an open billing account: gcloud billing projects link {project|PROJECT} --billing-account=ACCOUNT (accounts: gcloud billing accounts list).',
+      'Billing is off for this project, or its billing account is closed; no permission is missing. Link an open billing account (`gcloud billing accounts list` shows them): gcloud billing projects link {project|PROJECT} --billing-account=ACCOUNT',
     source: 'google/api/error_reason.proto, BILLING_DISABLED',
   },
   {
     name: 'project deleted',
     codes: ['PERMISSION_DENIED', 'NOT_FOUND', 'FAILED_PRECONDITION'],
-    text: /^(?:Project '?#?(?<project>[a-z0-9.:-]*[a-z0-9])'? (?:\(#\d+\) )?(?:has been deleted|(?:was )?not found|is pending deletion)|Unknown project id)/i,
+    text: /^Project '?#?(?<project>[a-z0-9.:-]*[a-z0-9])'? (?:\(#\d+\) )?(?:has been deleted|is pending deletion)/i,
     kind: 'PermissionDenied',
     advice:
-      'The project is deleted. It can be restored for 30 days: gcloud projects undelete {project|PROJECT}. To let go of the tenant: delete it with the annotation ai-platform.dev/deletion-policy=abandon.',
+      'The project is deleted. To let go of the tenant, delete it with the annotation ai-platform.dev/deletion-policy=abandon. The project can be restored for 30 days: gcloud projects undelete {project|PROJECT}',
     source: `google/api/error_reason.proto, CONSUMER_INVALID; ${DOCS}/resource-manager/docs/creating-managing-projects`,
   },
   {
     name: 'project unknown',
     codes: ['PERMISSION_DENIED', 'NOT_FOUND'],
     detail: /^(?:CONSUMER_INVALID|CONSUMER_SUSPENDED|RESOURCE_PROJECT_INVALID)$/,
-    text: /^Permission denied on resource project (?<project>[a-z0-9.:-]*[a-z0-9])/,
+    text: /^(?:Permission denied on resource project |Unknown project id:? ?'?|Project '?#?)(?<project>[a-z0-9.:-]*[a-z0-9])(?:'? (?:was )?not found|'?\.?$)/i,
     kind: 'PermissionDenied',
     advice:
       'There is no such active project, or the operator may not see it. Check the id: the annotation ai-platform.dev/project-id of the Namespace, or the operator’s --project.',
@@ -175,7 +173,7 @@ export const ERRORS: readonly ErrorRow[] = [
     detail: /^constraints\/run\.(?:managed\.)?allowedIngress$/,
     text: /constraints\/run\.(?:managed\.)?allowedIngress/,
     kind: 'Invalid',
-    advice: `The organization policy run.allowedIngress does not allow this service’s ingress. Restrict it (gcloud run services update {service|SERVICE} --ingress=internal), or ask whoever administers the organization policies for an exception.`,
+    advice: `The organization policy run.allowedIngress does not allow this service’s ingress. Ask whoever administers the organization policies for an exception; or, if the service exists already, restrict it: gcloud run services update {run|SERVICE} --region={region|REGION} --project={project|PROJECT} --ingress=internal`,
     source: `${DOCS}/run/docs/securing/ingress#restrict-settings`,
   },
   {
@@ -204,7 +202,7 @@ export const ERRORS: readonly ErrorRow[] = [
     detail: /^(?:constraints\/|ORG_POLICY_|CUSTOM_ORG_POLICY_VIOLATION$)/,
     text: /constraints?\/(?<constraint>[a-zA-Z]+\.[a-zA-Z.]*[a-zA-Z])|custom organization policy|org(?:anization)? policy/i,
     kind: 'Invalid',
-    advice: `${ORG_POLICY_ADMIN}[[; the policy: gcloud org-policies describe {constraint} --effective --project={project|PROJECT}]]. If the spec asks for what the policy forbids, change that field.`,
+    advice: `If the spec asks for what the policy forbids, change that field. Else ask whoever administers the organization policies of this project.[[ The policy: gcloud org-policies describe {constraint} --effective --project={project|PROJECT}]]`,
     source: `${DOCS}/organization-policy/org-policy-constraints`,
   },
 
@@ -314,7 +312,7 @@ export const ERRORS: readonly ErrorRow[] = [
     text: /(?:at most|more than|up to|maximum(?: of| number of labels)?|exceeds?) .{0,40}\b64\b.{0,20}labels?|labels?\b.{0,60}(?:at most|more than|up to|maximum|exceeds?|limit).{0,20}\b64\b/i,
     kind: 'Invalid',
     advice:
-      'A resource holds 64 labels, and the operator adds 3. Take labels off the service that are not needed: gcloud run services update {service|SERVICE} --region={region|REGION} --remove-labels=KEY',
+      'A resource holds 64 labels, and the operator adds 3. Take labels off the service that are not needed: gcloud run services update {run|SERVICE} --region={region|REGION} --project={project|PROJECT} --remove-labels=KEY',
     source: `${DOCS}/run/docs/configuring/services/labels`,
   },
   {
@@ -375,8 +373,7 @@ export const ERRORS: readonly ErrorRow[] = [
     name: 'revision: image not found',
     text: /Image '?[^'\s]+'? not found/i,
     kind: 'Invalid',
-    advice:
-      'Push the image, or name one that exists: in spec.image, or where the spec has no image: gcloud run deploy {service} --region={region} --project={project} --image=IMAGE',
+    advice: 'Push the image, or name one that exists{image}',
     source: 'https://github.com/google-github-actions/deploy-cloudrun/issues/465',
   },
   {
@@ -398,7 +395,7 @@ export const ERRORS: readonly ErrorRow[] = [
     text: /failed to start and (?:then )?listen on the port/i,
     kind: 'Invalid',
     advice:
-      'The container must listen on 0.0.0.0 at the port that $PORT names, before the start-up time is over. Logs: {logs}',
+      '[[{checksKey} ]]The container must listen on 0.0.0.0 at the port that $PORT names, before the start-up time is over. Logs: {logs}',
     source: `${DOCS}/run/docs/troubleshooting#container-failed-to-start`,
   },
   {
@@ -414,7 +411,7 @@ export const ERRORS: readonly ErrorRow[] = [
     text: /(?:secrets\/(?<secret>[\w-]+)\/versions\/(?<version>\w+).{0,200})?is in DESTROYED state/is,
     kind: 'NotFound',
     advice:
-      'A destroyed version does not come back. Add a new one: gcloud secrets versions add {secret|SECRET} --project={project} --data-file=-',
+      'A destroyed version does not come back. Add a new one: gcloud secrets versions add {secret|SECRET} --project={secretProject} --data-file=-',
     source: `${DOCS}/secret-manager/docs/destroy-secret-version`,
   },
   {
@@ -422,14 +419,14 @@ export const ERRORS: readonly ErrorRow[] = [
     text: /(?:secrets\/(?<secret>[\w-]+)\/versions\/(?<version>\d+).{0,200})?is in DISABLED state/is,
     kind: 'NotFound',
     advice:
-      'Enable the version: gcloud secrets versions enable {version|VERSION} --secret={secret|SECRET} --project={project}',
+      'Enable the version: gcloud secrets versions enable {version|VERSION} --secret={secret|SECRET} --project={secretProject}',
     source: `${DOCS}/secret-manager/docs/disable-secret-version`,
   },
   {
     name: 'revision: secret not found',
     text: /secret(?:s? |\s)projects\/\S+\/secrets\/(?<secret>[\w-]+)\/versions\/\S+ was not found/i,
     kind: 'NotFound',
-    advice: 'Add the version: gcloud secrets versions add {secret} --project={project} --data-file=-',
+    advice: 'Add the version: gcloud secrets versions add {secret} --project={secretProject} --data-file=-',
     source: 'Cloud Run condition SECRETS_ACCESS_CHECK_FAILED',
   },
   {

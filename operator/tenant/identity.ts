@@ -34,8 +34,8 @@ export function chosenIdentity(namespace: string, annotations: Annotations, sett
   return {
     ok: false,
     message:
-      `Namespace ${namespace} asks the operator to act as ${quoted(account)}, which ${why}. Name another one: ` +
-      `kubectl annotate namespace ${namespace} ${ANNOTATION}=ACCOUNT --overwrite, or give --impersonation-accounts a pattern that fits.`,
+      `Namespace ${namespace} asks the operator to act as ${quoted(account)}, which ${why}. Give --impersonation-accounts a pattern that fits, ` +
+      `or name another one: kubectl annotate namespace ${namespace} ${ANNOTATION}=ACCOUNT --overwrite`,
   };
 }
 

@@ -57,7 +57,7 @@ export function resolveVersion(
     return blocked(
       'DependencyNotReady',
       `version ${highest} of ${secret} was live and is no longer enabled; the newest one left, ${version}, is older, and the operator does ` +
-        `not go back by itself. Enable ${highest} or add a new version (${addVersion}), or go back on purpose with version: ${version} in the spec.`,
+        `not go back by itself. Enable ${highest}, or go back on purpose with version: ${version} in the spec, or add a new version: ${addVersion}`,
     );
   }
   const number = String(version);

@@ -4,8 +4,8 @@ import { revisionAdvice } from './errorTable.ts';
 import { age, entriesOfType } from './inventory.ts';
 import { part, targetOf } from './names.ts';
 import type { AccessPlan } from './secretAccess.ts';
-import { onlyLatestServes, readsSecret, retryCount, withRetry } from './template.ts';
-import type { Blocker, ObservedService, Step } from './types.ts';
+import { onlyLatestServes, readsSecret, retryCount, variableOf, withRetry } from './template.ts';
+import type { Blocker, Desired, ObservedService, Step } from './types.ts';
 
 /**
  * Whether a service that is written as wanted also serves. Cloud Run accepts an update first and creates the revision after
@@ -100,17 +100,34 @@ function failedRevision(ctx: Context, found: ObservedService): { blocker: Blocke
       reason: propagating ? 'Updating' : 'UpdateFailed',
       message: propagating
         ? `The grant is not known to Cloud Run yet (it may take some minutes): ${failureText(found)}`
-        : refusedText(ctx.desired.project, found),
+        : refusedText(ctx.desired, found),
       retryAfterMs: Math.max(500, left),
     },
   };
 }
 
+const CHECKS_KEY =
+  'With STARTUP_CHECK_KEY=true the container also ends if the vendor refuses a key, and its log says so: then add a version with a good key.';
+
+/** Whether the template asks the backend to try its key at the start (docs/rotation.md). Cloud Run then only says that it does not listen. */
+const checksKey = ({ template }: ObservedService): boolean =>
+  /^true$/i.test(variableOf(template, 'STARTUP_CHECK_KEY') ?? '');
+
 /** Cloud Run's words, what goes on serving, and the advice. */
-function refusedText(project: string, found: ObservedService): string {
+function refusedText({ project, keys, spec: { image } }: Desired, found: ObservedService): string {
   const [service, region] = [part(found.name, 'services'), found.region];
-  const logs = `gcloud run services logs read ${service} --region=${region} --project=${project}`;
-  const { advice } = revisionAdvice(found.terminal.message, { service, region, project, logs });
+  const place = `--region=${region} --project=${project}`;
+  const secretId = /\/secrets\/([\w-]+)/.exec(found.terminal.message)?.[1];
+  // The message names the secret's project by its number, which gcloud does not take everywhere.
+  const secret = keys.find(key => key.secret !== undefined && part(key.secret, 'secrets') === secretId)?.secret;
+  const { advice } = revisionAdvice(found.terminal.message, {
+    region,
+    project,
+    logs: `gcloud run services logs read ${service} ${place}`,
+    image: image === undefined ? `: gcloud run deploy ${service} ${place} --image=IMAGE` : ' in spec.image.',
+    secretProject: secret === undefined ? project : part(secret, 'projects') || project,
+    ...(checksKey(found) && { checksKey: CHECKS_KEY }),
+  });
   const serving = found.latestReadyRevision
     ? `${found.latestReadyRevision.split('/').at(-1)} goes on serving.`
     : 'Nothing serves yet.';

@@ -100,6 +100,10 @@ export const mountsSecret = (template: JsonObject, secretId: string): boolean =>
 export const readsSecret = (template: JsonObject, secretId: string): boolean =>
   secretReferences(template).some(reference => secretIdOf(reference) === secretId);
 
+/** The plain value of a variable of the container that takes the requests. */
+export const variableOf = (template: JsonObject, name: string): string | undefined =>
+  scalar(objects(servingContainer(template).env).find(variable => variable.name === name)?.value);
+
 /** By variable: the secret and version that the template names. */
 export function pinnedVersions(template: JsonObject): Map<string, { secret: string; version: string }> {
   const pinned = new Map<string, { secret: string; version: string }>();

@@ -197,7 +197,7 @@ describe('one tenant', () => {
     );
     const others = { ...meta, finalizers: ['example.com/other'] };
     expect(tenantStatus(tenant({ meta: others })).waitsFor).toMatch(/waits for finalizers of other controllers/);
-    expect(text(tenant({ meta: others }))).toContain('Nothing of it is left in Google Cloud.');
+    expect(text(tenant({ meta: others }))).toContain('The operator has nothing left to do for it in Google Cloud.');
   });
 
   test('whose requested check has a long value, which is confirmed by its hash', () => {

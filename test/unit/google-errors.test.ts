@@ -34,12 +34,15 @@ const known = {
   region: 'us-central1',
   project: 'team-a',
   logs: 'gcloud run services logs read',
+  image: ' in spec.image.',
+  secretProject: 'team-a',
 };
+const REQUEST = { name: 'projects/team-a/locations/us-central1/services/ai-platform-a' };
 const OLD = Number.POSITIVE_INFINITY;
 
 function told({ method = '', http = 0, body }: Fixture) {
   const status = statusOf(http, null, JSON.stringify(body), 0);
-  const failure = failureOf(method, status);
+  const failure = failureOf(method, status, REQUEST);
   return { row: rowOf(method, status)?.name ?? null, blocker: failureBlocker('Service', 'Doing', failure, OLD) };
 }
 
@@ -79,7 +82,10 @@ describe('the remedy', () => {
     ['api-disabled-run', /Enable the API: gcloud services enable run\.googleapis\.com --project=157914570064$/],
     ['api-disabled-words-only', /gcloud services enable run\.googleapis\.com --project=n26-full-stack-dart$/],
     ['billing-disabled', /gcloud billing projects link 1051023892108 /],
-    ['project-deleted', /gcloud projects undelete 1234567899\./],
+    ['project-deleted', /gcloud projects undelete 1234567899$/],
+    ['project-unknown-id', /no such active project.*Check the id/],
+    ['labels-full', /update ai-platform-a --region=us-central1 --project=team-a --remove-labels=KEY$/],
+    ['org-policy-ingress', /update ai-platform-a --region=us-central1 --project=team-a --ingress=internal$/],
     ['vpc-service-controls', /perimeter.*ingress rule/],
     ['org-policy-locations', /spec\.region/],
     ['org-policy-invoker-iam', /spec\.access to Authenticated/],
@@ -111,6 +117,18 @@ describe('the remedy', () => {
         .map(([name]) => name);
     expect(plain('If its words name a value of the spec')).toEqual([]);
     expect(plain('the missing permission')).toEqual(['account-denied', 'permission-missing']);
+  });
+
+  test('ends with its command, or has it between backticks: what is copied is the command alone', () => {
+    const files = globSync('operator/{cli,gcp,kube,reconcile,tenant}/*.ts').map(file => readFileSync(file, 'utf8'));
+    const joined = files.map(code => code.replace(/\\`/g, '\u2063').replace(/['`] \+\s*['`]/g, ''));
+    const command =
+      /(?<![\u2063\w])(?:gcloud|kubectl|docker) [a-z][^'`\u2063\n]*?[^\s.'`\u2063][.,;)]+(?= [A-Za-z]|'|`)/g;
+    const found = joined.flatMap(code => code.match(command) ?? []).filter(text => / --|=/.test(text));
+    expect(found).toEqual([]);
+    expect(
+      joined.filter(code => /\$\{(?:annotateCommand|addVersion|enable|resume|logs|set)\b[^}]*\}[.,;)]/.test(code)),
+    ).toEqual([]);
   });
 
   test('stands once in each message, whole, and without a name that was left open', () => {

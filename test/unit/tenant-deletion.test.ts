@@ -371,7 +371,8 @@ describe('the deletion policy', () => {
       expect(deletionPolicy(tenantA({ annotations: { [key]: 'Delete\u001b' } }))).toEqual({
         ok: false,
         message:
-          `The annotation ${key} is "Delete ": nothing is deleted until it is delete or abandon. ` +
+          `The annotation ${key} is "Delete ": nothing is deleted until it is delete or abandon. To delete everything in Google Cloud: ` +
+          `\`kubectl annotate aitenant tenant-a -n team ${key}=delete --overwrite\`. To keep everything there: ` +
           `kubectl annotate aitenant tenant-a -n team ${key}=abandon --overwrite`,
       });
     }

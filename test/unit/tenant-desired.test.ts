@@ -174,7 +174,7 @@ describe('as whom the operator acts', () => {
   const KEY = 'ai-platform.dev/impersonate-service-account';
   const account = 'ops-team@tenants-1.iam.gserviceaccount.com';
   const allowed = { impersonationAccounts: ['ops-NAMESPACE@tenants-*.iam.gserviceaccount.com'] };
-  const hint = `Name another one: kubectl annotate namespace team ${KEY}=ACCOUNT --overwrite, or give --impersonation-accounts a pattern that fits.`;
+  const hint = `Give --impersonation-accounts a pattern that fits, or name another one: kubectl annotate namespace team ${KEY}=ACCOUNT --overwrite`;
 
   test('is itself, or the allowed account that the Namespace names', () => {
     expect(desire({ flags: allowed })).toMatchObject({ desired: { actAs: undefined } });
@@ -355,7 +355,7 @@ describe('the version of a key', () => {
       '3',
       'DependencyNotReady',
       'Key openai: version 3 of s was live and is no longer enabled; the newest one left, 2, is older, and the operator does ' +
-        'not go back by itself. Enable 3 or add a new version (gcloud secrets versions add s --project=p --data-file=-), or go back on purpose with version: 2 in the spec.',
+        'not go back by itself. Enable 3, or go back on purpose with version: 2 in the spec, or add a new version: gcloud secrets versions add s --project=p --data-file=-',
     ],
     [
       'a disabled number',
@@ -396,7 +396,7 @@ describe('the version of a key', () => {
       '3',
       'DependencyNotReady',
       'Key openai: version 3 of s was live and is no longer enabled; the newest one left, 2, is older, and the operator does ' +
-        'not go back by itself. Enable 3 or add a new version (gcloud secrets versions add s --project=p --data-file=-), or go back on purpose with version: 2 in the spec.',
+        'not go back by itself. Enable 3, or go back on purpose with version: 2 in the spec, or add a new version: gcloud secrets versions add s --project=p --data-file=-',
     ],
     [
       'an answer that never came',

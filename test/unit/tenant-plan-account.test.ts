@@ -192,8 +192,8 @@ describe('a service account that exists already', () => {
         aspect: 'ServiceAccount',
         reason: 'ManagementConflict',
         message:
-          `Service account ${EMAIL} exists already and does not name namespace team. The AiTenant has to ask for it too: ` +
-          'kubectl annotate aitenant tenant-a -n team ai-platform.dev/adopt=true. ' +
+          `Service account ${EMAIL} exists already and does not name namespace team. The AiTenant has to ask for it too (` +
+          '`kubectl annotate aitenant tenant-a -n team ai-platform.dev/adopt=true --overwrite`). ' +
           `Whoever administers project ${PROJECT} lets this tenant adopt it with: ` +
           `gcloud iam service-accounts update ${EMAIL} --project=${PROJECT} --description='made by hand [ai-tenant-namespace=team]'`,
       },

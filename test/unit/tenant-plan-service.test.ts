@@ -4,6 +4,7 @@ import { ownerLabels } from '../../operator/tenant/ownership.ts';
 import { isReady, mayRead } from '../../operator/tenant/serviceProgress.ts';
 import { RETRY_ANNOTATION } from '../../operator/tenant/template.ts';
 import type { ObservedService } from '../../operator/tenant/types.ts';
+import type { JsonObject } from '../../ports/json.ts';
 import {
   absent,
   at,
@@ -285,8 +286,8 @@ describe('a service that exists already', () => {
     [
       'without consent',
       { team: 'x' },
-      `${TARGET} exists already and does not name namespace team. The AiTenant has to ask for it too: kubectl annotate aitenant ` +
-        `tenant-a -n team ai-platform.dev/adopt=true. Whoever administers project ${PROJECT} lets this tenant adopt it (makes no revision) with: ` +
+      `${TARGET} exists already and does not name namespace team. The AiTenant has to ask for it too (\`kubectl annotate aitenant ` +
+        `tenant-a -n team ai-platform.dev/adopt=true --overwrite\`). Whoever administers project ${PROJECT} lets this tenant adopt it (makes no revision) with: ` +
         `curl -X PATCH -H "Authorization: Bearer $(gcloud auth print-access-token)" -H 'Content-Type: application/json' ` +
         `'https://run.googleapis.com/v2/${SERVICE}?updateMask=labels' -d '{"labels":{"team":"x","ai-tenant-namespace":"team"}}'`,
     ],
@@ -403,6 +404,49 @@ describe('a revision that', () => {
     ]);
     expect(planFor({ cloud: broken({ latestReadyRevision: '' }) }).blockers[0]?.message).toBe(
       `the container failed to start. Nothing serves yet. ${logs}`,
+    );
+  });
+
+  /** The message for a revision that failed with these words while the service is otherwise as wanted. */
+  const remedyOf = (words: string, container: JsonObject, given: Given) => {
+    const [{ message } = { message: '' }] = planFor({
+      ...given,
+      cloud: { ...given.cloud, ...broken({ template: templateA({}, container) }, words) },
+    }).blockers;
+    return message.replace(/^.* goes on serving\. /, '');
+  };
+
+  test('failed for its image says where the image is named: in the spec, or by who deploys it', () => {
+    const words = "Image 'registry/app:2' not found.";
+    const image = 'registry/app:2';
+    expect(remedyOf(words, { image }, { spec: { image } })).toBe(
+      'Push the image, or name one that exists in spec.image.',
+    );
+    expect(remedyOf(words, { image }, {})).toBe(
+      `Push the image, or name one that exists: gcloud run deploy ai-platform-tenant-a --region=${REGION} --project=${PROJECT} --image=IMAGE`,
+    );
+  });
+
+  test('failed for a version of another project’s secret gets a command for that project', () => {
+    const external = 'projects/vault-1/secrets/shared-key';
+    const words = 'Secret projects/77/secrets/shared-key/versions/3 was not found';
+    const secret = present({ name: 'projects/77/secrets/shared-key', labels: { 'ai-tenant-namespace': 'team' } });
+    const given = {
+      spec: { keys: [{ name: 'openai', secretRef: { external }, env: OPENAI.env }] },
+      cloud: { keys: [keyA({ secret })] },
+    };
+    expect(remedyOf(words, { env: [secretVariable(OPENAI.env, external, '3')] }, given)).toBe(
+      'Add the version: gcloud secrets versions add shared-key --project=vault-1 --data-file=-',
+    );
+  });
+
+  test('failed to listen may be a refused key if the backend tries its key at the start', () => {
+    const words = 'The user-provided container failed to start and listen on the port';
+    const env = [{ name: 'STARTUP_CHECK_KEY', value: 'true' }];
+    const key = secretVariable(OPENAI.env, 'openai-key', '3');
+    expect(remedyOf(words, {}, {})).toMatch(/^The container must listen/);
+    expect(remedyOf(words, { env: [key, ...env] }, { spec: { env } })).toMatch(
+      /^With STARTUP_CHECK_KEY=true .* refuses a key.*\. The container must listen/,
     );
   });
 

@@ -290,7 +290,7 @@ describe('what a failure means', () => {
     [
       'Invalid',
       'InvalidSpec',
-      'Doing: said no. Google Cloud refuses the request itself. If its words name a value of the spec, change that: kubectl edit aitenant.',
+      'Doing: said no. Google Cloud refuses the request itself. If its words name a value of the spec, change that value in the AiTenant.',
     ],
   ])('%s is %s', (kind, reason, message) => {
     expect(failureBlocker('Service', 'Doing', failure(kind), 0)).toEqual({ aspect: 'Service', reason, message });

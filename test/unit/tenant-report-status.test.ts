@@ -213,7 +213,7 @@ describe('a call that failed', () => {
   const edit: Given = { generation: 2, spec: { timeoutSeconds: 60 } };
 
   test('is told by what it was to do, under its aspect and in Ready', () => {
-    const message = `Update Cloud Run service ai-platform-tenant-a in ${REGION}: too much. Google Cloud refuses the request itself. If its words name a value of the spec, change that: kubectl edit aitenant.`;
+    const message = `Update Cloud Run service ai-platform-tenant-a in ${REGION}: too much. Google Cloud refuses the request itself. If its words name a value of the spec, change that value in the AiTenant.`;
     const report = tell(edit, { [UPDATE]: failure('Invalid', 'too much') });
     expect(conditions(report)).toMatchObject({
       Ready: { status: 'False', reason: 'InvalidSpec', message },
