@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs';
 import { announcement, missingPermissions } from './announcement.ts';
 import { cleanUp } from './cleanUp.ts';
 import type { Fact, FactResult, NamedKind, RunOfFacts } from './fact.ts';
@@ -8,6 +9,7 @@ import { type Options, UsageError } from './options.ts';
 import { differences, listProject, type ProjectList } from './projectList.ts';
 import { factLine, factTable } from './report.ts';
 import { openSession, projectNumber, type Session } from './session.ts';
+import { verdictsText } from './verdicts/verdicts.ts';
 
 export interface Terminal {
   print(text: string): void;
@@ -63,8 +65,10 @@ async function performed(
   const { caller, project, regions, prefix } = session;
   const results: FactResult[] = [];
   let left: string[];
+  let number: string | undefined;
   try {
     const run = await runOfFacts(session, options);
+    number = run.projectNumber;
     await runFacts(facts, run, {
       expensive: options.expensive,
       signal,
@@ -80,6 +84,10 @@ async function performed(
   const changed = differences(before, after, id => carries(prefix, id));
   const refuted = results.filter(({ verdict }) => verdict.verdict === 'refuted');
   if (results.length > 0) print(`\n${factTable(results)}`);
+  if (options.verdicts !== undefined) {
+    const on = new Date().toISOString().slice(0, 10);
+    writeFileSync(options.verdicts, verdictsText(results, { on, project, projectNumber: number, prefix }));
+  }
   print(
     changed.length === 0
       ? '\nNothing else in the project has changed.'

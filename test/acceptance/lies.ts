@@ -776,8 +776,8 @@ const runUpdates: Lie[] = [
     tell: sayInError('with different configuration already exists', 'is there'),
   },
   {
-    fact: 'run-revision-name-scaling',
-    says: 'A masked change of the scaling is taken.',
+    fact: 'run-revision-name-masked',
+    says: 'A masked change of one field of the template is taken.',
     on: service('PATCH', 'named', '\\?updateMask=template.scaling'),
     tell: accept(),
   },

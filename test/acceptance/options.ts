@@ -14,6 +14,8 @@ export interface Options {
   /** The ids of the facts to probe. Absent: all. */
   facts?: string[];
   only?: 'facts' | 'life';
+  /** The file into which the verdicts are written. */
+  verdicts?: string;
   /** The folder of the journals. */
   state: string;
 }
@@ -33,6 +35,7 @@ Everything it makes has one random prefix and an expiry, and is removed at the e
   --only facts|life     only the facts, or only the life of a tenant
   --facts ID,…          only these facts
   --expensive           also the facts of quota and size
+  --verdicts FILE       write the verdicts into this file, without what names the project: docs/facts.md is made of it
   --clean-up            only remove what earlier runs left: those whose journal is here, and what has expired
   --prefix PREFIX       the prefix, acc- and 8 characters, instead of a random one; with --clean-up: only what has this
                         prefix, expired or not
@@ -53,6 +56,7 @@ const FLAGS = {
   only: { type: 'string' },
   facts: { type: 'string' },
   expensive: { type: 'boolean' },
+  verdicts: { type: 'string' },
   'clean-up': { type: 'boolean' },
   prefix: { type: 'string' },
   state: { type: 'string' },
@@ -93,6 +97,7 @@ export function readOptions(args: string[], env: Record<string, string | undefin
     expensive: values.expensive ?? false,
     facts: facts?.split(',').map(id => id.trim()),
     only,
+    verdicts: values.verdicts,
     state: values.state ?? '.acceptance',
   };
 }

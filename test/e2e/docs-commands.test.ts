@@ -30,6 +30,7 @@ const ELSEWHERE: [begins: string, why: string][] = [
   ['npm run sandbox   #', 'sandbox.test.ts; npm test is what runs this'],
   ['npm run check', 'the checks of this repository themselves'],
   ['npm run bench', 'takes minutes and asserts nothing'],
+  ['npm run acceptance', 'needs a project of Google Cloud; acceptance-facts.test.ts probes a local one'],
   ['PROJECT=my-project\nOPERATOR=', 'the same commands as manifests/gcp/setup.sh, which manifests-gcp.test.ts runs'],
   ['PROJECT=my-project\nmanifests/gcp/setup.sh', 'manifests-gcp.test.ts'],
   ['IMAGE=', 'needs a Docker engine and a registry; images.test.ts runs the stages of the Dockerfiles'],

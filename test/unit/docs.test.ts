@@ -6,6 +6,7 @@ import { parse, parseAllDocuments } from 'yaml';
 import { plot } from '../../bench/support/report.ts';
 import { readOptions, usage } from '../../operator/process/options.ts';
 import { compileCrd, type PlainObject } from '../../schema/index.ts';
+import { factPages } from '../../scripts/facts.ts';
 import { referencePages } from '../../scripts/reference.ts';
 
 const ROOT = new URL('../../', import.meta.url).pathname;
@@ -223,6 +224,19 @@ test.each(Object.entries(referencePages()))('%s is what scripts/reference.ts gen
 test('Every Japanese text of the reference belongs to a text of the CRD', () => {
   const texts = (parse(file('scripts/reference.ja.yaml')) as { en: string }[]).map(({ en }) => en);
   const english = file('docs/reference.md').replaceAll('\\|', '|');
+  expect(texts.filter(text => !english.includes(text))).toEqual([]);
+});
+
+test.each(Object.entries(factPages()))(
+  '%s is what scripts/facts.ts generates from the facts and verdicts',
+  (path, page) => {
+    expect(file(path), 'run: node scripts/facts.ts').toBe(page);
+  },
+);
+
+test('Every Japanese text of the facts belongs to a text of a fact', () => {
+  const texts = (parse(file('scripts/facts.ja.yaml')) as { en: string }[]).map(({ en }) => en);
+  const english = file('docs/facts.md').replaceAll('\\|', '|');
   expect(texts.filter(text => !english.includes(text))).toEqual([]);
 });
 

@@ -53,7 +53,7 @@ export const accounts: Fact[] = [
   {
     id: 'account-exists-text',
     text: 'Creating an account that exists is refused: 409 ALREADY_EXISTS "Service account ID already exists within project projects/P."',
-    source: 'C: bug reports of the Terraform provider',
+    source: 'C: https://github.com/GoogleCloudPlatform/java-docs-samples/issues/3605',
     unsure: false,
     section,
     probe: async context => {
@@ -83,7 +83,7 @@ export const accounts: Fact[] = [
   },
   {
     id: 'account-id-pattern',
-    text: 'An account id must match `[a-z]([-a-z0-9]*[a-z0-9])`: one that ends with a hyphen or has a capital letter is refused with 400.',
+    text: 'An account id has lower-case letters, digits and hyphens, begins with a letter and does not end with a hyphen; any other is refused with 400.',
     source: 'D: https://cloud.google.com/iam/docs/service-accounts-create',
     unsure: false,
     section,
@@ -195,7 +195,7 @@ export const accounts: Fact[] = [
   {
     id: 'account-missing-reason',
     text: 'The 404 of IAM v1 has `errors[0].reason: "notFound"` beside the google.rpc.Status.',
-    source: 'C: error texts of @googleapis/iam',
+    source: 'C: https://github.com/GoogleCloudPlatform/java-docs-samples/issues/3605, which shows the form in a 409',
     unsure: false,
     section,
     probe: async context => {
@@ -207,7 +207,7 @@ export const accounts: Fact[] = [
   {
     id: 'account-missing-text',
     text: 'The policy of a missing account is answered with 404 "Service account projects/P/serviceAccounts/E does not exist."',
-    source: 'C: bug reports of the Terraform provider',
+    source: 'C: captures and bug reports of client projects; their addresses were not kept',
     unsure: false,
     section,
     probe: async context => {

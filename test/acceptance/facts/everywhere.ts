@@ -70,7 +70,7 @@ export const everywhere: Fact[] = [
   {
     id: 'secret-name-number',
     text: 'Secret Manager answers with the number of the project also when it was asked by the id: `projects/123456/secrets/x`.',
-    source: 'C: answers of `gcloud secrets describe` show the number',
+    source: 'C: captures and bug reports of client projects; their addresses were not kept',
     unsure: false,
     section,
     probe: async context => {
@@ -84,7 +84,7 @@ export const everywhere: Fact[] = [
   {
     id: 'secret-error-number',
     text: 'The text of an error that names a secret has the number of the project.',
-    source: 'C: "Secret [projects/NUMBER/secrets/x] not found" in bug reports',
+    source: 'C: https://github.com/airbytehq/airbyte/issues/36442',
     unsure: false,
     section,
     probe: async context => {
@@ -124,7 +124,7 @@ export const everywhere: Fact[] = [
   {
     id: 'run-name-id',
     text: 'Cloud Run answers with the id of the project: `projects/ID/locations/R/services/S`.',
-    source: 'C: answers of `gcloud run services describe` and of clients',
+    source: 'C: https://github.com/GoogleCloudPlatform/cloud-run-mcp/issues/16',
     unsure: false,
     section,
     probe: async context => {
@@ -136,7 +136,8 @@ export const everywhere: Fact[] = [
   {
     id: 'fresh-account-missing',
     text: 'A new service account can be missing (404) in some reads and there in others, for up to a minute.',
-    source: 'D: https://cloud.google.com/iam/docs/access-change-propagation; C: bug reports of the Terraform provider',
+    source:
+      'D: https://cloud.google.com/iam/docs/access-change-propagation; C: https://github.com/GoogleCloudPlatform/magic-modules/pull/14447',
     unsure: false,
     section,
     probe: async context => {
@@ -151,7 +152,7 @@ export const everywhere: Fact[] = [
   {
     id: 'fresh-account-forbidden',
     text: 'A read of a new service account can also answer 403 "Permission \'iam.serviceAccounts.get\' denied on resource (or it may not exist)."',
-    source: 'C: bug reports of the Terraform provider',
+    source: 'C: https://github.com/hashicorp/terraform-provider-google/issues/15042',
     unsure: false,
     section,
     probe: async context => {
@@ -166,7 +167,7 @@ export const everywhere: Fact[] = [
   {
     id: 'fresh-account-exists',
     text: 'While a new service account is missing in reads, creating it again answers 409: a 409 means only that it exists.',
-    source: 'C: bug reports of the Terraform provider',
+    source: 'C: https://github.com/hashicorp/terraform-provider-google/issues/19112',
     unsure: false,
     section,
     probe: async context => refuses((await freshAccount(context)).again, { status: 409, code: 'ALREADY_EXISTS' }),
@@ -200,7 +201,7 @@ export const everywhere: Fact[] = [
   {
     id: 'member-missing',
     text: 'A policy with a service account that does not exist is refused: 400 INVALID_ARGUMENT "Service account E does not exist."',
-    source: 'C: bug reports of the Terraform provider and of Config Connector',
+    source: 'C: https://github.com/GoogleCloudPlatform/solutions-modern-cicd-anthos/issues/18',
     unsure: false,
     section,
     probe: async context => {
@@ -216,7 +217,7 @@ export const everywhere: Fact[] = [
   {
     id: 'member-fresh',
     text: 'A policy with a new service account is refused with the same text for up to a minute, and then taken.',
-    source: 'C: bug reports of the Terraform provider and of Config Connector',
+    source: 'C: https://github.com/googleapis/google-cloud-go/issues/11482',
     unsure: false,
     section,
     probe: async context => {
@@ -239,7 +240,7 @@ export const everywhere: Fact[] = [
   {
     id: 'bad-member-refuses-all',
     text: 'One bad member refuses the whole write: the policy stays as it was.',
-    source: 'C: bug reports of the Terraform provider',
+    source: 'C: captures and bug reports of client projects; their addresses were not kept',
     unsure: false,
     section,
     probe: async context => {

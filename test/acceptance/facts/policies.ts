@@ -66,7 +66,7 @@ export const policies: Fact[] = [
   {
     id: 'policy-stale-etag',
     text: '`setIamPolicy` with a stale etag is refused with 409 ABORTED.',
-    source: 'C: bug reports of the Terraform provider',
+    source: 'C: https://github.com/DataBiosphere/leonardo/pull/737',
     unsure: false,
     section,
     probe: async context => refuses((await written(context)).stale, { status: 409, code: 'ABORTED' }),
@@ -74,7 +74,7 @@ export const policies: Fact[] = [
   {
     id: 'policy-stale-etag-text',
     text: 'The text about a stale etag begins "There were concurrent policy changes. Please retry the whole read-modify-write with exponential backoff."',
-    source: 'C: bug reports of the Terraform provider',
+    source: 'C: https://github.com/DataBiosphere/leonardo/pull/737',
     unsure: false,
     section,
     probe: async context =>
@@ -86,7 +86,7 @@ export const policies: Fact[] = [
   {
     id: 'policy-unset-etag-only',
     text: 'A policy that nobody has set has an `etag` and nothing else.',
-    source: 'C: recorded answers of clients',
+    source: 'C: captures and bug reports of client projects; their addresses were not kept',
     unsure: false,
     section,
     probe: async context => {
@@ -98,7 +98,7 @@ export const policies: Fact[] = [
   {
     id: 'policy-emptied-version',
     text: 'A policy that was set once keeps `version: 1` when it is emptied.',
-    source: 'C: recorded answers of clients',
+    source: 'C: captures and bug reports of client projects; their addresses were not kept',
     unsure: false,
     section,
     probe: async context => {
@@ -175,8 +175,8 @@ export const policies: Fact[] = [
   {
     id: 'policy-role-of-another-api',
     text: 'A role that the resource does not know is refused: 400 "Role R is not supported for this resource."',
-    source: '?',
-    unsure: true,
+    source: 'C: https://github.com/pulumi/pulumi-gcp/issues/930, about a role on a service account',
+    unsure: false,
     section,
     probe: async context => {
       const { member } = await sharedAccount(context);
@@ -189,7 +189,7 @@ export const policies: Fact[] = [
   {
     id: 'policy-member-domains',
     text: 'Where `iam.allowedPolicyMemberDomains` forbids a member: FAILED_PRECONDITION "One or more users named in the policy do not belong to a permitted customer."',
-    source: 'C: bug reports of the Terraform provider',
+    source: 'C: https://github.com/terraform-google-modules/terraform-example-foundation/issues/1454',
     unsure: false,
     section,
     probe: async context => {

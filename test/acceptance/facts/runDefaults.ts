@@ -119,7 +119,7 @@ export const runDefaults: Fact[] = [
   defaulted(
     'run-default-max-instances',
     'Default of `template.scaling.maxInstanceCount`: 100, or less in a project of small quota (20 and 5 are reported); it comes back.',
-    'C: bug reports of the Terraform provider',
+    'C: https://github.com/GoogleCloudPlatform/magic-modules/pull/18394',
     'template.scaling.maxInstanceCount',
     count => typeof count === 'number' && count >= 1 && count <= 100,
   ),
@@ -141,7 +141,7 @@ export const runDefaults: Fact[] = [
   {
     id: 'run-uri',
     text: 'The `uri` of a service is `https://SERVICE-HASH-uc.a.run.app`; `uc` stands for the region.',
-    source: 'C: answers of clients',
+    source: 'C: https://github.com/GoogleCloudPlatform/cloud-run-mcp/issues/16',
     unsure: false,
     section,
     probe: async context => {
@@ -154,7 +154,7 @@ export const runDefaults: Fact[] = [
   {
     id: 'run-urls',
     text: '`urls` has besides the `uri` an address `https://SERVICE-NUMBER.REGION.run.app`.',
-    source: 'C: answers of clients',
+    source: 'C: captures and bug reports of client projects; their addresses were not kept',
     unsure: false,
     section,
     probe: async context => {
@@ -169,7 +169,7 @@ export const runDefaults: Fact[] = [
   {
     id: 'gke-metadata-server',
     text: 'GKE with Dataplane V2 rewrites the address of the metadata server to that of the node, port 988, before NetworkPolicy is judged.',
-    source: 'C: bug reports of Cilium',
+    source: 'C: https://github.com/gke-labs/kube-agents/pull/676',
     unsure: false,
     section: 'GKE',
     probe: async () => notObservable('this needs a cluster of GKE, and a run makes none'),

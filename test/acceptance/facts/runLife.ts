@@ -171,7 +171,7 @@ export const runLife: Fact[] = [
   {
     id: 'run-exists-at-once',
     text: 'A service can be read as soon as `CreateService` has answered.',
-    source: 'C: requests of gcloud, which reads it at once',
+    source: 'C: captures and bug reports of client projects; their addresses were not kept',
     unsure: false,
     section,
     probe: async context => {
@@ -275,7 +275,7 @@ export const runLife: Fact[] = [
   {
     id: 'run-failed-text',
     text: 'The text of a failed condition begins "Revision \'R\' is not ready and cannot serve traffic."',
-    source: 'C: bug reports of the Terraform provider',
+    source: 'C: https://github.com/terraform-google-modules/terraform-docs-samples/pull/168',
     unsure: false,
     section,
     probe: async context => {
@@ -288,7 +288,7 @@ export const runLife: Fact[] = [
   {
     id: 'run-secret-denied-text',
     text: 'A secret that the account may not read: "spec.template.spec.containers[0].env[0].value_from.secret_key_ref.name: Permission denied on secret: projects/N/secrets/S/versions/V for Revision service account E. …"',
-    source: 'C: bug reports of the Terraform provider',
+    source: 'C: https://github.com/terraform-google-modules/terraform-docs-samples/pull/168',
     unsure: false,
     section,
     probe: async context => {
@@ -302,7 +302,7 @@ export const runLife: Fact[] = [
   {
     id: 'run-secret-denied-lines',
     text: 'The text has a line for each variable that cannot be read.',
-    source: 'C: bug reports of the Terraform provider',
+    source: 'C: https://github.com/terraform-google-modules/terraform-docs-samples/pull/168',
     unsure: false,
     section,
     probe: async context => {
@@ -328,7 +328,7 @@ export const runLife: Fact[] = [
   {
     id: 'run-secret-missing-text',
     text: 'A version that does not exist: "Secret projects/N/secrets/S/versions/V was not found".',
-    source: 'C: bug reports of the Terraform provider',
+    source: 'C: captures and bug reports of client projects; their addresses were not kept',
     unsure: false,
     section,
     probe: async context => {
@@ -374,7 +374,7 @@ export const runLife: Fact[] = [
   {
     id: 'run-not-listening-text',
     text: 'A container that does not listen in time: "The user-provided container failed to start and listen on the port defined provided by the PORT=8080 environment variable within the allocated timeout."',
-    source: 'C: bug reports and forum posts; the wording varies',
+    source: 'C: https://github.com/octo-sts/app/pull/1005; the wording varies',
     unsure: false,
     section,
     probe: async context => {
@@ -419,7 +419,7 @@ export const runLife: Fact[] = [
   {
     id: 'run-act-as',
     text: 'A service as an account that does not exist is refused: 403 "Permission \'iam.serviceaccounts.actAs\' denied on service account E (or it may not exist)."',
-    source: 'C: bug reports of the Terraform provider',
+    source: 'C: https://github.com/GoogleCloudPlatform/cloud-run-release-manager/issues/81',
     unsure: false,
     section,
     probe: async context => {
@@ -434,7 +434,7 @@ export const runLife: Fact[] = [
   {
     id: 'run-act-as-every-update',
     text: 'The right to act as the account is checked on every update, also when only a label changes.',
-    source: 'C: bug reports of Config Connector',
+    source: 'C: https://github.com/GoogleCloudPlatform/cloud-run-release-manager/issues/81',
     unsure: false,
     section,
     probe: async context => {
@@ -451,7 +451,7 @@ export const runLife: Fact[] = [
   {
     id: 'run-act-as-fresh',
     text: 'A service as a new account is refused with the same text while the account is not visible yet, and then taken.',
-    source: 'C: bug reports of the Terraform provider',
+    source: 'C: captures and bug reports of client projects; their addresses were not kept',
     unsure: false,
     section,
     probe: async context => {

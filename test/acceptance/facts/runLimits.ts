@@ -147,14 +147,14 @@ export const runLimits: Fact[] = [
   },
   {
     id: 'run-reserved-variables-text',
-    text: '"spec.template.spec.containers[0].env: The following reserved env names were provided: PORT. These values are automatically set by the system."',
-    source: 'C: bug reports of the Terraform provider',
+    text: '"spec.template.spec.containers[0].env: The following reserved env names were provided: PORT. These values are automatically set by the system.", or with `template.containers[0].env` at the beginning, as the API v2 was seen to answer.',
+    source: 'C: https://github.com/hashicorp/terraform-provider-google/issues/26877',
     unsure: false,
     section,
     probe: async context =>
       refusesInput(
         await withEnv(context, [{ name: 'PORT', value: '1' }]),
-        'spec.template.spec.containers[0].env: The following reserved env names were provided: PORT. These values are automatically set by the system.',
+        /^(spec\.template\.spec|template)\.containers\[0\]\.env: The following reserved env names were provided: PORT\. These values are automatically set by the system\./,
       ),
   },
   {
@@ -198,7 +198,7 @@ export const runLimits: Fact[] = [
   {
     id: 'run-missing-text',
     text: "A service that does not exist: 404 \"Resource 'S' of kind 'SERVICE' in region 'R' in project 'P' does not exist.\"",
-    source: 'C: bug reports of the Terraform provider',
+    source: 'C: https://github.com/GoogleCloudPlatform/generative-ai/issues/1795',
     unsure: false,
     section,
     probe: async context => {
@@ -268,7 +268,7 @@ export const runLimits: Fact[] = [
   },
   {
     id: 'run-name-pattern',
-    text: 'The name of a service must match `[a-z]([-a-z0-9]*[a-z0-9])`: one that ends with a hyphen or has a capital letter or `_` is refused.',
+    text: 'The name of a service has lower-case letters, digits and hyphens, begins with a letter and does not end with a hyphen; any other is refused.',
     source: 'P: google/cloud/run/v2/service.proto',
     unsure: false,
     section,

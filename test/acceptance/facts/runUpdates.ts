@@ -96,8 +96,10 @@ const staleEtag = (context: FactContext): Promise<{ updated: Exchange; deleted: 
   });
 
 interface Named extends MadeService {
-  /** The answer to another template under the name of the revision that exists, and to another scaling. */
+  /** The answers to another template under the name of the revision that exists, and to a change of one field of the template. */
   conflict: Exchange;
+  masked: Exchange;
+  /** The answers to changes whose mask does not name the template, while the body has another one. */
   scaled: Exchange;
   traffic: Exchange;
   /** The service after its revision's name alone was cleared. */
@@ -114,8 +116,14 @@ const named = (context: FactContext): Promise<Named> =>
     const template = { ...(body.template as JsonObject), labels: { changed: 'x' } };
     const { url } = made;
     const conflict = await askForChange(context, url, 'template', { template });
-    const scaling = { template: { revision, scaling: { maxInstanceCount: 7 } } };
-    const scaled = await askForChange(context, url, 'template.scaling', scaling);
+    const masked = await askForChange(context, url, 'template.scaling', {
+      template: { revision, scaling: { maxInstanceCount: 7 } },
+    });
+    const scaled = await askForChange(context, url, 'scaling.min_instance_count', {
+      template,
+      scaling: { minInstanceCount: 0 },
+    });
+    await context.wait(scaled);
     const traffic = await askForChange(context, url, 'traffic', {
       template,
       traffic: [{ type: 'TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST', percent: 100 }],
@@ -124,6 +132,7 @@ const named = (context: FactContext): Promise<Named> =>
     return {
       ...made,
       conflict,
+      masked,
       scaled,
       traffic,
       cleared: await change(context, url, 'template.revision', { template: {} }),
@@ -132,11 +141,23 @@ const named = (context: FactContext): Promise<Named> =>
 
 const CONFLICT = (id: string) => `Revision named '${id}-first' with different configuration already exists.`;
 
+/** A fact about a conflict that a client's report shows, and that the report does not explain. */
+function seenConflict(id: string, text: string, source: string, of: (made: Named) => Exchange): Fact {
+  const probe = async (context: FactContext) => {
+    const made = await named(context);
+    const answer = of(made);
+    if (succeeded(answer))
+      return notObservable('the change was taken here: the report does not say what else is needed');
+    return refuses(answer, { status: 409, code: 'ALREADY_EXISTS', text: CONFLICT(made.id) });
+  };
+  return { id, text, source, unsure: false, section, probe };
+}
+
 export const runUpdates: Fact[] = [
   {
     id: 'run-revision-name-answered',
     text: 'A `template.revision` that was given at the creation, as gcloud and the console do, comes back.',
-    source: 'C: requests of gcloud; bug reports of the Terraform provider',
+    source: 'C: https://github.com/hashicorp/terraform-provider-google/issues/9438',
     unsure: false,
     section,
     probe: async context => {
@@ -147,7 +168,7 @@ export const runUpdates: Fact[] = [
   {
     id: 'run-revision-name-conflict',
     text: 'Sent back with another template it is refused: 409 ALREADY_EXISTS "Revision named \'R\' with different configuration already exists."',
-    source: 'C: bug reports of the Terraform provider',
+    source: 'C: https://github.com/pulumi/pulumi-gcp/issues/350',
     unsure: false,
     section,
     probe: async context => {
@@ -156,33 +177,32 @@ export const runUpdates: Fact[] = [
     },
   },
   {
-    id: 'run-revision-name-scaling',
-    text: 'The same is answered to a masked change of `template.scaling` alone.',
-    source: 'C: bug reports of the Terraform provider',
+    id: 'run-revision-name-masked',
+    text: 'The same is answered to a masked change of one field of the template, such as `template.scaling`, because the name stays.',
+    source: 'C: https://github.com/hashicorp/terraform-provider-google/issues/14569',
     unsure: false,
     section,
     probe: async context => {
-      const { id, scaled } = await named(context);
-      return refuses(scaled, { status: 409, code: 'ALREADY_EXISTS', text: CONFLICT(id) });
+      const { id, masked } = await named(context);
+      return refuses(masked, { status: 409, code: 'ALREADY_EXISTS', text: CONFLICT(id) });
     },
   },
-  {
-    id: 'run-revision-name-traffic',
-    text: 'The same was seen in answers to a masked change of `traffic` alone.',
-    source: 'C: bug reports of the Terraform provider',
-    unsure: false,
-    section,
-    probe: async context => {
-      const { id, traffic } = await named(context);
-      if (succeeded(traffic))
-        return notObservable('the change was taken here: the report does not say what else is needed');
-      return refuses(traffic, { status: 409, code: 'ALREADY_EXISTS', text: CONFLICT(id) });
-    },
-  },
+  seenConflict(
+    'run-revision-name-scaling',
+    'The same was seen in answers to a masked change of the service-level `scaling` alone.',
+    'C: https://github.com/googleapis/google-cloud-python/issues/14259',
+    ({ scaled }) => scaled,
+  ),
+  seenConflict(
+    'run-revision-name-traffic',
+    'The same was seen in answers to a masked change of `traffic` alone.',
+    'C: https://github.com/googleapis/python-run/issues/123',
+    ({ traffic }) => traffic,
+  ),
   {
     id: 'run-revision-name-cleared',
     text: 'Clearing `template.revision` alone makes a new revision.',
-    source: 'C: bug reports of the Terraform provider',
+    source: 'C: https://github.com/hashicorp/terraform-provider-google/issues/9438',
     unsure: false,
     section,
     probe: async context => {
@@ -201,7 +221,7 @@ export const runUpdates: Fact[] = [
   {
     id: 'run-template-makes-revision',
     text: 'A change of `template` makes a revision `NAME-00002-abc`.',
-    source: 'C: names of revisions in bug reports',
+    source: 'C: https://github.com/hashicorp/terraform-provider-google/issues/9438, in whose names the numbers stand',
     unsure: false,
     section,
     probe: async context => {
@@ -312,7 +332,7 @@ export const runUpdates: Fact[] = [
   {
     id: 'run-stale-etag-update',
     text: 'An update with a stale etag in the service is refused with 409 ABORTED.',
-    source: 'C: bug reports of the Terraform provider',
+    source: 'C: captures and bug reports of client projects; their addresses were not kept',
     unsure: false,
     section,
     probe: async context => refuses((await staleEtag(context)).updated, { status: 409, code: 'ABORTED' }),
@@ -320,7 +340,7 @@ export const runUpdates: Fact[] = [
   {
     id: 'run-stale-etag-text',
     text: "The text about a stale etag is \"Conflict for resource 'S': version 'X' was specified but current version is 'Y'.\"",
-    source: 'C: bug reports of the Terraform provider',
+    source: 'C: captures and bug reports of client projects; their addresses were not kept',
     unsure: false,
     section,
     probe: async context => {
@@ -417,7 +437,7 @@ export const runUpdates: Fact[] = [
   {
     id: 'run-require-invoker-iam',
     text: 'The organization policy `run.managed.requireInvokerIam` refuses `invokerIamDisabled: true`.',
-    source: 'C: bug reports of the Terraform provider',
+    source: 'C: https://github.com/GoogleCloudPlatform/cloud-foundation-fabric/pull/2995',
     unsure: false,
     section,
     probe: async context => {
@@ -437,7 +457,7 @@ export const runUpdates: Fact[] = [
   {
     id: 'run-public-by-binding',
     text: '`--allow-unauthenticated` makes an `allUsers` binding of `roles/run.invoker`: a service can be public either way.',
-    source: 'C: requests of gcloud',
+    source: 'C: requests of gcloud 528',
     unsure: false,
     section,
     probe: async context => {

@@ -126,7 +126,7 @@ export const secrets: Fact[] = [
   {
     id: 'secret-latest-any-state',
     text: '`latest` is the version that was created last, whatever its state.',
-    source: 'C: bug reports of external-secrets',
+    source: 'C: https://github.com/google-github-actions/get-secretmanager-secrets/issues/268',
     unsure: false,
     section,
     probe: async context => {
@@ -140,7 +140,7 @@ export const secrets: Fact[] = [
   {
     id: 'secret-access-disabled',
     text: 'Accessing a disabled version is refused with FAILED_PRECONDITION.',
-    source: 'C: bug reports of external-secrets',
+    source: 'C: https://github.com/external-secrets/external-secrets/issues/4042',
     unsure: false,
     section,
     probe: async context => refuses((await versions(context)).access, { status: 400, code: 'FAILED_PRECONDITION' }),
@@ -148,7 +148,7 @@ export const secrets: Fact[] = [
   {
     id: 'secret-access-disabled-text',
     text: 'The text is "Secret Version [projects/N/secrets/S/versions/V] is in DISABLED state."',
-    source: 'C: bug reports of external-secrets',
+    source: 'C: https://github.com/external-secrets/external-secrets/issues/4042',
     unsure: false,
     section,
     probe: async context => {
@@ -193,12 +193,12 @@ export const secrets: Fact[] = [
     source: 'P: google/cloud/secretmanager/v1/service.proto',
     unsure: false,
     section,
-    probe: async () => notObservable('25,001 secrets would take a whole day of the write quota'),
+    probe: async () => notObservable('making 25,001 secrets would take more than 40 minutes of the whole write quota'),
   },
   {
     id: 'secret-missing-text',
     text: 'A secret that does not exist: 404 "Secret [projects/NUMBER/secrets/x] not found."',
-    source: 'C: bug reports of external-secrets',
+    source: 'C: captures and bug reports of client projects; their addresses were not kept',
     unsure: false,
     section,
     probe: async context => {
@@ -210,7 +210,7 @@ export const secrets: Fact[] = [
   {
     id: 'secret-no-versions-text',
     text: 'A secret without a version: 404 "Secret [projects/N/secrets/X] not found or has no versions."',
-    source: 'C: bug reports of external-secrets',
+    source: 'C: https://github.com/airbytehq/airbyte/issues/36442',
     unsure: false,
     section,
     probe: async context => {
@@ -319,7 +319,7 @@ export const secrets: Fact[] = [
   {
     id: 'secret-rotation-whole',
     text: '`GetSecret` answers with the whole `rotation`, `rotationPeriod` included.',
-    source: 'C: `gcloud secrets describe` shows it, although the proto calls it input only',
+    source: 'C: captures and bug reports of client projects; their addresses were not kept',
     unsure: false,
     section,
     probe: async context => {
@@ -334,7 +334,7 @@ export const secrets: Fact[] = [
   {
     id: 'secret-rotation-mask',
     text: 'A mask may name `rotation.next_rotation_time` and `rotation.rotation_period` one by one.',
-    source: 'C: requests of gcloud',
+    source: 'C: captures and bug reports of client projects; their addresses were not kept',
     unsure: false,
     section,
     probe: async context => {

@@ -4,7 +4,10 @@ import { createGcpCore, type GcpCore, type GcpCoreOptions } from '../../../sandb
 import { startGcpServer } from '../../../sandbox/gcp/wire/http.ts';
 import { type Call, type Exchange, fieldIn } from '../../acceptance/exchange.ts';
 import type { Fact, FactContext, Verdict } from '../../acceptance/fact.ts';
+import { FACTS } from '../../acceptance/facts/all.ts';
+import { verdictsText } from '../../acceptance/verdicts/verdicts.ts';
 import { fakeRuntime } from './fakeRuntime.ts';
+import { POLICIES, UNDER_POLICY } from './observable.ts';
 
 /** A local Google Cloud in virtual time, behind real HTTP, and the context with which probes ask it. */
 export interface FactCloud {
@@ -139,4 +142,20 @@ function send(
     });
     request.on('error', reject).end(content);
   });
+}
+
+/** The text of test/acceptance/verdicts/local.json: every fact, probed in a local Google Cloud in which it can be seen. */
+export async function localVerdicts(): Promise<string> {
+  const usual = await factCloud();
+  const strict = await factCloud({ settings: POLICIES });
+  await usual.addDenyPolicy();
+  const results = [];
+  for (const fact of FACTS) {
+    const own = fact.expensive === undefined ? undefined : await factCloud();
+    const cloud = own ?? (UNDER_POLICY.includes(fact.id) ? strict : usual);
+    results.push({ fact, verdict: await cloud.probe(fact) });
+    await own?.close();
+  }
+  await Promise.all([usual.close(), strict.close()]);
+  return verdictsText(results, { project: PROJECT.id, projectNumber: PROJECT.number, prefix: PREFIX });
 }

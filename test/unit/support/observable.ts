@@ -8,6 +8,7 @@ export const NOT_OBSERVABLE = [
   'secret-list-page',
   'run-secret-read-at-start',
   'run-secret-running-instances',
+  'run-revision-name-scaling',
   'run-revision-name-traffic',
   'run-client-drops-fields',
   'run-public-needs-set-policy',
