@@ -17,8 +17,8 @@ export interface FairQueue<T, P> {
   /** Queues `item`. If it is queued already, its priority is raised to `priority`, but never lowered. */
   push(item: T, priority: P): void;
   /**
-   * The next item among those that `allowed` admits; it stays queued. `isFirst`: its priority is the first of this turn (or a more
-   * urgent one than edits), so no other priority has precedence over it and it need not leave a reserve for higher ones.
+   * The next item among those that `allowed` admits; it stays queued. `isFirst`: no other priority comes before the item's priority in
+   * this turn, so the item need not leave a reserve for another one.
    */
   peek(allowed?: (priority: P, outer: string) => boolean): { item: T; priority: P; isFirst: boolean } | undefined;
   /** Removes the item from the queue and charges `cost` to its lanes, which ends their turn. */

@@ -17,7 +17,7 @@ type ReadAny = <T extends { name: string }>(
   options?: GcpCallOptions,
 ) => Promise<Read<T>>;
 
-/** The reads of all resources of the table, each by `read`. */
+/** Makes one read for each resource of the table. `read` is given the resource and the name. */
 export const forEachResource = (read: ReadAny): ResourceReads =>
   Object.fromEntries(
     Object.entries(RESOURCES).map(([name, resource]) => [

@@ -11,7 +11,7 @@ export interface RunBudget {
    * `priority` if that is given.
    */
   take(needs: Need[], rank: Rank, priority?: Priority): Verdict | undefined;
-  /** The same before anything is read. The writes among `needs` are only expected: they count for the first `take` of writes. */
+  /** Reserves `needs` before anything is read. The writes among them are a guess: a later `take` of writes uses them before it claims more. */
   reserve(needs: Need[], rank: Rank): Verdict | undefined;
   release(): void;
 }
@@ -26,9 +26,9 @@ export function createRunBudget(
 ): RunBudget {
   const claims: Claim[] = granted ? [granted] : [];
   const asked: Need[] = [];
-  /** The calls of the claim with which the reconcile was woken that no `take` has counted yet. */
+  /** Calls that the reconcile was granted when it was woken and that no `take` has used yet. */
   const prepaid = createBalance(granted?.needs ?? []);
-  /** The writes that were reserved and that no `take` has counted yet. */
+  /** Writes that `reserve` has claimed and that no `take` has used yet. */
   const expected = createBalance([]);
 
   function take(needs: Need[], rank: Rank, priority?: Priority): Verdict | undefined {

@@ -20,8 +20,8 @@ import {
 import type { Aspect, Call, Desired, InventoryEntry, Observed, Plan, Step, Targets, Tenant } from './types.ts';
 
 /**
- * The resources that a tenant has in Google Cloud, in the order in which they are created. A new one is registered here and in
- * `plan.ts`, which needs its place in the types.
+ * The resources that a tenant has in Google Cloud, in the order in which they are created. A new one is registered here, and
+ * its plan gets a place in the order of `plan.ts`. `docs/development.md` has all steps.
  */
 
 interface Managed {

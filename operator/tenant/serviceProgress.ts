@@ -8,7 +8,7 @@ import { onlyLatestServes, readsSecret, retryCount, variableOf, withRetry } from
 import type { Blocker, Desired, ObservedService, Step } from './types.ts';
 
 /**
- * Whether a service that is written as wanted also serves. Cloud Run accepts an update first and creates the revision after
+ * Whether a service whose fields are as the spec wants also serves. Cloud Run accepts an update first and creates the revision after
  * that, which may take minutes or fail. A failed revision keeps its predecessor serving. The operator retries it with a new
  * revision, after 30 s at first and after 30 min at most.
  */
