@@ -4,10 +4,12 @@ import { cleanUp } from './cleanUp.ts';
 import type { Fact, FactResult, NamedKind, RunOfFacts } from './fact.ts';
 import { runFacts } from './factRunner.ts';
 import { FACTS } from './facts/all.ts';
+import type { StepResult } from './life/life.ts';
+import { liveOnce } from './life/liveOnce.ts';
 import { carries, EXPIRES } from './names.ts';
 import { type Options, UsageError } from './options.ts';
 import { differences, listProject, type ProjectList } from './projectList.ts';
-import { factLine, factTable } from './report.ts';
+import { factLine, factTable, stepTable } from './report.ts';
 import { openSession, projectNumber, type Session } from './session.ts';
 import { verdictsText } from './verdicts/verdicts.ts';
 
@@ -34,13 +36,13 @@ export async function acceptance(
     if (taken.length > 0) {
       throw new UsageError(`Project ${project} has things of the prefix ${prefix} already: ${taken.join(', ')}.`);
     }
-    terminal.print(announcement(session, facts.length, false, await missingPermissions(session)));
+    terminal.print(announcement(session, facts.length, options.only !== 'facts', await missingPermissions(session)));
     for (const problem of before.problems) terminal.print(`Before the start, ${problem}`);
     if (!(await terminal.confirm())) {
       terminal.print('Nothing was made.');
       return 2;
     }
-    return await performed(options, session, facts, before, terminal);
+    return await performed(options, env, session, facts, before, terminal);
   } finally {
     caller.close();
   }
@@ -57,6 +59,7 @@ function chosenFacts({ facts: ids, only }: Options): Fact[] {
 
 async function performed(
   options: Options,
+  env: Record<string, string | undefined>,
   session: Session,
   facts: Fact[],
   before: ProjectList,
@@ -64,12 +67,14 @@ async function performed(
 ): Promise<number> {
   const { caller, project, regions, prefix } = session;
   const results: FactResult[] = [];
+  let steps: StepResult[] = [];
+  let refused: string[] = [];
   let left: string[];
   let number: string | undefined;
   try {
     const run = await runOfFacts(session, options);
     number = run.projectNumber;
-    await runFacts(facts, run, {
+    const probing = runFacts(facts, run, {
       expensive: options.expensive,
       signal,
       onResult(result) {
@@ -77,25 +82,34 @@ async function performed(
         print(factLine(result));
       },
     });
+    // Both wait most of the time, so they are made side by side.
+    const living = options.only === 'facts' ? undefined : liveOnce(session, options, env, { print, signal });
+    const [, life] = await Promise.all([probing, living]);
+    if (life) ({ steps, refused } = life);
   } finally {
     left = await removeAll(session, print);
   }
-  const after = await listProject(caller.call, project, regions);
-  const changed = differences(before, after, id => carries(prefix, id));
-  const refuted = results.filter(({ verdict }) => verdict.verdict === 'refuted');
+  const changed = differences(before, await listProject(caller.call, project, regions), id => carries(prefix, id));
   if (results.length > 0) print(`\n${factTable(results)}`);
   if (options.verdicts !== undefined) {
     const on = new Date().toISOString().slice(0, 10);
     writeFileSync(options.verdicts, verdictsText(results, { on, project, projectNumber: number, prefix }));
   }
+  if (steps.length > 0) print(`\n${stepTable(steps)}`);
+  if (refused.length > 0) print(`\nThe operator tried to change what is not the run's:\n${indented(refused)}`);
   print(
     changed.length === 0
       ? '\nNothing else in the project has changed.'
-      : `\nMeanwhile the project has changed, by this run or by others:\n${changed.map(line => `  ${line}`).join('\n')}`,
+      : `\nMeanwhile the project has changed, by this run or by others:\n${indented(changed)}`,
   );
   if (signal.aborted) print('The run was stopped before its end.');
-  return refuted.length + left.length + changed.length > 0 || signal.aborted ? 1 : 0;
+  const isRefuted = results.some(({ verdict }) => verdict.verdict === 'refuted');
+  const hasFailed = steps.some(({ outcome }) => outcome === 'failed');
+  const isWrong = isRefuted || hasFailed || signal.aborted;
+  return isWrong || [...left, ...changed, ...refused].length > 0 ? 1 : 0;
 }
+
+const indented = (lines: string[]): string => lines.map(line => `  ${line}`).join('\n');
 
 async function runOfFacts(session: Session, { region, secondRegion }: Options): Promise<RunOfFacts> {
   const { caller, project, prefix, expires, journal, pollMs } = session;

@@ -1,6 +1,7 @@
 import { styleText } from 'node:util';
 import { answerIn, type Exchange } from './exchange.ts';
 import type { FactResult, Verdict } from './fact.ts';
+import type { StepResult } from './life/life.ts';
 
 /** How the verdict is shown. */
 const WORDS: Record<Verdict['verdict'], { word: string; color: 'green' | 'red' | 'yellow' }> = {
@@ -42,6 +43,36 @@ export function factTable(results: readonly FactResult[]): string {
     ['facts', 'confirmed', 'refuted', 'not observable'],
     ...sections.map(([section, of]) => row(section, of)),
     row('all', results),
+  ]);
+}
+
+const OUTCOMES: Record<StepResult['outcome'], { word: string; color: 'green' | 'red' | 'yellow' }> = {
+  passed: { word: 'passed', color: 'green' },
+  failed: { word: 'FAILED', color: 'red' },
+  skipped: { word: 'skipped', color: 'yellow' },
+};
+
+/** One line of progress for a step, with the rules that do not hold. */
+export function stepLine({ step, outcome, why, checks, ms }: StepResult): string {
+  const { word, color } = OUTCOMES[outcome];
+  const head = `${styleText(color, word.padEnd(14))}  life: ${step.id}. ${step.text}  ${seconds(ms)}`;
+  const broken = checks.filter(({ holds }) => !holds).map(({ rule, found }) => `\n    not so: ${rule}; read: ${found}`);
+  return `${head}${why === undefined ? '' : `\n    ${why}`}${broken.join('')}`;
+}
+
+/** The steps with the number of rules that were checked, as a table. */
+export function stepTable(results: readonly StepResult[]): string {
+  const count = ({ checks }: StepResult, holds: boolean) =>
+    String(checks.filter(check => check.holds === holds).length);
+  return table([
+    ['life of a tenant', 'outcome', 'rules held', 'broken', 'seconds'],
+    ...results.map(result => [
+      result.step.id,
+      OUTCOMES[result.outcome].word,
+      count(result, true),
+      count(result, false),
+      (result.ms / 1000).toFixed(1),
+    ]),
   ]);
 }
 
