@@ -29,7 +29,7 @@ export interface OperatorWorld {
 }
 
 /** What a tenant's own status says. No rule is judged by it; it only makes messages better. */
-export interface TenantView {
+interface TenantView {
   reason: string;
   message: string;
   handledAt?: string;

@@ -16,12 +16,16 @@ export function factLine({ fact, verdict, exchanges, ms }: FactResult): string {
   const head = `${styleText(color, word.padEnd(14))}  ${fact.id}${fact.unsure ? ' (?)' : ''}  ${seconds(ms)}`;
   const more = reasonOf(verdict);
   if (more === undefined) return head;
-  const calls = verdict.verdict === 'refuted' ? exchanges.map(exchange => `\n      ${callLine(exchange)}`) : [];
+  const calls = verdict.verdict === 'refuted' ? callLines(exchanges).map(line => `\n      ${line}`) : [];
   return `${head}\n    ${more}${calls.join('')}`;
 }
 
 const reasonOf = (verdict: Verdict): string | undefined =>
   verdict.verdict === 'refuted' ? verdict.answered : verdict.verdict === 'notObservable' ? verdict.why : undefined;
+
+/** The calls without those that say the same as the one before: a probe that waits reads one thing again and again. */
+const callLines = (exchanges: readonly Exchange[]): string[] =>
+  exchanges.map(callLine).filter((line, index, all) => line !== all[index - 1]);
 
 const callLine = (exchange: Exchange): string =>
   `${exchange.method} ${exchange.url} → ${answerIn(exchange).slice(0, 160)}`;

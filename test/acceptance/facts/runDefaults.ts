@@ -1,5 +1,5 @@
 import type { Json } from '../../../ports/json.ts';
-import { fieldIn, succeeded } from '../exchange.ts';
+import { type Exchange, fieldIn, succeeded } from '../exchange.ts';
 import type { Fact, FactContext } from '../fact.ts';
 import { sharedService, validate } from './made.ts';
 import { allOf, fieldFits, notObservable } from './verdicts.ts';
@@ -29,6 +29,10 @@ function defaulted(
 
 const CONTAINER = 'template.containers.0';
 const SEEN = 'C: answers to services that clients made without the field';
+
+/** The sandbox serves its services at addresses of this machine. */
+const LOCAL = 'this endpoint serves the services at addresses of one machine';
+const isLocal = (service: Exchange): boolean => String(fieldIn(service, 'uri')).startsWith('http://');
 
 export const runDefaults: Fact[] = [
   defaulted('run-default-launch-stage', 'Default of `launchStage`: `GA`.', SEEN, 'launchStage', 'GA'),
@@ -146,6 +150,7 @@ export const runDefaults: Fact[] = [
     section,
     probe: async context => {
       const { settled, id } = await sharedService(context);
+      if (isLocal(settled)) return notObservable(LOCAL);
       return fieldFits(settled, 'uri', uri =>
         new RegExp(`^https://${id}-[a-z0-9]{10}-[a-z]{2,3}\\.a\\.run\\.app$`).test(String(uri)),
       );
@@ -159,6 +164,7 @@ export const runDefaults: Fact[] = [
     section,
     probe: async context => {
       const { settled, id } = await sharedService(context);
+      if (isLocal(settled)) return notObservable(LOCAL);
       const numbered = new RegExp(`^https://${id}-${context.projectNumber ?? '\\d+'}\\.${context.region}\\.run\\.app$`);
       return allOf(
         () => fieldFits(settled, 'urls', list => Array.isArray(list) && list.some(url => numbered.test(String(url)))),

@@ -16,7 +16,7 @@ import {
   startPings,
 } from './rules.ts';
 
-export const spec = ({ region }: Life, key: string): JsonObject => ({
+const spec = ({ region }: Life, key: string): JsonObject => ({
   region,
   keys: [{ name: 'openai', secretRef: { external: key }, env: 'OPENAI_API_KEY' }],
   scaling: { minInstances: 0, maxInstances: 10 },
@@ -44,7 +44,7 @@ export async function makeSecret(life: Life, id: string, value: string): Promise
   await addVersion(life, id, value);
 }
 
-export async function addVersion(life: Life, id: string, value: string): Promise<void> {
+async function addVersion(life: Life, id: string, value: string): Promise<void> {
   const payload = { data: Buffer.from(value).toString('base64') };
   await made(life, `a version of secret ${id}`, () =>
     life.call('POST', `${life.cloud.url.secret(id)}:addVersion`, { payload }),

@@ -57,7 +57,7 @@ function found(exchange: Exchange): JsonObject | undefined {
 }
 
 /** `ROLE MEMBER`, and the title of its condition. */
-export function membersIn(policy: Json | undefined): string[] {
+function membersIn(policy: Json | undefined): string[] {
   const bindings = fieldOf(policy, 'bindings');
   return (Array.isArray(bindings) ? bindings : []).filter(isObject).flatMap(({ role, members, condition }) => {
     const title = fieldOf(condition, 'title');
