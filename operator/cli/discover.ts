@@ -13,7 +13,7 @@ import { REGIONS } from '../tenant/regions.ts';
 import { secretReferences } from '../tenant/template.ts';
 import type { ObservedAccount, ObservedSecret, ObservedService, Policy, Read } from '../tenant/types.ts';
 import { each, patiently } from './patience.ts';
-import { forReaders } from './readersWords.ts';
+import { forImporters } from './readersWords.ts';
 
 /**
  * Reads the tenants that were created by hand, as the manual describes it: the Cloud Run services called `ai-platform-*`, and the
@@ -144,10 +144,10 @@ async function readFoundTenant(
   ]);
   // For an account that does not exist, IAM may answer 403, and 400 if its ID is not valid. Neither is an error here.
   if (account.state === 'failed' && account.failure.kind !== 'Propagating' && account.failure.kind !== 'Invalid') {
-    throw new Error(`service account ${email}: ${forReaders(explained(account.failure))}`);
+    throw new Error(`service account ${email}: ${forImporters(explained(account.failure))}`);
   }
   if (invokers.state === 'failed')
-    throw new Error(`callers of ${service.name}: ${forReaders(explained(invokers.failure))}`);
+    throw new Error(`callers of ${service.name}: ${forImporters(explained(invokers.failure))}`);
   return {
     name,
     project,
@@ -171,7 +171,7 @@ async function list(call: GcpCall, method: string, parent: string, field: string
   do {
     const request = { parent, pageSize, pageToken };
     const result = await call(method, request);
-    if (!result.ok) return { ok: false, message: forReaders(explained(failureOf(method, result.status, request))) };
+    if (!result.ok) return { ok: false, message: forImporters(explained(failureOf(method, result.status, request))) };
     items.push(...objects(result.response[field]));
     pageToken = filled(result.response.nextPageToken);
   } while (pageToken !== undefined);

@@ -4,6 +4,7 @@ import type { PlainObject } from '../../schema/index.ts';
 import { labelNameErrors } from '../../schema/names.ts';
 import { createGcpClient } from '../gcp/client.ts';
 import { endpointsFrom } from '../gcp/endpoints.ts';
+import { isObject } from '../gcp/parse.ts';
 import { checkClusterId, UsageError } from '../process/options.ts';
 import { isProjectId, part } from '../tenant/names.ts';
 import { labelledOwner } from '../tenant/ownership.ts';
@@ -76,13 +77,21 @@ export function renderImport(found: FoundTenant[], options: ImportOptions): { ya
       schema.validate(schema.applyDefaults(manifest as PlainObject)).map(({ field }) => field),
     );
     const defaulted = schema.applyDefaults(imported.manifest as PlainObject);
-    const refused = schema.validate(defaulted).map(({ field, message }) => `${field}: ${message}`);
+    const refused = schema
+      .validate(defaulted)
+      .map(({ field, message }) => `${field}: ${hasNoKey(imported) && field === 'spec.keys' ? NO_KEY : message}`);
     documents.push(tenantDocument(tenant, imported, refused));
     const messages = [...imported.notes, ...refused.map(cause => `can't be an AiTenant as it is: ${cause}`)];
     warnings.push(...messages.map(note => `${tenant.name}: ${oneLine(note)}`));
   }
   return { yaml: firstOfName.size === 0 ? '' : documents.join('---\n'), warnings };
 }
+
+const hasNoKey = ({ manifest: { spec } }: ImportedTenant): boolean =>
+  isObject(spec) && Array.isArray(spec.keys) && spec.keys.length === 0;
+
+const NO_KEY =
+  'this service reads no secret, and a tenant has at least one key: name the secret that it is to read, or leave the service out';
 
 /** Keeps a string in double quotes on one line: a CI system would run a command of its log that stands at the start of a line. */
 const ON_ONE_LINE = { lineWidth: 0, doubleQuotedMinMultiLineLength: Number.POSITIVE_INFINITY };

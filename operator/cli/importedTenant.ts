@@ -124,10 +124,15 @@ function importKeys(found: FoundTenant, rules: ClaimRules, notes: string[]): { k
   }
   for (const secret of found.secrets) {
     if (secretsOfKeys.has(secret.external) || !hasGrant(secret)) continue;
-    const id = secret.external.split('/').at(-1) ?? '';
-    add(secret.external, id.startsWith(`${found.name}-`) ? id.slice(found.name.length + 1) : id, {});
+    add(secret.external, shortName(found, secret.external), {});
   }
-  notes.push(...otherReaders(found, keys, conditional));
+  const others = otherReferences(found).filter(reference => !conditional.has(reference));
+  // The operator makes the service run as the tenant's account, and grants it nothing but its keys.
+  const becomesAnother = text(template.serviceAccount) !== found.email;
+  for (const reference of becomesAnother ? others : []) {
+    if (!secretsOfKeys.has(reference)) add(reference, shortName(found, reference), {});
+  }
+  notes.push(...otherReaders(found, keys, others));
   const consent: string[] = [];
   for (const [external, secret] of secretsOfKeys) {
     const id = external.split('/').at(-1) ?? '';
@@ -163,20 +168,27 @@ function conditionalGrants({ secrets }: FoundTenant, member: string): Map<string
   return conditional;
 }
 
-/** Notes about secrets that a volume or a sidecar reads, which a key of the manifest cannot express. */
-function otherReaders(found: FoundTenant, keys: JsonObject[], conditional: Map<string, string[]>): string[] {
-  const { template } = found.service;
+/** A secret's ID without the tenant's name before it. */
+function shortName({ name }: FoundTenant, external: string): string {
+  const id = external.split('/').at(-1) ?? '';
+  return id.startsWith(`${name}-`) ? id.slice(name.length + 1) : id;
+}
+
+/** The secrets that a volume or a sidecar reads, which a key of the manifest cannot express. */
+function otherReferences({ service: { template }, externalOf }: FoundTenant): string[] {
   const main = servingContainer(template);
   const containers = objects(template.containers).filter(container => container !== main);
-  const references = new Set(secretReferences({ ...template, containers }).map(found.externalOf));
-  return [...references].flatMap(reference => {
-    if (conditional.has(reference)) return [];
+  return [...new Set(secretReferences({ ...template, containers }).map(externalOf))];
+}
+
+function otherReaders({ email }: FoundTenant, keys: JsonObject[], references: string[]): string[] {
+  return references.flatMap(reference => {
     const key = keys.find(({ secretRef }) => isObject(secretRef) && secretRef.external === reference);
     if (!key)
       return [`Secret ${reference} is read by a volume or sidecar without a grant of its own: that stays as it is.`];
     const how =
       key.env === undefined
-        ? `key ${key.name} has no env, so that its grant stays`
+        ? `key ${key.name} has no env, so that ${email} may read it`
         : `key ${key.name} names the variable only`;
     return [`Secret ${reference} is read by a volume or sidecar, which stays as it is: ${how}. It is in use.`];
   });

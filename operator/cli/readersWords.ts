@@ -18,6 +18,15 @@ export const READERS_WORDS: readonly (readonly [operators: string, readers: stri
   ['an ingress rule for the operator’s identity', 'an ingress rule for your identity'],
 ];
 
+/** The phrases of `import`, which has no manifests. */
+const IMPORTERS_WORDS: typeof READERS_WORDS = [
+  ['Set spec.region to a region that', 'Name a --region that'],
+  ['Check the id that --project or the annotation ai-platform.dev/project-id of the Namespace names.', 'Check the id.'],
+];
+
+export const forImporters = (message: string): string =>
+  IMPORTERS_WORDS.reduce((text, [before, after]) => text.replaceAll(before, after), forReaders(message));
+
 /** The message of a failed read, with the phrases of the commands. */
 export const forReaders = (message: string): string =>
   READERS_WORDS.reduce((text, [operators, readers]) => text.replaceAll(operators, readers), message);

@@ -135,6 +135,25 @@ describe('what a manifest cannot say', () => {
     expect(yaml).toMatch(new RegExp(`^# NOTE .*${words.source}`, 'm'));
   });
 
+  test('a volume’s secret is a key if the service gets another account, which could not read it otherwise', () => {
+    const volumes = [{ name: 'v', secret: { secret: 'tenant-a-file', items: [{ path: 'k', version: 'latest' }] } }];
+    const template = { serviceAccount: 'default@my-project.iam.gserviceaccount.com', volumes };
+    const secrets = [secret('tenant-a-file', accessor('serviceAccount:default@my-project.iam.gserviceaccount.com'))];
+    const { spec, warnings, yaml } = render(found({ template, container: { env: [] }, secrets }));
+    expect(spec?.keys).toEqual([{ name: 'file', secretRef: { external: 'tenant-a-file' } }]);
+    expect(warnings.join('\n')).toContain(`key file has no env, so that ${EMAIL} may read it`);
+    expect(warnings.join('\n')).not.toContain('stays as it is: that');
+    expect(yaml).toContain('#$ gcloud secrets update tenant-a-file ');
+  });
+
+  test('a service that reads no secret is refused with what a tenant needs', () => {
+    const { yaml, spec } = render(found({ container: { env: [] }, secrets: [] }));
+    expect(spec).toBeUndefined();
+    expect(yaml).toMatch(
+      /^# REFUSED spec\.keys: this service reads no secret, and a tenant has at least one key: name the secret/m,
+    );
+  });
+
   test('a sidecar’s and a volume’s secrets are standby keys where they are granted, and else stay as they are', () => {
     const side = { name: 'SIDE', valueSource: { secretKeyRef: { secret: 'side', version: '1' } } };
     const { spec, warnings } = render(
@@ -161,7 +180,7 @@ describe('what a manifest cannot say', () => {
     expect(warnings.join()).toContain('Secret by-role is read by a volume or sidecar without a grant of its own');
     for (const name of ['side', 'mounted']) {
       expect(warnings.join()).toContain(
-        `Secret ${name} is read by a volume or sidecar, which stays as it is: key ${name} has no env, so that its grant stays. It is in use.`,
+        `Secret ${name} is read by a volume or sidecar, which stays as it is: key ${name} has no env, so that ${EMAIL} may read it. It is in use.`,
       );
     }
     expect(warnings.join()).toContain('1 more container(s)');
