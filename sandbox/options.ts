@@ -33,8 +33,9 @@ export class UsageError extends Error {}
 
 /** Reads the options. Returns `help` if `--help` is among them. Throws `UsageError`. */
 export function readOptions(argv: string[], env: NodeJS.ProcessEnv = {}): Options | 'help' {
-  const lost = flagsLostToNpm(env, ['once', 'no-demo', 'kube', 'port-base', 'state'], []);
-  if (lost !== undefined) throw new UsageError(`${lost} Write: npm run sandbox -- --once`);
+  const own = ['once', 'no-demo', 'kube', 'port-base', 'state'];
+  const lost = flagsLostToNpm(env, own, argv, 'npm run sandbox --', 'npm run sandbox -- --once');
+  if (lost !== undefined) throw new UsageError(lost);
   const given = parsed(argv);
   if (given.help) return 'help';
   const kube = KUBE.find(word => word === given.kube);

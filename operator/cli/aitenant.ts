@@ -79,7 +79,7 @@ function asksForHelp(argv: string[]): boolean {
 }
 
 function unknownCommand(name: string, start: string): string {
-  if (name.startsWith('-')) return `the command comes first: ${start} status ${logLine(name)} …`;
+  if (name.startsWith('-')) return `the command comes first: ${start} COMMAND ${logLine(name)} …`;
   const meant = nearest(name, [...Object.keys(COMMANDS), 'version', 'help'], 1);
   return `there is no command ${quoted(name)}.${meant.length > 0 ? ` Did you mean ${meant}?` : ''}`;
 }

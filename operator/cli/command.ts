@@ -30,7 +30,7 @@ export interface Program {
 }
 
 /** The scripts of package.json whose output is meant for a file: npm's own lines must not be in it. */
-const QUIET = ['import', 'status'];
+const QUIET = ['import', 'plan', 'status'];
 
 /** `file`: the file that was started, `process.argv[1]`. npm names its script in `npm_lifecycle_event`. */
 export function programOf(command: string, file: string, env: NodeJS.ProcessEnv): Program {
@@ -62,8 +62,9 @@ export function withSuggestion(message: string, flags: string[]): string {
 
 /** Throws `UsageError` if npm took a flag of this command for itself. `own`: the command's flags. */
 export function checkNpm({ env, program }: Context, own: string[], positionals: string[], example: string): void {
-  const lost = program.byNpm ? flagsLostToNpm(env, own, positionals) : undefined;
-  if (lost !== undefined) throw new UsageError(`${lost} Write: ${example}`);
+  if (!program.byNpm) return;
+  const lost = flagsLostToNpm(env, own, positionals, program.start(env.npm_lifecycle_event ?? ''), example);
+  if (lost !== undefined) throw new UsageError(lost);
 }
 
 /** Throws `UsageError` for arguments of a command that takes none. */

@@ -140,9 +140,11 @@ function readTenantItem(
   const defaulted = version.prune(version.applyDefaults(object));
   const all = [
     ...version.unknownFields(object).map(field => ({ field, message: 'unknown field' })),
-    ...meta,
-    // Some CEL rules need a valid name, so with wrong metadata the causes of skipped CEL rules are left out.
-    ...(meta.length > 0 ? version.validate(defaulted, undefined, meta).filter(isOfField) : version.validate(defaulted)),
+    ...withoutRepetition(
+      meta,
+      // Some CEL rules need a valid name, so with wrong metadata the causes of skipped CEL rules are left out.
+      meta.length > 0 ? version.validate(defaulted, undefined, meta).filter(isOfField) : version.validate(defaulted),
+    ),
   ];
   // The message that further rules were not checked (it has no field) is shown only if there is no other error.
   const causes = all.some(isOfField) ? all.filter(isOfField) : all;
@@ -167,6 +169,16 @@ function readTenantItem(
     written: value as unknown as KubeObject,
     where: at('metadata').text,
   });
+}
+
+/** One cause for each field: about a wrong type that of the metadata, else that of the schema, which says what a tenant's name may be. */
+function withoutRepetition(meta: FieldCause[], schema: FieldCause[]): Pick<FieldCause, 'field' | 'message'>[] {
+  const isOfType = ({ message }: FieldCause) => message.startsWith('json: ');
+  const has = (causes: FieldCause[], field: string) => causes.some(cause => cause.field === field);
+  return [
+    ...meta.filter(cause => isOfType(cause) || !has(schema, cause.field)),
+    ...schema.filter(({ field }) => !has(meta.filter(isOfType), field)),
+  ];
 }
 
 const isOfField = ({ field }: Pick<FieldCause, 'field'>): boolean => field !== '<nil>';

@@ -146,6 +146,9 @@ function createPlanInput(
   };
 }
 
+const NOT_IN_FILES =
+  'is in none of the files, and the cluster was not read. Add its file with -f, or read the cluster with --live.';
+
 const NOTHING_OBSERVED: Marked = { account: { state: 'absent' }, services: [] };
 
 /** The plan of a tenant that is not being deleted: `intendUpkeep` of the reconciler without its writes. */
@@ -155,7 +158,10 @@ async function planUpkeep(input: PlanInput): Promise<Planned> {
   const wanted = desiredState(tenant, input.settings(NOTHING_OBSERVED), {
     namespaceAnnotations: annotations,
     namespaceUid: around.namespaces.get(tenant.namespace)?.metadata.uid,
-    connectorSecret,
+    connectorSecret(name, project) {
+      const found = connectorSecret(name, project);
+      return found.state === 'absent' && !around.live ? { state: 'unread', why: NOT_IN_FILES } : found;
+    },
   });
   if (!wanted.ok) {
     const unnamed = input.project === undefined && tenant.unknownValues.length === 0;

@@ -2,7 +2,7 @@ import { realRuntime as runtime } from '../../ports/runtime.ts';
 import { labelNameErrors, subdomainErrors } from '../../schema/names.ts';
 import { UsageError } from '../process/options.ts';
 import { quoted } from '../tenant/printable.ts';
-import { withCluster } from './clusterAccess.ts';
+import { ClusterUnread, withCluster } from './clusterAccess.ts';
 import { type Command, type Context, checkNpm, type Program, parsedFlags } from './command.ts';
 import { printed } from './printed.ts';
 import { asJson, tableLines, tenantLines } from './statusOutput.ts';
@@ -86,12 +86,21 @@ async function run(argv: string[], context: Context): Promise<number> {
   return withCluster({ ...given, env: context.env }, async cluster => {
     const namespace = given.all ? undefined : (given.namespace ?? cluster.namespace ?? 'default');
     const scope = { name: given.name, namespace, isJson: given.isJson };
-    const objects = await readTenants(cluster.kube, scope);
+    const objects = await readTenants(cluster.kube, scope).catch((error: unknown) => {
+      throw withNpmHint(error, given.name, context);
+    });
     if (objects.length === 0) console.error(await noTenants(cluster.kube, namespace));
     if (given.watch) return watchStatus(cluster.kube, scope, runtime);
     if (objects.length > 0 || given.isJson) await printed(`${shown(objects.map(tenantStatus), scope)}\n`);
     return 0;
   });
+}
+
+/** npm takes `-n NAME` as its own `--no-yes` and leaves NAME, which then counts as the name of a tenant. */
+function withNpmHint(error: unknown, name: string | undefined, { env, program }: Context): unknown {
+  const isMissing = error instanceof ClusterUnread && error.status === undefined && name !== undefined;
+  if (!isMissing || !program.byNpm || env.npm_config_yes !== '') return error;
+  return new ClusterUnread(`${error.message} If ${name} is the namespace: ${program.start('status')} -n ${name}`);
 }
 
 function shown(views: TenantStatusView[], { name, namespace, isJson }: Scope): string {

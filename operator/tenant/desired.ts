@@ -6,8 +6,8 @@ import type { Blocker, Desired, DesiredKey, InventoryEntry, KeySpec, Settings, T
 /** A Config Connector SecretManagerSecret. `secret` is `projects/P/secrets/S`. */
 export type ConnectorSecret =
   | { state: 'absent' }
-  /** The API server has not let the operator list them yet. */
-  | { state: 'unread' }
+  /** The API server has not let the operator list them yet; or `why`: another reason, as a predicate. */
+  | { state: 'unread'; why?: string }
   | { state: 'notReady'; why: string; secret: string }
   | { state: 'ready'; secret: string };
 
@@ -82,7 +82,7 @@ function chosenProject(
   if (!id) {
     return {
       ok: false,
-      message: `No Google Cloud project is set for namespace ${tenant.namespace}: ${annotate}, or give the operator --project.`,
+      message: `No Google Cloud project is set for namespace ${tenant.namespace}. Give the operator --project, or name one: ${annotate}`,
     };
   }
   if (!names.isProjectId(id)) {
@@ -132,7 +132,7 @@ function connectorBlocker(
   namespace: string,
   found: Exclude<ConnectorSecret, { state: 'ready' }>,
 ): Blocker {
-  const see = `kubectl get secretmanagersecret ${ref} -n ${namespace}`;
+  const see = `\`kubectl get secretmanagersecret ${ref} -n ${namespace}\``;
   const aspect = 'SecretAccess';
   switch (found.state) {
     case 'absent': {
@@ -146,9 +146,10 @@ function connectorBlocker(
         message: `Key ${key}: ${what} is not Ready: ${found.why} (${see}).`,
       };
     case 'unread': {
-      const message =
-        `Key ${key}: whether ${what} exists is not known, as the API server does not let the operator list ` +
-        "SecretManagerSecrets. The operator's log has the answer; manifests/base/rbac.yaml has the permission.";
+      const message = found.why
+        ? `Key ${key}: ${what} ${found.why}`
+        : `Key ${key}: whether ${what} exists is not known, as the API server does not let the operator list ` +
+          "SecretManagerSecrets. The operator's log has the answer; manifests/base/rbac.yaml has the permission.";
       return { aspect, reason: 'DependencyNotReady', message };
     }
   }

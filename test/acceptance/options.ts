@@ -69,8 +69,9 @@ export function readOptions(args: string[], env: Record<string, string | undefin
   if (values.help) return 'help';
   // npm sets the variables of these two also for itself.
   const own = Object.keys(FLAGS).filter(name => name !== 'prefix' && name !== 'yes');
-  const lost = flagsLostToNpm(env, own, positionals);
-  if (lost !== undefined) throw new UsageError(`${lost} Write: npm run acceptance -- --project my-project`);
+  const start = 'npm run acceptance --';
+  const lost = flagsLostToNpm(env, own, positionals, start, `${start} --project my-project`);
+  if (lost !== undefined) throw new UsageError(lost);
   const [unknown] = positionals;
   if (unknown !== undefined) throw new UsageError(`What is ${JSON.stringify(unknown)}? All arguments are flags here.`);
   const { project = '', region = 'asia-northeast1', 'second-region': secondRegion, only, prefix, facts } = values;

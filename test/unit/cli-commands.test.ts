@@ -4,12 +4,15 @@ import { type Context, programOf } from '../../operator/cli/command.ts';
 import { readImportArguments } from '../../operator/cli/importCommand.ts';
 import { readLive } from '../../operator/cli/live.ts';
 import { OutOfReach, patiently } from '../../operator/cli/patience.ts';
+import { planTenant } from '../../operator/cli/planTenant.ts';
 import { forReaders, READERS_WORDS } from '../../operator/cli/readersWords.ts';
+import { readStatusArguments } from '../../operator/cli/statusCommand.ts';
+import type { Reads } from '../../operator/gcp/reads.ts';
 import { statusOf } from '../../operator/gcp/status.ts';
-import { parseFlags } from '../../operator/process/options.ts';
+import { optionsOf, parseFlags } from '../../operator/process/options.ts';
 import { ERRORS, KINDS } from '../../operator/tenant/errorTable.ts';
 import type { GcpStatus } from '../../ports/gcp.ts';
-import type { KubeApi } from '../../ports/kube.ts';
+import type { KubeApi, KubeObject } from '../../ports/kube.ts';
 import { readOptions } from '../../sandbox/options.ts';
 
 /** What the commands say of wrong flags, of a cluster and of a Google Cloud that can't be read. */
@@ -47,6 +50,21 @@ describe('a wrong flag is told by its name, with what to write', () => {
     expect(() => parseFlags(['--bogus'])).toThrow(/^Unknown option '--bogus'$/);
   });
 
+  test.each([
+    [['json'], { npm_config_o: 'true' }, 'npm took -o .* Write: npm run -s status -- -o json$'],
+    [[], { npm_config_a: 'true' }, 'npm took -A .* Write: npm run -s status -- -A$'],
+    [['tenant-b'], { npm_config_namespace: 'x' }, 'Write: npm run -s status -- --namespace=x tenant-b$'],
+    [['a b'], { npm_config_context: 'true' }, 'Write: npm run -s status -- tenant-a --watch$'],
+  ])('that npm took for itself is told as it was meant: %j %j', (argv, env, expected) => {
+    const context = contextOf({ npm_lifecycle_event: 'status', ...env }, 'status');
+    expect(() => readStatusArguments(argv, context)).toThrow(new RegExp(expected));
+  });
+
+  test('of plan after -- is told without it', () => {
+    const { stderr } = spawnSync(process.execPath, ['operator/cli/aitenant.ts', 'plan', '--', '-f', 'a.yaml']);
+    expect(stderr.toString()).toMatch(/no -- stands before it here: aitenant plan -f a\.yaml\n/);
+  });
+
   test('one that npm took for itself is told, also by the sandbox and the guardrail', () => {
     const env = { npm_lifecycle_event: 'sandbox', npm_config_once: 'true' };
     expect(() => readOptions([], env)).toThrow(/npm took --once for itself.*npm run sandbox -- --once/);
@@ -55,6 +73,21 @@ describe('a wrong flag is told by its name, with what to write', () => {
     });
     expect({ status, said: stderr.toString() }).toMatchObject({ status: 1, said: expect.stringContaining('--check') });
   });
+});
+
+test('a SecretManagerSecret that is not among the files of plan is not said to be absent: the cluster was not read', async () => {
+  const keys = [{ name: 'k', secretRef: { name: 'mine' } }];
+  const object = { metadata: { name: 'tenant-a', namespace: 'team' }, spec: { region: 'us-central1', keys } };
+  const around = { namespaces: new Map(), connectorSecrets: new Map() };
+  const reads = new Proxy({}, { get: () => async () => ({ state: 'absent' }) }) as Reads;
+  const { settings } = optionsOf({ project: 'demo-project' }, {});
+  expect((await planTenant(object as KubeObject, around, settings, reads, 0)).blocked).toEqual([
+    {
+      reason: 'DependencyNotReady',
+      message:
+        'Key k: SecretManagerSecret mine is in none of the files, and the cluster was not read. Add its file with -f, or read the cluster with --live.',
+    },
+  ]);
 });
 
 describe('a cluster that can not be read: what it answered and what to do', () => {

@@ -61,7 +61,7 @@ describe('an AiTenant that kubectl would refuse is a problem with its line', () 
       tenant('{ name: tenant-a, namespace: a.b }'),
       /metadata.namespace: .*must not contain dots/,
     ],
-    ['an upper-case name', tenant('{ name: Tenant-A }'), /metadata.name: .*RFC 1123/],
+    ['an upper-case name', tenant('{ name: Tenant-A }'), /metadata.name: .*Tenant-A does not fit: /],
     [
       'another group',
       tenant('{ name: tenant-a }', 'apiVersion: ai-platform.example/v1alpha1\nkind: AiTenant'),
@@ -95,6 +95,10 @@ describe('an AiTenant that kubectl would refuse is a problem with its line', () 
     const { tenants, problems } = read(content);
     expect(tenants).toEqual([]);
     expect(problems.join('\n')).toMatch(message);
+  });
+
+  test('a name is found wrong once, in the words that say what a name may be', () => {
+    for (const name of ['Tenant_A', '12']) expect(read(tenant(`{ name: ${name} }`)).problems).toHaveLength(1);
   });
 
   test('the same namespace and name twice, in two files too', () => {

@@ -127,7 +127,9 @@ describe('the remedy', () => {
     const found = joined.flatMap(code => code.match(command) ?? []).filter(text => / --|=/.test(text));
     expect(found).toEqual([]);
     expect(
-      joined.filter(code => /\$\{(?:annotateCommand|addVersion|enable|resume|logs|set)\b[^}]*\}[.,;)]/.test(code)),
+      joined.filter(code =>
+        /\$\{(?:annotate|annotateCommand|addVersion|enable|resume|logs|set)\b[^}]*\}[.,;)]/.test(code),
+      ),
     ).toEqual([]);
   });
 

@@ -101,7 +101,7 @@ describe('the desired state', () => {
     [
       'none',
       { flags: { project: undefined } },
-      `No Google Cloud project is set for namespace team: ${ANNOTATE}, or give the operator --project.`,
+      `No Google Cloud project is set for namespace team. Give the operator --project, or name one: ${ANNOTATE}`,
     ],
     [
       'a number',
@@ -140,7 +140,7 @@ describe('the desired state', () => {
           aspect: 'SecretAccess',
           reason: 'DependencyNotFound',
           message:
-            'Key openai: there is no SecretManagerSecret mine in namespace team (kubectl get secretmanagersecret mine -n team).',
+            'Key openai: there is no SecretManagerSecret mine in namespace team (`kubectl get secretmanagersecret mine -n team`).',
         },
       },
     ],
@@ -151,7 +151,7 @@ describe('the desired state', () => {
           aspect: 'SecretAccess',
           reason: 'DependencyNotReady',
           message:
-            'Key openai: SecretManagerSecret mine is not Ready: Updating (kubectl get secretmanagersecret mine -n team).',
+            'Key openai: SecretManagerSecret mine is not Ready: Updating (`kubectl get secretmanagersecret mine -n team`).',
         },
       },
     ],
