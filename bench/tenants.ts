@@ -75,7 +75,7 @@ async function run(count: number): Promise<number> {
   figure('the same, × the limit with the local cluster in it', tookMs / (CREATION_MS + busy.gcpMs + busy.kubeMs));
   figure('of it the local cluster, s', busy.kubeMs / 1000);
   figure('of it the local Google Cloud, s', busy.gcpMs / 1000);
-  figure('calls a new tenant', traffic.others / count, '≤ 8', true);
+  figure('calls a new tenant', traffic.others / count, '≤ 6', true);
   figure('shared list pages a new tenant', traffic.lists / count);
   figure('of them writes', traffic.writes / count);
   figure('deepest queue', deepest);
