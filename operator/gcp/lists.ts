@@ -22,6 +22,8 @@ import type { Executed } from './write.ts';
 export interface Ages {
   /** For accounts, secrets and services, which come from lists. "Not found" is trusted for 10 s at most, and for secrets not at all. */
   listed: number;
+  /** For services, if they must be newer than accounts and secrets. */
+  services?: number;
   /** For policies and versions, which are read one by one. "Not found" is never cached. */
   single: number;
   /** True: accounts, secrets and services are read with one GET each instead of from lists. */
@@ -77,7 +79,7 @@ export function createSharedReads(call: GcpCall, runtime: Runtime, intervalMs = 
     return known;
   }
 
-  function at({ listed, single, alone }: Ages, onChanged?: () => void): Reads {
+  function at({ listed, services = listed, single, alone }: Ages, onChanged?: () => void): Reads {
     const cached = <T>(key: string, get: () => Promise<Read<T>>, options?: GcpCallOptions): Promise<Read<T>> =>
       cachesOf(options).singles.read(key, single, get);
     return {
@@ -86,7 +88,8 @@ export function createSharedReads(call: GcpCall, runtime: Runtime, intervalMs = 
         const get = () => getResource(call, resource, name, options);
         const place = alone ? undefined : parentAndId(resource.shape, name);
         if (!place) return get();
-        return cachesOf(options).listOf(resource, place.parent).read(place.id, listed, get, onChanged);
+        const age = resource.shape === RESOURCES.service.shape ? services : listed;
+        return cachesOf(options).listOf(resource, place.parent).read(place.id, age, get, onChanged);
       }),
       secretPolicy: (name, options) => cached(policyKey(name), () => uncached.secretPolicy(name, options), options),
       servicePolicy: (name, options) => cached(policyKey(name), () => uncached.servicePolicy(name, options), options),

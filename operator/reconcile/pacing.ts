@@ -38,8 +38,8 @@ const WAIT_PART = 0.1;
  * | `now` | of an edit or of a requested check; any other one too before it writes | The user expects the current state. A write must not rest on a stale answer. |
  * | `new` | of a tenant without a status | It owns nothing yet, so a list up to 10 s old is safe: if the resource exists after all, the create fails with ALREADY_EXISTS. This saves one list call per second while thousands of tenants are created. |
  * | `retry` | after a failure; also the resync of a tenant with a longer interval, or 0 | All retrying tenants share one list per second. |
- * | `waiting` | while an operation is in progress and Ready has another reason than Updating | Only the service is expected to change, so policies and versions may be 30 s old. |
- * | `rollout` | while an operation is in progress and Ready is Updating | Policies and versions may be 3 min old, because a rollout behind ten thousand new tenants takes long. |
+ * | `waiting` | while an operation is in progress and Ready has another reason than Updating | Only the service is expected to change, so everything else may be 30 s old. This halves the reads of Secret Manager, whose quota bounds how many tenants a project creates per minute. |
+ * | `rollout` | while an operation is in progress and Ready is Updating | The same; policies and versions may be 3 min old, because a rollout behind ten thousand new tenants takes long. |
  * | `periodic` | the resync of a tenant whose interval is not longer than `--sync-interval` | A list may be half an interval old. |
  */
 export type Freshness = 'now' | 'new' | 'retry' | 'waiting' | 'rollout' | 'periodic';
@@ -48,8 +48,8 @@ const AGES: Record<Freshness, (intervalMs: number) => Ages> = {
   now: () => ({ listed: 0, single: 0 }),
   new: () => ({ listed: 10_000, single: 0 }),
   retry: () => ({ listed: 1_000, single: 0 }),
-  waiting: () => ({ listed: 1_000, single: 30_000 }),
-  rollout: () => ({ listed: 1_000, single: 180_000 }),
+  waiting: () => ({ listed: 30_000, services: 1_000, single: 30_000 }),
+  rollout: () => ({ listed: 30_000, services: 1_000, single: 180_000 }),
   periodic: intervalMs => ({ listed: intervalMs / 2, single: 0 }),
 };
 

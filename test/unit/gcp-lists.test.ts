@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { createSharedReads } from '../../operator/gcp/lists.ts';
-import type { Call } from '../../operator/tenant/types.ts';
+import { agesOf } from '../../operator/reconcile/pacing.ts';
+import type { Call, Tenant } from '../../operator/tenant/types.ts';
 import type { GcpCall } from '../../ports/gcp.ts';
 import type { JsonObject } from '../../ports/json.ts';
 import type { Runtime } from '../../ports/runtime.ts';
@@ -95,6 +96,30 @@ const count = (calls: string[]) => {
   for (const call of calls) counted[call] = (counted[call] ?? 0) + 1;
   return counted;
 };
+
+test('While a tenant waits for its service, only the service is read again: Secret Manager allows few reads', async () => {
+  const { time, calls, reads, secret, account, service } = givenCloud();
+  await secret('key');
+  await account('sa-tenant');
+  await service('ai-platform-tenant');
+  const all = async (ages: ReturnType<typeof agesOf>) => {
+    const current = reads.at(ages);
+    const answers = await Promise.all([
+      current.account(accountName('sa-tenant')),
+      current.secret(`projects/${PROJECT}/secrets/key`),
+      current.service(`${PARENT}/services/ai-platform-tenant`),
+    ]);
+    expect(answers.map(({ state }) => state)).toEqual(['present', 'present', 'present']);
+    return calls.splice(0).toSorted();
+  };
+  await all(FRESH);
+
+  for (const freshness of ['waiting', 'rollout'] as const) {
+    time.pass(2_000);
+    const ages = agesOf(freshness, { annotations: {} } as Tenant, { syncIntervalMs: 600_000 });
+    expect(await all(ages), freshness).toEqual([expect.stringMatching(/^(?:Get|List)Services?$/)]);
+  }
+});
 
 describe('many readers at once', () => {
   test('300 of them cost the pages of three lists, and two calls each for what no list has', async () => {
