@@ -99,7 +99,7 @@ const secret = (method: HttpMethod, suffix: string, more = '', body?: RegExp): A
 });
 const service = (method: HttpMethod, suffix: string, more = '', body?: RegExp): Asked => ({
   method,
-  url: new RegExp(`/services/acc-[a-z0-9]{8}-${suffix}${more}$`),
+  url: new RegExp(`/locations/[^/]+/services/acc-[a-z0-9]{8}-${suffix}${more}$`),
   ...(body && { body }),
 });
 const newService = (suffix: string, body?: RegExp): Asked => ({

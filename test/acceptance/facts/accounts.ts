@@ -1,7 +1,7 @@
 import { type Exchange, fieldIn, objectIn, succeeded } from '../exchange.ts';
 import type { Fact, FactContext } from '../fact.ts';
 import { accountOf, accountsOf, emailOf, nameIn } from './addresses.ts';
-import { askForAccount, lastPart, makeAccount, must, sharedAccount, untilAnswer } from './made.ts';
+import { askForAccount, lastPart, makeAccount, must, mustAnswer, sharedAccount, untilAnswer } from './made.ts';
 import { allOf, fieldFits, judge, notObservable, refuses, refusesInput } from './verdicts.ts';
 
 /** IAM v1, service accounts. */
@@ -190,7 +190,10 @@ export const accounts: Fact[] = [
     source: 'D: https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts/get',
     unsure: false,
     section,
-    probe: async context => refuses(await context.call('GET', neverMade(context)), { status: 404, code: 'NOT_FOUND' }),
+    probe: async context => {
+      await mustAnswer(context, (await sharedAccount(context)).url);
+      return refuses(await context.call('GET', neverMade(context)), { status: 404, code: 'NOT_FOUND' });
+    },
   },
   {
     id: 'account-missing-reason',

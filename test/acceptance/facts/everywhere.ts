@@ -11,6 +11,7 @@ import {
   makeAccount,
   makeSecret,
   must,
+  mustAnswer,
   onceVisible,
   setPolicy,
   sharedAccount,
@@ -58,6 +59,7 @@ export const everywhere: Fact[] = [
     unsure: false,
     section,
     probe: async context => {
+      await mustAnswer(context, (await sharedService(context)).url);
       const missing = await context.call('GET', serviceOf(context, context.name('service', 'error-shape')));
       const { error } = objectIn(missing);
       return allOf(

@@ -19,6 +19,10 @@ export function must(exchange: Exchange): Exchange {
   return exchange;
 }
 
+/** Makes sure that a method is there, before a probe takes its 404 for an answer about something that is not. */
+export const mustAnswer = async (context: FactContext, url: string): Promise<Exchange> =>
+  must(await context.call('GET', url));
+
 /** The last answer of a call that is made again until its answer fits, or until the time is over. */
 export async function untilAnswer(
   context: FactContext,

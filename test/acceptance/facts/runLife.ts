@@ -14,6 +14,7 @@ import {
   makeService,
   makeServiceWithSecret,
   must,
+  mustAnswer,
   onceVisible,
   secretEnv,
   serviceBody,
@@ -147,6 +148,7 @@ export const runLife: Fact[] = [
       const started = must(await context.call('DELETE', `${url}?validateOnly=true`));
       await context.wait(started);
       const operation = `https://run.googleapis.com/v2/${fieldIn(started, 'name')}`;
+      await mustAnswer(context, operation);
       const deleted = await context.call('DELETE', operation);
       if (!succeeded(deleted)) return judge(false, deleted);
       return refuses(await context.call('GET', operation), { status: 404 });

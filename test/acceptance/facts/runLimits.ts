@@ -1,9 +1,9 @@
 import type { JsonObject } from '../../../ports/json.ts';
-import { type Exchange, fieldIn, objectIn, succeeded } from '../exchange.ts';
+import { answerIn, type Exchange, fieldIn, objectIn, succeeded } from '../exchange.ts';
 import type { Fact, FactContext } from '../fact.ts';
 import { serviceOf, servicesOf } from './addresses.ts';
-import { makeSecret, onceVisible, serviceBody, sharedAccount, sharedService, validate } from './made.ts';
-import { accepts, allOf, fieldFits, judge, refuses, refusesInput } from './verdicts.ts';
+import { makeSecret, mustAnswer, onceVisible, serviceBody, sharedAccount, sharedService, validate } from './made.ts';
+import { accepts, allOf, fieldFits, isRefusal, judge, refuses, refusesInput, refuted } from './verdicts.ts';
 
 /** Cloud Run Admin v2: what it refuses, with which text, and the fields of newer revisions of the API. */
 
@@ -179,7 +179,8 @@ export const runLimits: Fact[] = [
     probe: async context => {
       const secret = `projects/${context.projectNumber ?? context.project}/secrets/${context.name('secret', 'elsewhere')}`;
       const asked = await withEnv(context, [{ name: 'KEY', valueSource: { secretKeyRef: { secret, version: '1' } } }]);
-      return judge(succeeded(asked) || !/not a valid secret/.test(String(fieldIn(asked, 'error.message'))), asked);
+      const isUnknown = isRefusal(asked, { status: 400, text: 'not a valid secret' });
+      return isUnknown ? refuted(answerIn(asked)) : accepts(asked);
     },
   },
   {
@@ -244,6 +245,7 @@ export const runLimits: Fact[] = [
     section,
     probe: async context => {
       await sharedService(context);
+      await mustAnswer(context, servicesOf(context));
       const listed = await context.call('GET', servicesOf({ project: context.project, region: '-' }));
       return judge(
         !succeeded(listed) || objectIn(listed).services === undefined,

@@ -1,3 +1,6 @@
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import protobuf from 'protobufjs/light.js';
 import type { JsonObject } from '../../../ports/json.ts';
 import { type Exchange, fieldIn, objectIn, succeeded } from '../exchange.ts';
 import type { Fact, FactContext } from '../fact.ts';
@@ -11,6 +14,7 @@ import {
   type MadeService,
   makeService,
   must,
+  mustAnswer,
   onceVisible,
   serviceBody,
   setPolicy,
@@ -18,7 +22,18 @@ import {
   sharedService,
   validate,
 } from './made.ts';
-import { accepts, allOf, fieldFits, isRefusal, judge, notObservable, refuses, refusesInput } from './verdicts.ts';
+import {
+  accepts,
+  allOf,
+  confirmed,
+  fieldFits,
+  isRefusal,
+  judge,
+  notObservable,
+  refuses,
+  refusesInput,
+  refuted,
+} from './verdicts.ts';
 
 /** Cloud Run Admin v2: updates, revisions, traffic and access. */
 
@@ -382,6 +397,8 @@ export const runUpdates: Fact[] = [
     unsure: false,
     section,
     probe: async context => {
+      // It throws if a service that exists cannot be changed either.
+      await relabelled(context);
       const url = serviceOf(context, context.name('service', 'update-missing'));
       return refuses(await context.call('PATCH', url, { ...(await serviceBody(context)), name: nameIn(url) }), {
         status: 404,
@@ -396,6 +413,7 @@ export const runUpdates: Fact[] = [
     unsure: false,
     section,
     probe: async context => {
+      await mustAnswer(context, (await sharedService(context)).url);
       const id = context.name('service', 'validate-only');
       const ask = `${servicesOf(context)}?serviceId=${id}&validateOnly=true`;
       const body = await serviceBody(context);
@@ -414,7 +432,14 @@ export const runUpdates: Fact[] = [
     source: 'P: the generated clients decode by their own protos',
     unsure: false,
     section,
-    probe: async () => notObservable('this is what a client library does, not an answer of Google Cloud'),
+    probe: async () => {
+      const path = createRequire(import.meta.url).resolve('@google-cloud/run/build/protos/protos.json');
+      const root = protobuf.Root.fromJSON(JSON.parse(readFileSync(path, 'utf8')));
+      const type = root.lookupType('google.cloud.run.v2.Container');
+      const { image, sandboxLauncher } = type.toObject(type.fromObject({ image: 'x', sandboxLauncher: true }));
+      if (image === 'x' && sandboxLauncher === undefined) return confirmed;
+      return refuted('the installed client keeps sandboxLauncher, which its protos were said to lack');
+    },
   },
   {
     id: 'run-public-by-invoker-check',

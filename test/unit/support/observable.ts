@@ -10,7 +10,6 @@ export const NOT_OBSERVABLE = [
   'run-secret-running-instances',
   'run-revision-name-scaling',
   'run-revision-name-traffic',
-  'run-client-drops-fields',
   'run-public-needs-set-policy',
   'run-private-image',
   'gke-metadata-server',
