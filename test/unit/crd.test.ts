@@ -161,6 +161,21 @@ describe('the definition', () => {
     expect(schema['x-kubernetes-preserve-unknown-fields']).toBeUndefined();
   });
 
+  it('says in a comment beside each bound where it comes from, or that it is not Google’s', () => {
+    const lines = readFileSync(new URL('../../crds/aitenants.yaml', import.meta.url), 'utf8').split('\n');
+    const depth = (line = '') => (line.trim() === '' ? Number.POSITIVE_INFINITY : line.search(/\S/));
+    const isExplained = (at: number): boolean => {
+      if (/\s# /.test(lines[at] ?? '')) return true;
+      const own = depth(lines[at]);
+      for (let i = at - 1; i >= 0 && depth(lines[i]) >= own; i--)
+        if (depth(lines[i]) === own && lines[i]?.trim().startsWith('#')) return true;
+      return false;
+    };
+    const bounds = [...lines.keys()].filter(at => /^ *(?:max[A-Z]\w*|maximum): \d/.test(lines[at] ?? ''));
+    expect(bounds.length).toBeGreaterThan(60);
+    expect(bounds.filter(at => !isExplained(at)).map(at => `${at + 1}: ${lines[at]?.trim()}`)).toEqual([]);
+  });
+
   it('has no rule on the status: a status must always be writable', () => {
     const rules = fields.filter(([path, schema]) => path.startsWith('.status') && schema['x-kubernetes-validations']);
     expect(rules).toEqual([]);
