@@ -1,6 +1,7 @@
 import type { KubeObject } from '../../ports/kube.ts';
 import { isRequested } from '../reconcile/pacing.ts';
 import { readyOf, STALLED } from '../tenant/conditions.ts';
+import { deletionPolicy } from '../tenant/deletion.ts';
 import { entriesOfType } from '../tenant/inventory.ts';
 import { part, serviceAccountId, serviceId } from '../tenant/names.ts';
 import { readTenant } from '../tenant/resource.ts';
@@ -214,9 +215,15 @@ function urlPart({ status }: Tenant): Part {
   return { kind: 'Url', state: 'waits', name: 'none yet', detail: 'the service has not served yet' };
 }
 
-/** What the operator still has to delete, in its order. */
-function partsLeft({ status: { inventory } }: Tenant): Part[] {
-  const waits = { state: 'waits' as const, detail: 'not deleted yet' };
+/** What the operator still has to delete or to let go of, in its order. */
+function partsLeft(tenant: Tenant): Part[] {
+  const { inventory } = tenant.status;
+  const policy = deletionPolicy(tenant);
+  const isKept = policy.ok && policy.policy === 'abandon';
+  const waits = {
+    state: 'waits' as const,
+    detail: isKept ? 'stays; its owner marks are taken off' : 'not deleted yet',
+  };
   return [
     ...entriesOfType('Service', inventory).map(({ name, deletedAt }) => ({
       ...waits,
@@ -228,7 +235,7 @@ function partsLeft({ status: { inventory } }: Tenant): Part[] {
       ...waits,
       kind: 'FormerGrant' as const,
       name,
-      detail: 'not removed yet',
+      detail: isKept ? 'stays' : 'not removed yet',
     })),
     ...entriesOfType('ServiceAccount', inventory).map(({ name }) => ({
       ...waits,

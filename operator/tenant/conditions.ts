@@ -1,7 +1,7 @@
 import { iso } from './inventory.ts';
 import { MANAGED } from './managed.ts';
 import { printable } from './printable.ts';
-import type { Aspect, Blocker, Condition, ConditionType, Plan, Reason, Tenant } from './types.ts';
+import type { Aspect, Blocker, Condition, ConditionType, Plan, Reason, Step, Tenant } from './types.ts';
 
 /**
  * The conditions of a tenant's status: one for each resource, and Ready, which has the worst reason of all blockers. Stalled is
@@ -35,6 +35,20 @@ const MESSAGE_LENGTH = 2_000;
 export const readyOf = ({ status }: Pick<Tenant, 'status'>): Condition | undefined =>
   status.conditions.find(({ type }) => type === 'Ready');
 
+/** In a message, `Delete service account X` would read as an order to the reader. */
+const DOING: Record<Step['verb'], string> = {
+  Create: 'Creating',
+  Grant: 'Granting access to',
+  Update: 'Updating',
+  Adopt: 'Adopting',
+  Abandon: 'Taking the owner marks off',
+  Revoke: 'Revoking access to',
+  Delete: 'Deleting',
+};
+
+/** What the operator does in this step, for a message: `Deleting service account X`. */
+export const doing = ({ verb, target }: Step): string => `${DOING[verb]} ${target}`;
+
 /** One condition for each resource. `hasService`: the wanted region's service exists. */
 export function resourceConditions(
   tenant: Tenant,
@@ -53,9 +67,9 @@ export function resourceConditions(
     const steps = plan.steps.filter(step => step.aspect === aspect);
     const waits = plan.waiting.filter(wait => wait.aspect === aspect).map(({ message }) => message);
     const updating = (message: string) => condition(tenant, type, 'False', 'Updating', message, now);
-    if (steps.length > 0) return updating(steps.map(step => `${step.verb} ${step.target}`).join('; '));
+    if (steps.length > 0) return updating(`${steps.map(doing).join('; ')}.`);
     if (waits.length > 0) return updating(waits.join(' '));
-    if (aspect === 'Service' && !hasService) return updating('Waits for the service account and the keys.');
+    if (aspect === 'Service' && !hasService) return updating('The service waits for the service account and the keys.');
     return condition(tenant, type, 'True', 'UpToDate', MANAGED[aspect].fine, now);
   });
 }

@@ -1,5 +1,6 @@
 import {
   condition,
+  doing,
   messageOf,
   readyCondition,
   readyOf,
@@ -164,7 +165,7 @@ function failures(tenant: Tenant, outcomes: Outcome[], now: number): Blocker[] {
     if (outcome.result !== 'failed') return [];
     const { step, failure } = outcome;
     if (failure.kind === 'Conflict') return [];
-    return [failureBlocker(step.aspect, `${step.verb} ${step.target}`, failure, accountAge)];
+    return [failureBlocker(step.aspect, `${doing(step)} failed`, failure, accountAge)];
   });
 }
 
@@ -232,9 +233,9 @@ export function deleting(tenant: Tenant, plan: Plan, outcomes: Outcome[], now: n
   const blockers = withTimes([...plan.blockers, ...failures(tenant, outcomes, now)], now);
   const failing = blockers.filter(({ reason }) => reason !== 'Updating');
   const reason: Reason = message !== undefined || failing.length > 0 ? 'DeleteFailed' : 'Deleting';
-  const doing = plan.steps.map(step => `${step.verb} ${step.target}.`);
+  const steps = plan.steps.map(step => `${doing(step)}.`);
   const waits = plan.waiting.map(wait => wait.message);
-  const shown = message ?? (blockers.length > 0 ? messageOf(blockers) : [...doing, ...waits].join(' ') || 'Deleting.');
+  const shown = message ?? (blockers.length > 0 ? messageOf(blockers) : [...steps, ...waits].join(' ') || 'Deleting.');
   const ready = condition(tenant, 'Ready', 'False', reason, shown, now);
   const status = withReady(tenant, ready, now);
   return {
@@ -250,7 +251,7 @@ export function deleting(tenant: Tenant, plan: Plan, outcomes: Outcome[], now: n
 export function released(tenant: Tenant, others: string[], abandoned: boolean, now: number): TenantStatus {
   const done = abandoned
     ? 'The operator has let go of this tenant; what it has in Google Cloud stays.'
-    : 'Everything of this tenant in Google Cloud is deleted.';
+    : 'Everything in Google Cloud that carried this tenant’s owner marks is deleted.';
   const message = `${done} The object itself waits for finalizers that are not the operator’s: ${others.join(', ')}.`;
   const ended = { ...tenant, status: { ...tenant.status, inventory: [] } };
   return withReady(ended, condition(tenant, 'Ready', 'False', 'Deleting', message, now), now);

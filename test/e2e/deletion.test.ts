@@ -357,7 +357,7 @@ describe('a deletion finds', () => {
     const ready = tenant?.status?.conditions?.find(({ type }) => type === 'Ready');
     expect(ready).toMatchObject({ status: 'False', reason: 'Deleting' });
     expect(ready?.message).toBe(
-      'Everything of this tenant in Google Cloud is deleted. The object itself waits for finalizers that are not the operator’s: example.com/audit.',
+      'Everything in Google Cloud that carried this tenant’s owner marks is deleted. The object itself waits for finalizers that are not the operator’s: example.com/audit.',
     );
     expect(tenant?.status?.inventory ?? []).toEqual([]);
     await keptBy([]);

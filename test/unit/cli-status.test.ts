@@ -83,7 +83,7 @@ const notReady = (reason: string, message: string, type = 'SecretAccessReady') =
     condition('Ready', 'False', reason, message),
     condition('ServiceAccountReady', 'True', 'UpToDate', 'It exists.'),
     condition('SecretAccessReady', 'True', 'UpToDate', 'Every key is granted.'),
-    condition('ServiceReady', 'False', 'Updating', 'Waits for the service account and the keys.'),
+    condition('ServiceReady', 'False', 'Updating', 'The service waits for the service account and the keys.'),
   ].map(each => (each.type === type ? condition(type, 'False', reason, message) : each)),
 });
 
@@ -180,13 +180,20 @@ describe('one tenant', () => {
   ];
 
   test('that is being deleted: what is left, in order, and why it waits', () => {
-    const message = 'Delete Cloud Run service ai-platform-tenant-a in asia-northeast1.';
+    const message = 'Deleting Cloud Run service ai-platform-tenant-a in asia-northeast1.';
     const status = { inventory, observedGeneration: 2, conditions: [condition('Ready', 'False', 'Deleting', message)] };
     const view = tenantStatus(tenant({ meta, status }));
     expect(view).toMatchObject({ state: 'deleting', waitsFor: message });
     expect(view.parts.map(({ kind }) => kind)).toEqual(['Service', 'FormerGrant', 'ServiceAccount']);
     expect(text(tenant({ meta, status }))).toMatch(/^team-a\/tenant-a {2}deleting \(Deleting\)\n/);
     expect(text(tenant({ meta, status }))).toContain('- It is being deleted, since 2026-11-27T10:02:00Z.');
+  });
+
+  test('that is abandoned: nothing is said to be deleted', () => {
+    const annotations = { 'ai-platform.dev/deletion-policy': 'abandon' };
+    const shown = text(tenant({ meta: { ...meta, annotations }, status: { inventory } }));
+    expect(shown).toContain('stays; its owner marks are taken off');
+    expect(shown).not.toMatch(/not (?:deleted|removed) yet/);
   });
 
   test('that is being deleted without an operator, and one that waits for others', () => {

@@ -151,12 +151,12 @@ describe('the status of a new tenant', () => {
     const before = tell(nothingThere);
     expect(conditions(before)).toMatchObject({
       Ready: { status: 'False', reason: 'Updating' },
-      ServiceAccountReady: { status: 'False', message: `Create service account ${EMAIL}` },
-      SecretAccessReady: { status: 'False', message: 'Grant secret openai-key' },
-      ServiceReady: { status: 'False', message: `Create Cloud Run service ai-platform-tenant-a in ${REGION}` },
+      ServiceAccountReady: { status: 'False', message: `Creating service account ${EMAIL}.` },
+      SecretAccessReady: { status: 'False', message: 'Granting access to secret openai-key.' },
+      ServiceReady: { status: 'False', message: `Creating Cloud Run service ai-platform-tenant-a in ${REGION}.` },
     });
     expect(conditions(before).Ready?.message).toBe(
-      `Create service account ${EMAIL} Grant secret openai-key Create Cloud Run service ai-platform-tenant-a in ${REGION}`,
+      `Creating service account ${EMAIL}. Granting access to secret openai-key. Creating Cloud Run service ai-platform-tenant-a in ${REGION}.`,
     );
     expect(before.status.inventory.map(({ type }) => type)).toEqual([
       'ServiceAccount',
@@ -191,7 +191,7 @@ describe('the status of a new tenant', () => {
     expect(conditions(waits).ServiceReady).toMatchObject({
       status: 'False',
       reason: 'Updating',
-      message: 'Waits for the service account and the keys.',
+      message: 'The service waits for the service account and the keys.',
     });
     expect(conditions(waits).Ready).toMatchObject({ reason: 'DependencyNotFound' });
   });
@@ -213,7 +213,7 @@ describe('a call that failed', () => {
   const edit: Given = { generation: 2, spec: { timeoutSeconds: 60 } };
 
   test('is told by what it was to do, under its aspect and in Ready', () => {
-    const message = `Update Cloud Run service ai-platform-tenant-a in ${REGION}: too much. Google Cloud refuses the request itself. If its words name a value of the spec, change that value in the AiTenant.`;
+    const message = `Updating Cloud Run service ai-platform-tenant-a in ${REGION} failed: too much. Google Cloud refuses the request itself. If its words name a value of the spec, change that value in the AiTenant.`;
     const report = tell(edit, { [UPDATE]: failure('Invalid', 'too much') });
     expect(conditions(report)).toMatchObject({
       Ready: { status: 'False', reason: 'InvalidSpec', message },
@@ -539,7 +539,7 @@ describe('without a look at Google Cloud', () => {
       [],
       undefined,
       'Deleting',
-      `Update Cloud Run service ai-platform-tenant-a in ${REGION}. Waits.`,
+      `Updating Cloud Run service ai-platform-tenant-a in ${REGION}. Waits.`,
       { kind: 'after', ms: 1_000 },
     ],
     [
