@@ -1,11 +1,12 @@
 /**
  * Detects a forgotten `--`: with `npm run plan -f FILE`, npm takes `-f` for itself and passes only FILE to the command. npm sets a variable
  * `npm_config_NAME` for each flag that it took (npm documentation, "npm run" and "config", "Environment Variables"). `own`: the
- * command's own flags. `start`: what to type before them. Answers with the message for the user; undefined if npm took none of them.
+ * command's own flags. `argv`: its arguments, `positionals`: those of them that are no flags. `start`: what to type before them. Answers with the message for the user; undefined if npm took none of them.
  */
 export function flagsLostToNpm(
   env: Record<string, string | undefined>,
   own: string[],
+  argv: string[],
   positionals: string[],
   start: string,
   example: string,
@@ -26,7 +27,7 @@ export function flagsLostToNpm(
   if (first === undefined) return undefined;
   // With one flag it is known what was meant: npm leaves its value among the arguments, unless it was written with `=`.
   const value = first.value === 'true' || first.value === '' ? [] : [`=${first.value}`];
-  const meant = [`${first.flag}${value.join('')}`, ...positionals];
+  const meant = [`${first.flag}${value.join('')}`, ...argv];
   const isPlain = others.length === 0 && meant.every(word => /^[\w./:@=-]+$/.test(word));
   return (
     `npm took ${lost.map(({ flag }) => flag).join(' and ')} for itself, because no -- stands before the command's own flags. ` +

@@ -34,7 +34,7 @@ export class UsageError extends Error {}
 /** Reads the options. Returns `help` if `--help` is among them. Throws `UsageError`. */
 export function readOptions(argv: string[], env: NodeJS.ProcessEnv = {}): Options | 'help' {
   const own = ['once', 'no-demo', 'kube', 'port-base', 'state'];
-  const lost = flagsLostToNpm(env, own, argv, 'npm run sandbox --', 'npm run sandbox -- --once');
+  const lost = flagsLostToNpm(env, own, argv, [], 'npm run sandbox --', 'npm run sandbox -- --once');
   if (lost !== undefined) throw new UsageError(lost);
   const given = parsed(argv);
   if (given.help) return 'help';

@@ -61,9 +61,15 @@ export function withSuggestion(message: string, flags: string[]): string {
 }
 
 /** Throws `UsageError` if npm took a flag of this command for itself. `own`: the command's flags. */
-export function checkNpm({ env, program }: Context, own: string[], positionals: string[], example: string): void {
+export function checkNpm(
+  { env, program }: Context,
+  own: string[],
+  argv: string[],
+  positionals: string[],
+  example: string,
+): void {
   if (!program.byNpm) return;
-  const lost = flagsLostToNpm(env, own, positionals, program.start(env.npm_lifecycle_event ?? ''), example);
+  const lost = flagsLostToNpm(env, own, argv, positionals, program.start(env.npm_lifecycle_event ?? ''), example);
   if (lost !== undefined) throw new UsageError(lost);
 }
 

@@ -164,7 +164,7 @@ async function projectNumber(project: string, send: Send): Promise<string> {
 async function run(argv: string[], context: Context): Promise<number> {
   const { env, program } = context;
   const example = `${program.start('guardrail')} --project my-project --check`;
-  checkNpm(context, Object.keys(FLAGS), [], example);
+  checkNpm(context, Object.keys(FLAGS), argv, [], example);
   return changePolicy(readGuardrailOptions(argv), env, createCredentials());
 }
 

@@ -189,7 +189,7 @@ const FLAGS = {
 /** Throws `UsageError`. */
 export function readImportArguments(argv: string[], { env, program }: Context): Arguments {
   const start = program.start('import');
-  checkNpm({ env, program }, Object.keys(FLAGS), [], `${start} --project my-project`);
+  checkNpm({ env, program }, Object.keys(FLAGS), argv, [], `${start} --project my-project`);
   const { values, positionals } = parsedFlags(argv, FLAGS);
   checkNoArguments(positionals);
   const { project = env.GOOGLE_CLOUD_PROJECT, namespace, region: regions, 'cluster-id': clusterId } = values;

@@ -79,11 +79,12 @@ function readArguments(argv: string[], { env, program }: Context): Arguments {
   const start = program.start('plan');
   const example = `${start} -f tenant-a.yaml`;
   const own = [...Object.keys(OWN_FLAGS), 'project', 'projects', 'cluster-id'];
-  checkNpm({ env, program }, own, positionals, example);
+  checkNpm({ env, program }, own, argv, positionals, example);
   if (positionals.length > 0) {
     // `aitenant plan -- -f FILE`, as after npm run: parseArgs takes no flag after `--`.
-    const files = positionals[0]?.startsWith('-') ? positionals : ['-f', ...positionals];
-    throw new UsageError(`Files are named with -f, and no -- stands before it here: ${start} ${files.join(' ')}`);
+    if (positionals[0]?.startsWith('-'))
+      throw new UsageError(`no -- stands before the flags here: ${start} ${positionals.join(' ')}`);
+    throw new UsageError(`Files are named with -f: ${start} -f ${positionals[0]}`);
   }
   const { filename: files = [], output = 'text', live = false, context, kubeconfig } = values as Given;
   if (files.length === 0 && !live) throw new UsageError(`name the manifests: ${example}`);

@@ -52,7 +52,7 @@ interface Arguments {
 export function readStatusArguments(argv: string[], { env, program }: Context): Arguments {
   const { values, positionals } = parsedFlags(argv, FLAGS);
   const start = program.start('status');
-  checkNpm({ env, program }, Object.keys(FLAGS), positionals, `${start} tenant-a --watch`);
+  checkNpm({ env, program }, Object.keys(FLAGS), argv, positionals, `${start} tenant-a --watch`);
   const [given, second] = positionals;
   if (second !== undefined)
     throw new UsageError(`one NAME at a time, or none for all tenants; ${quoted(second)} is one more.`);

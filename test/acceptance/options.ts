@@ -70,7 +70,7 @@ export function readOptions(args: string[], env: Record<string, string | undefin
   // npm sets the variables of these two also for itself.
   const own = Object.keys(FLAGS).filter(name => name !== 'prefix' && name !== 'yes');
   const start = 'npm run acceptance --';
-  const lost = flagsLostToNpm(env, own, positionals, start, `${start} --project my-project`);
+  const lost = flagsLostToNpm(env, own, args, positionals, start, `${start} --project my-project`);
   if (lost !== undefined) throw new UsageError(lost);
   const [unknown] = positionals;
   if (unknown !== undefined) throw new UsageError(`What is ${JSON.stringify(unknown)}? All arguments are flags here.`);

@@ -139,7 +139,7 @@ describe('installed from its package', () => {
     [[], /^Usage: aitenant COMMAND/],
     [['sttaus'], /^aitenant: there is no command "sttaus"\. Did you mean status\? See aitenant --help\.$/m],
     [['xyz'], /^aitenant: there is no command "xyz"\. See aitenant --help\.$/m],
-    [['-n', 'x', 'status'], /the command comes first: aitenant status -n …/],
+    [['-n', 'x', 'status'], /the command comes first: aitenant COMMAND -n …/],
     [
       ['status', '--wacth'],
       /^status: Unknown option '--wacth'\. Did you mean --watch\?\nSee aitenant status --help\.$/m,

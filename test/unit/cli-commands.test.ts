@@ -62,7 +62,7 @@ describe('a wrong flag is told by its name, with what to write', () => {
 
   test('of plan after -- is told without it', () => {
     const { stderr } = spawnSync(process.execPath, ['operator/cli/aitenant.ts', 'plan', '--', '-f', 'a.yaml']);
-    expect(stderr.toString()).toMatch(/no -- stands before it here: aitenant plan -f a\.yaml\n/);
+    expect(stderr.toString()).toMatch(/no -- stands before the flags here: aitenant plan -f a\.yaml\n/);
   });
 
   test('one that npm took for itself is told, also by the sandbox and the guardrail', () => {
