@@ -172,6 +172,15 @@ export async function validate(context: FactContext, template: Template, fields:
   );
 }
 
+/** The service in the answer to a request that was only validated: with its defaults, but made by nobody. */
+export function described(validatedOnly: Exchange): Exchange {
+  const { response, metadata } = objectIn(validatedOnly);
+  const body = response ?? metadata;
+  if (succeeded(validatedOnly) && body === undefined)
+    throw new Error('the answer to a request that is only validated does not show the service');
+  return body === undefined ? validatedOnly : { ...validatedOnly, body };
+}
+
 export interface MadeService {
   id: string;
   url: string;

@@ -1,7 +1,7 @@
 import type { Json } from '../../../ports/json.ts';
 import { type Exchange, fieldIn, succeeded } from '../exchange.ts';
 import type { Fact, FactContext } from '../fact.ts';
-import { sharedService, validate } from './made.ts';
+import { described, sharedService, validate } from './made.ts';
 import { allOf, fieldFits, notObservable } from './verdicts.ts';
 
 /** Cloud Run Admin v2: what it fills in, and the addresses that it gives. */
@@ -59,7 +59,7 @@ export const runDefaults: Fact[] = [
     section,
     probe: async context => {
       const asked = await validate(context, { container: { resources: { limits: { cpu: '500m' } } } });
-      return fieldFits(asked, 'metadata.template.maxInstanceRequestConcurrency', 1);
+      return fieldFits(described(asked), 'template.maxInstanceRequestConcurrency', 1);
     },
   },
   {
@@ -70,11 +70,11 @@ export const runDefaults: Fact[] = [
     section,
     probe: async context => {
       const asked = await validate(context, { serviceAccount: '' });
-      const account = fieldIn(asked, 'metadata.template.serviceAccount');
+      const account = fieldIn(described(asked), 'template.serviceAccount');
       if (succeeded(asked) && (account === undefined || account === '')) {
         return notObservable('the answer to a request that is only validated has no service account');
       }
-      return fieldFits(asked, 'metadata.template.serviceAccount', email =>
+      return fieldFits(described(asked), 'template.serviceAccount', email =>
         new RegExp(`^${context.projectNumber ?? '\\d+'}-compute@developer\\.gserviceaccount\\.com$`).test(
           String(email),
         ),
@@ -138,7 +138,7 @@ export const runDefaults: Fact[] = [
       const asked = await validate(context, { container: { resources: { limits: { cpu: '1' } } } });
       return allOf(
         () => fieldFits(settled, `${CONTAINER}.resources.cpuIdle`, true),
-        () => fieldFits(asked, `metadata.${CONTAINER}.resources.cpuIdle`, value => value !== true),
+        () => fieldFits(described(asked), `${CONTAINER}.resources.cpuIdle`, value => value !== true),
       );
     },
   },

@@ -2,7 +2,16 @@ import type { JsonObject } from '../../../ports/json.ts';
 import { answerIn, type Exchange, fieldIn, objectIn, succeeded } from '../exchange.ts';
 import type { Fact, FactContext } from '../fact.ts';
 import { serviceOf, servicesOf } from './addresses.ts';
-import { makeSecret, mustAnswer, onceVisible, serviceBody, sharedAccount, sharedService, validate } from './made.ts';
+import {
+  described,
+  makeSecret,
+  mustAnswer,
+  onceVisible,
+  serviceBody,
+  sharedAccount,
+  sharedService,
+  validate,
+} from './made.ts';
 import { accepts, allOf, fieldFits, isRefusal, judge, refuses, refusesInput, refuted } from './verdicts.ts';
 
 /** Cloud Run Admin v2: what it refuses, with which text, and the fields of newer revisions of the API. */
@@ -167,7 +176,7 @@ export const runLimits: Fact[] = [
       const { id } = await makeSecret(context, 'referenced');
       const secretKeyRef = { secret: id, version: '1' };
       const asked = await withEnv(context, [{ name: 'KEY', valueSource: { secretKeyRef } }]);
-      return fieldFits(asked, 'metadata.template.containers.0.env.0.valueSource.secretKeyRef.secret', id);
+      return fieldFits(described(asked), 'template.containers.0.env.0.valueSource.secretKeyRef.secret', id);
     },
   },
   {

@@ -8,6 +8,7 @@ import { nameIn, serviceOf, servicesOf } from './addresses.ts';
 import {
   askForChange,
   change,
+  described,
   grantOf,
   labelsWith,
   lastPart,
@@ -456,7 +457,7 @@ export const runUpdates: Fact[] = [
       if (isRefusal(asked, { status: 400, text: 'requireInvokerIam' })) {
         return notObservable('an organization policy of the project refuses it');
       }
-      return fieldFits(asked, 'metadata.invokerIamDisabled', true);
+      return fieldFits(described(asked), 'invokerIamDisabled', true);
     },
   },
   {
