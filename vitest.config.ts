@@ -4,6 +4,7 @@ import { defineConfig, type ViteUserConfig } from 'vitest/config';
 const LONG = [
   'test/unit/{acceptance-expensive,acceptance-lies,acceptance-missing-methods,closing-paths,fuzz,outage-hours}.test.ts',
   'test/unit/{tenant-fields,tenant-fields-removed}.test.ts',
+  'test/unit/acceptance-life.test.ts',
   'test/e2e/acceptance.test.ts',
   'test/e2e/{backend,backend-hostile,bad-input,deletion,docs-commands,examples,gcloud*,images,leader,life-projects,manual}.test.ts',
   'test/e2e/{plan,rebuilt,release,run-instances,scale,live-shapes,spec-leaves,watch-torture}.test.ts',

@@ -10,7 +10,7 @@ import { carries, EXPIRES } from './names.ts';
 import { type Options, UsageError } from './options.ts';
 import { differences, listProject, type ProjectList } from './projectList.ts';
 import { factLine, factTable, stepTable } from './report.ts';
-import { openSession, projectNumber, type Session } from './session.ts';
+import { openSession, projectNumber, type Session, type Times } from './session.ts';
 import { verdictsText } from './verdicts/verdicts.ts';
 
 export interface Terminal {
@@ -26,9 +26,10 @@ export async function acceptance(
   options: Options,
   env: Record<string, string | undefined>,
   terminal: Terminal,
+  times?: Times,
 ): Promise<number> {
   const facts = chosenFacts(options);
-  const session = openSession(options, env);
+  const session = openSession(options, env, { times });
   const { caller, project, regions, prefix } = session;
   try {
     const before = await listProject(caller.call, project, regions);
@@ -57,6 +58,19 @@ function chosenFacts({ facts: ids, only }: Options): Fact[] {
   return FACTS.filter(({ id }) => ids === undefined || ids.includes(id));
 }
 
+/** What a run has found out. */
+interface Findings {
+  number?: string;
+  results: FactResult[];
+  steps: StepResult[];
+  /** What the operator tried to change although it is not the run's. */
+  refused: string[];
+  /** What could not be removed. */
+  left: string[];
+  /** What else in the project has changed meanwhile. */
+  changed: string[];
+}
+
 async function performed(
   options: Options,
   env: Record<string, string | undefined>,
@@ -66,48 +80,56 @@ async function performed(
   { print, signal }: Terminal,
 ): Promise<number> {
   const { caller, project, regions, prefix } = session;
-  const results: FactResult[] = [];
-  let steps: StepResult[] = [];
-  let refused: string[] = [];
-  let left: string[];
-  let number: string | undefined;
+  const found: Findings = { results: [], steps: [], refused: [], left: [], changed: [] };
   try {
     const run = await runOfFacts(session, options);
-    number = run.projectNumber;
+    found.number = run.projectNumber;
     const probing = runFacts(facts, run, {
       expensive: options.expensive,
       signal,
       onResult(result) {
-        results.push(result);
+        found.results.push(result);
         print(factLine(result));
       },
     });
-    // Both wait most of the time, so they are made side by side.
+    // Both wait most of the time, so they are made side by side. If one of them rejects, the other one must end before the clean-up.
     const living = options.only === 'facts' ? undefined : liveOnce(session, options, env, { print, signal });
-    const [, life] = await Promise.all([probing, living]);
-    if (life) ({ steps, refused } = life);
+    const [, life] = await bothEnded(probing, Promise.resolve(living));
+    if (life) Object.assign(found, life);
   } finally {
-    left = await removeAll(session, print);
+    found.left = await removeAll(session, print);
   }
-  const changed = differences(before, await listProject(caller.call, project, regions), id => carries(prefix, id));
-  if (results.length > 0) print(`\n${factTable(results)}`);
+  const after = await listProject(caller.call, project, regions);
+  found.changed = differences(before, after, id => carries(prefix, id));
   if (options.verdicts !== undefined) {
     const on = new Date().toISOString().slice(0, 10);
-    writeFileSync(options.verdicts, verdictsText(results, { on, project, projectNumber: number, prefix }));
+    writeFileSync(options.verdicts, verdictsText(found.results, { on, project, projectNumber: found.number, prefix }));
   }
+  tell(found, print);
+  if (signal.aborted) print('The run was stopped before its end.');
+  return signal.aborted || !isGood(found) ? 1 : 0;
+}
+
+async function bothEnded<A, B>(first: Promise<A>, second: Promise<B>): Promise<[A, B]> {
+  await Promise.allSettled([first, second]);
+  return Promise.all([first, second]);
+}
+
+function tell({ results, steps, refused, changed }: Findings, print: (text: string) => void): void {
+  if (results.length > 0) print(`\n${factTable(results)}`);
   if (steps.length > 0) print(`\n${stepTable(steps)}`);
   if (refused.length > 0) print(`\nThe operator tried to change what is not the run's:\n${indented(refused)}`);
   print(
     changed.length === 0
       ? '\nNothing else in the project has changed.'
-      : `\nMeanwhile the project has changed, by this run or by others:\n${indented(changed)}`,
+      : `\nMeanwhile the project has changed, by others, because a run writes to nothing else:\n${indented(changed)}`,
   );
-  if (signal.aborted) print('The run was stopped before its end.');
-  const isRefuted = results.some(({ verdict }) => verdict.verdict === 'refuted');
-  const hasFailed = steps.some(({ outcome }) => outcome === 'failed');
-  const isWrong = isRefuted || hasFailed || signal.aborted;
-  return isWrong || [...left, ...changed, ...refused].length > 0 ? 1 : 0;
 }
+
+const isGood = ({ results, steps, refused, left, changed }: Findings): boolean =>
+  results.every(({ verdict }) => verdict.verdict !== 'refuted') &&
+  steps.every(({ outcome }) => outcome !== 'failed') &&
+  [...refused, ...left, ...changed].length === 0;
 
 const indented = (lines: string[]): string => lines.map(line => `  ${line}`).join('\n');
 

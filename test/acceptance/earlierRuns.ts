@@ -27,9 +27,14 @@ export async function cleanUpEarlierRuns(
   print: (text: string) => void,
 ): Promise<number> {
   const { project, prefix, state } = options;
-  const journaled = journalsIn(state).filter(
-    ({ header }) => header.project === project && (prefix === undefined || header.prefix === prefix),
-  );
+  const journaled = journalsIn(state).filter(({ header }) => {
+    if (header.project !== project || (prefix !== undefined && header.prefix !== prefix)) return false;
+    if (prefix !== undefined || !isRunning(header)) return true;
+    print(
+      `${header.prefix} is left alone: its run may be going on as process ${header.pid}. Add --prefix ${header.prefix} to remove it.`,
+    );
+    return false;
+  });
   const runs = new Map<string, EarlierRun>(
     journaled.map(({ header, entries }) => [
       header.prefix,
@@ -37,7 +42,7 @@ export async function cleanUpEarlierRuns(
     ]),
   );
   if (prefix !== undefined && !runs.has(prefix)) runs.set(prefix, { prefix, regions: [], entries: [] });
-  const session = openSession(options, env, prefix);
+  const session = openSession(options, env, { prefix });
   try {
     const regions = await allRegions(
       session,
@@ -62,6 +67,16 @@ export async function cleanUpEarlierRuns(
   }
 }
 
+/** Whether a process of that number runs and the run has not expired. */
+function isRunning({ pid, expires }: Header): boolean {
+  if (Number(expires) * 1000 < Date.now()) return false;
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
 async function cleaned(
   options: Options,
   env: Record<string, string | undefined>,
@@ -69,7 +84,7 @@ async function cleaned(
   regions: string[],
   print: (text: string) => void,
 ): Promise<boolean> {
-  const session = openSession(options, env, prefix);
+  const session = openSession(options, env, { prefix });
   const { caller, guard, project, settleMs, pollMs, journal } = session;
   try {
     const left = await cleanUp({

@@ -93,8 +93,8 @@ function parsed(text: string): Json {
   }
 }
 
-/** Whether the status says that the call succeeded. */
-export const succeeded = ({ status }: Exchange): boolean => status >= 200 && status < 300;
+/** Whether the call succeeded. A page of HTML with a status of success is another server's, such as a proxy's. */
+export const succeeded = ({ status, body }: Exchange): boolean => status >= 200 && status < 300 && isObject(body);
 
 export const isObject = (value: Json | undefined): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -70,7 +70,10 @@ export function createGuard(run: { project: string; prefix: string; journal: Jou
     learn(exchange) {
       const name = fieldIn(exchange, 'name') ?? fieldIn(exchange, 'metadata.name');
       if (typeof name !== 'string') return;
-      if (new URL(exchange.url).pathname === `/v3/projects/${run.project}`) projects.add(name.replace('projects/', ''));
+      // Some APIs answer with the number of the project that was asked for by its id, and the operator then uses that name.
+      const [, number] = /^projects\/(\d+)(?:\/|$)/.exec(name) ?? [];
+      if (number !== undefined && new URL(exchange.url).pathname.includes(`/projects/${run.project}`))
+        projects.add(number);
       if (/\/operations\/[^/]+$/.test(name) && exchange.method !== 'GET') known.add(name);
       const last = (name.split('/').at(-1) ?? '').replace(/@.*$/, '');
       if (!carries(prefix, last)) return;

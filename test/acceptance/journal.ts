@@ -23,6 +23,8 @@ export interface Header {
   /** Seconds since the epoch. */
   expires: string;
   regions: string[];
+  /** The number of the process, by which a clean-up knows that the run is still going on. */
+  pid: number;
 }
 
 export interface Journal {

@@ -18,7 +18,7 @@ async function main(): Promise<number> {
   if (options.mode === 'cleanUp') return cleanUpEarlierRuns(options, process.env, print);
   const stopping = new AbortController();
   let signals = 0;
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
       signals++;
       if (signals > 1) {
@@ -45,6 +45,14 @@ async function confirmed({ yes, project }: Options): Promise<boolean> {
   terminal.close();
   return /^y(es)?$/i.test(answer.trim());
 }
+
+// A bug outside of every probe and step. The journal knows what was made.
+process.on('uncaughtException', error => {
+  console.error(
+    `A bug in the acceptance: ${error.message}\nWhat is left: npm run acceptance -- --project P --clean-up`,
+  );
+  process.exit(1);
+});
 
 try {
   process.exitCode = await main();

@@ -44,6 +44,8 @@ export async function startOperatorWorld(options: {
   expires: string;
   call: GcpCall;
   regionMoveGraceMs: number;
+  /** Ends what waits for the operator. */
+  signal: AbortSignal;
 }): Promise<OperatorWorld> {
   const kube = createKubeCore({ runtime }).api;
   await must(kube.create(CUSTOM_RESOURCE_DEFINITIONS, undefined, crd()));
@@ -102,7 +104,7 @@ export async function startOperatorWorld(options: {
     async checked(name, timeoutMs) {
       const at = `${Date.now()}-${Math.random()}`;
       await must(kube.patch(AI_TENANTS, NAMESPACE, name, { metadata: { annotations: { [REQUESTED]: at } } }));
-      for (const deadline = performance.now() + timeoutMs; performance.now() < deadline; ) {
+      for (const deadline = performance.now() + timeoutMs; performance.now() < deadline && !options.signal.aborted; ) {
         if ((await tenant(name))?.handledAt === at) return true;
         await sleep(20);
       }

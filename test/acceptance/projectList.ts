@@ -54,7 +54,7 @@ async function listed(
   let token = '';
   for (let page = 0; page < MOST_PAGES; page++) {
     const answer = await call('GET', token === '' ? url : `${url}&pageToken=${encodeURIComponent(token)}`);
-    if (!succeeded(answer) || !isObject(answer.body)) {
+    if (!succeeded(answer)) {
       return { items, problems: [`the ${field}${where} cannot be listed: ${answerIn(answer)}`] };
     }
     const { nextPageToken, ...body } = objectIn(answer);

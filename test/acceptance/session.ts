@@ -1,4 +1,3 @@
-import type { Credentials } from '../../operator/gcp/credentials.ts';
 import { type Addresses, API, addressesFrom } from './addresses.ts';
 import { type Caller, createCaller } from './caller.ts';
 import { createExchangeLog, type ExchangeLog, fieldIn } from './exchange.ts';
@@ -23,7 +22,15 @@ export interface Session {
   pollMs: number;
   /** See `cleanUp.ts`. */
   settleMs: number;
+  /** Milliseconds within which a change of a step of the life must take effect. */
+  waitMs: number;
 }
+
+/** The times of a session; tests set shorter ones. */
+export type Times = Pick<Session, 'pollMs' | 'settleMs' | 'waitMs'>;
+
+const REAL: Times = { pollMs: 1_500, settleMs: 60_000, waitMs: 240_000 };
+const LOCAL: Times = { pollMs: 50, settleMs: 1_000, waitMs: 20_000 };
 
 /** A run takes ten minutes. After this time a clean-up of another run may remove what it has left, in seconds. */
 const KEPT_SECONDS = 2 * 3600;
@@ -31,17 +38,17 @@ const KEPT_SECONDS = 2 * 3600;
 export function openSession(
   options: Options,
   env: Record<string, string | undefined>,
-  prefix = options.prefix ?? newPrefix(),
-  credentials?: Credentials,
+  given: { prefix?: string; times?: Times } = {},
 ): Session {
   const { project, region, secondRegion, state } = options;
+  const { prefix = options.prefix ?? newPrefix() } = given;
   const regions = [region, ...(secondRegion ? [secondRegion] : [])];
   const addresses = addressesFrom(env);
   const log = createExchangeLog();
   const expires = String(Math.ceil(Date.now() / 1000) + KEPT_SECONDS);
-  const journal = openJournal(state, { project, prefix, expires, regions });
+  const journal = openJournal(state, { project, prefix, expires, regions, pid: process.pid });
   const guard = createGuard({ project, prefix, journal });
-  const caller = createCaller({ addresses, guard, log, credentials });
+  const caller = createCaller({ addresses, guard, log });
   return {
     project,
     regions,
@@ -52,14 +59,18 @@ export function openSession(
     journal,
     guard,
     caller,
-    pollMs: addresses.isReal ? 1_500 : 50,
-    settleMs: addresses.isReal ? 60_000 : 1_000,
+    ...(given.times ?? (addresses.isReal ? REAL : LOCAL)),
   };
 }
 
-/** The project's number. Undefined: Resource Manager did not answer with it. */
-export async function projectNumber({ caller, project }: Session): Promise<string | undefined> {
+/**
+ * The project's number: from Resource Manager, or, where that API is not enabled, from the text in which Secret Manager says that a secret
+ * does not exist. Undefined: neither of them tells it.
+ */
+export async function projectNumber({ caller, project, prefix }: Session): Promise<string | undefined> {
   const answer = await caller.call('GET', `${API.cloudresourcemanager}/v3/projects/${project}`);
   const [, number] = /^projects\/(\d+)$/.exec(String(fieldIn(answer, 'name') ?? '')) ?? [];
-  return number;
+  if (number !== undefined) return number;
+  const missing = await caller.call('GET', `${API.secretmanager}/v1/projects/${project}/secrets/${prefix}-none`);
+  return /projects\/(\d+)\//.exec(String(fieldIn(missing, 'error.message') ?? ''))?.[1];
 }

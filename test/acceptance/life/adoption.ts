@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { JsonObject } from '../../../ports/json.ts';
 import { made, makeAccount, makeSecret } from './birth.ts';
 import { isServing } from './cloudReader.ts';
@@ -42,20 +43,10 @@ function knativeService(life: Life, id: string, email: string, secret: string): 
 }
 
 /** The parts of a service that an adoption must not change. */
-const lasting = (service: JsonObject): string => {
+const lasting = (service: JsonObject): JsonObject => {
   const { template, ingress, scaling, traffic, invokerIamDisabled, latestReadyRevision, client, description, uri } =
     service;
-  return JSON.stringify({
-    template,
-    ingress,
-    scaling,
-    traffic,
-    invokerIamDisabled,
-    latestReadyRevision,
-    client,
-    description,
-    uri,
-  });
+  return { template, ingress, scaling, traffic, invokerIamDisabled, latestReadyRevision, client, description, uri };
 };
 
 export const adopted: LifeStep = {
@@ -94,7 +85,7 @@ export const adopted: LifeStep = {
     checkMarks(life, after, tenant);
     await checkQuiet(life, tenant);
     const last = (await cloud.service(tenant, region)) ?? {};
-    life.check('adopting changes nothing but labels', lasting(last) === lasting(before), {
+    life.check('adopting changes nothing but labels', isDeepStrictEqual(lasting(last), lasting(before)), {
       before: lasting(before),
       after: lasting(last),
     });

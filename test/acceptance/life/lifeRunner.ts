@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Check, type Life, type LifeStep, StepFailed, type StepResult, StepSkipped } from './life.ts';
+import { idsOf } from './rules.ts';
 
 /** What the runner adds to a life: the parts that belong to one step. */
 type Given = Omit<Life, 'check' | 'until' | 'skip'>;
@@ -71,10 +72,16 @@ async function performed(step: LifeStep, given: Given, signal: AbortSignal): Pro
     return result(checks.every(({ holds }) => holds) ? 'passed' : 'failed');
   } catch (error) {
     if (error instanceof StepSkipped) return result('skipped', error.message);
-    return result('failed', error instanceof Error ? error.message : String(error));
+    return result('failed', `${error instanceof Error ? error.message : String(error)}${await statusOf(given)}`);
   } finally {
     await given.pinger.stop();
   }
+}
+
+/** What the tenant's own status says, as a hint. */
+async function statusOf(given: Given): Promise<string> {
+  const view = await given.operator.tenant(idsOf(given).tenant);
+  return view ? `\n    The status of the AiTenant says ${view.reason}: ${view.message}` : '';
 }
 
 const shown = (found: unknown): string => {

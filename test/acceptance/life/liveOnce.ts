@@ -24,7 +24,7 @@ export async function liveOnce(
   env: Record<string, string | undefined>,
   { print, signal }: { print: (text: string) => void; signal: AbortSignal },
 ): Promise<Lived> {
-  const { project, prefix, expires, addresses, guard, log, caller, pollMs } = session;
+  const { project, prefix, expires, addresses, guard, log, caller, pollMs, waitMs } = session;
   const { isReal } = addresses;
   const calls = createOperatorCalls({ env, addresses, guard, log });
   const writes: Exchange[] = [];
@@ -34,7 +34,7 @@ export async function liveOnce(
     if (exchange.by === 'operator' && exchange.method !== 'GET') writes.push(exchange);
   });
   const regionMoveGraceMs = isReal ? 15_000 : 1_000;
-  const operator = await startOperatorWorld({ project, expires, call: calls.call, regionMoveGraceMs });
+  const operator = await startOperatorWorld({ project, expires, call: calls.call, regionMoveGraceMs, signal });
   const life = {
     project,
     region,
@@ -49,7 +49,7 @@ export async function liveOnce(
     writesSince: (from: number) => writes.filter(({ id }) => id > from),
     lastExchange: () => last,
     place: { region },
-    waitMs: isReal ? 240_000 : 20_000,
+    waitMs,
     pollMs,
   };
   try {
