@@ -9,6 +9,7 @@ import { liveOnce } from './life/liveOnce.ts';
 import { carries, EXPIRES } from './names.ts';
 import { type Options, UsageError } from './options.ts';
 import { differences, listProject, type ProjectList } from './projectList.ts';
+import { recordRun } from './recording/recordRun.ts';
 import { factLine, factTable, stepTable } from './report.ts';
 import { openSession, projectNumber, type Session, type Times } from './session.ts';
 import { verdictsText } from './verdicts/verdicts.ts';
@@ -31,6 +32,7 @@ export async function acceptance(
   const facts = chosenFacts(options);
   const session = openSession(options, env, { times });
   const { caller, project, regions, prefix } = session;
+  const endRecording = recordRun(options, session, terminal.print);
   try {
     const before = await listProject(caller.call, project, regions);
     const taken = before.items.filter(({ id }) => carries(prefix, id)).map(({ id }) => id);
@@ -45,6 +47,7 @@ export async function acceptance(
     }
     return await performed(options, env, session, facts, before, terminal);
   } finally {
+    endRecording();
     caller.close();
   }
 }

@@ -2,6 +2,7 @@ import { createInterface } from 'node:readline/promises';
 import { acceptance } from './acceptance.ts';
 import { cleanUpEarlierRuns } from './earlierRuns.ts';
 import { type Options, readOptions, USAGE, UsageError } from './options.ts';
+import { compareRecording } from './recording/compareRecording.ts';
 
 /**
  * `npm run acceptance`. Exit codes: 0 everything was confirmed and passed, 1 something was refuted, failed or is left behind, 2 the
@@ -15,6 +16,7 @@ async function main(): Promise<number> {
     return 0;
   }
   const print = (text: string) => console.log(text);
+  if (options.compare !== undefined) return compareRecording(options.compare, options.allow, print);
   if (options.mode === 'cleanUp') return cleanUpEarlierRuns(options, process.env, print);
   const stopping = new AbortController();
   let signals = 0;

@@ -4,7 +4,7 @@ import { flagsLostToNpm } from '../../ports/npmFlags.ts';
 import { isPrefix } from './names.ts';
 
 export interface Options {
-  mode: 'run' | 'cleanUp';
+  mode: 'run' | 'cleanUp' | 'compare';
   project: string;
   region: string;
   secondRegion?: string;
@@ -18,6 +18,11 @@ export interface Options {
   verdicts?: string;
   /** The folder of the journals. */
   state: string;
+  /** The file to which the exchanges of the run are written. */
+  record?: string;
+  /** The recording to replay, and the list of differences that are allowed. */
+  compare?: string;
+  allow?: string;
 }
 
 /** The command line is wrong. The message says what to write instead. */
@@ -40,13 +45,17 @@ Everything it makes has one random prefix and an expiry, and is removed at the e
   --prefix PREFIX       the prefix, acc- and 8 characters, instead of a random one; with --clean-up: only what has this
                         prefix, expired or not
   --state DIR           the folder of the journals (.acceptance)
+  --record FILE         write every exchange to FILE, with stable names in the place of whatever is sensitive
+  --compare FILE        send the requests of such a file to a local Google Cloud, and print what it answers differently; needs no
+                        project and makes nothing anywhere
+  --allow FILE          with --compare: the differences that are known (allowed.yaml in the folder of the recording)
   --help                this page
 
 Credentials: Application Default Credentials. CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN, …_SECRETMANAGER and …_IAM name other
 addresses; an http:// address means plain text without credentials, as for the local Google Cloud of npm run sandbox.
 
 Exit code 0: everything was confirmed and passed, or could not be observed. 1: something was refuted, failed or is left
-behind. 2: the command line is wrong, or you declined.`;
+behind, or an answer differs from the recorded one. 2: the command line is wrong, or you declined.`;
 
 const FLAGS = {
   project: { type: 'string' },
@@ -60,6 +69,9 @@ const FLAGS = {
   'clean-up': { type: 'boolean' },
   prefix: { type: 'string' },
   state: { type: 'string' },
+  record: { type: 'string' },
+  compare: { type: 'string' },
+  allow: { type: 'string' },
   help: { type: 'boolean', short: 'h' },
 } as const;
 
@@ -74,8 +86,11 @@ export function readOptions(args: string[], env: Record<string, string | undefin
   if (lost !== undefined) throw new UsageError(lost);
   const [unknown] = positionals;
   if (unknown !== undefined) throw new UsageError(`What is ${JSON.stringify(unknown)}? All arguments are flags here.`);
+  const { compare, allow } = values;
+  if (allow !== undefined && compare === undefined) throw new UsageError('--allow FILE needs --compare FILE.');
   const { project = '', region = 'asia-northeast1', 'second-region': secondRegion, only, prefix, facts } = values;
-  if (!isProjectId(project)) throw new UsageError('Name the project by its id: --project my-project');
+  if (compare === undefined && !isProjectId(project))
+    throw new UsageError('Name the project by its id: --project my-project');
   for (const [flag, value] of [
     ['region', region],
     ['second-region', secondRegion],
@@ -89,7 +104,7 @@ export function readOptions(args: string[], env: Record<string, string | undefin
   if (prefix !== undefined && !isPrefix(prefix))
     throw new UsageError(`--prefix ${prefix} is not a prefix such as acc-k3x9w2ab.`);
   return {
-    mode: values['clean-up'] ? 'cleanUp' : 'run',
+    mode: compare === undefined ? (values['clean-up'] ? 'cleanUp' : 'run') : 'compare',
     project,
     region,
     secondRegion,
@@ -100,6 +115,9 @@ export function readOptions(args: string[], env: Record<string, string | undefin
     only,
     verdicts: values.verdicts,
     state: values.state ?? '.acceptance',
+    record: values.record,
+    compare,
+    allow,
   };
 }
 
