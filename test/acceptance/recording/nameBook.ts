@@ -24,7 +24,7 @@ export const KINDS = [
   'opaque',
 ] as const;
 
-export type Kind = (typeof KINDS)[number];
+type Kind = (typeof KINDS)[number];
 
 /** A name anywhere in a text, such as `project-1`. */
 export const NAMES = new RegExp(`(?<![A-Za-z])(?:${KINDS.join('|')})-\\d+(?!\\d)`, 'g');
