@@ -39,7 +39,8 @@ export async function acceptance(
     if (taken.length > 0) {
       throw new UsageError(`Project ${project} has things of the prefix ${prefix} already: ${taken.join(', ')}.`);
     }
-    terminal.print(announcement(session, facts.length, options.only !== 'facts', await missingPermissions(session)));
+    const asked = { expensive: options.expensive, life: options.only !== 'facts' };
+    terminal.print(announcement(session, facts, asked, await missingPermissions(session)));
     for (const problem of before.problems) terminal.print(`Before the start, ${problem}`);
     if (!(await terminal.confirm())) {
       terminal.print('Nothing was made.');

@@ -1,5 +1,6 @@
 import { API } from './addresses.ts';
 import { type Exchange, fieldIn, succeeded } from './exchange.ts';
+import type { Fact } from './fact.ts';
 import type { Session } from './session.ts';
 
 /** What the run says before it starts. */
@@ -53,26 +54,39 @@ export async function missingPermissions({ caller, project }: Session): Promise<
   return PERMISSIONS.filter(permission => !(Array.isArray(granted) && granted.includes(permission)));
 }
 
+/** `facts`: those that will be probed; `expensive`: with those that cost quota. */
 export function announcement(
   { project, regions, prefix, expires, addresses }: Session,
-  facts: number,
-  life: boolean,
+  facts: readonly Fact[],
+  asked: { expensive: boolean; life: boolean },
   missing: string[] | undefined,
 ): string {
   const place = addresses.isReal ? 'the real Google Cloud' : addresses.destination(API.run).url.origin;
-  const parts = [...(facts > 0 ? [`${facts} facts`] : []), ...(life ? ['the life of a tenant'] : [])];
+  const dear = asked.expensive ? facts.filter(fact => fact.expensive !== undefined) : [];
+  const parts = [
+    ...(facts.length > 0 ? [`${facts.length} facts`] : []),
+    ...(asked.life ? ['the life of a tenant'] : []),
+  ];
   return `
 Acceptance of ${parts.join(' and ')} in project ${project}, ${regions.join(' and ')}, on ${place}.
 
 It makes, each with the prefix ${prefix}:
-  up to 30 service accounts, up to 20 secrets with made-up values, and up to 20 Cloud Run services with Google's sample
-  image and without minimum instances. IAM policies are changed only on these. Nothing else is changed.
-It removes all of them at the end and on Ctrl-C. Whatever a killed run leaves carries ${new Date(Number(expires) * 1000).toISOString()} as
-the time from which any clean-up removes it:
+  up to 30 service accounts, 30 secrets with made-up values, and 35 Cloud Run services without minimum instances, most
+  with Google's sample image. IAM policies are changed only on these. Nothing else in the project is changed.
+${dear.map(({ id, expensive }) => `  ${id}: ${expensive}\n`).join('')}\
+It removes all of them at the end, and on Ctrl-C. What a killed run leaves is removed by
   npm run acceptance -- --project ${project} --clean-up
-It needs, on the project: roles/run.admin, roles/iam.serviceAccountAdmin, roles/iam.serviceAccountUser and
-  roles/secretmanager.admin; and these APIs enabled: ${API_NAMES.map(name => `${name}.googleapis.com`).join(', ')}
-  ${missing === undefined ? 'Whether you have these permissions could not be read.' : missing.length === 0 ? 'You have all of these permissions.' : `You lack: ${missing.join(', ')}`}
-It costs a few cents at most: instances run for some minutes in all, a secret's version costs 0.06 US dollars a month.
+  from here, and from anywhere after ${new Date(Number(expires) * 1000).toISOString().slice(0, 16)} (UTC).
+It needs, on the project: roles/run.admin, roles/iam.serviceAccountAdmin, roles/iam.serviceAccountUser,
+  roles/secretmanager.admin, and these APIs: ${API_NAMES.map(name => `${name}.googleapis.com`).join(', ')}.
+  ${permissionLine(missing)}
+It costs a few cents at most: instances run for some minutes in all, and a version of a secret costs 0.06 US dollars a month.
 `;
+}
+
+function permissionLine(missing: string[] | undefined): string {
+  if (missing === undefined) return 'Whether you have the permissions could not be read.';
+  return missing.length === 0
+    ? 'You have all of the permissions.'
+    : `You lack these permissions: ${missing.join(', ')}`;
 }

@@ -45,6 +45,8 @@ export function createGuard(run: { project: string; prefix: string; journal: Jou
         `The call was not sent: ${kind} ${id} would have no ${EXPIRES}. Use context.labels or context.description.`,
       );
     }
+    // A unique id belongs to an account that is in the journal by its own id.
+    if (known.has(id) && !carries(prefix, id)) return;
     if (makes || !journaled.has(`${kind} ${id} ${region}`)) journal.write({ kind, id, region });
     journaled.add(`${kind} ${id} ${region}`);
   }
