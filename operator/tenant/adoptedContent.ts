@@ -35,7 +35,7 @@ function foreignContent({ desired }: Context, { template }: ObservedService): st
   const named = new Set([...spec.env.map(({ name }) => name), ...spec.keys.flatMap(({ env }) => env ?? [])]);
   const variables = list(main?.env).flatMap(({ name }) => (typeof name === 'string' && !named.has(name) ? name : []));
   const words = (field: 'command' | 'args', what: string) => {
-    const count = list(main?.[field]).length;
+    const count = spec.fields?.[`container.${field}`] === undefined ? list(main?.[field]).length : 0;
     return count > 0 ? [`${what} (${count} words)`] : [];
   };
   return [

@@ -1,6 +1,6 @@
 import type { Json, JsonObject } from '../../ports/json.ts';
 import type { Context } from './context.ts';
-import { differingFields, fieldChanges, type WantedField, wantedFields, withFields } from './fields/laid.ts';
+import { layFields, type WantedField, wantedFields } from './fields/laid.ts';
 import { MANUAL_INSTANCES } from './fields/serviceFields.ts';
 import { entriesOfType } from './inventory.ts';
 import { part, targetOf } from './names.ts';
@@ -53,7 +53,7 @@ export function newService(
   const wanted = wantedTemplate(spec, desired.account.email, access.variables, ourVariables);
   const image = spec.image ?? status.image ?? settings.defaultImage;
   const base = from ? withoutGooglesKeys(inheritedTemplate(from.template)) : { containers: [{ image }] };
-  const fields = wantedFields(spec, inherited);
+  const fields = wantedFields(spec, inherited, desired);
   const laid = layTemplate(base, wanted, fields).template;
   const scaling = from?.scaling ?? {};
   const scaled = layScaling(scaling, laid, spec);
@@ -69,7 +69,7 @@ export function newService(
     scaling: scaled.scaling ?? scaling,
     invokerIamDisabled: spec.access === 'Public' && !byPolicy,
   };
-  return { wanted, fields, service: withFields(service, differingFields('service', service, fields)) };
+  return { wanted, fields, service: layFields('service', service, fields).json };
 }
 
 /** The template with the spec laid over it: the fields that every spec has, then the optional ones. */
@@ -79,12 +79,8 @@ export function layTemplate(
   all: WantedField[],
 ): { template: JsonObject; changes: Change[]; fields: WantedField[] } {
   const { template, changes } = applyTemplate(current, wanted);
-  const fields = differingFields('template', template, all);
-  return {
-    template: withFields(template, fields),
-    changes: [...changes, ...fieldChanges(template, fields)],
-    fields,
-  };
+  const { json, fields, changes: more } = layFields('template', template, all);
+  return { template: json, changes: [...changes, ...more], fields };
 }
 
 /** With a fixed number of instances Cloud Run has no minimum and maximum, so none is written. */
@@ -157,15 +153,18 @@ export function withoutGooglesKeys(from: JsonObject): JsonObject {
  * there is none.
  */
 export function regionalConflict({ desired }: Context, from: ObservedService): string | undefined {
-  const found = regionalSettings(from.template);
+  // A setting that the spec names does not come from the former service.
+  const found = regionalSettings(from.template).filter(({ spec }) => desired.spec.fields?.[spec] === undefined);
   if (found.length === 0) return undefined;
   const { project, region, serviceId } = desired;
   const named = found.map(({ field, value }) => `${field} (${value})`).join(', ');
   const clear = [...new Set(found.map(setting => setting.clear))].join(' ');
+  const specs = [...new Set(found.map(({ spec }) => `spec.${spec}`))].join(' and ');
   return (
     `The move to ${region} stops before anything is made: ${targetOf(from.name)} has ${named} of its own region, and nothing says ` +
-    `what takes its place in ${region}. The service in ${from.region} goes on. Take it off there (\`gcloud run services update ` +
-    `${serviceId} --region=${from.region} --project=${project} ${clear}\`), or put spec.region back to ${from.region}.`
+    `what takes its place in ${region}. The service in ${from.region} goes on. Write ${specs}, or take it off there ` +
+    `(\`gcloud run services update ${serviceId} --region=${from.region} --project=${project} ${clear}\`), or put spec.region back to ` +
+    `${from.region}.`
   );
 }
 
@@ -173,6 +172,8 @@ export interface RegionalSetting {
   /** The field's path on the service. */
   field: string;
   value: string;
+  /** The field of the spec that names it. */
+  spec: 'network' | 'encryptionKey';
   /** The option of `gcloud run services update` that removes the setting. */
   clear: string;
 }
@@ -185,7 +186,8 @@ export function regionalSettings(template: JsonObject): RegionalSetting[] {
   const found: RegionalSetting[] = [];
   const add = (field: string, value: Json | undefined, clear: string) => {
     const name = nonEmpty(value);
-    if (name !== undefined) found.push({ field: `template.${field}`, value: name, clear });
+    const spec = field === 'encryptionKey' ? field : 'network';
+    if (name !== undefined) found.push({ field: `template.${field}`, value: name, spec, clear });
   };
   const access = object(template.vpcAccess);
   add('vpcAccess.connector', access.connector, '--clear-vpc-connector');

@@ -3,14 +3,13 @@ import { layScaling, layTemplate, newService, type Predecessor, regionalConflict
 import { serviceConflict } from './consent.ts';
 import { type Context, isUnknownRegion, type PartialPlan, readBlocker, step } from './context.ts';
 import {
-  differingFields,
-  fieldChanges,
   fieldEntries,
+  layFields,
+  missingAnswer,
   narrowing,
   type ServiceJson,
   type WantedField,
   wantedFields,
-  withFields,
 } from './fields/laid.ts';
 import { fieldNotes } from './fields/notes.ts';
 import { absenceCounts, entriesOfType, entryKey, iso, serviceEntry } from './inventory.ts';
@@ -102,7 +101,11 @@ export const entriesOf = (recorded: InventoryEntry[], service: string): Inventor
 export function planCreate({ ctx, access, recorded, out }: Services, name: string, predecessor: Predecessor): void {
   const { desired } = ctx;
   const known = entriesOf(recorded, name);
-  const conflict = predecessor.service && regionalConflict(ctx, predecessor.service);
+  const missing = missingAnswer(wantedFields(desired.spec, [], desired), desired);
+  const stays = missing && predecessor.service && `The service in ${predecessor.service.region} goes on.`;
+  const conflict = missing
+    ? [missing, stays].filter(Boolean).join(' ')
+    : predecessor.service && regionalConflict(ctx, predecessor.service);
   if (conflict) {
     out.entries.push(...known);
     out.blockers.push({ aspect: 'Service', reason: 'InvalidSpec', message: conflict });
@@ -159,7 +162,8 @@ export function planPresent(
   const { spec, account } = ctx.desired;
   const ourVariables = entriesOfType('Variable', recorded).map(({ variable }) => variable);
   const wanted = wantedTemplate(spec, account.email, access.variables, ourVariables);
-  const fields = wantedFields(spec, recorded);
+  const place = { project: ctx.desired.project, region: found.region };
+  const fields = wantedFields(spec, recorded, place);
   const callers = planInvokers(ctx, read, found, recorded, carried);
   const marks = markChanges(ctx, found);
   const { updates, written, templateDiffers } = planUpdates(ctx, access, found, { wanted, fields, marks, callers });
@@ -178,7 +182,11 @@ export function planPresent(
   );
   out.blockers.push(...callers.blockers);
   out.notes.push(...callers.notes);
-  if (found.region === ctx.desired.region) out.notes.push(...fieldNotes(spec, found, recorded));
+  if (found.region === ctx.desired.region) {
+    out.notes.push(...fieldNotes(spec, found, recorded));
+    const missing = missingAnswer(fields, place);
+    if (missing) out.blockers.push({ aspect: 'Service', reason: 'InvalidSpec', message: missing });
+  }
   pushInOrder(updates, callers, marks.length === 0 && spec.access !== 'Public', out);
   if (updates.length === 0) planProgress(ctx, access, found, out);
   return !callers.unread;
@@ -255,10 +263,10 @@ function closingEdits(
       : [];
   return [
     ...access,
-    ...narrowing(json, differingFields('service', json, fields)).map(field => ({
-      name: `:${field.path}`,
-      changes: fieldChanges(json, [field]),
-      fields: changedFields(json, withFields(json, [field])),
+    ...narrowing(json, fields).map(laid => ({
+      name: `:${laid.fields[0]?.path}`,
+      changes: laid.changes,
+      fields: changedFields(json, laid.json),
     })),
   ];
 }
@@ -319,14 +327,14 @@ function wholeEdit(
     changes.push(...scaled.changes);
     service.scaling = scaled.scaling;
   }
-  const ofService = differingFields('service', before, all);
-  changes.push(...fieldChanges(before, ofService));
+  const ofService = layFields('service', service, all);
+  changes.push(...ofService.changes);
   if (template.differs) {
     changes.push(...laid.changes);
-    service.template = withoutRetry(scaled.template ?? laid.template);
+    ofService.json = { ...ofService.json, template: withoutRetry(scaled.template ?? laid.template) };
   }
-  const written = [...ofService, ...(template.differs ? laid.fields : [])];
-  return { changes, fields: changedFields(before, withFields(service, ofService)), written };
+  const written = [...ofService.fields, ...(template.differs ? laid.fields : [])];
+  return { changes, fields: changedFields(before, ofService.json), written };
 }
 
 interface TemplateEdit {

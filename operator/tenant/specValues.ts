@@ -36,6 +36,8 @@ export const text: Parse = value => (typeof value === 'string' ? value : undefin
 
 export const wholeNumber: Parse = value => (Number.isSafeInteger(value) ? (value as number) : undefined);
 
+export const flag: Parse = value => (typeof value === 'boolean' ? value : undefined);
+
 /** The value at a path such as `scaling.manualInstances`. */
 export const valueAt = (value: unknown, path: string): unknown =>
   path.split('.').reduce((found: unknown, name) => fieldsOf(found)[name], value);

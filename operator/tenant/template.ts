@@ -81,6 +81,13 @@ export function servingContainer(template: JsonObject): JsonObject {
   return containers[servingIndex(containers)] ?? {};
 }
 
+/** The template with a change of the container that receives the requests. */
+export function withServingContainer(template: JsonObject, edit: (container: JsonObject) => JsonObject): JsonObject {
+  const containers = objects(template.containers);
+  const index = servingIndex(containers);
+  return { ...template, containers: containers.map((container, at) => (at === index ? edit(container) : container)) };
+}
+
 export const imageOf = (template: JsonObject): string | undefined => scalar(servingContainer(template).image);
 
 /** Every secret reference of the template's containers and volumes, as it is written there. */

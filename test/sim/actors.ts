@@ -79,8 +79,7 @@ async function kubectl(stage: Stage, action: Extract<Action, { who: 'kubectl' | 
     case 'apply': {
       const found = await api.get(AI_TENANTS, namespace, name);
       if (found.ok) {
-        const gone = Object.keys((found.value.spec ?? {}) as JsonObject).filter(key => !(key in action.spec));
-        const spec = { ...Object.fromEntries(gone.map(key => [key, null])), ...action.spec };
+        const spec = replacing((found.value.spec ?? {}) as JsonObject, action.spec);
         return told(await api.patch(AI_TENANTS, namespace, name, { spec }));
       }
       const object = {
@@ -107,6 +106,21 @@ async function kubectl(stage: Stage, action: Extract<Action, { who: 'kubectl' | 
     case 'delete':
       return told(await api.delete(AI_TENANTS, namespace, name));
   }
+}
+
+/** A merge patch after which the object is what `after` says, and nothing of `before` is left. */
+export function replacing(before: JsonObject, after: JsonObject): JsonObject {
+  const isObject = (value: unknown): value is JsonObject =>
+    typeof value === 'object' && value !== null && !Array.isArray(value);
+  const named = Object.entries(after).filter(([, value]) => value !== undefined);
+  const gone = Object.keys(before).filter(key => after[key] === undefined);
+  return Object.fromEntries([
+    ...gone.map(key => [key, null] as const),
+    ...named.map(([key, value]) => {
+      const was = before[key];
+      return [key, isObject(was) && isObject(value) ? replacing(was, value) : value] as const;
+    }),
+  ]) as JsonObject;
 }
 
 /** It writes its status only where one stands: what it makes in Google Cloud is what this version makes. */

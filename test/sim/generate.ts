@@ -292,6 +292,7 @@ function withSettings(base: JsonObject): JsonObject {
   return {
     ...base,
     scaling: { ...(base.scaling as JsonObject), ...(random.chance(0.15) && { manualInstances: random.int(1, 3) }) },
+    ...templateSettings(random, base),
     ...sometimes({ labels: random.pick<JsonObject>([{ team: 'red' }, { team: 'blue', cost: '' }]) }),
     ...sometimes({ annotations: { 'example.com/team': random.pick(['Red', 'Blue']) } }),
     ...sometimes({ description: random.pick(['one', 'two']) }),
@@ -300,6 +301,35 @@ function withSettings(base: JsonObject): JsonObject {
     ...sometimes({ customAudiences: random.pick([['https://a.example.com'], ['https://b.example.com', 'c']]) }),
     ...sometimes({ iap: base.access === 'Authenticated' ? random.pick(['Enabled', 'Disabled']) : 'Disabled' }),
     ...sometimes({ binaryAuthorization: 'Default' }),
+  };
+}
+
+/** Optional fields of the template. Few at once, as each of them makes a revision. */
+function templateSettings(random: Random, base: JsonObject): JsonObject {
+  const { cpu } = base.resources as JsonObject;
+  if (random.chance(0.4)) return {};
+  const sometimes = (fields: JsonObject): JsonObject => (random.chance(0.3) ? fields : {});
+  const container = {
+    ...sometimes({ command: [random.pick(['/a', '/b'])] }),
+    ...sometimes({ args: random.pick([['x'], ['x', 'y']]) }),
+    ...sometimes({ port: random.pick([8080, 9000]) }),
+    ...sometimes({ protocol: random.pick(['HTTP1', 'H2C']) }),
+  };
+  const probes = {
+    ...sometimes({ startup: random.pick([{ tcp: true }, { path: '/health', periodSeconds: 5 }]) }),
+    ...sometimes({ liveness: { path: random.pick(['/alive', '/live']) } }),
+  };
+  const resources = {
+    ...(cpu !== '500m' && sometimes({ cpuAlways: random.chance(0.5) })),
+    ...sometimes({ startupBoost: random.chance(0.5) }),
+  };
+  return {
+    ...(Object.keys(container).length > 0 && { container }),
+    ...(Object.keys(probes).length > 0 && { probes }),
+    resources: { ...(base.resources as JsonObject), ...resources },
+    ...sometimes({ executionEnvironment: cpu === '500m' ? 'Gen1' : random.pick(['Gen1', 'Gen2']) }),
+    ...sometimes({ sessionAffinity: random.chance(0.5) }),
+    ...sometimes({ network: random.pick([{ subnetwork: 'a' }, { subnetwork: 'b', egress: 'AllTraffic' }]) }),
   };
 }
 

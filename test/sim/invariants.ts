@@ -419,6 +419,7 @@ function asking(know: Knowledge, owner: OwnerMark): Asking {
     specs: know.specs(owner.namespace, owner.name),
     floors: keys,
     variables: inventoryOf(tenant).flatMap(({ variable }) => variable ?? []),
+    fields: inventoryOf(tenant).flatMap(({ field }) => field ?? []),
     touched: know.touched,
   };
 }
@@ -544,6 +545,7 @@ interface Entry {
   type: string;
   name: string;
   variable?: string;
+  field?: string;
 }
 
 const inventoryOf = (tenant: KubeObject | undefined): Entry[] =>

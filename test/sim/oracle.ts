@@ -1,4 +1,6 @@
+import type { JsonObject } from '../../ports/json.ts';
 import type { KubeObject } from '../../ports/kube.ts';
+import type { ContainerTemplate } from '../../sandbox/gcp/run/messages.ts';
 import type { ServiceState } from '../../sandbox/gcp/run/serviceState.ts';
 import {
   ACCESSOR,
@@ -46,7 +48,12 @@ export interface Spec {
   image?: string;
   env?: { name: string; value: string }[];
   scaling: { minInstances: number; maxInstances: number; concurrency: number; manualInstances?: number };
-  resources: { cpu: string | number; memory: string | number };
+  resources: { cpu: string | number; memory: string | number; cpuAlways?: boolean; startupBoost?: boolean };
+  container?: { command?: string[]; args?: string[]; port?: number; protocol?: string };
+  probes?: { startup?: Probe; liveness?: Probe };
+  executionEnvironment?: string;
+  sessionAffinity?: boolean;
+  network?: { subnetwork?: string; egress?: string };
   timeoutSeconds: number;
   access: 'Public' | 'Authenticated';
   invokers?: string[];
@@ -59,6 +66,12 @@ export interface Spec {
   customAudiences?: string[];
   iap?: string;
   binaryAuthorization?: string;
+}
+
+interface Probe {
+  path?: string;
+  tcp?: boolean;
+  periodSeconds?: number;
 }
 
 interface Status {
@@ -252,7 +265,7 @@ export function judgeTenant(
   } else if (!foreignAccount) {
     // No service is touched while the account of the tenant's name is another owner's (rule 2).
     const failed = checkService(facts, here, spec, email, owner, held ? undefined : wanted, known, say);
-    for (const problem of settingProblems(here, spec, !excused && !where.lost)) say(problem);
+    for (const problem of settingProblems(here, spec, !excused && !where.lost, !held)) say(problem);
     if (failed) {
       reasons.add('UpdateFailed');
       retried.push(serviceNameOf(here));
@@ -453,9 +466,58 @@ function namedSettings(spec: Spec): { path: string; want: unknown; of: (desired:
   ];
 }
 
-/** What differs. `isKnown`: nobody has taken the record away, so what has left the spec must be gone. */
-function settingProblems({ desired }: ServiceState, spec: Spec, isKnown: boolean): string[] {
-  const named = namedSettings(spec);
+/** As `namedSettings`, for the template. */
+function templateSettings(spec: Spec): ReturnType<typeof namedSettings> {
+  const { container = {}, probes = {}, resources, network } = spec;
+  const main = (desired: Desired) => (desired.template?.containers?.[0] ?? {}) as ContainerTemplate & JsonObject;
+  const template = (desired: Desired) => (desired.template ?? {}) as JsonObject;
+  const one = (path: string, want: unknown, of: (desired: Desired) => unknown) =>
+    want === undefined ? [] : [{ path, want, of }];
+  const words = (value: unknown) => ((value ?? []) as string[]).join('|');
+  const port = (desired: Desired) => main(desired).ports?.[0]?.containerPort ?? 8080;
+  const shown = (probe: Probe | undefined) =>
+    probe && `${probe.path ?? 'tcp'} every ${probe.periodSeconds ?? 10} on ${container.port ?? 'its port'}`;
+  const probeOf = (desired: Desired, name: 'startupProbe' | 'livenessProbe') => {
+    const probe = (main(desired)[name] ?? {}) as {
+      httpGet?: JsonObject;
+      tcpSocket?: JsonObject;
+      periodSeconds?: number;
+    };
+    const target = probe.httpGet ?? probe.tcpSocket ?? {};
+    const on = target.port === port(desired) ? (container.port ?? 'its port') : target.port;
+    return `${probe.httpGet?.path ?? 'tcp'} every ${probe.periodSeconds ?? 10} on ${on}`;
+  };
+  return [
+    ...one('container.command', container.command && words(container.command), desired => words(main(desired).command)),
+    ...one('container.args', container.args && words(container.args), desired => words(main(desired).args)),
+    ...one('container.port', container.port, port),
+    ...one('container.protocol', container.protocol && container.protocol === 'H2C', desired => {
+      return main(desired).ports?.[0]?.name === 'h2c';
+    }),
+    ...one('probes.startup', shown(probes.startup), desired => probeOf(desired, 'startupProbe')),
+    ...one('probes.liveness', shown(probes.liveness), desired => probeOf(desired, 'livenessProbe')),
+    ...one('resources.cpuAlways', resources.cpuAlways, desired => !main(desired).resources?.cpuIdle),
+    ...one('resources.startupBoost', resources.startupBoost, desired => !!main(desired).resources?.startupCpuBoost),
+    ...one('executionEnvironment', spec.executionEnvironment, desired =>
+      String(template(desired).executionEnvironment).replace('EXECUTION_ENVIRONMENT_GEN', 'Gen'),
+    ),
+    ...one('sessionAffinity', spec.sessionAffinity, desired => template(desired).sessionAffinity === true),
+    ...one('network', network && `${network.subnetwork} ${network.egress ?? 'PrivateRangesOnly'}`, desired => {
+      const { vpcAccess = {} } = desired.template ?? {};
+      const { egress } = vpcAccess as { egress?: string };
+      const word = egress === 'ALL_TRAFFIC' ? 'AllTraffic' : 'PrivateRangesOnly';
+      return `${vpcAccess.networkInterfaces?.[0]?.subnetwork} ${word}`;
+    }),
+  ];
+}
+
+/**
+ * What differs. `isKnown`: nobody has taken the record away, so what has left the spec must be gone. `isFree`: nothing keeps the template
+ * from being as the spec says.
+ */
+function settingProblems({ desired }: ServiceState, spec: Spec, isKnown: boolean, isFree: boolean): string[] {
+  const ofTemplate = templateSettings(spec);
+  const named = [...namedSettings(spec), ...(isFree ? ofTemplate : [])];
   const wrong = named.flatMap(({ path, want, of }) =>
     of(desired) === want ? [] : `${path} is ${JSON.stringify(of(desired))}, not ${JSON.stringify(want)}`,
   );
@@ -466,6 +528,7 @@ function settingProblems({ desired }: ServiceState, spec: Spec, isKnown: boolean
     description: desired.description || undefined,
     customAudiences: (desired as Desired).customAudiences?.[0],
     'scaling.manualInstances': desired.scaling?.scalingMode === 'MANUAL' ? 'MANUAL' : undefined,
+    ...(isFree && templateLeft(desired)),
   };
   const stays = Object.entries(left).flatMap(([path, value]) =>
     value === undefined || !isKnown || named.some(one => one.path === path)
@@ -473,6 +536,25 @@ function settingProblems({ desired }: ServiceState, spec: Spec, isKnown: boolean
       : `${path} has left the spec and is ${value}`,
   );
   return [...wrong, ...stays];
+}
+
+/** What nobody but a spec of a script sets, where it is not Google's default. */
+function templateLeft({ template = {} }: Desired): Record<string, string | undefined> {
+  const { command, args, ports, startupProbe, livenessProbe, resources } = (template.containers?.[0] ??
+    {}) as ContainerTemplate & JsonObject;
+  const { sessionAffinity } = template as JsonObject;
+  return {
+    'container.command': (command as string[] | undefined)?.[0],
+    'container.args': (args as string[] | undefined)?.[0],
+    'container.port': ports?.[0]?.containerPort === 9000 ? '9000' : undefined,
+    'container.protocol': ports?.[0]?.name === 'h2c' ? 'h2c' : undefined,
+    'probes.startup': startupProbe && startupProbe.periodSeconds !== 240 ? 'set' : undefined,
+    'probes.liveness': livenessProbe ? 'set' : undefined,
+    'resources.cpuAlways': resources?.cpuIdle ? undefined : 'always',
+    'resources.startupBoost': resources?.startupCpuBoost ? undefined : 'off',
+    executionEnvironment: template.executionEnvironment,
+    sessionAffinity: sessionAffinity === true ? 'on' : undefined,
+  };
 }
 
 /** The fields that limit access and do not have Google's default: they may be on record though the spec does not name them. */
@@ -483,6 +565,7 @@ function stayingFields({ desired }: ServiceState): string[] {
     ...(defaultUriDisabled ? ['defaultUrl'] : []),
     ...(iapEnabled ? ['iap'] : []),
     ...(binaryAuthorization ? ['binaryAuthorization'] : []),
+    ...(desired.template?.vpcAccess ? ['network'] : []),
   ];
 }
 
@@ -517,7 +600,7 @@ function inventory(
     ...[...(spec.env ?? []).map(({ name }) => name), ...spec.keys.flatMap(({ env }) => env ?? [])].map(
       variable => `Variable ${service} ${variable}`,
     ),
-    ...namedSettings(spec).map(({ path }) => `Field ${service} ${path}`),
+    ...[...namedSettings(spec), ...templateSettings(spec)].map(({ path }) => `Field ${service} ${path}`),
   ];
   // A field that limits access stays on record until the service has Google's default again.
   const maybe = staying.map(path => `Field ${service} ${path}`);

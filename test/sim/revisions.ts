@@ -18,6 +18,8 @@ export interface Asking {
   floors: { name: string; version?: string; secret?: string }[];
   /** Names of variables that were the tenant's, as the status has it. */
   variables: string[];
+  /** Paths of optional fields that the operator has set, as the status has it. */
+  fields: string[];
   touched(resource: string): boolean;
 }
 
@@ -75,6 +77,32 @@ function changes(service: ServiceState, was: Template, is: Template): Change[] {
     .filter(({ from, to }) => !isDeepStrictEqual(from, to));
 }
 
+/** By a field of the template or of its container: the paths of the spec that set it. Google's startup probe follows the port. */
+const SETTINGS: Record<string, string[]> = {
+  command: ['container.command'],
+  args: ['container.args'],
+  ports: ['container.port', 'container.protocol'],
+  startupProbe: ['probes.startup', 'container.port'],
+  livenessProbe: ['probes.liveness'],
+  cpuIdle: ['resources.cpuAlways'],
+  startupCpuBoost: ['resources.startupBoost'],
+  executionEnvironment: ['executionEnvironment'],
+  sessionAffinity: ['sessionAffinity'],
+  vpcAccess: ['network'],
+};
+
+const valueAt = (spec: Spec, path: string): unknown =>
+  path.split('.').reduce<unknown>((value, name) => (value as Record<string, unknown> | undefined)?.[name], spec);
+
+/** The object without the fields of `SETTINGS`, which it answers apart. */
+function split(object: object): [rest: object, settings: object] {
+  const parts = Object.entries(object);
+  return [
+    Object.fromEntries(parts.filter(([name]) => !(name in SETTINGS))),
+    Object.fromEntries(parts.filter(([name]) => name in SETTINGS)),
+  ];
+}
+
 /** A template as a list of fields: those that the spec names by its words, all others as they are. */
 function flat(service: ServiceState, template: Template): Record<string, unknown> {
   const { revision: _, annotations, containers = [], scaling, serviceAccount, timeout, ...rest } = template;
@@ -82,7 +110,12 @@ function flat(service: ServiceState, template: Template): Record<string, unknown
   const { image, env: __, resources, ...other } = container;
   const { limits, ...besides } = resources ?? {};
   const { [RETRY]: ___, ...annotated } = annotations ?? {};
-  const { maxInstanceRequestConcurrency: concurrency, ...unnamed } = rest;
+  const { maxInstanceRequestConcurrency: concurrency, ...more } = rest;
+  const [[unnamed, ofTemplate], [foreign, ofContainer], [billed, ofResources]] = [
+    split(more),
+    split(other),
+    split(besides),
+  ];
   return {
     image,
     serviceAccount,
@@ -92,7 +125,10 @@ function flat(service: ServiceState, template: Template): Record<string, unknown
     memory: amount(limits?.memory),
     min: scaling?.minInstanceCount ?? 0,
     max: scaling?.maxInstanceCount ?? 0,
-    rest: { ...unnamed, annotated, others, other, besides },
+    rest: { ...unnamed, annotated, others, other: foreign, besides: billed },
+    ...ofTemplate,
+    ...ofContainer,
+    ...ofResources,
     ...Object.fromEntries(variablesOf(service, template).map(variable => [`env ${variable.name}`, variable])),
   };
 }
@@ -116,8 +152,12 @@ function asks(ask: Asking, service: ServiceState, spec: Spec, { field, from, to 
       return to === 0;
     case 'max':
       return to === spec.scaling.maxInstances && Number(to) > Number(from);
-    default:
+    default: {
+      const paths = SETTINGS[field];
+      // What the value must be, the oracle says at the end.
+      if (paths) return paths.some(path => valueAt(spec, path) !== undefined || ask.fields.includes(path));
       return field.startsWith('env ') && asksFor(ask, service, spec, field.slice(4), to as Variable | undefined);
+    }
   }
 }
 

@@ -18,6 +18,8 @@ const secret = (id: string, policy = accessor(`serviceAccount:${EMAIL}`), labels
   secret: { state: 'present' as const, value: { name: `projects/1/secrets/${id}`, labels } },
   policy,
 });
+/** As gcloud and the console make it. */
+const resources = { limits: { cpu: '1000m', memory: '1024Mi' }, cpuIdle: true, startupCpuBoost: true };
 const env = [{ name: 'OPENAI_API_KEY', valueSource: { secretKeyRef: { secret: 'key', version: 'latest' } } }];
 
 function found(
@@ -36,7 +38,7 @@ function found(
       serviceAccount: EMAIL,
       timeout: '300s',
       maxInstanceRequestConcurrency: 80,
-      containers: [{ image: 'app', resources: { limits: { cpu: '1000m', memory: '1024Mi' } }, env, ...container }],
+      containers: [{ image: 'app', resources, env, ...container }],
       ...template,
     },
     ...fields,

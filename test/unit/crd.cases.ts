@@ -510,6 +510,67 @@ export const refusals: Refusal[] = [
     }),
   ),
   {
+    name: 'CPU between requests with less than 1 cpu',
+    spec: { resources: { cpu: '0.5', memory: '512Mi', cpuAlways: true }, scaling: { concurrency: 1 } },
+    causes: [
+      invalid('spec.resources.cpuAlways', 'cpuAlways needs 1 cpu or more; write cpu 1 or more, or cpuAlways false'),
+    ],
+  },
+  ...[
+    { cpu: 4, memory: '16Gi' },
+    { cpu: 4, memory: '16Gi', cpuAlways: false },
+    { cpu: 2, memory: '8Gi', cpuAlways: true },
+    { cpu: 4, memory: '8Gi', cpuAlways: true },
+  ].map(
+    (resources): Refusal => ({
+      name: `a GPU with ${JSON.stringify(resources)}`,
+      spec: { resources: { ...resources, gpu: { type: 'nvidia-l4' } } },
+      causes: [
+        invalid(
+          'spec.resources.gpu',
+          'a GPU needs cpuAlways: true, cpu 4 or more, and memory 16Gi or more; write these as well',
+        ),
+      ],
+    }),
+  ),
+  ...[
+    { executionEnvironment: 'Gen2', resources: { cpu: '0.5', memory: '512Mi' }, scaling: { concurrency: 1 } },
+    { executionEnvironment: 'Gen2', resources: { memory: '256Mi' } },
+    {
+      executionEnvironment: 'Gen1',
+      resources: { cpu: 4, memory: '16Gi', cpuAlways: true, gpu: { type: 'nvidia-l4' } },
+    },
+  ].map(
+    (spec): Refusal => ({
+      name: `${spec.executionEnvironment} with ${JSON.stringify(spec.resources)}`,
+      spec,
+      causes: [
+        invalid(
+          'spec.executionEnvironment',
+          'Gen2 needs 1 cpu and memory 512Mi or more, and a GPU needs Gen2; write the other one, or remove executionEnvironment',
+        ),
+      ],
+    }),
+  ),
+  {
+    name: 'one key and keys by region',
+    spec: {
+      encryptionKey: 'projects/p/locations/r/keyRings/k/cryptoKeys/k',
+      encryptionKeys: { r: 'projects/p/locations/r/keyRings/k/cryptoKeys/k' },
+    },
+    causes: [invalid('spec.encryptionKeys', 'set only one of encryptionKey and encryptionKeys')],
+  },
+  {
+    name: 'a key with a version',
+    spec: { encryptionKey: 'projects/p/locations/r/keyRings/k/cryptoKeys/k/cryptoKeyVersions/1' },
+    causes: [
+      invalid(
+        'spec.encryptionKey',
+        '"projects/p/locations/r/keyRings/k/cryptoKeys/k/cryptoKeyVersions/1": must be projects/PROJECT/locations/REGION/keyRings/RING/cryptoKeys/KEY, without a version',
+      ),
+    ],
+  },
+  {
     name: 'iap on a public tenant',
     spec: { iap: 'Enabled' },
     causes: [
@@ -539,6 +600,25 @@ export const accepted: { name: string; tenant?: string; spec: PlainObject }[] = 
     },
   },
   { name: 'iap that is off on a public tenant', spec: { iap: 'Disabled' } },
+  {
+    name: 'the settings of a template',
+    spec: {
+      container: { command: ['a', ''], args: [], workingDir: '/', port: 65535, protocol: 'H2C' },
+      probes: {
+        startup: { grpc: '', periodSeconds: 80 },
+        liveness: { path: '/', periodSeconds: 3600, timeoutSeconds: 60 },
+      },
+      resources: { cpu: 4, memory: '16Gi', cpuAlways: true, startupBoost: true, gpu: { type: 'nvidia-l4' } },
+      executionEnvironment: 'Gen2',
+      sessionAffinity: true,
+      encryptionKeys: { 'europe-west1': 'projects/p/locations/europe-west1/keyRings/r/cryptoKeys/k' },
+      network: { subnetworks: { 'europe-west1': 'a', 'us-central1': 'projects/p/regions/us-central1/subnetworks/b' } },
+    },
+  },
+  {
+    name: 'Gen1 with less than 1 cpu',
+    spec: { resources: { cpu: '0.5', memory: '512Mi' }, scaling: { concurrency: 1 }, executionEnvironment: 'Gen1' },
+  },
   { name: 'the shortest name', tenant: 'a-1', spec: {} },
   { name: 'the longest name', tenant: `0${'b'.repeat(26)}`, spec: {} },
   {

@@ -5,6 +5,7 @@ import { image, name, parent, template, world } from './sandbox-run.support.ts';
 const env = 'spec.template.spec.containers[0].env';
 const limits = 'spec.template.spec.containers[0].resources.limits';
 const resources = (cpu: string, memory: string) => template({ resources: { limits: { cpu, memory }, cpuIdle: true } });
+const probe = (startupProbe: JsonObject) => ({ template: template({ startupProbe }) });
 
 describe('a service that Cloud Run refuses', () => {
   it.each<[string, JsonObject, string | RegExp]>([
@@ -35,6 +36,42 @@ describe('a service that Cloud Run refuses', () => {
         }),
       },
       /secret_key_ref.name/,
+    ],
+    ['a probe of no kind', probe({ periodSeconds: 5 }), /exactly one of http_get/],
+    [
+      'a startup probe that takes too long',
+      probe({ tcpSocket: {}, periodSeconds: 100 }),
+      /must not exceed 240, got 300/,
+    ],
+    [
+      'a probe that outlasts its period',
+      probe({ tcpSocket: {}, timeoutSeconds: 11 }),
+      /timeout_seconds: expected 1 <= 11 <= 10/,
+    ],
+    [
+      'a liveness probe of a socket',
+      { template: template({ livenessProbe: { tcpSocket: {} } }) },
+      /tcp_socket: not supported/,
+    ],
+    [
+      'a connector and an interface',
+      {
+        template: {
+          ...template(),
+          vpcAccess: { connector: 'projects/p/locations/r/connectors/c', networkInterfaces: [{ subnetwork: 's' }] },
+        },
+      },
+      /cannot be set together/,
+    ],
+    [
+      'an interface without a network',
+      { template: { ...template(), vpcAccess: { networkInterfaces: [{}] } } },
+      /is required/,
+    ],
+    [
+      'a key that is none',
+      { template: { ...template(), encryptionKey: 'key' } },
+      /'key' is not the name of a Cloud KMS key/,
     ],
     ['no image', { template: template({ image: '' }) }, /\.image/],
     [

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
 import { renderImport } from '../../operator/cli/importCommand.ts';
 import { parseService } from '../../operator/gcp/service.ts';
-import { differingFields, FIELDS, wantedFields } from '../../operator/tenant/fields/laid.ts';
+import { FIELDS, layFields, wantedFields } from '../../operator/tenant/fields/laid.ts';
 import { readTenant } from '../../operator/tenant/resource.ts';
 import type { ObservedService, TenantStatus } from '../../operator/tenant/types.ts';
 import type { Json, JsonObject } from '../../ports/json.ts';
@@ -71,7 +71,7 @@ const foundTenant = (service: ObservedService) => ({
 
 /** Everything of `wanted` is in `found`; undefined stands for proto3's default too. */
 function has(found: Json | undefined, wanted: Json | undefined): boolean {
-  if (wanted === undefined)
+  if (wanted === undefined || wanted === false)
     return found === undefined || found === '' || found === false || isDeepStrictEqual(found, []);
   if (typeof wanted !== 'object' || wanted === null) return found === wanted;
   if (Array.isArray(wanted)) {
@@ -110,6 +110,7 @@ function stageOf(scene: Scene) {
     async byHand(json: JsonObject) {
       const before = await service();
       const merged = merge(before, json);
+      if (json.template) delete (merged.template as JsonObject).revision;
       const fields = Object.fromEntries(Object.keys(json).map(name => [name, merged[name]])) as JsonObject;
       const result = await scene.gcp.call(`${RUN}.UpdateService`, {
         service: { name: nameIn(HERE), ...fields },
@@ -121,9 +122,11 @@ function stageOf(scene: Scene) {
     async status(): Promise<TenantStatus> {
       return ((await scene.tenant())?.status ?? {}) as unknown as TenantStatus;
     },
-    async entries(): Promise<string[]> {
+    async entries(around: string[] = []): Promise<string[]> {
       const { inventory } = ((await scene.tenant())?.status ?? {}) as unknown as TenantStatus;
-      return inventory.flatMap(entry => (entry.type === 'Field' ? `${entry.name.split('/')[3]} ${entry.field}` : []));
+      return inventory.flatMap(entry =>
+        entry.type === 'Field' && !around.includes(entry.field) ? `${entry.name.split('/')[3]} ${entry.field}` : [],
+      );
     },
     async ready() {
       const { conditions } = ((await scene.tenant())?.status ?? {}) as unknown as TenantStatus;
@@ -132,12 +135,19 @@ function stageOf(scene: Scene) {
   };
 }
 
+/** Lists are merged item by item, so that a change can name one field of a container. */
 function merge(before: JsonObject, change: JsonObject): JsonObject {
   const result: JsonObject = { ...before };
   for (const [name, value] of Object.entries(change)) {
     const was = result[name];
     const both = [was, value].every(one => typeof one === 'object' && one !== null && !Array.isArray(one));
-    result[name] = both && name !== 'binaryAuthorization' ? merge(was as JsonObject, value as JsonObject) : value;
+    if (name === 'containers') {
+      const [one = {}] = was as JsonObject[];
+      result[name] = [merge(one, (value as JsonObject[])[0] ?? {})];
+    } else if (both && !/^(binaryAuthorization|startupProbe|livenessProbe|vpcAccess)$/.test(name)) {
+      result[name] = merge(was as JsonObject, value as JsonObject);
+    } else result[name] = value;
+    if (value === undefined) delete result[name];
   }
   return result;
 }
@@ -158,6 +168,8 @@ test('every row of the table has a case, and every case a row', () => {
 
 describe.each(FIELD_CASES.map(one => [one.path, one] as const))('%s', (path, field) => {
   const [first] = field.values;
+  /** Optional fields that the case needs besides. */
+  const besides = path === 'resources.gpu' ? ['resources.cpuAlways'] : [];
   const level = FIELDS.find(row => row.path === path || (row.keyed && path.startsWith(`${row.path}.`)))?.level;
 
   test('is set with the first service, and the next checks write nothing', async () => {
@@ -189,18 +201,18 @@ describe.each(FIELD_CASES.map(one => [one.path, one] as const))('%s', (path, fie
     expect(await stage.ready()).toEqual(upToDate);
     if (!field.stays) {
       expect(has(await stage.service(), field.unset), JSON.stringify(await stage.service())).toBe(true);
-      expect(await stage.entries()).toEqual([]);
+      expect(await stage.entries(besides)).toEqual([]);
     } else {
       expect(has(await stage.service(), field.json[0])).toBe(true);
       expect((await stage.ready())?.message).toContain(`spec.${path} is no longer set and stays`);
-      expect(await stage.entries()).toEqual([`${HERE} ${path}`]);
+      expect(await stage.entries(besides)).toEqual([`${HERE} ${path}`]);
       if (field.opens === undefined) return;
       await stage.apply(specWith(field, field.opens));
       await stage.scene.operate(CHECKS_MS);
       expect(has(await stage.service(), field.unset)).toBe(true);
       await stage.apply(specWith(field, undefined));
       await stage.scene.operate(CHECKS_MS);
-      expect(await stage.entries()).toEqual([]);
+      expect(await stage.entries(besides)).toEqual([]);
       expect((await stage.ready())?.message).not.toContain('no longer set');
     }
     expect(await stage.scene.operate(CHECKS_MS)).toEqual([]);
@@ -222,29 +234,37 @@ describe.each(FIELD_CASES.map(one => [one.path, one] as const))('%s', (path, fie
     await stage.apply({ ...specWith(field, undefined), timeoutSeconds: 61 });
     await stage.scene.operate(CHECKS_MS);
     expect(has(await stage.service(), field.others), JSON.stringify(await stage.service())).toBe(true);
-    expect(await stage.entries()).toEqual([]);
+    expect(await stage.entries(besides)).toEqual([]);
   });
 
   test('moves with the tenant: the value of the spec, one that stays, and one that others set', async () => {
     const named = await start(specWith(field, first));
-    await named.apply(specWith(field, first, THERE));
+    await named.apply({ ...specWith(field, first, THERE), ...(field.elsewhere as JsonObject | undefined) });
     await named.scene.operate(CHECKS_MS);
-    expect(has(await named.service(THERE), field.json[0])).toBe(true);
+    expect(has(await named.service(THERE), field.jsonElsewhere ?? field.json[0])).toBe(true);
     expect(await named.entries()).toContain(`${THERE} ${path}`);
 
     const left = await start(specWith(field, first));
     await left.apply(specWith(field, undefined, THERE));
     await left.scene.operate(CHECKS_MS);
-    expect(has(await left.service(THERE), field.stays ? field.json[0] : field.unset)).toBe(true);
-    const kept = (await left.entries()).filter(entry => entry.startsWith(THERE));
-    expect(kept).toEqual(field.stays ? [`${THERE} ${path}`] : []);
+    if (field.jsonElsewhere) {
+      // What stays is of the former region, so the move stops before anything is made.
+      expect(await left.ready()).toMatchObject({ status: 'False', reason: 'InvalidSpec' });
+      expect((await left.ready())?.message).toContain(`Write spec.${path}`);
+      await expect(left.service(THERE)).rejects.toThrow();
+    } else {
+      expect(has(await left.service(THERE), field.stays ? field.json[0] : field.unset)).toBe(true);
+      const kept = (await left.entries(besides)).filter(entry => entry.startsWith(THERE));
+      expect(kept).toEqual(field.stays ? [`${THERE} ${path}`] : []);
+    }
 
     const others = await start(specWith(field, undefined));
     await others.byHand(field.others);
     await others.apply(specWith(field, undefined, THERE));
     await others.scene.operate(CHECKS_MS);
     expect(has(await others.service(THERE), field.others)).toBe(true);
-    for (const stage of [named, left, others]) expect(await stage.ready()).toEqual(upToDate);
+    for (const stage of [named, others, ...(field.jsonElsewhere ? [] : [left])])
+      expect(await stage.ready()).toEqual(upToDate);
   });
 
   test('is imported from a service that was made by hand, and the operator then changes nothing of it', async () => {
@@ -256,10 +276,11 @@ describe.each(FIELD_CASES.map(one => [one.path, one] as const))('%s', (path, fie
     const manifest = parseAllDocuments(yaml)[1]?.toJS() as { spec: JsonObject };
     expect(warnings.filter(warning => warning.includes('cannot say'))).toEqual([]);
     const { spec } = readTenant({ metadata: { name: 'alpha' }, spec: manifest.spec });
-    expect(spec.fields?.[path]).toEqual(first === field.opens ? undefined : first);
-    const wanted = wantedFields(spec, []);
-    expect(differingFields('service', service.raw, wanted)).toEqual([]);
-    expect(differingFields('template', service.template, wanted)).toEqual([]);
+    expect(spec.fields?.[path]).toEqual(has(field.unset, field.json[0]) ? undefined : spec.fields?.[path]);
+    expect(has(field.unset, field.json[0]) || spec.fields?.[path] !== undefined).toBe(true);
+    const wanted = wantedFields(spec, [], { project: 'demo-project', region: HERE });
+    expect(layFields('service', service.raw, wanted).changes).toEqual([]);
+    expect(layFields('template', service.template, wanted).changes).toEqual([]);
   });
 
   test('is refused by kubectl apply with a bad value, and the message says what to write', () => {

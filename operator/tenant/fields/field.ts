@@ -28,6 +28,10 @@ export interface Field {
   places: string[];
   /** Reads it from a spec. Undefined: the spec does not name it. */
   parse: Parse;
+  /** The value that `parse` gets. Absent: the one at `path`. */
+  fromSpec?(spec: unknown): unknown;
+  /** The value for one region, or the field of the spec in which it is missing. Absent: the value is the same everywhere. */
+  inRegion?(value: Json, place: Place): { value: Json } | { missing: string };
   /** The value in Cloud Run's JSON, in the words of the spec. A value that the spec has no word for is answered as it stands there. */
   read(json: JsonObject, key: string): Json | undefined;
   /** The JSON with another value. Undefined: Google's default. Fields that the operator does not know survive. */
@@ -39,6 +43,10 @@ export interface Field {
   leaves: 'default' | 'stays';
   /** With `stays`: what the note says about how to open it. */
   opens?: string;
+  /** The value that the spec means beside the other fields of this JSON. Absent: the value itself. */
+  inJson?(value: Json, json: JsonObject): Json;
+  /** A value as changes show it. Absent: as text. */
+  shown?(value: Json | undefined): string | undefined;
   /** Whether two values mean the same. Absent: they are deeply equal. */
   same?(a: Json | undefined, b: Json | undefined): boolean;
   /**
@@ -52,6 +60,16 @@ export interface Field {
    */
   recorded?(value: unknown): Json | undefined;
 }
+
+/** Where a service is. */
+export interface Place {
+  project: string;
+  region: string;
+}
+
+/** The object without one of its fields. */
+export const without = (object: JsonObject, name: string): JsonObject =>
+  Object.fromEntries(Object.entries(object).filter(([other]) => other !== name)) as JsonObject;
 
 /** The JSON name, the words of an enum, and Google's default among them, as parts of a row. */
 export function worded<T extends string>(

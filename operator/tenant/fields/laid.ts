@@ -3,12 +3,13 @@ import type { Json, JsonObject } from '../../../ports/json.ts';
 import { absenceCounts, entriesOfType, iso } from '../inventory.ts';
 import { fieldsOf, valueAt } from '../specValues.ts';
 import type { Change, FieldEntry, FieldValues, InventoryEntry, TenantSpec } from '../types.ts';
-import type { Field } from './field.ts';
+import type { Field, Place } from './field.ts';
 import { SERVICE_FIELDS } from './serviceFields.ts';
+import { TEMPLATE_FIELDS } from './templateFields.ts';
 
 /** What follows from the table of fields: how a spec is read, what a service must get, and what stays on record. */
 
-export const FIELDS: readonly Field[] = [...SERVICE_FIELDS];
+export const FIELDS: readonly Field[] = [...SERVICE_FIELDS, ...TEMPLATE_FIELDS];
 
 /** A field that the operator writes. With `keyed`, `key` is the key in the map. */
 export interface WantedField {
@@ -19,6 +20,8 @@ export interface WantedField {
   value: Json | undefined;
   /** The spec names it. Otherwise it has left the spec and goes back to Google's default. */
   isNamed: boolean;
+  /** The field of the spec that has no value for the service's region. Nothing is written. */
+  missing?: string;
 }
 
 // ------------------------------------------------------------------------------------------------------------ read
@@ -27,7 +30,8 @@ export interface WantedField {
 export function readFields(spec: unknown, unknownValues: string[]): FieldValues | undefined {
   const named: FieldValues = {};
   for (const field of FIELDS) {
-    const value = field.parse(valueAt(spec, field.path), `spec.${field.path}`, unknownValues);
+    const given = field.fromSpec ? field.fromSpec(spec) : valueAt(spec, field.path);
+    const value = field.parse(given, `spec.${field.path}`, unknownValues);
     if (value === undefined) continue;
     if (!field.keyed) named[field.path] = value;
     else for (const [key, one] of Object.entries(fieldsOf(value))) named[`${field.path}.${key}`] = one as Json;
@@ -44,14 +48,33 @@ function fieldAt(path: string): { field: Field; key: string } | undefined {
   return field?.keyed?.allows(key) ? { field, key } : undefined;
 }
 
-/** What the operator writes on a service: the fields of the spec, and those on record that have left it and do not stay. */
-export function wantedFields({ fields: named = {} }: TenantSpec, recorded: InventoryEntry[]): WantedField[] {
-  const inSpec = Object.entries(named).flatMap(([path, value]) => {
+/**
+ * What the operator writes on a service of this place: the fields of the spec, and those on record that have left it and do not stay.
+ * The fields are in the order of the table, because a later one may depend on an earlier one.
+ */
+export function wantedFields(
+  { fields: named = {} }: TenantSpec,
+  recorded: InventoryEntry[],
+  place: Place,
+): WantedField[] {
+  const inSpec = Object.entries(named).flatMap(([path, given]): WantedField[] => {
     const found = fieldAt(path);
-    return found ? [{ ...found, path, value, isNamed: true }] : [];
+    if (!found) return [];
+    const resolved = found.field.inRegion?.(given, place) ?? { value: given };
+    if ('missing' in resolved) return [{ ...found, path, value: undefined, isNamed: true, missing: resolved.missing }];
+    return [{ ...found, path, value: resolved.value, isNamed: true }];
   });
   const left = leftFields(named, recorded).filter(({ field }) => field.leaves === 'default');
-  return [...inSpec, ...left.map(one => ({ ...one, value: one.field.standard, isNamed: false }))];
+  const dropped = left.map(one => ({ ...one, value: one.field.standard, isNamed: false }));
+  return [...inSpec, ...dropped].sort((a, b) => FIELDS.indexOf(a.field) - FIELDS.indexOf(b.field));
+}
+
+/** The message if the spec has no value of a field for the region. Undefined: it has all of them. */
+export function missingAnswer(wanted: WantedField[], { region }: Place): string | undefined {
+  const missing = wanted.flatMap(one => one.missing ?? []);
+  if (missing.length === 0) return undefined;
+  const fields = missing.map(field => `spec.${field}`).join(' and ');
+  return `${fields} ${missing.length > 1 ? 'have' : 'has'} nothing for ${region}. Add an entry ${region}: NAME there.`;
 }
 
 /** The fields on record that the spec does not name any more. */
@@ -67,24 +90,36 @@ function leftFields(named: FieldValues, recorded: InventoryEntry[]) {
 const same = (field: Field, a: Json | undefined, b: Json | undefined): boolean =>
   field.same?.(a, b) ?? isDeepStrictEqual(a, b);
 
-/** The fields of one level that the JSON does not have yet. */
-export const differingFields = (level: Field['level'], json: JsonObject, wanted: WantedField[]): WantedField[] =>
-  wanted.filter(({ field, key, value }) => field.level === level && !same(field, field.read(json, key), value));
+/** JSON over which fields were laid, those that differed, and the changes for messages. */
+export interface Laid {
+  json: JsonObject;
+  fields: WantedField[];
+  changes: Change[];
+}
 
-/** The JSON with these fields laid over it, one after another. */
-export const withFields = (json: JsonObject, fields: WantedField[]): JsonObject =>
-  fields.reduce((before, { field, key, value }) => field.write(before, value, key), json);
+/** Lays the fields of one level over the JSON, one after another. */
+export function layFields(level: Field['level'], before: JsonObject, wanted: WantedField[]): Laid {
+  const laid: Laid = { json: before, fields: [], changes: [] };
+  for (const one of wanted) {
+    const { path, field, key } = one;
+    if (field.level !== level || one.missing !== undefined) continue;
+    const found = field.read(laid.json, key);
+    const value = one.value === undefined ? undefined : (field.inJson?.(one.value, laid.json) ?? one.value);
+    if (same(field, found, value)) continue;
+    const shown = field.shown ?? shownValue;
+    laid.changes.push({ field: path, from: shown(found), to: shown(value) });
+    laid.fields.push(one);
+    laid.json = field.write(laid.json, value, key);
+  }
+  return laid;
+}
 
-/** The fields that only limit access or what may run. */
-export const narrowing = (json: JsonObject, fields: WantedField[]): WantedField[] =>
-  fields.filter(({ field, key, value }) => field.narrows?.(field.read(json, key), value) === true);
-
-export const fieldChanges = (json: JsonObject, fields: WantedField[]): Change[] =>
-  fields.map(({ path, field, key, value }) => ({
-    field: path,
-    from: shownValue(field.read(json, key)),
-    to: shownValue(value),
-  }));
+/** The fields of the service that only limit access or what may run, each laid alone. */
+export const narrowing = (service: JsonObject, wanted: WantedField[]): Laid[] =>
+  wanted
+    .filter(({ field, key, value }) => field.narrows?.(field.read(service, key), value))
+    .map(one => layFields('service', service, [one]))
+    .filter(({ fields }) => fields.length > 0);
 
 function shownValue(value: Json | undefined): string | undefined {
   if (value === undefined || value === '' || (Array.isArray(value) && value.length === 0)) return undefined;

@@ -25,7 +25,7 @@ function iapNotes({ fields, invokers }: TenantSpec, { urls, name }: ObservedServ
   const find = `gcloud projects describe ${name.split('/')[1]} --format='value(projectNumber)'`;
   return [
     `IAP lets nobody in until its service agent is among spec.invokers: ${agent(number ?? `PROJECT_NUMBER`)}` +
-      `${number === undefined ? ` (the number: ${find})` : ''}.`,
+      `${number === undefined ? ` (the number: \`${find}\`)` : ''}.`,
   ];
 }
 

@@ -95,7 +95,7 @@ const binaryAuthorization: Field = {
   },
   source: 'docs.cloud.google.com/binary-authorization/docs/run/enabling-binauthz-cloud-run: off unless enabled',
   leaves: 'stays',
-  opens: 'to turn it off, run gcloud run services update with --clear-binary-authorization',
+  opens: 'to turn it off, run `gcloud run services update` with --clear-binary-authorization',
   narrows: (from, to) => from === undefined && to !== undefined,
   recorded: recordedAuthorization,
 };

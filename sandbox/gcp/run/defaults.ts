@@ -1,5 +1,6 @@
 import type { Project } from '../contracts.ts';
 import type { ContainerTemplate, Desired, Template } from './messages.ts';
+import { probeDefaults } from './probes.ts';
 import { totalCpu } from './validateContainer.ts';
 
 /** The account that runs what names none. It comes with the project. */
@@ -44,6 +45,7 @@ function templateDefaults(template: Template, project: Project, maxInstances: nu
 function containerDefaults(container: ContainerTemplate, takesRequests: boolean): ContainerTemplate {
   const ports = container.ports?.length ? container.ports : [{}];
   const given = container.resources;
+  const port = ports[0]?.containerPort ?? 8080;
   return {
     ...container,
     resources: {
@@ -60,8 +62,14 @@ function containerDefaults(container: ContainerTemplate, takesRequests: boolean)
             timeoutSeconds: 240,
             periodSeconds: 240,
             failureThreshold: 1,
-            tcpSocket: { port: ports[0]?.containerPort ?? 8080 },
+            tcpSocket: { port },
           },
         }),
+    ...Object.fromEntries(
+      (['startupProbe', 'livenessProbe'] as const).flatMap(name => {
+        const probe = container[name];
+        return probe ? [[name, probeDefaults(probe, port)] as const] : [];
+      }),
+    ),
   };
 }

@@ -17,6 +17,7 @@ export type ContainerTemplate = {
   resources?: { limits?: Record<string, string>; cpuIdle?: boolean; startupCpuBoost?: boolean };
   ports?: { name?: string; containerPort?: number }[];
   startupProbe?: JsonObject;
+  livenessProbe?: JsonObject;
   volumeMounts?: { name?: string; mountPath?: string; subPath?: string }[];
   dependsOn?: string[];
 };
@@ -41,6 +42,9 @@ export type Template = {
   volumes?: Volume[];
   maxInstanceRequestConcurrency?: number;
   nodeSelector?: { accelerator?: string };
+  vpcAccess?: { connector?: string; networkInterfaces?: { network?: string; subnetwork?: string }[] };
+  encryptionKey?: string;
+  executionEnvironment?: string;
 };
 
 export type TrafficTarget = { type?: string; revision?: string; percent?: number; tag?: string };

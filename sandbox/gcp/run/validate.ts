@@ -3,6 +3,7 @@ import { invalid } from '../errors.ts';
 import { noSuchRevision } from './conditions.ts';
 import { byRevision, latest } from './defaults.ts';
 import type { ContainerTemplate, Desired, ServiceScaling, Template, TrafficTarget } from './messages.ts';
+import { checkProbes } from './probes.ts';
 import type { ServiceState } from './serviceState.ts';
 import { checkContainer, totalCpu } from './validateContainer.ts';
 import { checkVolumes } from './validateVolumes.ts';
@@ -64,8 +65,28 @@ function checkTemplate(id: string, template: Template): void {
   }
   const around = { concurrency, totalCpu: totalCpu(containers), gpu: template.nodeSelector?.accelerator ?? '' };
   for (const [i, container] of containers.entries()) checkContainer(`[${i}]`, container, around);
+  for (const [i, container] of containers.entries()) checkProbes(`spec.template.spec.containers[${i}]`, container);
   checkOrder(containers);
   checkVolumes(template);
+  checkSurroundings(template);
+}
+
+/** The network, the key and the execution environment (vendor's protos, VpcAccess; docs.cloud.google.com/run/docs/securing/using-cmek, .../gpu). */
+function checkSurroundings({ vpcAccess = {}, encryptionKey, executionEnvironment, nodeSelector }: Template): void {
+  const { connector, networkInterfaces = [] } = vpcAccess;
+  if (connector && networkInterfaces.length > 0) {
+    throw invalid('template.vpc_access: a connector and network interfaces cannot be set together.');
+  }
+  if (networkInterfaces.length > 1) throw invalid('template.vpc_access.network_interfaces: only one is supported.');
+  if (networkInterfaces.some(({ network, subnetwork }) => !network && !subnetwork)) {
+    throw invalid('template.vpc_access.network_interfaces[0]: a network or a subnetwork is required.');
+  }
+  if (encryptionKey && !/^projects\/[^/]+\/locations\/[^/]+\/keyRings\/[^/]+\/cryptoKeys\/[^/]+$/.test(encryptionKey)) {
+    throw invalid(`template.encryption_key: '${encryptionKey}' is not the name of a Cloud KMS key.`);
+  }
+  if (executionEnvironment === 'EXECUTION_ENVIRONMENT_GEN1' && nodeSelector?.accelerator) {
+    throw invalid('template.execution_environment: GPUs need the second generation.');
+  }
 }
 
 /** Names are unique, and each container waits for others only that have a startup probe, never in a circle. */

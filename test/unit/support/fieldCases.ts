@@ -17,12 +17,21 @@ export interface FieldCase {
   unset: JsonObject;
   /** What the spec needs besides. */
   around?: JsonObject;
+  /** For a field that names something of a region: the spec with a value for both regions, and what the service there must have. */
+  elsewhere?: { [name: string]: Json | undefined };
+  jsonElsewhere?: JsonObject;
   /** For a field that stays: the value that opens it, or none. */
   opens?: Json;
   stays?: true;
   /** Values that kubectl apply refuses, with a part of the message. */
   refused: [value: Json, message: string][];
 }
+
+/** A template in which the only container has these fields. */
+const main = (container: { [name: string]: Json | undefined | { [name: string]: Json | undefined } }): JsonObject =>
+  ({ template: { containers: [container] } }) as JsonObject;
+const kmsKey = (region: string, name: string): string =>
+  `projects/demo-project/locations/${region}/keyRings/ring/cryptoKeys/${name}`;
 
 export const FIELD_CASES: FieldCase[] = [
   {
@@ -111,5 +120,206 @@ export const FIELD_CASES: FieldCase[] = [
     others: {},
     unset: { scaling: { manualInstanceCount: undefined } },
     refused: [[0, 'should be greater than or equal to 1']],
+  },
+  {
+    path: 'container.command',
+    values: [['/app/start', '--fast'], ['/app/other']],
+    json: [main({ command: ['/app/start', '--fast'] }), main({ command: ['/app/other'] })],
+    others: main({ command: ['sh', '-c', 'x'] }),
+    unset: main({ command: undefined }),
+    refused: [['/app/start', 'must be of type array']],
+  },
+  {
+    path: 'container.args',
+    values: [['a', ''], ['b']],
+    json: [main({ args: ['a', ''] }), main({ args: ['b'] })],
+    others: main({ args: ['by hand'] }),
+    unset: main({ args: undefined }),
+    refused: [[['x'.repeat(1025)], 'may not be more than 1024']],
+  },
+  {
+    path: 'container.workingDir',
+    values: ['/app', '/srv'],
+    json: [main({ workingDir: '/app' }), main({ workingDir: '/srv' })],
+    others: main({ workingDir: '/by-hand' }),
+    unset: main({ workingDir: undefined }),
+    refused: [['app', 'must be an absolute path']],
+  },
+  {
+    path: 'container.port',
+    values: [9000, 9001],
+    // Google's startup probe follows the port.
+    json: [
+      main({ ports: [{ name: 'http1', containerPort: 9000 }], startupProbe: { tcpSocket: { port: 9000 } } }),
+      main({ ports: [{ name: 'http1', containerPort: 9001 }], startupProbe: { tcpSocket: { port: 9001 } } }),
+    ],
+    others: main({ ports: [{ name: 'http1', containerPort: 7000 }] }),
+    unset: main({ ports: [{ name: 'http1', containerPort: 8080 }], startupProbe: { tcpSocket: { port: 8080 } } }),
+    refused: [[0, 'should be greater than or equal to 1']],
+  },
+  {
+    path: 'container.protocol',
+    values: ['H2C', 'HTTP1'],
+    json: [main({ ports: [{ name: 'h2c', containerPort: 8080 }] }), main({ ports: [{ name: 'http1' }] })],
+    others: main({ ports: [{ name: 'h2c', containerPort: 8080 }] }),
+    unset: main({ ports: [{ name: 'http1', containerPort: 8080 }] }),
+    opens: 'HTTP1',
+    refused: [['HTTP2', 'supported values: "HTTP1", "H2C"']],
+  },
+  {
+    path: 'probes.startup',
+    values: [
+      { path: '/health', periodSeconds: 5, failureThreshold: 12 },
+      { tcp: true, port: 8080, timeoutSeconds: 2 },
+    ],
+    json: [
+      main({ startupProbe: { httpGet: { path: '/health', port: 8080 }, periodSeconds: 5, failureThreshold: 12 } }),
+      main({ startupProbe: { tcpSocket: { port: 8080 }, timeoutSeconds: 2 } }),
+    ],
+    others: main({
+      startupProbe: { httpGet: { path: '/by-hand', port: 8080, httpHeaders: [{ name: 'A', value: 'b' }] } },
+    }),
+    unset: main({ startupProbe: { tcpSocket: { port: 8080 }, periodSeconds: 240, failureThreshold: 1 } }),
+    refused: [
+      [{ path: '/a', tcp: true }, 'set exactly one of path, tcp and grpc'],
+      [{ path: 'a' }, 'must start with "/"'],
+      [{ path: '/a', periodSeconds: 100 }, 'the instance has 240 seconds to start'],
+      [{ path: '/a', timeoutSeconds: 11 }, 'timeoutSeconds must not be more than periodSeconds'],
+    ],
+  },
+  {
+    path: 'probes.liveness',
+    values: [
+      { path: '/alive', periodSeconds: 30 },
+      { grpc: 'backend', port: 8080 },
+    ],
+    json: [
+      main({ livenessProbe: { httpGet: { path: '/alive', port: 8080 }, periodSeconds: 30 } }),
+      main({ livenessProbe: { grpc: { service: 'backend', port: 8080 } } }),
+    ],
+    others: main({ livenessProbe: { httpGet: { path: '/by-hand', port: 8080 } } }),
+    unset: main({ livenessProbe: undefined }),
+    refused: [[{ tcp: true }, 'set exactly one of path and grpc']],
+  },
+  {
+    path: 'resources.cpuAlways',
+    values: [true, false],
+    json: [main({ resources: { cpuIdle: undefined } }), main({ resources: { cpuIdle: true } })],
+    others: main({ resources: { cpuIdle: false } }),
+    unset: main({ resources: { cpuIdle: true } }),
+    opens: false,
+    refused: [['yes', 'must be of type boolean']],
+  },
+  {
+    path: 'resources.startupBoost',
+    values: [false, true],
+    json: [main({ resources: { startupCpuBoost: undefined } }), main({ resources: { startupCpuBoost: true } })],
+    others: main({ resources: { startupCpuBoost: false } }),
+    unset: main({ resources: { startupCpuBoost: true } }),
+    refused: [[1, 'must be of type boolean']],
+  },
+  {
+    path: 'resources.gpu',
+    around: { resources: { cpu: '4', memory: '16Gi', cpuAlways: true } },
+    values: [
+      { type: 'nvidia-l4', count: 1, zonalRedundancy: false },
+      { type: 'nvidia-l4', count: 1, zonalRedundancy: true },
+    ],
+    json: [
+      {
+        template: {
+          nodeSelector: { accelerator: 'nvidia-l4' },
+          gpuZonalRedundancyDisabled: true,
+          containers: [{ resources: { limits: { 'nvidia.com/gpu': '1' } } }],
+        },
+      },
+      { template: { nodeSelector: { accelerator: 'nvidia-l4' }, gpuZonalRedundancyDisabled: undefined } },
+    ],
+    others: {
+      template: {
+        nodeSelector: { accelerator: 'nvidia-l4' },
+        containers: [{ resources: { limits: { 'nvidia.com/gpu': '1' } } }],
+      },
+    },
+    unset: {
+      template: { nodeSelector: undefined, containers: [{ resources: { limits: { 'nvidia.com/gpu': undefined } } }] },
+    },
+    refused: [
+      [{ type: 'nvidia-t4' }, 'supported values: "nvidia-l4"'],
+      [{ type: 'nvidia-l4', count: 2 }, 'should be less than or equal to 1'],
+    ],
+  },
+  {
+    path: 'executionEnvironment',
+    values: ['Gen2', 'Gen1'],
+    json: [
+      { template: { executionEnvironment: 'EXECUTION_ENVIRONMENT_GEN2' } },
+      { template: { executionEnvironment: 'EXECUTION_ENVIRONMENT_GEN1' } },
+    ],
+    others: { template: { executionEnvironment: 'EXECUTION_ENVIRONMENT_GEN2' } },
+    unset: { template: { executionEnvironment: undefined } },
+    refused: [['gen2', 'supported values: "Gen1", "Gen2"']],
+  },
+  {
+    path: 'sessionAffinity',
+    values: [true, false],
+    json: [{ template: { sessionAffinity: true } }, { template: { sessionAffinity: undefined } }],
+    others: { template: { sessionAffinity: true } },
+    unset: { template: { sessionAffinity: undefined } },
+    refused: [['on', 'must be of type boolean']],
+  },
+  {
+    path: 'encryptionKey',
+    values: [kmsKey('asia-northeast1', 'one'), kmsKey('asia-northeast1', 'two')],
+    elsewhere: { encryptionKey: undefined, encryptionKeys: { 'us-central1': kmsKey('us-central1', 'one') } },
+    json: [
+      { template: { encryptionKey: kmsKey('asia-northeast1', 'one') } },
+      { template: { encryptionKey: kmsKey('asia-northeast1', 'two') } },
+    ],
+    jsonElsewhere: { template: { encryptionKey: kmsKey('us-central1', 'one') } },
+    others: { template: { encryptionKey: kmsKey('global', 'by-hand') } },
+    unset: { template: { encryptionKey: undefined } },
+    stays: true,
+    refused: [['my-key', 'must be projects/PROJECT/locations/REGION/keyRings/RING/cryptoKeys/KEY']],
+  },
+  {
+    path: 'network',
+    values: [
+      { network: 'shared', subnetwork: 'tokyo', tags: ['a', 'b'], egress: 'AllTraffic' },
+      { connector: 'vpc-1', egress: 'PrivateRangesOnly' },
+    ],
+    elsewhere: { network: { subnetworks: { 'us-central1': 'iowa', 'asia-northeast1': 'tokyo' } } },
+    json: [
+      {
+        template: {
+          vpcAccess: {
+            egress: 'ALL_TRAFFIC',
+            networkInterfaces: [{ network: 'shared', subnetwork: 'tokyo', tags: ['a', 'b'] }],
+            connector: undefined,
+          },
+        },
+      },
+      {
+        template: {
+          vpcAccess: {
+            egress: 'PRIVATE_RANGES_ONLY',
+            connector: 'projects/demo-project/locations/asia-northeast1/connectors/vpc-1',
+            networkInterfaces: undefined,
+          },
+        },
+      },
+    ],
+    jsonElsewhere: { template: { vpcAccess: { networkInterfaces: [{ subnetwork: 'iowa' }] } } },
+    // A short name of a subnetwork is one of each region, so it does not stop a move.
+    others: { template: { vpcAccess: { egress: 'ALL_TRAFFIC' } } },
+    unset: { template: { vpcAccess: undefined } },
+    stays: true,
+    refused: [
+      [{ subnetwork: 'a', connector: 'b' }, 'set exactly one of subnetwork, subnetworks, connector and connectors'],
+      [{ connector: 'b', tags: ['a'] }, 'network and tags belong to a subnetwork'],
+      [{ subnetwork: 'a/b' }, "must be a subnetwork's name"],
+      [{ subnetworks: { 'us-central1': 'A' } }, "must be a subnetwork's name"],
+      [{ egress: 'AllTraffic' }, 'set exactly one of'],
+    ],
   },
 ];

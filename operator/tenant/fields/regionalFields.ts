@@ -1,0 +1,159 @@
+import type { Json, JsonObject } from '../../../ports/json.ts';
+import { part } from '../names.ts';
+import { jsonObject, listOf, type Parse, text, valueAt, word } from '../specValues.ts';
+import { type Field, type Place, without } from './field.ts';
+
+/**
+ * The fields that name something of the service's own region: a subnetwork, a connector, a key. The spec has one name for every region,
+ * or a map from region to name. Without an answer for a region the service there keeps what it has, and none is created.
+ */
+
+/** A name, or an object from region to name. */
+const regional = (value: unknown, map: unknown): Json | undefined => {
+  if (typeof value === 'string') return value;
+  const names = Object.entries(jsonObject(map as Json)).filter(([, name]) => typeof name === 'string');
+  return names.length > 0 ? Object.fromEntries(names) : undefined;
+};
+
+/** The name for a region. Undefined: the map has none, or the name is one of another region. */
+function answer(value: Json | undefined, region: string, collection: 'regions' | 'locations'): string | undefined {
+  const found = typeof value === 'string' ? value : jsonObject(value)[region];
+  if (typeof found !== 'string') return undefined;
+  const named = part(found, collection);
+  // The name of a multi-region or of `global` has no number, and belongs to no single region.
+  return named === '' || named === region || !/\d/.test(named) ? found : undefined;
+}
+
+const last = (name: string): string => name.split('/').at(-1) ?? '';
+
+/** Whether two names mean the same: one may be short, and a project has an ID and a number. */
+function sameName(a: Json | undefined, b: Json | undefined): boolean {
+  if (typeof a !== 'string' || typeof b !== 'string') return a === b;
+  if (a === b) return true;
+  if (last(a) !== last(b)) return false;
+  const projects = [part(a, 'projects'), part(b, 'projects')];
+  if (projects.includes('') || projects[0] === projects[1])
+    return part(a, 'locations') === part(b, 'locations') || projects.includes('');
+  return projects.some(project => /^\d+$/.test(project));
+}
+
+// ----------------------------------------------------------------------------------------------------------- network
+
+const EGRESS = { PrivateRangesOnly: 'PRIVATE_RANGES_ONLY', AllTraffic: 'ALL_TRAFFIC' };
+
+/** `subnetwork` and `connector` may be maps here. The egress is left out if it is Google's default. */
+const parseNetwork: Parse = (value, path, unknownValues) => {
+  const given = jsonObject(value as Json);
+  const subnetwork = regional(given.subnetwork, given.subnetworks);
+  const connector = regional(given.connector, given.connectors);
+  const egress = word(EGRESS)(given.egress, `${path}.egress`, unknownValues);
+  if (subnetwork === undefined && connector === undefined) return undefined;
+  const tags = listOf(text)(given.tags, path, unknownValues);
+  return compact({
+    network: text(given.network, path, unknownValues),
+    subnetwork,
+    tags: String(tags ?? '') === '' ? undefined : tags,
+    connector,
+    egress: egress === 'AllTraffic' ? egress : undefined,
+  });
+};
+
+const compact = (value: Record<string, Json | undefined>): JsonObject =>
+  Object.fromEntries(Object.entries(value).filter(([, one]) => one !== undefined)) as JsonObject;
+
+const interfacesOf = (access: JsonObject): JsonObject[] =>
+  Array.isArray(access.networkInterfaces) ? access.networkInterfaces.map(jsonObject) : [];
+
+/** Cloud Run's API v2 takes the full name of a connector (vendor's protos, VpcAccess). */
+const fullConnector = (name: string, { project, region }: Place): string =>
+  name.includes('/') ? name : `projects/${project}/locations/${region}/connectors/${name}`;
+
+export const network: Field = {
+  path: 'network',
+  level: 'template',
+  places: ['vpcAccess'],
+  parse: parseNetwork,
+  inRegion(value, place) {
+    const given = jsonObject(value);
+    const subnetwork = answer(given.subnetwork, place.region, 'regions');
+    const connector = answer(given.connector, place.region, 'locations');
+    if (given.subnetwork !== undefined && subnetwork === undefined) return { missing: 'network.subnetworks' };
+    if (given.connector !== undefined && connector === undefined) return { missing: 'network.connectors' };
+    return {
+      value: compact({ ...given, subnetwork, connector: connector && fullConnector(connector, place) }),
+    };
+  },
+  read(template) {
+    const access = jsonObject(template.vpcAccess);
+    const [first, ...more] = interfacesOf(access);
+    if (first === undefined && !access.connector) return undefined;
+    // More interfaces than the spec has words for.
+    if (more.length > 0) return access;
+    const tags = Array.isArray(first?.tags) && first.tags.length > 0 ? first.tags : undefined;
+    const egress = Object.entries(EGRESS).find(([, name]) => name === access.egress)?.[0];
+    return compact({
+      network: first?.network,
+      subnetwork: first?.subnetwork,
+      tags,
+      connector: access.connector || undefined,
+      egress: egress === 'AllTraffic' ? egress : undefined,
+    });
+  },
+  write(template, value) {
+    if (value === undefined) return without(template, 'vpcAccess');
+    const { networkInterfaces, connector: _, ...others } = jsonObject(template.vpcAccess);
+    const { network: name, subnetwork, tags, connector, egress } = jsonObject(value);
+    const {
+      network: _n,
+      subnetwork: _s,
+      tags: _t,
+      ...first
+    } = interfacesOf({ networkInterfaces: networkInterfaces ?? [] })[0] ?? {};
+    const target: JsonObject =
+      connector === undefined
+        ? { networkInterfaces: [{ ...first, ...compact({ network: name, subnetwork, tags }) }] }
+        : { connector };
+    return {
+      ...template,
+      vpcAccess: { ...others, ...target, egress: EGRESS[(egress ?? 'PrivateRangesOnly') as keyof typeof EGRESS] },
+    };
+  },
+  // Cloud Run may answer the network that the spec leaves out, because the subnetwork says which one it is.
+  same(found, wanted) {
+    if (found === undefined || wanted === undefined) return found === wanted;
+    const [a, b] = [jsonObject(found), jsonObject(wanted)];
+    const tags = (value: JsonObject) => (Array.isArray(value.tags) ? value.tags.map(String).sort().join() : '');
+    return (
+      a.networkInterfaces === undefined &&
+      (b.network === undefined || sameName(a.network, b.network)) &&
+      sameName(a.subnetwork, b.subnetwork) &&
+      sameName(a.connector, b.connector) &&
+      tags(a) === tags(b) &&
+      a.egress === b.egress
+    );
+  },
+  source: 'docs.cloud.google.com/run/docs/configuring/connecting-vpc: none',
+  leaves: 'stays',
+  opens: 'to remove it, run `gcloud run services update` with --clear-network or --clear-vpc-connector',
+};
+
+// --------------------------------------------------------------------------------------------------------------- key
+
+export const encryptionKey: Field = {
+  path: 'encryptionKey',
+  level: 'template',
+  places: ['encryptionKey'],
+  parse: value => value as Json | undefined,
+  fromSpec: spec => regional(valueAt(spec, 'encryptionKey'), valueAt(spec, 'encryptionKeys')),
+  inRegion(value, { region }) {
+    const key = answer(value, region, 'locations');
+    return key === undefined ? { missing: 'encryptionKeys' } : { value: key };
+  },
+  read: ({ encryptionKey: key }) => (typeof key === 'string' && key !== '' ? key : undefined),
+  write: (template, value) =>
+    value === undefined ? without(template, 'encryptionKey') : { ...template, encryptionKey: value },
+  same: sameName,
+  source: 'docs.cloud.google.com/run/docs/securing/using-cmek: a key of Google',
+  leaves: 'stays',
+  opens: 'to remove it, run `gcloud run services update` with --clear-key',
+};

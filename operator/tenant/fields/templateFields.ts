@@ -1,0 +1,281 @@
+import type { Json, JsonObject } from '../../../ports/json.ts';
+import { flag, jsonObject, listOf, type Parse, text, wholeNumber, word } from '../specValues.ts';
+import { servingContainer, withServingContainer } from '../template.ts';
+import { type Field, without } from './field.ts';
+import { encryptionKey, network } from './regionalFields.ts';
+
+/** The fields of a Cloud Run service's template. Changing one makes a revision. */
+
+const RESOURCES = 'containers[].resources';
+
+/** A row whose value stands in the container that receives the requests. */
+function ofContainer(
+  path: string,
+  place: string,
+  row: Pick<Field, 'parse' | 'source' | 'standard' | 'shown' | 'inJson'> & {
+    read(container: JsonObject, template: JsonObject): Json | undefined;
+    write(container: JsonObject, value: Json | undefined): JsonObject;
+  },
+): Field {
+  const { read, write, ...rest } = row;
+  return {
+    ...rest,
+    path,
+    level: 'template',
+    places: [place.startsWith('containers') ? place : `containers[].${place}`],
+    leaves: 'default',
+    read: template => read(servingContainer(template), template),
+    write: (template, value) => withServingContainer(template, container => write(container, value)),
+  };
+}
+
+// --------------------------------------------------------------------------------------------------- what is started
+
+/** A list of words. A word may contain a key, so changes show only how many there are. */
+const words = (name: 'command' | 'args'): Field =>
+  ofContainer(`container.${name}`, name, {
+    parse: listOf(text),
+    read: container => (Array.isArray(container[name]) ? container[name] : []),
+    write: (container, value = []) =>
+      String(value) === '' ? without(container, name) : { ...container, [name]: value },
+    standard: [],
+    shown: value => (Array.isArray(value) && value.length > 0 ? `(${value.length} words)` : undefined),
+    source: `k8s.min.proto, ${name}: that of the image`,
+  });
+
+const workingDir = ofContainer('container.workingDir', 'workingDir', {
+  parse: text,
+  read: container => container.workingDir ?? '',
+  write: (container, value = '') =>
+    value === '' ? without(container, 'workingDir') : { ...container, workingDir: value },
+  standard: '',
+  source: 'k8s.min.proto, working_dir: that of the image',
+});
+
+// -------------------------------------------------------------------------------------------------------------- port
+
+const PORT = 8080;
+const portsOf = (container: JsonObject): JsonObject[] =>
+  Array.isArray(container.ports) ? (container.ports as JsonObject[]) : [];
+const portOf = (container: JsonObject): Json => portsOf(container)[0]?.containerPort || PORT;
+/** Cloud Run allows one port (k8s.min.proto, `ports`). */
+const withPort = (container: JsonObject, change: JsonObject): JsonObject => ({
+  ...container,
+  ports: [{ containerPort: PORT, ...portsOf(container)[0], ...change }],
+});
+
+const port = ofContainer('container.port', 'ports[].containerPort', {
+  parse: wholeNumber,
+  read: portOf,
+  // Google's startup probe names the port, so it would fail on another one. Cloud Run adds it again with the new port.
+  write: (container, value = PORT) =>
+    withPort(isGooglesProbe(container) ? without(container, 'startupProbe') : container, { containerPort: value }),
+  standard: PORT,
+  source: 'docs.cloud.google.com/run/docs/configuring/services/containers: 8080',
+});
+
+const PROTOCOLS = { HTTP1: 'http1', H2C: 'h2c' };
+
+const protocol = ofContainer('container.protocol', 'ports[].name', {
+  parse: word(PROTOCOLS),
+  read: container => (portsOf(container)[0]?.name === 'h2c' ? 'H2C' : 'HTTP1'),
+  write: (container, value = 'HTTP1') => withPort(container, { name: PROTOCOLS[value as keyof typeof PROTOCOLS] }),
+  standard: 'HTTP1',
+  source: 'docs.cloud.google.com/run/docs/configuring/http2: HTTP/1',
+});
+
+// ------------------------------------------------------------------------------------------------------------ probes
+
+/** The numbers of a probe, with Google's defaults. Source: k8s.min.proto, Probe. */
+const NUMBERS = { initialDelaySeconds: 0, periodSeconds: 10, timeoutSeconds: 1, failureThreshold: 3 };
+const KINDS = ['httpGet', 'tcpSocket', 'grpc'] as const;
+
+/** Without the numbers that are Google's defaults. */
+const parseProbe: Parse = value => {
+  const probe = jsonObject(value as Json);
+  const entries = Object.entries(NUMBERS).flatMap(([name, usual]) => {
+    const number = wholeNumber(probe[name], '', []);
+    return number === undefined || number === usual ? [] : [[name, number] as const];
+  });
+  const kind = {
+    ...(typeof probe.path === 'string' && { path: probe.path }),
+    ...(probe.tcp === true && { tcp: true }),
+    ...(typeof probe.grpc === 'string' && { grpc: probe.grpc }),
+  };
+  if (Object.keys(kind).length === 0) return undefined;
+  return { ...kind, ...(typeof probe.port === 'number' && { port: probe.port }), ...Object.fromEntries(entries) };
+};
+
+/** The probe that Cloud Run adds to a container without one. */
+function isGooglesProbe(container: JsonObject): boolean {
+  const { tcpSocket, periodSeconds, failureThreshold } = jsonObject(container.startupProbe);
+  const { port: own } = jsonObject(tcpSocket);
+  const isOnPort = tcpSocket !== undefined && (own === undefined || own === portOf(container));
+  return isOnPort && periodSeconds === 240 && failureThreshold === 1;
+}
+
+/** In the words of the spec. */
+function readProbe(probe: JsonObject, container: JsonObject): Json | undefined {
+  const kind = KINDS.find(name => probe[name] !== undefined);
+  if (kind === undefined) return undefined;
+  const target = jsonObject(probe[kind]);
+  const numbers = Object.entries(NUMBERS).flatMap(([name, usual]) =>
+    (probe[name] ?? usual) === usual ? [] : [[name, probe[name]] as const],
+  );
+  const what = {
+    httpGet: { path: target.path ?? '/' },
+    tcpSocket: { tcp: true },
+    grpc: { grpc: target.service ?? '' },
+  }[kind];
+  return { ...what, port: target.port || portOf(container), ...Object.fromEntries(numbers) } as JsonObject;
+}
+
+/** The probe to write. What the operator does not know of the present one, such as HTTP headers, survives if the kind is the same. */
+function writtenProbe(before: JsonObject, value: JsonObject): JsonObject {
+  const kind = value.path !== undefined ? 'httpGet' : value.tcp === true ? 'tcpSocket' : 'grpc';
+  const others = Object.entries(before).filter(([name]) => !KINDS.some(one => one === name) && !(name in NUMBERS));
+  const numbers = Object.keys(NUMBERS).flatMap(name =>
+    value[name] === undefined ? [] : [[name, value[name]] as const],
+  );
+  const target: JsonObject = { ...jsonObject(before[kind]), port: value.port };
+  if (kind === 'httpGet') target.path = value.path;
+  if (kind === 'grpc') target.service = value.grpc;
+  return Object.fromEntries([...others, ...numbers, [kind, target]]) as JsonObject;
+}
+
+const probe = (name: 'startup' | 'liveness', place: 'startupProbe' | 'livenessProbe', source: string): Field =>
+  ofContainer(`probes.${name}`, place, {
+    parse: parseProbe,
+    // Without a port, a probe goes to that of the container.
+    inJson: (value, template) => ({ port: portOf(servingContainer(template)), ...jsonObject(value) }),
+    read: container =>
+      place === 'startupProbe' && isGooglesProbe(container)
+        ? undefined
+        : readProbe(jsonObject(container[place]), container),
+    write: (container, value) =>
+      value === undefined
+        ? without(container, place)
+        : { ...container, [place]: writtenProbe(jsonObject(container[place]), jsonObject(value)) },
+    source,
+  });
+
+// --------------------------------------------------------------------------------------------------------- resources
+
+const cpuAlways = ofContainer('resources.cpuAlways', `${RESOURCES}.cpuIdle`, {
+  parse: flag,
+  read: ({ resources }) => resources !== undefined && jsonObject(resources).cpuIdle !== true,
+  write: (container, value) => ({
+    ...container,
+    resources: { ...jsonObject(container.resources), cpuIdle: value !== true },
+  }),
+  standard: false,
+  source: 'docs.cloud.google.com/run/docs/configuring/billing-settings: request-based billing',
+});
+
+const startupBoost = ofContainer('resources.startupBoost', `${RESOURCES}.startupCpuBoost`, {
+  parse: flag,
+  read: ({ resources }) => resources === undefined || jsonObject(resources).startupCpuBoost === true,
+  write: (container, value) => ({
+    ...container,
+    resources: { ...jsonObject(container.resources), startupCpuBoost: value !== false },
+  }),
+  standard: true,
+  source: 'docs.cloud.google.com/run/docs/configuring/services/cpu, startup CPU boost: on for a new service',
+});
+
+const GPU = 'nvidia.com/gpu';
+
+/** The GPU is a limit of the container, and its type and redundancy are fields of the template. */
+const gpu: Field = {
+  path: 'resources.gpu',
+  level: 'template',
+  places: [`${RESOURCES}.limits`, 'nodeSelector.accelerator', 'gpuZonalRedundancyDisabled'],
+  parse(value) {
+    const { type, count, zonalRedundancy } = jsonObject(value as Json);
+    if (typeof type !== 'string') return undefined;
+    return { type, count: wholeNumber(count, '', []) ?? 1, zonalRedundancy: zonalRedundancy === true };
+  },
+  read(template) {
+    const { [GPU]: limit } = jsonObject(jsonObject(servingContainer(template).resources).limits);
+    const { accelerator } = jsonObject(template.nodeSelector);
+    if (limit === undefined && accelerator === undefined) return undefined;
+    return {
+      type: accelerator ?? '',
+      count: Number(limit ?? 0),
+      zonalRedundancy: template.gpuZonalRedundancyDisabled !== true,
+    };
+  },
+  write(template, value) {
+    const { type, count, zonalRedundancy } = jsonObject(value);
+    const { accelerator: _, ...selector } = jsonObject(template.nodeSelector);
+    const { gpuZonalRedundancyDisabled: _disabled, nodeSelector: _selector, ...rest } = template;
+    const nodeSelector = value === undefined ? selector : { ...selector, accelerator: type };
+    const next: JsonObject = {
+      ...rest,
+      ...(Object.keys(nodeSelector).length > 0 && { nodeSelector }),
+      ...(value !== undefined && zonalRedundancy !== true && { gpuZonalRedundancyDisabled: true }),
+    };
+    return withServingContainer(next, container => {
+      const resources = jsonObject(container.resources);
+      const limits = without(jsonObject(resources.limits), GPU);
+      return {
+        ...container,
+        resources: { ...resources, limits: value === undefined ? limits : { ...limits, [GPU]: String(count) } },
+      };
+    });
+  },
+  source: 'docs.cloud.google.com/run/docs/configuring/services/gpu: none',
+  leaves: 'default',
+};
+
+// ---------------------------------------------------------------------------------------------------------- template
+
+const ENVIRONMENTS = { Gen1: 'EXECUTION_ENVIRONMENT_GEN1', Gen2: 'EXECUTION_ENVIRONMENT_GEN2' };
+
+const executionEnvironment: Field = {
+  path: 'executionEnvironment',
+  level: 'template',
+  places: ['executionEnvironment'],
+  parse: word(ENVIRONMENTS),
+  read({ executionEnvironment: found }) {
+    if (found === undefined || found === null || found === 'EXECUTION_ENVIRONMENT_UNSPECIFIED') return undefined;
+    return Object.entries(ENVIRONMENTS).find(([, value]) => value === found)?.[0] ?? found;
+  },
+  write: (template, value) =>
+    value === undefined
+      ? without(template, 'executionEnvironment')
+      : { ...template, executionEnvironment: ENVIRONMENTS[value as keyof typeof ENVIRONMENTS] },
+  source: 'docs.cloud.google.com/run/docs/configuring/execution-environments: Cloud Run chooses',
+  leaves: 'default',
+};
+
+const sessionAffinity: Field = {
+  path: 'sessionAffinity',
+  level: 'template',
+  places: ['sessionAffinity'],
+  parse: flag,
+  read: template => template.sessionAffinity === true,
+  write: (template, value) =>
+    value === true ? { ...template, sessionAffinity: true } : without(template, 'sessionAffinity'),
+  standard: false,
+  source: 'docs.cloud.google.com/run/docs/configuring/session-affinity: off',
+  leaves: 'default',
+};
+
+/** The port stands before the probes, which name it. */
+export const TEMPLATE_FIELDS: readonly Field[] = [
+  words('command'),
+  words('args'),
+  workingDir,
+  port,
+  protocol,
+  probe('startup', 'startupProbe', 'k8s.min.proto, Probe: a TCP probe of the port for 240 s'),
+  probe('liveness', 'livenessProbe', 'docs.cloud.google.com/run/docs/configuring/healthchecks: none'),
+  cpuAlways,
+  startupBoost,
+  gpu,
+  executionEnvironment,
+  sessionAffinity,
+  encryptionKey,
+  network,
+];
