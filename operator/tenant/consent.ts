@@ -127,11 +127,11 @@ export const commandIn = (message: string | undefined): string | undefined =>
 
 /**
  * The command that labels a service without a new revision. `gcloud run services update --update-labels` is not used, because
- * it also labels the template, which makes a revision.
+ * it also labels the template, which makes a revision. `--fail-with-body`: a refusal ends the script of `import`.
  */
 function serviceCommand(name: string, labels: Record<string, string>): string {
   return (
-    `curl -X PATCH -H "Authorization: Bearer $(gcloud auth print-access-token)" -H 'Content-Type: application/json' ` +
+    `curl --fail-with-body -X PATCH -H "Authorization: Bearer $(gcloud auth print-access-token)" -H 'Content-Type: application/json' ` +
     `'https://run.googleapis.com/v2/${name}?updateMask=labels' -d ${shellQuoted(JSON.stringify({ labels }))}`
   );
 }

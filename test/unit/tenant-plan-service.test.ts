@@ -288,7 +288,7 @@ describe('a service that exists already', () => {
       { team: 'x' },
       `${TARGET} exists already and does not name namespace team. The AiTenant has to ask for it too (\`kubectl annotate aitenant ` +
         `tenant-a -n team ai-platform.dev/adopt=true --overwrite\`). Whoever administers project ${PROJECT} lets this tenant adopt it (makes no revision) with: ` +
-        `curl -X PATCH -H "Authorization: Bearer $(gcloud auth print-access-token)" -H 'Content-Type: application/json' ` +
+        `curl --fail-with-body -X PATCH -H "Authorization: Bearer $(gcloud auth print-access-token)" -H 'Content-Type: application/json' ` +
         `'https://run.googleapis.com/v2/${SERVICE}?updateMask=labels' -d '{"labels":{"team":"x","ai-tenant-namespace":"team"}}'`,
     ],
     [
