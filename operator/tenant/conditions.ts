@@ -92,10 +92,19 @@ export function readyCondition(
 const worst = (blockers: Blocker[]): Blocker['reason'] =>
   SEVERITY.find(reason => blockers.some(blocker => blocker.reason === reason)) ?? 'Updating';
 
-/** All messages without repetition, those of the worst reason first. */
+/** All messages without repetition, those of the worst reason first. Advice at the end of several messages stands once. */
 export function messageOf(blockers: Blocker[]): string {
   const ordered = SEVERITY.flatMap(reason => blockers.filter(blocker => blocker.reason === reason));
-  return [...new Set(ordered.map(({ message }) => message))].join(' · ');
+  const messages = [...new Set(ordered.map(({ message }) => message))];
+  return messages.map((message, at) => withoutCommonEnd(message, messages.slice(at + 1))).join(' · ');
+}
+
+/** The message without the sentences at its end with which one of the later messages ends too. Its first sentence stays. */
+function withoutCommonEnd(message: string, later: string[]): string {
+  const sentences = message.split(/(?<=[.!?…]) /);
+  const isSaidLater = (from: number) => later.some(other => other.endsWith(` ${sentences.slice(from).join(' ')}`));
+  const end = sentences.findIndex((_, from) => from > 0 && isSaidLater(from));
+  return end < 0 ? message : sentences.slice(0, end).join(' ');
 }
 
 /** The condition with its new values. Its transition time changes only with its status. */

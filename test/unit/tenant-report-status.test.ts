@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { messageOf } from '../../operator/tenant/conditions.ts';
 import { plan, type TenantPlan } from '../../operator/tenant/plan.ts';
 import { deleting, refused, report, suspended } from '../../operator/tenant/report.ts';
 import type { Blocker, Failure, ObservedService, Outcome, Plan, Report, Tenant } from '../../operator/tenant/types.ts';
@@ -206,6 +207,25 @@ describe('the status of a new tenant', () => {
     });
     expect(status).toMatchObject({ url: undefined, latestReadyRevision: undefined });
     expect(again).toEqual({ kind: 'after', ms: 1_000 });
+  });
+});
+
+describe('several messages', () => {
+  const said = (...messages: string[]) =>
+    messageOf(messages.map(message => ({ aspect: 'Service', reason: 'PermissionDenied', message })));
+  const advice = 'Give it the permission. The operator tries again.';
+
+  test('end with their common advice once', () => {
+    expect(said(`Cannot read a: no. ${advice}`, `Cannot read b: no! ${advice}`, `Cannot read c: no. ${advice}`)).toBe(
+      `Cannot read a: no. · Cannot read b: no! · Cannot read c: no. ${advice}`,
+    );
+    expect(said('a: no. Do x. The operator tries again.', `b: no. ${advice}`)).toBe(`a: no. Do x. · b: no. ${advice}`);
+  });
+
+  test('keep advice of their own, and what they are about', () => {
+    expect(said('a: no. Do: x', 'b: no. Do: y')).toBe('a: no. Do: x · b: no. Do: y');
+    expect(said(advice, `b: no. ${advice}`)).toBe(`Give it the permission. · b: no. ${advice}`);
+    expect(said('a: no.', 'a: no.')).toBe('a: no.');
   });
 });
 
