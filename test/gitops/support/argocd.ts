@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { JsonObject } from '../../../ports/json.ts';
-import type { KubeObject, KubeResource } from '../../../ports/kube.ts';
+import type { KubeObject, KubeResource, KubeResult } from '../../../ports/kube.ts';
 import { freePorts } from '../../../sandbox/envtest/envtest.ts';
 import { kubeconfigText } from '../../e2e/support/access.ts';
 import { must } from '../../e2e/support/world.ts';
@@ -74,6 +74,16 @@ export async function waitFor<T>(probe: () => Promise<T | undefined>, what: () =
   }
 }
 
+/** The value of an answer. While the API server starts to serve a new CRD, it answers 429; the call is then made again, as client-go does. */
+const served = <T>(call: () => Promise<KubeResult<T>>): Promise<T> =>
+  waitFor(
+    async () => {
+      const answer = await call();
+      return !answer.ok && answer.status.code === 429 ? undefined : must(Promise.resolve(answer));
+    },
+    () => 'the API server to serve the resources of Argo CD',
+  );
+
 /** Installs Argo CD from its own manifest (without its Deployments, whose programs run on this machine) and starts its programs. */
 export async function startArgoCd(stack: Stack, { progressiveSyncs = false } = {}): Promise<ArgoCd> {
   const { envtest, binaries, world } = stack;
@@ -87,7 +97,8 @@ export async function startArgoCd(stack: Stack, { progressiveSyncs = false } = {
   const server = await startPrograms(stack, progressiveSyncs);
   const { kube } = world;
   const annotate = async (resource: KubeResource, name: string, annotation: string, value: string) => {
-    await must(kube.patch(resource, NAMESPACE, name, { metadata: { annotations: { [annotation]: value } } }));
+    const metadata = { annotations: { [annotation]: value } };
+    await served(() => kube.patch(resource, NAMESPACE, name, { metadata }));
     await waitFor(
       async () => {
         const got = await kube.get(resource, NAMESPACE, name);
@@ -105,7 +116,7 @@ export async function startArgoCd(stack: Stack, { progressiveSyncs = false } = {
       return got.ok ? (got.value as Application) : undefined;
     },
     async applications() {
-      return (await must(kube.list(APPLICATIONS, {}))).items as Application[];
+      return (await served(() => kube.list(APPLICATIONS, {}))).items as Application[];
     },
     async refresh(...names) {
       await Promise.all(names.map(name => annotate(APPLICATIONS, name, 'argocd.argoproj.io/refresh', 'normal')));

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseAllDocuments } from 'yaml';
 import type { KubeObject } from '../../../ports/kube.ts';
 import type { Envtest } from '../../../sandbox/envtest/envtest.ts';
@@ -14,12 +15,25 @@ export const objectsIn = (yaml: string): KubeObject[] =>
 
 export const objectsOf = (path: string): KubeObject[] => objectsIn(readFileSync(path, 'utf8'));
 
-/** Applies objects server-side, as `kubectl apply --server-side` does, with `namespace` for those that name none. */
+const PATIENCE_MS = 60_000;
+
+/**
+ * Applies objects server-side, as `kubectl apply --server-side` does, with `namespace` for those that name none. A busy API server
+ * serves a new CRD some seconds after it has accepted it. Until then it answers 404 without a Status or 429, and the object is tried again.
+ */
 export async function applyAll(envtest: Envtest, objects: KubeObject[], namespace: string): Promise<void> {
   for (const object of objects) {
     const path = `${pathOf(object, namespace)}?fieldManager=test&force=true`;
-    const answer = await envtest.ask('PATCH', path, JSON.stringify(object), 'application/apply-patch+yaml');
-    if (answer.code >= 300) throw new Error(`${object.kind} ${object.metadata.name}: ${answer.code} ${answer.body}`);
+    const deadline = performance.now() + PATIENCE_MS;
+    for (;;) {
+      const answer = await envtest.ask('PATCH', path, JSON.stringify(object), 'application/apply-patch+yaml');
+      if (answer.code < 300) break;
+      const isStarting = answer.code === 429 || (answer.code === 404 && answer.body.startsWith('404 page not found'));
+      if (!isStarting || performance.now() > deadline) {
+        throw new Error(`${object.kind} ${object.metadata.name}: ${answer.code} ${answer.body}`);
+      }
+      await sleep(200);
+    }
   }
 }
 
