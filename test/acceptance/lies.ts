@@ -283,6 +283,12 @@ const policies: Lie[] = [
     tell: set('version', 3),
   },
   {
+    fact: 'policy-most-principals',
+    says: 'A policy takes 1,501 principals.',
+    on: secret('POST', 'principals', ':setIamPolicy', /\/subject\/s1500"/),
+    tell: accept(),
+  },
+  {
     fact: 'policy-role-of-another-api',
     says: 'A role of another API is taken.',
     on: secret('POST', 'role', ':setIamPolicy'),
@@ -1071,6 +1077,49 @@ const runLimits: Lie[] = [
   },
 ];
 
+const exhausted = ({ status }: Exchange): boolean => status === 429;
+
+/** A lie about a quota of calls: none is refused. */
+const endless = (fact: string, on: Asked): Lie => ({
+  fact,
+  says: 'There is no quota.',
+  on,
+  when: exhausted,
+  tell: recode(404, 'NOT_FOUND'),
+});
+
+const quotas: Lie[] = [
+  endless('quota-secret-reads', secret('GET', 'never-made')),
+  endless('quota-secret-writes', secret('DELETE', 'never-made')),
+  endless('quota-iam-reads', account('GET', 'never-made')),
+  endless('quota-iam-writes', account('DELETE', 'never-made')),
+  endless('quota-deny-reads', { method: 'GET', url: /\/denypolicies$/ }),
+  endless('quota-run-writes', service('DELETE', 'never-made')),
+  {
+    fact: 'quota-accounts',
+    says: 'A project has as many accounts as it likes.',
+    on: newAccount('many-\\d+'),
+    when: exhausted,
+    tell: accept(),
+  },
+  {
+    fact: 'account-list-longest-page',
+    says: 'A page has as many accounts as were asked for.',
+    on: { method: 'GET', url: /\/serviceAccounts\?pageSize=1000$/ },
+    tell: answer => {
+      const accounts = fieldOf(answer.body, 'accounts');
+      return set('accounts', Array.isArray(accounts) ? [...accounts, {}] : [])(answer);
+    },
+  },
+  {
+    fact: 'quota-services',
+    says: 'A region has as many services as it likes.',
+    on: newService('many-\\d+'),
+    when: answer => exhausted(answer) && !/per minute/.test(String(fieldOf(answer.body, 'error.message'))),
+    tell: accept(),
+  },
+];
+
 export const LIES: readonly Lie[] = [
   ...everywhere,
   ...policies,
@@ -1080,4 +1129,5 @@ export const LIES: readonly Lie[] = [
   ...runUpdates,
   ...runDefaults,
   ...runLimits,
+  ...quotas,
 ];
