@@ -56,6 +56,9 @@ const UNIQUE_IDS = new Set(['uniqueid', 'oauth2clientid']);
 /** A variable whose value is a credential. */
 const SECRET_VARIABLE = /(^|_)(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)(_|$)/;
 
+/** Texts that are remembered as searched. */
+const MOST_SEARCHED = 200_000;
+
 export function createCleaner(known: Known): Cleaner {
   const book = createNameBook();
   const { prefix } = known;
@@ -67,6 +70,21 @@ export function createCleaner(known: Known): Cleaner {
   if (known.projectNumber) book.nameOf('number', known.projectNumber);
   for (const secret of known.secrets ?? []) book.nameOf('token', secret);
   for (const name of known.names ?? []) user(book, name);
+
+  const searched = new Set<string>();
+  /** Results by text, for as long as no further value gets a name. */
+  let results = new Map<string, string>();
+  let sizeOfResults = 0;
+
+  function cached(given: string): string {
+    if (sizeOfResults !== book.size()) results = new Map();
+    sizeOfResults = book.size();
+    const known = results.get(given);
+    if (known !== undefined) return known;
+    const result = text(given);
+    if (sizeOfResults === book.size()) results.set(given, result);
+    return result;
+  }
 
   function text(given: string, depth = 0): string {
     // The encoded parts first: digits in hexadecimal may look like a number, and could not be decoded without it. An encoded text in
@@ -80,13 +98,17 @@ export function createCleaner(known: Known): Cleaner {
             inner => text(inner, depth + 1),
             value => book.nameOf('opaque', value),
           );
-    findIn(out, book, ours);
+    if (!searched.has(out)) {
+      findIn(out, book, ours);
+      // Most texts come again and again; what is in them has its name by then.
+      if (searched.size < MOST_SEARCHED) searched.add(out);
+    }
     return book.replaced(out);
   }
 
-  const rules: Rules = { book, text: value => text(value), prefix };
+  const rules: Rules = { book, text: cached, prefix };
   return {
-    text: value => text(value),
+    text: cached,
     json: value => cleaned(value, [], rules),
     valueOf: book.valueOf,
     size: book.size,

@@ -73,13 +73,22 @@ function compare(recorded: Json, present: Json, path: string, comparison: Compar
   } else if (recorded !== present) out.push({ kind: 'value', path, recorded, present });
 }
 
+/** Where the sandbox serves a service and keeps its log, and where Google Cloud does. */
+const LOCAL = /https?:\/\/(?:127\.0\.0\.1|[\w.-]+\.localhost):\d+|^text-\d+$/g;
+const PUBLIC = /https:\/\/(?:[\w.-]+\.run\.app|console\.cloud\.google\.com\S*)/g;
+const ADDRESS = '(address)';
+
+/** Whether the recording is of the sandbox, whose services run on this machine; those of the replay do not run. */
+const isLocal = (recorded: string, present: string): boolean =>
+  recorded.search(LOCAL) >= 0 && present.search(PUBLIC) >= 0;
+
 function textDifference(
   recorded: string,
   present: string,
   { bindings, scope }: Comparison,
 ): DifferenceKind | undefined {
-  const before = volatilesIn(recorded);
-  const now = volatilesIn(present);
+  const before = volatilesIn(isLocal(recorded, present) ? recorded.replaceAll(LOCAL, ADDRESS) : recorded);
+  const now = volatilesIn(isLocal(recorded, present) ? present.replaceAll(PUBLIC, ADDRESS) : present);
   if (before.form !== now.form) return /\s/.test(`${recorded}${present}`) ? 'text' : 'value';
   const fits = before.volatiles.map((one, index) => bindings.bind(one, now.volatiles[index] ?? one, scope));
   return fits.every(Boolean) ? undefined : 'binding';

@@ -63,7 +63,7 @@ function cleanBase64(run: string, clean: Clean, opaque: (value: string) => strin
     const encoding = /[-_]/.test(run) ? 'base64url' : 'base64';
     return Buffer.from(whole).toString(encoding);
   }
-  const parts = new Set([run, ...run.split(/[/+_-]/)]);
+  const parts = new Set([run, ...run.split(/[/+_-]/).filter(part => part.length >= 8)]);
   for (const part of parts) {
     for (let start = 0; start < 4; start++) {
       const decoded = Buffer.from(part.slice(start), 'base64').toString();

@@ -33,6 +33,8 @@ const EMAIL = /[A-Za-z0-9._%+'~-]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}/g;
 
 const FINDERS: Finder[] = [
   { pattern: /-----BEGIN [A-Z ]+-----[\s\S]*?(?:-----END [A-Z ]+-----|$)/g, name: plain('token') },
+  // Paths of this machine, such as those of the sandbox's logs.
+  { pattern: /\bfile:\/\/[^\s"'<>]+/g, name: plain('text') },
   // JSON Web Tokens, and what Google, OpenAI, GitHub and AWS begin their tokens and keys with.
   { pattern: /eyJ[\w-]{5,}\.[\w-]+(?:\.[\w-]*)*/g, name: plain('token') },
   { pattern: /(?:ya29\.|1\/\/0|GOCSPX-|AIza|gh[pousr]_|AKIA|(?<![A-Za-z])sk-)[\w./-]{8,}/g, name: plain('token') },

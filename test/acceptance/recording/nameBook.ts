@@ -52,31 +52,69 @@ export interface NameBook {
 
 export const isName = (text: string): boolean => ONE_NAME.test(text);
 
+/** Only A to Z: a small form of another letter may be longer, and places in the two texts would differ. */
+const lowered = (text: string): string => text.replace(/[A-Z]+/g, letters => letters.toLowerCase());
+
+const isLetter = (char: string | undefined): boolean => char !== undefined && /[a-z0-9]/i.test(char);
+
 export function createNameBook(): NameBook {
   const names = new Map<string, string>();
   const values = new Map<string, string>();
   const next = new Map<Kind, number>();
-  /** The values that are looked for in longer texts, each as the source of a pattern. */
-  const sources = new Map<string, string>();
-  let pattern: RegExp | undefined;
+  /** The values of that length and more, by how they begin: a text is compared with some of them, not with hundreds. */
+  const wholeWords = new Set<string>();
+  const byStart = new Map<string, string[]>();
+  /** The shorter ones, which are whole words, each as the source of a pattern. */
+  const short: string[] = [];
 
   function add(kind: Kind, value: string, name: string): void {
-    names.set(value.toLowerCase(), name);
+    names.set(lowered(value), name);
     values.set(name, value);
-    if (value.length < SHORTEST_IN_TEXT && !WHOLE_WORDS.has(kind)) return;
-    const escaped = value.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&');
-    const source = WHOLE_WORDS.has(kind) ? `(?<![A-Za-z0-9])${escaped}(?![A-Za-z0-9])` : escaped;
-    sources.set(value.toLowerCase(), source);
-    pattern = undefined;
+    const lower = lowered(value);
+    if (value.length >= SHORTEST_IN_TEXT) {
+      const start = lower.slice(0, SHORTEST_IN_TEXT);
+      // The longest first: a value may be a part of another one.
+      byStart.set(
+        start,
+        [...(byStart.get(start) ?? []), lower].sort((a, b) => b.length - a.length),
+      );
+      if (WHOLE_WORDS.has(kind)) wholeWords.add(lower);
+    } else if (WHOLE_WORDS.has(kind)) {
+      short.push(`(?<![A-Za-z0-9])${lower.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&')}(?![A-Za-z0-9])`);
+    }
+  }
+
+  /** The value that stands at this place, in lower case. */
+  function at(text: string, place: number): string | undefined {
+    const candidates = byStart.get(text.slice(place, place + SHORTEST_IN_TEXT));
+    return candidates?.find(
+      value =>
+        text.startsWith(value, place) &&
+        !(wholeWords.has(value) && (isLetter(text[place - 1]) || isLetter(text[place + value.length]))),
+    );
+  }
+
+  function replacedLong(text: string): string {
+    const lower = lowered(text);
+    let out = '';
+    let from = 0;
+    for (let place = 0; place <= lower.length - SHORTEST_IN_TEXT; place++) {
+      const value = at(lower, place);
+      if (value === undefined) continue;
+      out += text.slice(from, place) + names.get(value);
+      from = place + value.length;
+      place = from - 1;
+    }
+    return from === 0 ? text : out + text.slice(from);
   }
 
   return {
     give(kind, value, name) {
-      if (!names.has(value.toLowerCase())) add(kind, value, name);
+      if (!names.has(lowered(value))) add(kind, value, name);
     },
     nameOf(kind, value) {
       if (isName(value)) return value;
-      const known = names.get(value.toLowerCase());
+      const known = names.get(lowered(value));
       if (known !== undefined) return known;
       const number = (next.get(kind) ?? 0) + 1;
       next.set(kind, number);
@@ -87,16 +125,9 @@ export function createNameBook(): NameBook {
     },
     valueOf: name => values.get(name),
     replaced(text) {
-      if (sources.size === 0) return text;
-      // The longest first: a value may be a part of another one.
-      pattern ??= new RegExp(
-        [...sources]
-          .sort(([a], [b]) => b.length - a.length)
-          .map(([, source]) => source)
-          .join('|'),
-        'gi',
-      );
-      return text.replace(pattern, found => names.get(found.toLowerCase()) ?? found);
+      const out = replacedLong(text);
+      if (short.length === 0) return out;
+      return out.replace(new RegExp(short.join('|'), 'gi'), found => names.get(lowered(found)) ?? found);
     },
     size: () => names.size,
   };

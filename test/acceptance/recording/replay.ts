@@ -1,6 +1,7 @@
 import { setImmediate as breath } from 'node:timers/promises';
 import type { Json } from '../../../ports/json.ts';
 import { createGcpCore } from '../../../sandbox/gcp/core.ts';
+import { scriptedContainers } from '../../../sandbox/gcp/run/scriptedContainers.ts';
 import { startGcpServer } from '../../../sandbox/gcp/wire/http.ts';
 import { type FakeRuntime, fakeRuntime } from '../../unit/support/fakeRuntime.ts';
 import { addressesFrom } from '../addresses.ts';
@@ -10,6 +11,7 @@ import { type Bindings, createBindings, volatilesIn } from './bindings.ts';
 import { type Cleaner, createCleaner } from './cleaner.ts';
 import { holdsUnderWay, overlap, type Part, partsOf } from './course.ts';
 import { type Difference, differencesOf } from './differences.ts';
+import { failingImages } from './failingImages.ts';
 import { NAMES } from './nameBook.ts';
 import type { RecordingHead } from './recorder.ts';
 
@@ -129,6 +131,7 @@ async function openCloud(head: RecordingHead, exchanges: Exchange[]): Promise<Re
   const core = createGcpCore({
     runtime,
     projects: [{ id: head.project, number: NUMBER }],
+    containers: scriptedContainers(runtime, failingImages(exchanges)),
     settings: { createVisibleMs: 0, policyPropagationMs: 0, accountPropagationMs: 0, deployMs: 100 },
   });
   const server = await startGcpServer({ core });
