@@ -9,7 +9,7 @@ import { type Exchange, fieldOf, isObject, succeeded } from '../exchange.ts';
 export type Part =
   /** Sent, and the answer is compared. */
   | 'compared'
-  /** A read or an attempt that was made again until it succeeded. The present answer may be what the recording got later. */
+  /** A read that was made again until it succeeded, or until it found nothing. The present answer may be what was recorded later. */
   | 'ahead'
   /** A write that was refused and succeeded when it was sent again: sent twice, the second one would be refused now. */
   | 'sentAgain'
@@ -25,9 +25,10 @@ export function partsOf(exchanges: Exchange[]): Part[] {
   return exchanges.map((exchange, index) => {
     if (!isApi(exchange.url)) return 'elsewhere';
     if (exchange.status === 0) return 'unanswered';
-    if (succeeded(exchange)) return 'compared';
-    if (!succeedsLater(exchange, exchanges.slice(index + 1))) return 'compared';
-    return exchange.method === 'GET' ? 'ahead' : 'sentAgain';
+    const isRead = exchange.method === 'GET';
+    const ends = succeeded(exchange) ? (later: Exchange) => isRead && later.status === 404 : succeeded;
+    if (!endsLater(exchange, exchanges.slice(index + 1), ends)) return 'compared';
+    return isRead ? 'ahead' : 'sentAgain';
   });
 }
 
@@ -39,14 +40,14 @@ function isApi(url: string): boolean {
   return HOSTS.has(hostname) || /^[a-z0-9-]+-run\.googleapis\.com$/.test(hostname);
 }
 
-/** Whether the same request succeeds a little later, without anything of that name being written in between. */
-function succeedsLater(exchange: Exchange, later: Exchange[]): boolean {
+/** Whether the same request is answered so a little later, without anything of that name being written in between. */
+function endsLater(exchange: Exchange, later: Exchange[], ends: (answer: Exchange) => boolean): boolean {
   const key = keyOf(exchange);
   const subject = subjectOf(exchange);
   for (const other of later) {
     if (Date.parse(other.when) - Date.parse(exchange.when) > AGAIN_MS) return false;
     if (keyOf(other) === key) {
-      if (succeeded(other)) return true;
+      if (ends(other)) return true;
       continue;
     }
     const isWrite = other.method !== 'GET' && succeeded(other);

@@ -193,7 +193,8 @@ async function presentAnswer(recorded: Exchange, { send, runtime }: ReplayCloud)
 }
 
 function differencesIn(recorded: Exchange, part: Part, present: Exchange, bindings: Bindings): Difference[] {
-  if (part === 'ahead' && succeeded(present)) return [];
+  const isAhead = succeeded(recorded) ? present.status === 404 : succeeded(present);
+  if (part === 'ahead' && isAhead) return [];
   return differencesOf(recorded, present, bindings);
 }
 
