@@ -52,6 +52,9 @@ export function readManifests(paths: string[], defaultNamespace = 'default'): Ma
 
 function fileProblem(path: string, error: unknown): string {
   if (path === '') return '-f has an empty name: give the path of a file or folder, or - for standard input';
+  const isUrl = /^https?:\/\/\S+$/.test(path);
+  if (isUrl)
+    return `${path}: only kubectl reads an address. Fetch the file first, and give plan what comes: curl -fsSL ADDRESS | … -f -`;
   return `${shownPath(path)}: ${error instanceof Error ? error.message : String(error)}`;
 }
 

@@ -279,6 +279,14 @@ describe('a file that is no manifest is one problem in plain words', () => {
     ]);
   });
 
+  test('an address, which kubectl would fetch', () => {
+    expect(readManifests(['https://example.com/a.yaml']).problems).toEqual([
+      expect.stringMatching(
+        /^https:\/\/example\.com\/a\.yaml: only kubectl reads an address\. .*curl -fsSL ADDRESS \| … -f -$/,
+      ),
+    ]);
+  });
+
   test('a name that leads nowhere', () => {
     const path = file('a: 1\n');
     const loop = join(folder, 'loop');
