@@ -180,7 +180,7 @@ export const ERRORS: readonly ErrorRow[] = [
     name: 'organization policy: callers are checked',
     codes: ['FAILED_PRECONDITION', 'INVALID_ARGUMENT', 'PERMISSION_DENIED'],
     detail: /^constraints\/run\.managed\.requireInvokerIam$/,
-    text: /constraints\/run\.managed\.requireInvokerIam|run\.managed\.requireInvokerIam/,
+    text: /run\.managed\.requireInvokerIam|invoker_iam_disabled is not currently available/,
     kind: 'Invalid',
     advice:
       'The organization policy run.managed.requireInvokerIam allows no public service. Set spec.access to Authenticated and name the callers in spec.invokers, or ask whoever administers the organization policies for an exception.',

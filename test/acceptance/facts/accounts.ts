@@ -210,7 +210,7 @@ export const accounts: Fact[] = [
   {
     id: 'account-missing-text',
     text: 'The policy of a missing account is answered with 404 "Service account projects/P/serviceAccounts/E does not exist."',
-    source: 'C: captures and bug reports of client projects; their addresses were not kept',
+    source: 'C: quoted in public repositories: an audit log with code 5 and this text',
     unsure: false,
     section,
     probe: async context => {

@@ -86,7 +86,7 @@ export const policies: Fact[] = [
   {
     id: 'policy-unset-etag-only',
     text: 'A policy that nobody has set has an `etag` and nothing else.',
-    source: 'C: captures and bug reports of client projects; their addresses were not kept',
+    source: 'C: quoted in public repositories: { "etag": "ACAB" }',
     unsure: false,
     section,
     probe: async context => {

@@ -159,7 +159,7 @@ export const runDefaults: Fact[] = [
   {
     id: 'run-urls',
     text: '`urls` has besides the `uri` an address `https://SERVICE-NUMBER.REGION.run.app`.',
-    source: 'C: captures and bug reports of client projects; their addresses were not kept',
+    source: 'C: quoted in public repositories: the annotation run.googleapis.com/urls of exported services',
     unsure: false,
     section,
     probe: async context => {

@@ -330,7 +330,8 @@ export const runLife: Fact[] = [
   {
     id: 'run-secret-missing-text',
     text: 'A version that does not exist: "Secret projects/N/secrets/S/versions/V was not found".',
-    source: 'C: captures and bug reports of client projects; their addresses were not kept',
+    source:
+      'C: quoted in public repositories: "…value_from.secret_key_ref.name: Secret projects/…/versions/latest was not found"',
     unsure: false,
     section,
     probe: async context => {

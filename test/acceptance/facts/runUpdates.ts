@@ -169,6 +169,9 @@ function seenConflict(id: string, text: string, source: string, of: (made: Named
   return { id, text, source, unsure: false, section, probe };
 }
 
+/** How the organization policy `run.managed.requireInvokerIam` refuses: by its name, or in words that others have quoted. */
+const FORBIDDEN = /run\.managed\.requireInvokerIam|invoker_iam_disabled is not currently available/;
+
 export const runUpdates: Fact[] = [
   {
     id: 'run-revision-name-answered',
@@ -348,7 +351,8 @@ export const runUpdates: Fact[] = [
   {
     id: 'run-stale-etag-update',
     text: 'An update with a stale etag in the service is refused with 409 ABORTED.',
-    source: 'C: captures and bug reports of client projects; their addresses were not kept',
+    source:
+      'C: quoted in public repositories: "Conflict for resource … was specified but current version is …", status ABORTED',
     unsure: false,
     section,
     probe: async context => refuses((await staleEtag(context)).updated, { status: 409, code: 'ABORTED' }),
@@ -356,7 +360,8 @@ export const runUpdates: Fact[] = [
   {
     id: 'run-stale-etag-text',
     text: "The text about a stale etag is \"Conflict for resource 'S': version 'X' was specified but current version is 'Y'.\"",
-    source: 'C: captures and bug reports of client projects; their addresses were not kept',
+    source:
+      'C: quoted in public repositories: "Conflict for resource … was specified but current version is …", status ABORTED',
     unsure: false,
     section,
     probe: async context => {
@@ -454,7 +459,7 @@ export const runUpdates: Fact[] = [
       const asked = await onceVisible(context, () =>
         context.call('POST', `${servicesOf(context)}?serviceId=${id}&validateOnly=true`, body),
       );
-      if (isRefusal(asked, { status: 400, text: 'requireInvokerIam' })) {
+      if (isRefusal(asked, { status: 400, text: FORBIDDEN })) {
         return notObservable('an organization policy of the project refuses it');
       }
       return fieldFits(described(asked), 'invokerIamDisabled', true);
@@ -462,14 +467,14 @@ export const runUpdates: Fact[] = [
   },
   {
     id: 'run-require-invoker-iam',
-    text: 'The organization policy `run.managed.requireInvokerIam` refuses `invokerIamDisabled: true`.',
+    text: 'The organization policy `run.managed.requireInvokerIam` refuses `invokerIamDisabled: true`, by its name or with "invoker_iam_disabled is not currently available".',
     source: 'C: https://github.com/GoogleCloudPlatform/cloud-foundation-fabric/pull/2995',
     unsure: false,
     section,
     probe: async context => {
       const asked = await validate(context, {}, { invokerIamDisabled: true });
       if (succeeded(asked)) return notObservable('the project has no such organization policy');
-      return refuses(asked, { status: 400, text: 'run.managed.requireInvokerIam' });
+      return refuses(asked, { status: 400, text: FORBIDDEN });
     },
   },
   {

@@ -198,7 +198,7 @@ export const secrets: Fact[] = [
   {
     id: 'secret-missing-text',
     text: 'A secret that does not exist: 404 "Secret [projects/NUMBER/secrets/x] not found."',
-    source: 'C: captures and bug reports of client projects; their addresses were not kept',
+    source: 'C: quoted in public repositories: "NOT_FOUND: Secret [projects/…/secrets/…] not found."',
     unsure: false,
     section,
     probe: async context => {
