@@ -64,7 +64,11 @@ const COMPARISONS: Record<string, (value: Json | undefined, wanted: string) => b
   ':': (value, wanted) => {
     if (wanted === '*') return value !== undefined;
     if (typeof value === 'object' && value !== null) return Object.keys(value).includes(wanted);
-    return value !== undefined && String(value).toLowerCase().includes(wanted.toLowerCase());
+    if (value === undefined) return false;
+    const [whole, part] = [String(value).toLowerCase(), wanted.toLowerCase()];
+    // `a*` is a prefix, `*a` a suffix; without a star the text may stand anywhere.
+    if (part.endsWith('*')) return whole.startsWith(part.slice(0, -1));
+    return part.startsWith('*') ? whole.endsWith(part.slice(1)) : whole.includes(part);
   },
   '=': (value, wanted) => order(value, wanted) === 0,
   '!=': (value, wanted) => order(value, wanted) !== 0,

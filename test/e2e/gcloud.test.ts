@@ -83,9 +83,15 @@ describe.skipIf(!hasGcloud)('gcloud', { timeout: 60_000 }, () => {
 
   test('projects and services: what is there, and nothing untrue about the rest', async () => {
     expect(await json('projects describe demo-project')).toMatchObject({ projectNumber: '123456789012' });
-    expect(await json('projects list')).toMatchObject([{ projectId: 'demo-project' }]);
+    expect(await json('projects list')).toMatchObject([{ projectId: 'demo-project', createTime: expect.any(String) }]);
+    for (const filter of ['projectId=demo-project', 'id:demo*', 'name:DEMO']) {
+      expect(await json(`projects list --filter=${filter}`)).toMatchObject([{ projectId: 'demo-project' }]);
+    }
+    expect(await json('projects list --filter=id:other*')).toEqual([]);
     const enabled = (await json('services list')) as { config: { name: string } }[];
-    expect(enabled.map(({ config }) => config.name)).toContain('run.googleapis.com');
+    expect(enabled.map(({ config }) => config.name)).toEqual(
+      expect.arrayContaining(['run.googleapis.com', 'logging.googleapis.com']),
+    );
     await gcloud('services enable run.googleapis.com secretmanager.googleapis.com');
     const other = await shell('gcloud services enable bigquery.googleapis.com');
     expect(other.err).toContain("bigquery.googleapis.com, so it can't be enabled");
@@ -115,6 +121,9 @@ describe.skipIf(!hasGcloud)('gcloud', { timeout: 60_000 }, () => {
     [`iam service-accounts keys create key --iam-account=${email}`, 'keys are not supported'],
     ['secrets list --location=europe-west1', 'Regional secrets are not supported'],
     ['artifacts repositories list --location=us', 'Nothing is built or stored by the local Google Cloud'],
+    ['container clusters list', 'This is not supported by the local Google Cloud'],
+    ['pubsub topics list', 'This is not supported by the local Google Cloud'],
+    ['compute regions list', 'This is not supported by the local Google Cloud'],
     ['builds submit --no-source --config=build.yaml', 'Nothing is built or stored by the local Google Cloud'],
   ])('%s is refused clearly', async (command, words) => {
     const { code, err } = await shell(`gcloud ${command}`);

@@ -105,6 +105,9 @@ describe('routes come from the protos', () => {
     ['GET', '/storage/v1/b/demo-project_cloudbuild', 'Nothing is built or stored'],
     ['GET', '/v1/projects/demo-project/locations/europe-west1/repositories/r', 'Nothing is built or stored'],
     ['POST', '/v1/projects/demo-project/builds', 'Nothing is built or stored'],
+    ['GET', '/v1/projects/demo-project/locations/-/clusters', 'not supported'],
+    ['GET', '/compute/v1/projects/demo-project/regions', 'not supported'],
+    ['GET', '/sql/v1beta4/projects/demo-project/instances', 'not supported'],
     ['POST', `/v1/projects/-/serviceAccounts/${EMAIL}:signBlob`, 'signatures'],
     ['POST', `/v1/projects/-/serviceAccounts/${EMAIL}:generateAccessToken`, 'tokens'],
     ['GET', `/v1/projects/demo-project/serviceAccounts/${EMAIL}/keys`, 'keys are not supported'],
@@ -363,6 +366,28 @@ describe('the vendor’s clients', () => {
     await serviceAccounts.delete({ name });
     await expect(serviceAccounts.get({ name })).rejects.toMatchObject({ status: 404 });
   });
+});
+
+test.each([
+  ['/v1/projects', 'filter', 'id:demo-project'],
+  ['/v1/projects', 'filter', 'lifecycleState:ACTIVE AND (id=demo-project)'],
+  ['/v1/projects', 'filter', 'name:demo*'],
+  ['/v3/projects:search', 'query', 'id:demo-project'],
+  ['/v3/projects:search', 'query', 'projectId:*-project state:ACTIVE'],
+])('%s finds a project by the field names of filters: %s=%s', async (path, name, filter) => {
+  const found = (text: string) => send('GET', `${path}?${name}=${encodeURIComponent(text)}`);
+  expect((await found(filter)).body.projects).toMatchObject([
+    { projectId: 'demo-project', createTime: expect.stringMatching(/^\d{4}-.*Z$/) },
+  ]);
+  expect((await found(`${filter} AND id:none*`)).body).toEqual({});
+});
+
+test('the permissions on a secret that does not exist are none, and no error', async () => {
+  const permissions = ['secretmanager.secrets.get'];
+  const ask = (id: string) => send('POST', `${secrets}/${id}:testIamPermissions`, { permissions });
+  expect(await ask('absent')).toMatchObject({ status: 200, body: {} });
+  await createSecret();
+  expect((await ask('key')).body).toEqual({ permissions });
 });
 
 test('DIR/env is read by a shell as it is meant, whatever the folder is called', () => {

@@ -13,6 +13,8 @@ const rule = (get: string) => ({ parsedOptions: [{ '(google.api.http)': { get } 
 const strings = (...names: string[]) => ({
   fields: Object.fromEntries(names.map((name, index) => [name, { type: 'string', id: index + 1 }])),
 });
+/** A google.protobuf.Timestamp, which is text in JSON. */
+const TIME = { type: 'string', id: 12 };
 const PAGED = { pageSize: { type: 'int32', id: 10 }, pageToken: { type: 'string', id: 11 } };
 const projectsOf = { nextPageToken: { type: 'string', id: 1 }, projects: { rule: 'repeated', type: 'Project', id: 2 } };
 
@@ -32,7 +34,11 @@ export const resourceManagerProtos = {
     SearchProjectsRequest: { fields: { query: { type: 'string', id: 1 }, ...PAGED } },
     SearchProjectsResponse: { fields: projectsOf },
     Project: {
-      fields: { ...strings('name', 'parent', 'projectId', 'displayName').fields, state: { type: 'State', id: 9 } },
+      fields: {
+        ...strings('name', 'parent', 'projectId', 'displayName').fields,
+        state: { type: 'State', id: 9 },
+        createTime: TIME,
+      },
       nested: { State: { values: { STATE_UNSPECIFIED: 0, ACTIVE: 1, DELETE_REQUESTED: 2 } } },
     },
   },
@@ -62,37 +68,52 @@ export const resourceManagerV1Protos = {
         ...strings('projectId', 'name').fields,
         projectNumber: { type: 'int64', id: 8 },
         lifecycleState: { type: 'LifecycleState', id: 9 },
+        createTime: TIME,
       },
       nested: { LifecycleState: { values: { LIFECYCLE_STATE_UNSPECIFIED: 0, ACTIVE: 1, DELETE_REQUESTED: 2 } } },
     },
   },
 };
 
-const v1 = ({ id, number }: Project): JsonObject => ({
+const v1 = ({ id, number }: Project, createTime: string): JsonObject => ({
   projectId: id,
   projectNumber: number,
   name: id,
   lifecycleState: 'ACTIVE',
+  createTime,
 });
-const v3 = ({ id, number }: Project): JsonObject => ({
+const v3 = ({ id, number }: Project, createTime: string): JsonObject => ({
   name: `projects/${number}`,
   projectId: id,
   displayName: id,
   state: 'ACTIVE',
+  createTime,
+});
+
+/**
+ * The names under which filters know a project's fields: those of v1 and v3 alike, which are not all those of the answer. gcloud
+ * sends `id` for `projectId`. Source: the methods projects.list (v1) and projects.search (v3) of the reference.
+ */
+const filterable = ({ id }: Project): JsonObject => ({
+  ...{ id, project: id, projectId: id, name: id, displayName: id },
+  ...{ state: 'ACTIVE', lifecycleState: 'ACTIVE' },
 });
 
 export function resourceManagerHandlers(cloud: Cloud): Handlers {
-  const list = (filter: Json | undefined, request: JsonObject, show: (project: Project) => JsonObject): JsonObject => {
+  // The projects are as old as the local cloud.
+  const createTime = new Date(cloud.runtime.now()).toISOString();
+  const list = (filter: Json | undefined, request: JsonObject, show: typeof v1): JsonObject => {
     const numbered = cloud.projects.map((project, sequence) => ({ ...project, sequence }));
-    const wanted = filtered(String(filter ?? ''), numbered, show);
+    const wanted = filtered(String(filter ?? ''), numbered, filterable);
     const { items, nextPageToken } = page(wanted, request, { default: 100, max: 500, order: 'oldest first' });
-    return { projects: items.map(show), nextPageToken };
+    return { projects: items.map(item => show(item, createTime)), nextPageToken };
   };
   return {
     'google.cloud.resourcemanager.v3.Projects.GetProject': ({ name }) =>
-      v3(cloud.project(String(name).replace(/^projects\//, ''))),
+      v3(cloud.project(String(name).replace(/^projects\//, '')), createTime),
     'google.cloud.resourcemanager.v3.Projects.SearchProjects': request => list(request.query, request, v3),
-    'google.cloudresourcemanager.v1.Projects.GetProject': ({ projectId }) => v1(cloud.project(String(projectId))),
+    'google.cloudresourcemanager.v1.Projects.GetProject': ({ projectId }) =>
+      v1(cloud.project(String(projectId)), createTime),
     'google.cloudresourcemanager.v1.Projects.ListProjects': request => list(request.filter, request, v1),
   };
 }

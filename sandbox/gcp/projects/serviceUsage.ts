@@ -12,6 +12,7 @@ import { page } from '../paging.ts';
 const TITLES: Record<string, string> = {
   'cloudresourcemanager.googleapis.com': 'Cloud Resource Manager API',
   'iam.googleapis.com': 'Identity and Access Management (IAM) API',
+  'logging.googleapis.com': 'Cloud Logging API',
   'run.googleapis.com': 'Cloud Run Admin API',
   'secretmanager.googleapis.com': 'Secret Manager API',
   'serviceusage.googleapis.com': 'Service Usage API',

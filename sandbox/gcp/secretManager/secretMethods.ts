@@ -1,6 +1,6 @@
 import type { JsonObject } from '../../../ports/json.ts';
 import type { Cloud, Handlers } from '../contracts.ts';
-import { alreadyExists, invalid, notFound } from '../errors.ts';
+import { alreadyExists, GcpError, invalid, notFound } from '../errors.ts';
 import { filtered } from '../filter.ts';
 import { iamMethods } from '../iam/policyMethods.ts';
 import { page } from '../paging.ts';
@@ -14,10 +14,20 @@ const API = 'google.cloud.secretmanager.v1.SecretManagerService';
 /** Secret Manager v1, global secrets. */
 export function secretManagerHandlers(cloud: Cloud, secrets: SecretStore): Handlers {
   const parts = { cloud, secrets };
-  const handlers = {
+  const policyMethods = iamMethods(cloud, name => secretOf(parts, name).name);
+  const handlers: Handlers = {
     ...secretMethods(parts),
     ...versionMethods(parts),
-    ...iamMethods(cloud, name => secretOf(parts, name).name),
+    ...policyMethods,
+    // For a secret that does not exist the answer has no permissions and is no error (service.proto, TestIamPermissions).
+    TestIamPermissions(request, ...rest) {
+      try {
+        return policyMethods.TestIamPermissions(request, ...rest);
+      } catch (error) {
+        if (error instanceof GcpError && error.status.code === 'NOT_FOUND') return {};
+        throw error;
+      }
+    },
   };
   return Object.fromEntries(Object.entries(handlers).map(([method, handler]) => [`${API}.${method}`, handler]));
 }

@@ -56,7 +56,8 @@ const NOT_HERE: [path: RegExp, message: string][] = [
     /\/serviceAccounts\/[^/]+(\/keys|:sign|:generate)/,
     'Service account keys, tokens and signatures are not supported by the local Google Cloud.',
   ],
-  [/^\/(v\d[a-z0-9]*|apis?)\//, `This is not supported by the local Google Cloud. ${HERE}`],
+  // Some APIs have a name before the version: compute/v1, dns/v1, sql/v1beta4.
+  [/^\/([a-z]+\/)?(v\d[a-z0-9]*|apis?)\//, `This is not supported by the local Google Cloud. ${HERE}`],
 ];
 
 /** Serves `core` on `host` (default 127.0.0.1) and `port` (default 0: any free port). */
