@@ -2,7 +2,7 @@ import { defineConfig, type ViteUserConfig } from 'vitest/config';
 
 /** Files that take more than about 15 s of one core: `npm run test:long`. */
 const LONG = [
-  'test/unit/{acceptance-expensive,acceptance-lies,acceptance-missing-methods,acceptance-recordings,closing-paths,fuzz,outage-hours}.test.ts',
+  'test/unit/{acceptance-broken-endpoint,acceptance-expensive,acceptance-lies,acceptance-missing-methods,acceptance-recordings,closing-paths,fuzz,outage-hours}.test.ts',
   'test/unit/{tenant-fields,tenant-fields-removed}.test.ts',
   'test/unit/acceptance-life.test.ts',
   'test/e2e/acceptance.test.ts',
