@@ -41,7 +41,7 @@ export async function acceptance(
     }
     const asked = { expensive: options.expensive, life: options.only !== 'facts' };
     terminal.print(announcement(session, facts, asked, await missingPermissions(session)));
-    for (const problem of before.problems) terminal.print(`Before the start, ${problem}`);
+    for (const { text } of before.problems) terminal.print(`Before the start, ${text}`);
     if (!(await terminal.confirm())) {
       terminal.print('Nothing was made.');
       return 2;
@@ -104,6 +104,7 @@ async function performed(
     found.left = await removeAll(session, print);
   }
   const after = await listProject(caller.call, project, regions);
+  for (const { text } of after.problems) print(`At the end, ${text}`);
   found.changed = differences(before, after, id => carries(prefix, id));
   if (options.verdicts !== undefined) {
     const on = new Date().toISOString().slice(0, 10);

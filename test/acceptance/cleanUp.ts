@@ -48,8 +48,13 @@ export async function cleanUp(options: CleanUp): Promise<string[]> {
     // What was made a moment ago may be missing in the lists, and a list may not be readable at all.
     for (const entry of journaled) if (round === 0 || isYoung(entry)) things.set(shownItem(entry), entry);
     const left = (await Promise.all([...things.values()].map(thing => removed(options, thing, deleted)))).flat();
-    const unsure = journaled.some(entry => isYoung(entry) && !deleted.has(shownItem(entry)));
-    if (listed.length === 0 && left.length === 0 && !unsure) return [];
+    const unsure =
+      list.problems.some(({ again }) => again) ||
+      journaled.some(entry => isYoung(entry) && !deleted.has(shownItem(entry)));
+    if (listed.length === 0 && left.length === 0 && !unsure) {
+      // Without a journal only the lists could have shown what is left.
+      return entries.length > 0 ? [] : list.problems.map(({ text }) => text);
+    }
     const isHopeless = left.length > 0 && left.every(({ again }) => !again);
     if (isHopeless || performance.now() > deadline) {
       return left.length > 0

@@ -50,7 +50,7 @@ export async function cleanUpEarlierRuns(
     );
     if (prefix === undefined) {
       const { items, problems } = await listProject(session.caller.call, project, regions);
-      for (const problem of problems) print(problem);
+      for (const { text } of problems) print(`Not looked for what has expired: ${text}`);
       const now = Date.now() / 1000;
       for (const { id, expires } of items) {
         const found = prefixIn(id);

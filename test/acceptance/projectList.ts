@@ -1,6 +1,6 @@
 import type { Json, JsonObject } from '../../ports/json.ts';
 import { API } from './addresses.ts';
-import { answerIn, type Call, fieldOf, isObject, objectIn, succeeded } from './exchange.ts';
+import { answerIn, type Call, type Exchange, fieldOf, isObject, objectIn, succeeded } from './exchange.ts';
 import type { NamedKind } from './fact.ts';
 import { EXPIRES, expiryIn } from './names.ts';
 
@@ -18,8 +18,17 @@ export interface Item {
 
 export interface ProjectList {
   items: Item[];
-  /** The lists that could not be read, each with the answer. */
-  problems: string[];
+  /** The lists that could not be read. */
+  problems: ListProblem[];
+}
+
+interface ListProblem {
+  kind: NamedKind;
+  region?: string;
+  /** What could not be listed, and the answer. */
+  text: string;
+  /** Another try may succeed. */
+  again: boolean;
 }
 
 /** Most pages of one list. A server that answers with a token for ever would otherwise never end. */
@@ -28,42 +37,45 @@ const MOST_PAGES = 1_000;
 /** Everything of these kinds in the project. Services are listed in the regions that are given. */
 export async function listProject(call: Call, project: string, regions: readonly string[]): Promise<ProjectList> {
   const parts = await Promise.all([
-    listed(call, `${API.iam}/v1/projects/${project}/serviceAccounts?pageSize=100`, 'accounts', accountOf),
-    listed(call, `${API.secretmanager}/v1/projects/${project}/secrets?pageSize=25000`, 'secrets', secretOf),
-    ...regions.map(region =>
-      listed(
-        call,
-        `${API.run}/v2/projects/${project}/locations/${region}/services?pageSize=100`,
-        'services',
-        service => serviceOf(service, region),
-        ` in ${region}`,
-      ),
-    ),
+    listed(call, { kind: 'account', url: `${API.iam}/v1/projects/${project}/serviceAccounts?pageSize=100` }),
+    listed(call, { kind: 'secret', url: `${API.secretmanager}/v1/projects/${project}/secrets?pageSize=25000` }),
+    ...regions.map(region => {
+      const url = `${API.run}/v2/projects/${project}/locations/${region}/services?pageSize=100`;
+      return listed(call, { kind: 'service', url, region });
+    }),
   ]);
   return { items: parts.flatMap(({ items }) => items), problems: parts.flatMap(({ problems }) => problems) };
 }
 
-async function listed(
-  call: Call,
-  url: string,
-  field: string,
-  itemOf: (value: JsonObject) => Item,
-  where = '',
-): Promise<ProjectList> {
+/** The field of an answer that has the items. */
+const FIELDS: Record<NamedKind, string> = { account: 'accounts', secret: 'secrets', service: 'services' };
+
+async function listed(call: Call, of: { kind: NamedKind; url: string; region?: string }): Promise<ProjectList> {
+  const { kind, url, region } = of;
+  const named = `${FIELDS[kind]}${region === undefined ? '' : ` in ${region}`}`;
   const items: Item[] = [];
   let token = '';
   for (let page = 0; page < MOST_PAGES; page++) {
     const answer = await call('GET', token === '' ? url : `${url}&pageToken=${encodeURIComponent(token)}`);
     if (!succeeded(answer)) {
-      return { items, problems: [`the ${field}${where} cannot be listed: ${answerIn(answer)}`] };
+      const text = `the ${named} cannot be listed: ${answerIn(answer)}`;
+      return { items, problems: [{ kind, region, text, again: mayPass(answer) }] };
     }
     const { nextPageToken, ...body } = objectIn(answer);
-    const found = body[field];
-    items.push(...(Array.isArray(found) ? found : []).filter(isObject).map(itemOf));
+    const found = body[FIELDS[kind]];
+    items.push(...(Array.isArray(found) ? found : []).filter(isObject).map(item => itemOf(kind, item, region)));
     if (typeof nextPageToken !== 'string' || nextPageToken === '') return { items, problems: [] };
     token = nextPageToken;
   }
-  return { items, problems: [`the list of ${field}${where} does not end`] };
+  return { items, problems: [{ kind, region, text: `the list of ${named} does not end`, again: false }] };
+}
+
+/** No answer, a quota, or an outage. */
+const mayPass = ({ status }: Exchange): boolean => status === 0 || status === 429 || (status >= 500 && status !== 501);
+
+function itemOf(kind: NamedKind, value: JsonObject, region = ''): Item {
+  if (kind === 'account') return accountOf(value);
+  return kind === 'secret' ? secretOf(value) : serviceOf(value, region);
 }
 
 const lastPart = (value: Json | undefined): string =>
@@ -115,10 +127,15 @@ function expiryOf(labels: Json | undefined): number | undefined {
 export const shownItem = ({ kind, id, region }: Pick<Item, 'kind' | 'id' | 'region'>): string =>
   `${kind} ${id}${region ? ` in ${region}` : ''}`;
 
-/** What differs between two lists, one line each, without what `isOurs` says is the run's own. */
+/**
+ * What differs between two lists, one line each, without what `isOurs` says is the run's own, and without what one of the lists could not
+ * read.
+ */
 export function differences(before: ProjectList, after: ProjectList, isOurs: (id: string) => boolean): string[] {
+  const unread = [...before.problems, ...after.problems];
+  const isRead = (item: Item) => !unread.some(({ kind, region }) => kind === item.kind && region === item.region);
   const others = ({ items }: ProjectList) =>
-    new Map(items.filter(({ id }) => !isOurs(id)).map(item => [shownItem(item), item.state]));
+    new Map(items.filter(item => !isOurs(item.id) && isRead(item)).map(item => [shownItem(item), item.state]));
   const [then, now] = [others(before), others(after)];
   return [
     ...[...then.keys()].filter(item => !now.has(item)).map(item => `${item} is gone`),

@@ -33,7 +33,8 @@ export async function liveOnce(
     last = exchange.id;
     if (exchange.by === 'operator' && exchange.method !== 'GET') writes.push(exchange);
   });
-  const regionMoveGraceMs = isReal ? 15_000 : 1_000;
+  // Long enough that a step that reads both services sees them side by side.
+  const regionMoveGraceMs = Math.max(1_000, 10 * pollMs);
   const operator = await startOperatorWorld({ project, expires, call: calls.call, regionMoveGraceMs, signal });
   const life = {
     project,
