@@ -54,6 +54,12 @@ export async function missingPermissions({ caller, project }: Session): Promise<
   return PERMISSIONS.filter(permission => !(Array.isArray(granted) && granted.includes(permission)));
 }
 
+/** The most that is made, without the facts that cost quota. */
+const MOST = {
+  facts: { accounts: 30, secrets: 30, services: 35 },
+  life: { accounts: 3, secrets: 2, services: 3 },
+};
+
 /** `facts`: those that will be probed; `expensive`: with those that cost quota. */
 export function announcement(
   { project, regions, prefix, expires, addresses }: Session,
@@ -63,6 +69,8 @@ export function announcement(
 ): string {
   const place = addresses.isReal ? 'the real Google Cloud' : addresses.destination(API.run).url.origin;
   const dear = asked.expensive ? facts.filter(fact => fact.expensive !== undefined) : [];
+  const most = (kind: keyof typeof MOST.life) =>
+    (facts.length > 0 ? MOST.facts[kind] : 0) + (asked.life ? MOST.life[kind] : 0);
   const parts = [
     ...(facts.length > 0 ? [`${facts.length} facts`] : []),
     ...(asked.life ? ['the life of a tenant'] : []),
@@ -71,7 +79,7 @@ export function announcement(
 Acceptance of ${parts.join(' and ')} in project ${project}, ${regions.join(' and ')}, on ${place}.
 
 It makes, each with the prefix ${prefix}:
-  up to 30 service accounts, 30 secrets with made-up values, and 35 Cloud Run services without minimum instances, most
+  up to ${most('accounts')} service accounts, ${most('secrets')} secrets with made-up values, and ${most('services')} Cloud Run services without minimum instances, most
   with Google's sample image. IAM policies are changed only on these. Nothing else in the project is changed.
 ${dear.map(({ id, expensive }) => `  ${id}: ${expensive}\n`).join('')}\
 It removes all of them at the end, and on Ctrl-C. What a killed run leaves is removed by

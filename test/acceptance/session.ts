@@ -30,7 +30,7 @@ export interface Session {
 export type Times = Pick<Session, 'pollMs' | 'settleMs' | 'waitMs'>;
 
 const REAL: Times = { pollMs: 1_500, settleMs: 60_000, waitMs: 240_000 };
-const LOCAL: Times = { pollMs: 50, settleMs: 1_000, waitMs: 20_000 };
+const LOCAL: Times = { pollMs: 50, settleMs: 1_000, waitMs: 40_000 };
 
 /** A run takes ten minutes. After this time a clean-up of another run may remove what it has left, in seconds. */
 const KEPT_SECONDS = 2 * 3600;

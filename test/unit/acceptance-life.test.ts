@@ -113,9 +113,9 @@ async function lived(url: string, waitMs: number, ...args: string[]): Promise<{ 
   return { code, printed: lines.join('\n') };
 }
 
-test('a whole life passes', { timeout: 60_000 }, async () => {
+test('a whole life passes', { timeout: 180_000 }, async () => {
   const cloud = await cloudWithout(() => undefined);
-  const { code, printed } = await lived(cloud.url, 10_000, '--second-region', 'europe-west1');
+  const { code, printed } = await lived(cloud.url, 40_000, '--second-region', 'europe-west1');
   expect(printed).not.toMatch(/FAILED|not so:/);
   // The addresses of this cloud's services lead nowhere.
   expect(printed.match(/ {2}skipped /g)).toHaveLength(1);

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { JsonObject } from '../../../ports/json.ts';
+import { answerIn, fieldOf, succeeded } from '../exchange.ts';
 import { made, makeAccount, makeSecret } from './birth.ts';
 import { isServing } from './cloudReader.ts';
 import type { Life, LifeStep } from './life.ts';
@@ -49,11 +50,32 @@ const lasting = (service: JsonObject): JsonObject => {
   return { template, ingress, scaling, traffic, invokerIamDisabled, latestReadyRevision, client, description, uri };
 };
 
+/**
+ * Deploys the service, if it is not there. Answers with it once it is ready. One whose first revision has failed is deleted, because a grant
+ * takes some seconds to be effective: Cloud Run checks the key's grant when a revision is made, and never again.
+ */
+async function deployed(life: Life, email: string): Promise<JsonObject | undefined> {
+  const { call, cloud, region, project } = life;
+  const { adopted: tenant, adoptedKey } = idsOf(life);
+  const service = await cloud.service(tenant, region);
+  if (isServing(service)) return service;
+  if (service === undefined) {
+    const namespace = `https://${region}-run.googleapis.com/apis/serving.knative.dev/v1/namespaces/${project}`;
+    const body = knativeService(life, `ai-platform-${tenant}`, email, adoptedKey);
+    const answer = await call('POST', `${namespace}/services`, body);
+    // 409: the service is still being deleted.
+    if (!succeeded(answer) && answer.status !== 409) throw new Error(answerIn(answer));
+  } else if (fieldOf(service, 'terminalCondition.state') === 'CONDITION_FAILED') {
+    await call('DELETE', cloud.url.service(tenant, region));
+  }
+  return undefined;
+}
+
 export const adopted: LifeStep = {
   id: 'adopted',
   text: 'A service that was made with gcloud run deploy is adopted',
   async run(life) {
-    const { call, cloud, region, project } = life;
+    const { call, cloud, region } = life;
     const { adopted: tenant, adoptedKey } = idsOf(life);
     const email = cloud.email(`sa-${tenant}`);
     const member = `${ACCESSOR} serviceAccount:${email}`;
@@ -64,14 +86,7 @@ export const adopted: LifeStep = {
         policy: { bindings: [{ role: ACCESSOR, members: [`serviceAccount:${email}`] }] },
       }),
     );
-    const namespace = `https://${region}-run.googleapis.com/apis/serving.knative.dev/v1/namespaces/${project}`;
-    await made(life, 'the service is deployed as gcloud does', () =>
-      call('POST', `${namespace}/services`, knativeService(life, `ai-platform-${tenant}`, email, adoptedKey)),
-    );
-    const before = await life.until('the deployed service is ready', async () => {
-      const service = await cloud.service(tenant, region);
-      return service && isServing(service) ? service : undefined;
-    });
+    const before = await life.until('a service deployed as gcloud does is ready', () => deployed(life, email));
     const revisions = await cloud.revisions(tenant, region);
 
     const key = { name: 'openai', secretRef: { external: adoptedKey }, env: 'OPENAI_API_KEY', rollout: 'OnRestart' };
