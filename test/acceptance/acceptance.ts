@@ -32,6 +32,11 @@ export async function acceptance(
   const facts = chosenFacts(options);
   const session = openSession(options, env, { times });
   const { caller, project, regions, prefix } = session;
+  if (session.journal.isOld) {
+    throw new UsageError(
+      `A run with the prefix ${prefix} has left its journal here. Remove what it left: npm run acceptance -- --project ${project} --clean-up --prefix ${prefix}`,
+    );
+  }
   const endRecording = recordRun(options, session, terminal.print);
   try {
     const before = await listProject(caller.call, project, regions);

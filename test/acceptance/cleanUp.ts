@@ -18,6 +18,8 @@ export interface CleanUp {
   regions: readonly string[];
   /** What the journal says may have been made. */
   entries: readonly JournalEntry[];
+  /** Seconds since the epoch. Of what the journal does not name, only what has expired before is removed. Absent: whatever has an expiry. */
+  expiredBefore?: number;
   /**
    * Milliseconds. A "not found" is not believed for this long after the last call that may have made the thing, because an account is only
    * eventually visible. A delete that succeeded is believed at once.
@@ -29,11 +31,12 @@ export interface CleanUp {
 }
 
 /**
- * Removes everything of a prefix: what the lists show, and what the journal names although no list shows it. Answers with what is left, one
- * line each; nothing if all is gone.
+ * Removes everything of a prefix that a run has made: what the lists show with an expiry, and what the journal names although no list shows
+ * it. The prefix alone is no proof: `acc-payments` may be the name of a service of somebody. Answers with what is left, one line each;
+ * nothing if all is gone.
  */
 export async function cleanUp(options: CleanUp): Promise<string[]> {
-  const { call, project, prefix, regions, entries, settleMs, pollMs } = options;
+  const { call, project, regions, entries, settleMs, pollMs } = options;
   const deadline = performance.now() + LONGEST_MS;
   const places = [...new Set([...regions, ...entries.flatMap(({ region }) => region ?? [])])];
   const journaled = await ownOf(options);
@@ -43,26 +46,43 @@ export async function cleanUp(options: CleanUp): Promise<string[]> {
 
   for (let round = 0; ; round++) {
     const list = await listProject(call, project, places);
-    const listed: Thing[] = list.items.filter(({ id }) => carries(prefix, id));
-    const things = new Map(listed.map(item => [shownItem(item), item]));
+    const { listed, foreign } = sorted(options, list.items);
+    const things = new Map<string, Thing>(listed.map(item => [shownItem(item), item]));
     // What was made a moment ago may be missing in the lists, and a list may not be readable at all.
     for (const entry of journaled) if (round === 0 || isYoung(entry)) things.set(shownItem(entry), entry);
-    const left = (await Promise.all([...things.values()].map(thing => removed(options, thing, deleted)))).flat();
+    const left = (
+      await Promise.all([...things.values()].map(thing => tried(options, thing, { deleted, deadline })))
+    ).flat();
     const unsure =
       list.problems.some(({ again }) => again) ||
       journaled.some(entry => isYoung(entry) && !deleted.has(shownItem(entry)));
     if (listed.length === 0 && left.length === 0 && !unsure) {
       // Without a journal only the lists could have shown what is left.
-      return entries.length > 0 ? [] : list.problems.map(({ text }) => text);
+      return [...foreign, ...(entries.length > 0 ? [] : list.problems.map(({ text }) => text))];
     }
     const isHopeless = left.length > 0 && left.every(({ again }) => !again);
     if (isHopeless || performance.now() > deadline) {
-      return left.length > 0
-        ? left.map(({ problem }) => problem)
-        : listed.map(item => `${shownItem(item)} is still there`);
+      const still = listed.map(item => `${shownItem(item)} is still there`);
+      return [...(left.length > 0 ? left.map(({ problem }) => problem) : still), ...foreign];
     }
     await sleep(pollMs);
   }
+}
+
+/** What may be removed of the items with the prefix, and a line for each of the others. */
+function sorted({ prefix, entries, expiredBefore }: CleanUp, items: Item[]): { listed: Item[]; foreign: string[] } {
+  const journaled = new Set(entries.map(shownItem));
+  const listed: Item[] = [];
+  const foreign: string[] = [];
+  for (const item of items) {
+    if (!carries(prefix, item.id)) continue;
+    const { expires } = item;
+    const isOurs = expires !== undefined && (expiredBefore === undefined || expires < expiredBefore);
+    if (isOurs || journaled.has(shownItem(item))) listed.push(item);
+    else if (expires !== undefined) foreign.push(`${shownItem(item)} has not expired yet and is left alone`);
+    else foreign.push(`${shownItem(item)} has no ${EXPIRES}, so no run has made it, and it is left alone`);
+  }
+  return { listed, foreign };
 }
 
 /** Something that may still be there. `again`: another try may succeed. */
@@ -86,8 +106,25 @@ async function ownOf({ call, project, prefix, entries, permit }: CleanUp): Promi
   return own;
 }
 
-/** Deletes one thing. Answers with the problem, if it may still be there. */
-async function removed({ call, project, pollMs }: CleanUp, thing: Thing, deleted: Set<string>): Promise<Left[]> {
+/** How far a clean-up is. */
+interface Progress {
+  /** Things whose delete has succeeded. */
+  deleted: Set<string>;
+  deadline: number;
+}
+
+/** Deletes one thing. Answers with the problem, if it may still be there; one thing that cannot be asked for stops no other. */
+async function tried(options: CleanUp, thing: Thing, progress: Progress): Promise<Left[]> {
+  try {
+    return await removed(options, thing, progress);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    return [{ problem: `${shownItem(thing)} cannot be deleted: ${why}`, again: false }];
+  }
+}
+
+async function removed({ call, project, pollMs }: CleanUp, thing: Thing, progress: Progress): Promise<Left[]> {
+  const { deleted, deadline } = progress;
   const url = urlOf(project, thing);
   const answer = await call('DELETE', url);
   if (isGone(answer)) return [];
@@ -97,7 +134,7 @@ async function removed({ call, project, pollMs }: CleanUp, thing: Thing, deleted
   deleted.add(shownItem(thing));
   if (thing.kind !== 'service') return [];
   // A service is deleted by a long-running operation.
-  for (let read = 0; read < 60; read++) {
+  for (let read = 0; read < 60 && performance.now() < deadline; read++) {
     if (isGone(await call('GET', url))) return [];
     await sleep(pollMs);
   }

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { isRegion } from '../../operator/tenant/names.ts';
 import { API } from './addresses.ts';
 import { cleanUp } from './cleanUp.ts';
 import { fieldIn, isObject } from './exchange.ts';
@@ -15,6 +16,8 @@ interface EarlierRun {
   prefix: string;
   regions: string[];
   entries: JournalEntry[];
+  /** Of a run that is known by nothing else than the expiry of what it made. */
+  expiredBefore?: number;
 }
 
 /**
@@ -48,19 +51,22 @@ export async function cleanUpEarlierRuns(
       session,
       [...runs.values()].flatMap(run => run.regions),
     );
+    let code = 0;
+    // A file that cannot be removed, or a bug, stops the clean-up of no other run.
+    const failed = (error: unknown) => print(`A clean-up failed: ${error instanceof Error ? error.message : error}`);
     if (prefix === undefined) {
       const { items, problems } = await listProject(session.caller.call, project, regions);
       for (const { text } of problems) print(`Not looked for what has expired: ${text}`);
+      if (problems.length > 0) code = 1;
       const now = Date.now() / 1000;
       for (const { id, expires } of items) {
         const found = prefixIn(id);
         if (found && expires !== undefined && expires < now && !runs.has(found))
-          runs.set(found, { prefix: found, regions: [], entries: [] });
+          runs.set(found, { prefix: found, regions: [], entries: [], expiredBefore: now });
       }
     }
-    let code = 0;
-    for (const run of runs.values()) if (!(await cleaned(options, env, run, regions, print))) code = 1;
-    if (runs.size === 0) print(`Project ${project} has nothing that an earlier run left.`);
+    for (const run of runs.values()) if (!(await cleaned(options, env, run, regions, print).catch(failed))) code = 1;
+    if (runs.size === 0 && code === 0) print(`Project ${project} has nothing that an earlier run left.`);
     return code;
   } finally {
     session.caller.close();
@@ -72,15 +78,16 @@ function isRunning({ pid, expires }: Header): boolean {
   if (Number(expires) * 1000 < Date.now()) return false;
   try {
     return process.kill(pid, 0);
-  } catch {
-    return false;
+  } catch (error) {
+    // The process is another user's.
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }
 
 async function cleaned(
   options: Options,
   env: Record<string, string | undefined>,
-  { prefix, entries }: EarlierRun,
+  { prefix, entries, expiredBefore }: EarlierRun,
   regions: string[],
   print: (text: string) => void,
 ): Promise<boolean> {
@@ -93,6 +100,7 @@ async function cleaned(
       prefix,
       regions,
       entries,
+      expiredBefore,
       settleMs,
       pollMs,
       permit: guard.permit,
@@ -113,16 +121,25 @@ async function cleaned(
 async function allRegions({ caller, project, regions }: Session, known: string[]): Promise<string[]> {
   const answer = await caller.call('GET', `${API.run}/v1/projects/${project}/locations?pageSize=200`);
   const locations = fieldIn(answer, 'locations');
-  const told = (Array.isArray(locations) ? locations : []).filter(isObject).map(({ locationId }) => locationId);
-  return [...new Set([...regions, ...known, ...told.filter(id => typeof id === 'string')])];
+  const told = (Array.isArray(locations) ? locations : []).filter(isObject).map(({ locationId }) => String(locationId));
+  return [...new Set([...regions, ...[...known, ...told].filter(isRegion)])];
 }
 
 function journalsIn(folder: string): { header: Header; entries: JournalEntry[] }[] {
   return filesIn(folder).flatMap(file => {
-    const [header, ...entries] = readFileSync(join(folder, file), 'utf8').split('\n').flatMap(parsedLine);
-    return header ? [{ header: header as Header, entries: entries as JournalEntry[] }] : [];
+    const lines = readFileSync(join(folder, file), 'utf8').split('\n').flatMap(parsedLine);
+    const header = lines.find(isHeader);
+    return header && file === `${header.prefix}.jsonl` ? [{ header, entries: lines.filter(isEntry) }] : [];
   });
 }
+
+const isHeader = (line: Partial<Header & JournalEntry>): line is Header =>
+  typeof line.project === 'string' && typeof line.prefix === 'string' && Array.isArray(line.regions);
+
+const isEntry = (line: Partial<Header & JournalEntry>): line is JournalEntry =>
+  (line.kind === 'account' || line.kind === 'secret' || (line.kind === 'service' && line.region !== undefined)) &&
+  typeof line.id === 'string' &&
+  typeof line.at === 'number';
 
 function filesIn(folder: string): string[] {
   try {
@@ -134,9 +151,10 @@ function filesIn(folder: string): string[] {
 }
 
 /** A run that was killed while it wrote has left the last line incomplete; it had not called Google Cloud for it yet. */
-function parsedLine(line: string): object[] {
+function parsedLine(line: string): Partial<Header & JournalEntry>[] {
   try {
-    return [JSON.parse(line) as object];
+    const value: unknown = JSON.parse(line);
+    return typeof value === 'object' && value !== null ? [value] : [];
   } catch {
     return [];
   }

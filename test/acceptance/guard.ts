@@ -12,11 +12,17 @@ import { type Target, targetOf } from './target.ts';
  */
 export interface Guard {
   /** Throws `NotOursError` if the call must not be sent. */
-  check(call: { by: Exchange['by']; method: HttpMethod; url: string; body?: Json; override?: string }): void;
+  check(call: Asked & { url: string; override?: string }): void;
   /** Lets calls change an account without the prefix, after it was read that a run made it. */
   permit(id: string): void;
   /** Remembers the unique ids, operations and addresses of what is the run's own. */
   learn(exchange: Exchange): void;
+}
+
+interface Asked {
+  by: Exchange['by'];
+  method: HttpMethod;
+  body?: Json;
 }
 
 /** The call would change something that the run did not make. It was not sent. */
@@ -30,7 +36,7 @@ export function createGuard(run: { project: string; prefix: string; journal: Jou
   const journaled = new Set<string>();
   const isOurs = (id: string): boolean => carries(prefix, id) || known.has(id);
 
-  function checkWrite(target: Target & { access: 'write' }, by: Exchange['by'], body: Json | undefined): void {
+  function checkWrite(target: Target & { access: 'write' }, { by, method, body }: Asked): void {
     const { kind, id, project, region, makes } = target;
     // No account has an id of fewer than 6 characters. A probe may show that Google Cloud refuses it.
     const isTooShort = makes && kind === 'account' && id.length < 6;
@@ -47,6 +53,8 @@ export function createGuard(run: { project: string; prefix: string; journal: Jou
     }
     // A unique id belongs to an account that is in the journal by its own id.
     if (known.has(id) && !carries(prefix, id)) return;
+    // Makes nothing, and a clean-up must delete also where nothing can be written.
+    if (method === 'DELETE') return;
     if (makes || !journaled.has(`${kind} ${id} ${region}`)) journal.write({ kind, id, region });
     journaled.add(`${kind} ${id} ${region}`);
   }
@@ -60,7 +68,7 @@ export function createGuard(run: { project: string; prefix: string; journal: Jou
         throw new NotOursError(`The call was not sent: ${origin} is not the address of a service of this run.`);
       }
       const target = targetOf(method, url, body);
-      if (target.access === 'write') checkWrite(target, by, body);
+      if (target.access === 'write') checkWrite(target, { by, method, body });
       else if (target.access === 'value' && !isOurs(target.id))
         throw new NotOursError(`The call was not sent: the value of secret ${target.id} is not this run's to read.`);
       else if (target.access === 'operation' && !known.has(target.name))
@@ -74,7 +82,7 @@ export function createGuard(run: { project: string; prefix: string; journal: Jou
       if (typeof name !== 'string') return;
       // Some APIs answer with the number of the project that was asked for by its id, and the operator then uses that name.
       const [, number] = /^projects\/(\d+)(?:\/|$)/.exec(name) ?? [];
-      if (number !== undefined && new URL(exchange.url).pathname.includes(`/projects/${run.project}`))
+      if (number !== undefined && `${new URL(exchange.url).pathname}/`.includes(`/projects/${run.project}/`))
         projects.add(number);
       if (/\/operations\/[^/]+$/.test(name) && exchange.method !== 'GET') known.add(name);
       const last = (name.split('/').at(-1) ?? '').replace(/@.*$/, '');

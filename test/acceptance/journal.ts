@@ -1,4 +1,4 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { NamedKind } from './fact.ts';
 
@@ -28,6 +28,8 @@ export interface Header {
 }
 
 export interface Journal {
+  /** An earlier run with this prefix has left its journal here. */
+  isOld: boolean;
   /** The entry is on the disk when this returns. */
   write(entry: Omit<JournalEntry, 'at'>): void;
   entries(): JournalEntry[];
@@ -37,26 +39,38 @@ export interface Journal {
 
 const fileOf = (folder: string, prefix: string): string => join(folder, `${prefix}.jsonl`);
 
+/** The folder and the file are made by the first entry: a clean-up makes nothing, so that it works in a folder that cannot be written. */
 export function openJournal(folder: string, header: Header): Journal {
-  mkdirSync(folder, { recursive: true });
+  const path = fileOf(folder, header.prefix);
+  const isOld = existsSync(path);
   const entries = new Map<string, JournalEntry>();
+  /** The last write failed, so that half a line may stand at the end of the file. */
+  let isTorn = false;
   const append = (value: object): void => {
-    const file = openSync(fileOf(folder, header.prefix), 'a', 0o600);
+    mkdirSync(folder, { recursive: true });
+    const file = openSync(path, 'a', 0o600);
+    const start = isTorn ? '\n' : '';
+    isTorn = true;
     try {
-      writeSync(file, `${JSON.stringify(value)}\n`);
+      // It goes on until everything is written; `writeSync` may write a part where the disk is nearly full, and says so only by a number.
+      writeFileSync(file, `${start}${JSON.stringify(value)}\n`);
       fsyncSync(file);
+      isTorn = false;
     } finally {
       closeSync(file);
     }
   };
+  let hasHeader = isOld;
   return {
+    isOld,
     write({ kind, id, region }) {
-      if (entries.size === 0) append(header);
+      if (!hasHeader) append(header);
+      hasHeader = true;
       const entry = { kind, id, ...(region && { region }), at: Date.now() };
       append(entry);
       entries.set(`${kind} ${id} ${region ?? ''}`, entry);
     },
     entries: () => [...entries.values()],
-    remove: () => rmSync(fileOf(folder, header.prefix), { force: true }),
+    remove: () => rmSync(path, { force: true }),
   };
 }

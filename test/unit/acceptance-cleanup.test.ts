@@ -1,8 +1,11 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import type { Json } from '../../ports/json.ts';
+import { acceptance } from '../acceptance/acceptance.ts';
 import { type CleanUp, cleanUp } from '../acceptance/cleanUp.ts';
 import { cleanUpEarlierRuns } from '../acceptance/earlierRuns.ts';
 import type { Call, Exchange } from '../acceptance/exchange.ts';
@@ -150,4 +153,111 @@ test('what one of two lists could not read is no difference', () => {
   };
   const found = differences({ items: [...others], problems: [] }, after, id => id.startsWith(PREFIX));
   expect(found).toEqual(['service c in s is gone', 'secret a has changed']);
+});
+
+test('what has the prefix and no expiry is left alone and told; with the expiry of others only what has expired is removed', async () => {
+  const secret = (id: string, expires?: string): Json => ({
+    name: `projects/1/secrets/${id}`,
+    ...(expires && { labels: { 'ai-acceptance-expires': expires } }),
+  });
+  const list: Json = {
+    secrets: [secret(PREFIX), secret(`${PREFIX}-api`, '4000000000'), secret(`${PREFIX}-old`, '1000000000')],
+  };
+  const deletes = new Set<string>();
+  const server = (method: string, path: string): Answer | undefined => {
+    if (path.endsWith('/secrets')) {
+      const there = (list as { secrets: { name: string }[] }).secrets.filter(
+        ({ name }) => !deletes.has(name.split('/').at(-1) ?? ''),
+      );
+      return [200, { secrets: there }];
+    }
+    if (method !== 'DELETE') return undefined;
+    deletes.add(path.split('/').at(-1) ?? '');
+    return [200, {}];
+  };
+  const expired = await cleaned([], server, { expiredBefore: 2_000_000_000 });
+  expect([...deletes]).toEqual([`${PREFIX}-old`]);
+  expect(expired.left).toEqual([
+    `secret ${PREFIX} has no ai-acceptance-expires, so no run has made it, and it is left alone`,
+    `secret ${PREFIX}-api has not expired yet and is left alone`,
+  ]);
+
+  const named = await cleaned([], server);
+  expect([...deletes]).toEqual([`${PREFIX}-old`, `${PREFIX}-api`]);
+  expect(named.left).toHaveLength(1);
+});
+
+test('a thing that cannot be asked for stops the clean-up of no other', async () => {
+  const secret = (id: string): JournalEntry => ({ kind: 'secret', id, at: 0 });
+  const { left, deletes } = await cleaned([secret(`${PREFIX}-a`), secret(`${PREFIX}-b`)], (method, path) => {
+    if (method === 'DELETE' && path.endsWith('-a')) throw new Error('not sent');
+    return undefined;
+  });
+  expect(left).toEqual([`secret ${PREFIX}-a cannot be deleted: not sent`]);
+  expect(deletes).toHaveLength(2);
+});
+
+/** A folder of journals, and a clean-up from there at an endpoint where nothing listens. */
+function folderOfJournals() {
+  const state = mkdtempSync(join(tmpdir(), 'acceptance-journals-'));
+  onTestFinished(() => rmSync(state, { recursive: true, force: true }));
+  const lines: string[] = [];
+  const run = async (...flags: string[]) => {
+    const options = readOptions(['--project', 'demo-project', '--state', state, ...flags], {});
+    if (options === 'help') throw new Error('not help');
+    const env = { CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN: await emptyCloud() };
+    return options.mode === 'cleanUp'
+      ? cleanUpEarlierRuns(options, env, line => lines.push(line))
+      : acceptance(options, env, {
+          print: line => lines.push(line),
+          confirm: async () => false,
+          signal: new AbortController().signal,
+        });
+  };
+  return { state, lines, run, file: join(state, `${PREFIX}.jsonl`) };
+}
+
+/** An endpoint at which every list is empty and nothing is found. */
+async function emptyCloud(): Promise<string> {
+  const server = http.createServer(({ url = '' }, response) => {
+    const isList = /\/(serviceAccounts|secrets|services|locations)(\?|$)/.test(url);
+    response.writeHead(isList ? 200 : 404, { 'content-type': 'application/json' });
+    response.end(JSON.stringify(isList ? {} : NOT_FOUND));
+  });
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => server.closeAllConnections());
+  onTestFinished(() => void server.close());
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+}
+
+const header = (expires = '1') => ({
+  project: 'demo-project',
+  prefix: PREFIX,
+  expires,
+  regions: ['asia-northeast1'],
+  pid: 0,
+});
+
+test('a journal of any content is cleaned up: a second header, half a line, lines that are no entries', async () => {
+  const { state, lines, run, file } = folderOfJournals();
+  const entries = [account(`${PREFIX}-a`), header(), null, 7, [], {}, { kind: 'x', id: `${PREFIX}-x`, at: 0 }];
+  writeFileSync(file, `${[header(), ...entries].map(line => JSON.stringify(line)).join('\n')}\n{"kind":"sec`);
+  writeFileSync(join(state, 'acc-00000000.jsonl'), '');
+  writeFileSync(join(state, 'acc-11111111.jsonl'), 'null\n{"prefix":"acc-1');
+  expect(await run('--clean-up')).toBe(0);
+  expect(lines).toEqual([`${PREFIX}: nothing is left in project demo-project.`]);
+  expect(existsSync(file)).toBe(false);
+});
+
+test('a clean-up writes no journal, so that it works in a folder that cannot be written', async () => {
+  const { state, run } = folderOfJournals();
+  rmSync(state, { recursive: true });
+  writeFileSync(state, 'a file is no folder');
+  expect(await run('--clean-up', '--prefix', PREFIX)).toBe(0);
+});
+
+test('a run does not start with a prefix whose journal is here', async () => {
+  const { run, file } = folderOfJournals();
+  writeFileSync(file, `${JSON.stringify(header())}\n`);
+  await expect(run('--prefix', PREFIX)).rejects.toThrow('has left its journal here');
 });
