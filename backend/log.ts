@@ -22,6 +22,26 @@ export function createLog(write: (line: string) => void, scrub: (text: string) =
 }
 
 /**
+ * Collects the lines of one turn of the event loop, so that requests which end together cost one write to the log. `flush` writes them
+ * at once; it is for the end of the process.
+ */
+export function inOneWrite(write: (lines: string) => void): { write(line: string): void; flush(): void } {
+  let lines = '';
+  function flush(): void {
+    const now = lines;
+    lines = '';
+    if (now !== '') write(now);
+  }
+  return {
+    write(line) {
+      if (lines === '') setImmediate(flush);
+      lines += line;
+    },
+    flush,
+  };
+}
+
+/**
  * What may be logged of an exception: its name, code and frames. Not its message, which may quote what somebody sent
  * (as JSON.parse does) or a header (as fetch does).
  */

@@ -1,6 +1,5 @@
-import { setFlagsFromString } from 'node:v8';
 import { readConfig } from './config.ts';
-import { createLog, errorFields, scrubber } from './log.ts';
+import { createLog, errorFields, inOneWrite, scrubber } from './log.ts';
 import { type Backend, startBackend } from './server.ts';
 import { checkKey } from './startupCheck.ts';
 
@@ -12,11 +11,11 @@ if (process.argv.slice(2).some(argument => argument === '--help' || argument ===
 
 // Cloud Run kills 10 s after its SIGTERM (container contract); the last second is for going.
 const graceMs = 9000;
-// By then openai is loaded.
-const startedMs = 1000;
 
 const scrub = scrubber([process.env.OPENAI_API_KEY ?? '', process.env.OPENAI_API_KEY?.trim() ?? '']);
-const log = createLog(line => process.stdout.write(line), scrub);
+const output = inOneWrite(lines => process.stdout.write(lines));
+process.once('exit', output.flush);
+const log = createLog(output.write, scrub);
 
 let starting: Promise<Backend> | undefined;
 let stopping = false;
@@ -52,9 +51,6 @@ try {
   const { port } = await starting;
   log('INFO', 'listening', { port, model: config.model });
   if (!config.key.ok) log('WARNING', config.key.problem.message);
-  // Keeps 80 waiting callers under 90 MB. As an option of the command line it would make Node.js refuse the compiled code of its
-  // own modules, which doubles the start (bench/README.md); V8 reads it anew whenever it decides on memory.
-  setTimeout(() => setFlagsFromString('--optimize-for-size'), startedMs).unref();
 } catch (error) {
   // Its own texts (of readConfig) and the system's name no value.
   const { code, port, message } = error as NodeJS.ErrnoException & { port?: number };

@@ -4,12 +4,13 @@ import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { PassThrough } from 'node:stream';
+import { setImmediate } from 'node:timers/promises';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createRoom, readJson } from '../../backend/body.ts';
 import { readConfig } from '../../backend/config.ts';
 import { callerAddress, callerKey, createGate, createRateLimit } from '../../backend/limits.ts';
-import { createLog, errorFields, scrubber } from '../../backend/log.ts';
+import { createLog, errorFields, inOneWrite, scrubber } from '../../backend/log.ts';
 import { Problem } from '../../backend/problem.ts';
 
 const problemOf = (fn: () => unknown) => {
@@ -214,6 +215,21 @@ describe('the log', () => {
       other: '[redacted]',
       status: 500,
     });
+  });
+
+  test('writes the lines of one turn of the event loop together and in order, and what is left at the end', async () => {
+    const written: string[] = [];
+    const { write, flush } = inOneWrite(text => written.push(text));
+    write('a\n');
+    write('b\n');
+    expect(written).toEqual([]);
+    await setImmediate();
+    expect(written).toEqual(['a\nb\n']);
+
+    write('c\n');
+    flush();
+    await setImmediate();
+    expect(written).toEqual(['a\nb\n', 'c\n']);
   });
 
   test('tells of an exception where it was thrown, never its text', () => {
