@@ -14,6 +14,7 @@ import { asAUser } from './conformance/kubectlScenarios.ts';
 import { malformedRequests } from './conformance/malformedRequests.ts';
 import { SCENARIOS } from './conformance/scenarios.ts';
 import { openSession, type Session, type Target } from './conformance/session.ts';
+import { wrongApplies } from './conformance/wrongApplies.ts';
 
 /**
  * The sandbox's Kubernetes API is asked the same as a real kube-apiserver, and must answer the same, but for what
@@ -118,6 +119,35 @@ test('server-side apply: 100 random sequences of several managers', { timeout: 2
   const found = await unlisted('apply', async session => {
     await inNamespace(session, 'applied');
     for (let seed = 1; seed <= 100; seed += 1) await applySequence(session, 'applied', seed);
+  });
+  expect(found).toEqual([]);
+});
+
+test('server-side apply: objects that the schema refuses', { timeout: 120_000 }, async () => {
+  const found = await unlisted('wrong applies', async session => {
+    await inNamespace(session, 'wrong-applies');
+    await wrongApplies(session, 'wrong-applies');
+  });
+  expect(found).toEqual([]);
+});
+
+test('access reviews and health checks of kube-apiserver, as far as everybody may do everything', async () => {
+  const found = await unlisted('reviews', async session => {
+    const reviews = '/apis/authorization.k8s.io/v1';
+    for (const path of ['selfsubjectaccessreviews', 'selfsubjectrulesreviews']) {
+      await session.call(path, 'POST', `${reviews}/${path}`, { body: { spec: {} } });
+    }
+    for (const [kind, user] of [
+      ['self', {}],
+      ['', { user: 'root', groups: ['system:masters'] }],
+    ] as const) {
+      const spec = { ...user, resourceAttributes: { verb: 'get', resource: 'aitenants' } };
+      const { code, body } = await session.ask('POST', `${reviews}/${kind}subjectaccessreviews`, { body: { spec } });
+      session.note(`${kind}: review`, [code, body.kind, body.spec, body.status.allowed]);
+    }
+    for (const path of ['/healthz/ping', '/livez/ping', '/readyz/ping']) await session.call(path, 'GET', path);
+    const { code, body } = await session.ask('GET', '/');
+    session.note('paths', [code, ['/apis/ai-platform.dev', '/readyz'].filter(path => body.paths.includes(path))]);
   });
   expect(found).toEqual([]);
 });

@@ -208,6 +208,48 @@ describe('updating', () => {
     expect(less.body.data).toEqual({ y: '2', z: '2' });
   });
 
+  it.each([
+    ['an unknown field', { dataa: { a: 'b' } }, '.dataa: field not declared in schema'],
+    ['a number for text', { data: { a: 1 } }, '.data.a: expected string, got &value.valueUnstructured{Value:1}'],
+    ['a list for a map', { data: ['a', null, { b: 1 }] }, '.data: expected map, got &{[a <nil> map[b:1]]}'],
+    ['text for a boolean', { immutable: 'x' }, '.immutable: expected boolean, got &{x}'],
+    ['the same item twice', { metadata: { finalizers: ['a/b', 'a/b'] } }, 'duplicate entries for key [="a/b"]'],
+    ['the same owner twice', { metadata: { ownerReferences: [{ uid: 'a' }, { uid: 'a' }] } }, 'for key [uid="a"]'],
+  ])('refuses to apply %s, whatever the validation of fields', async (_, fields, fault) => {
+    const { ask } = await shop();
+    const type = { 'content-type': 'application/apply-patch+yaml' };
+    for (const validation of ['Ignore', 'Warn', 'Strict']) {
+      const object = { apiVersion: 'v1', kind: 'ConfigMap', ...fields };
+      const query = `fieldManager=one&fieldValidation=${validation}`;
+      const { code, body } = await ask('PATCH', `${CONFIGMAPS}/a?${query}`, object, type);
+      expect(code).toBe(500);
+      expect(body.message).toMatch(/^failed to create typed patch object \(\/; \/v1, Kind=ConfigMap\): /);
+      expect(body.message).toContain(fault);
+    }
+  });
+
+  it('checks the media type of a patch, the manager’s name and the kind before the object', async () => {
+    const { ask } = await shop();
+    await ask('POST', CONFIGMAPS, configMap('a', { x: '1' }));
+    const patch = (query: string, type: string, body: unknown) =>
+      ask('PATCH', `${CONFIGMAPS}/a?${query}`, body as object, { 'content-type': type });
+    expect((await patch('', 'application/foo', {})).code).toBe(415);
+    const apply = 'application/apply-patch+yaml';
+    const named = await patch(`fieldManager=${'x'.repeat(129)}`, apply, configMap('a', {}));
+    expect([named.code, named.body.message]).toEqual([422, expect.stringContaining('may not be more than 128 bytes')]);
+    const secret = await patch('fieldManager=one', apply, { apiVersion: 'v1', kind: 'Secret' });
+    expect([secret.code, secret.body.message]).toEqual([400, 'invalid object type: /v1, Kind=Secret']);
+  });
+
+  it('answers an access review with the question that was asked, and refuses one without', async () => {
+    const { ask } = await shop();
+    const path = '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews';
+    const spec = { resourceAttributes: { verb: 'get', resource: 'pods' } };
+    const { code, body } = await ask('POST', path, { spec });
+    expect([code, body.spec, (body.status as { allowed: boolean }).allowed]).toEqual([201, spec, true]);
+    expect((await ask('POST', path, { spec: {} })).code).toBe(422);
+  });
+
   it('answers 409 to a merge patch with a stale resourceVersion, and refuses a changed name or uid', async () => {
     const { ask } = await shop();
     await ask('POST', WIDGET_PATH, widget('one'));

@@ -66,9 +66,19 @@ function objectType(schema: Schema): Type {
   if (of.kind !== 'map') return of;
   return {
     ...of,
-    field: name => (name === 'metadata' ? metadata : name === 'apiVersion' || name === 'kind' ? LEAF : of.field(name)),
+    field: name =>
+      name === 'metadata' ? metadata : name === 'apiVersion' || name === 'kind' ? leafOf('string') : of.field(name),
   };
 }
+
+const LEAVES: Record<string, Type> = {
+  string: { kind: 'leaf', of: 'string' },
+  boolean: { kind: 'leaf', of: 'boolean' },
+  integer: { kind: 'leaf', of: 'number' },
+  number: { kind: 'leaf', of: 'number' },
+};
+/** The leaf for a type of OpenAPI; any other type, such as a date's, is not checked. */
+const leafOf = (type: string): Type => LEAVES[type] ?? LEAF;
 
 function schemaType(schema: Schema): Type {
   if (schema.intOrString) return LEAF;
@@ -79,13 +89,15 @@ function schemaType(schema: Schema): Type {
     const keyDefaults = Object.fromEntries(defaults.filter(([, value]) => value !== undefined));
     return { kind: 'list', relation, keys: schema.listMapKeys, item, keyDefaults };
   }
-  if (schema.type !== 'object') return schema.preserveUnknown ? DEDUCED : LEAF;
+  if (schema.type !== 'object') return schema.preserveUnknown ? DEDUCED : leafOf(schema.type);
   const fields = new Map<string, Type>();
   const values = typeof schema.additionalProperties === 'object' ? schemaType(schema.additionalProperties) : undefined;
   return {
     kind: 'map',
     atomic: schema.mapType === 'atomic',
     values,
+    isOpen:
+      schema.preserveUnknown || schema.additionalProperties === true || Object.keys(schema.properties).length === 0,
     field(name) {
       if (!Object.hasOwn(schema.properties, name)) return undefined;
       const of = fields.get(name) ?? schemaType(fieldSchema(schema, name) ?? readSchema({}));
@@ -116,10 +128,18 @@ function declaredType(type: string, list: (typeof LISTS)[string] | undefined): T
   const element = /^Array<(.+)>$/.exec(type)?.[1];
   if (element) {
     const keys = list?.relation === 'map' ? list.keys : [];
-    return { kind: 'list', relation: list?.relation ?? 'atomic', keys, item: declaredType(element, undefined) };
+    // Keys of built-in kinds have the default '' (Kubernetes OpenAPI).
+    const keyDefaults = Object.fromEntries(keys.map(key => [key, '']));
+    return {
+      kind: 'list',
+      relation: list?.relation ?? 'atomic',
+      keys,
+      item: declaredType(element, undefined),
+      keyDefaults,
+    };
   }
   const values = /^\{ \[key: string\]: (.+); \}$/.exec(type)?.[1];
   if (values) return { kind: 'map', atomic: false, field: () => undefined, values: declaredType(values, undefined) };
   if (/^(V\d|CoreV1|EventsV1)\w+$/.test(type) && type !== 'V1MicroTime') return modelType(type);
-  return type === 'any' ? DEDUCED : LEAF;
+  return type === 'any' ? DEDUCED : leafOf(type);
 }

@@ -6,9 +6,10 @@ import { emptySet, type FieldSet, insert, isEmpty } from './fieldSet.ts';
  * fields and items that have owners of their own. Source: Kubernetes documentation, "Server-Side Apply", Merge strategy.
  */
 export type Type =
-  | { kind: 'leaf' }
-  /** `field` answers undefined where the name is no declared field. */
-  | { kind: 'map'; atomic: boolean; field: (name: string) => Type | undefined; values?: Type }
+  /** Without `of` the value may be of any type. */
+  | { kind: 'leaf'; of?: 'string' | 'boolean' | 'number' }
+  /** `field` answers undefined where the name is no declared field. `isOpen`: such fields are taken without `values` too. */
+  | { kind: 'map'; atomic: boolean; field: (name: string) => Type | undefined; values?: Type; isOpen?: boolean }
   | {
       kind: 'list';
       relation: 'atomic' | 'set' | 'map';
@@ -19,7 +20,7 @@ export type Type =
 
 export const LEAF: Type = { kind: 'leaf' };
 /** The type for values without a schema: maps have fields, and a list is one value. */
-export const DEDUCED: Type = { kind: 'map', atomic: false, field: () => undefined };
+export const DEDUCED: Type = { kind: 'map', atomic: false, field: () => undefined, isOpen: true };
 
 const isPlain = (value: unknown): value is PlainObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -131,6 +132,8 @@ function sorted(value: unknown): unknown {
 /** `config` laid over `live`. */
 export function merge(live: unknown, config: unknown, type: Type): unknown {
   if (config === undefined) return live;
+  // Null stands for nothing in a list or map whose parts have owners of their own, so what others own there stays.
+  if (config === null && emptyParts(type) && partsOf(live, type)) return live;
   const [liveParts, configParts] = [partsOf(live, type), partsOf(config, type)];
   if (!configParts || !liveParts) return config;
   if (configParts.kind === 'map') {

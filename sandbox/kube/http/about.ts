@@ -1,10 +1,11 @@
+import type { PlainObject } from '../../../schema/types.ts';
 import type { Registry } from '../resources/registry.ts';
-import { pageNotFound } from '../status.ts';
+import { badRequest, invalid, pageNotFound } from '../status.ts';
 import { aggregated, apiGroupList, apiResourceList, apiVersions, oneApiGroup } from './discovery.ts';
 import { goJson } from './goJson.ts';
 import { openApiDocument, openApiIndex } from './openapi.ts';
 import { openApiV2 } from './openapiV2.ts';
-import { accepted, type KubeAnswer, type KubeRequest } from './request.ts';
+import { accepted, decodeBody, type KubeAnswer, type KubeRequest } from './request.ts';
 
 /** The version that the local API stands in for. */
 const VERSION = {
@@ -29,14 +30,23 @@ const AGGREGATED = /^apidiscovery\.k8s\.io$/;
 export function answerAbout(registry: Registry, request: KubeRequest, url: URL): KubeAnswer {
   const path = url.pathname.replace(/(.)\/$/, '$1');
   const [, root = '', ...words] = path.split('/');
-  if (request.method === 'POST') return review(path) ?? missing();
+  if (request.method === 'POST') return review(path, request) ?? missing();
   if (request.method !== 'GET' && request.method !== 'HEAD') return missing();
+  // `kubectl get --raw='/readyz?verbose'`: there is one check.
+  if (/^\/(healthz|livez|readyz)$/.test(path) && url.searchParams.has('verbose')) {
+    return text(200, `[+]ping ok\n${path.slice(1)} check passed\n`);
+  }
   switch (path) {
+    case '/':
+      return json({ paths: paths(registry) });
     case '/version':
       return json(VERSION);
     case '/healthz':
     case '/livez':
     case '/readyz':
+    case '/healthz/ping':
+    case '/livez/ping':
+    case '/readyz/ping':
       return text(200, 'ok');
     case '/api':
     case '/apis':
@@ -86,35 +96,65 @@ function discovery(registry: Registry, request: KubeRequest, legacy: boolean): K
   return json(legacy ? apiVersions(request.headers?.host ?? '127.0.0.1') : apiGroupList(registry));
 }
 
-/** `kubectl auth can-i` and `auth whoami`: everybody may do everything here. kubectl sends protobuf, which is not read. */
-function review(path: string): KubeAnswer | undefined {
-  const answer = REVIEWS[path];
-  return answer && json({ ...answer, metadata: {} }, 201);
+/** What `GET /` lists. */
+function paths(registry: Registry): string[] {
+  const groups = registry.all().filter(({ group }) => group);
+  const below = groups.flatMap(({ group, versions }) => versions.map(({ name }) => `/apis/${group}/${name}`));
+  const health = ['/healthz', '/livez', '/readyz'].flatMap(path => [path, `${path}/ping`]);
+  const all = ['/api', '/api/v1', '/apis', '/openapi/v2', '/openapi/v3', '/version', ...health, ...below];
+  return [...new Set([...all, ...groups.map(({ group }) => `/apis/${group}`)])].sort();
 }
 
-const REVIEWS: Record<string, object> = {
-  '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews': {
-    kind: 'SelfSubjectAccessReview',
-    apiVersion: 'authorization.k8s.io/v1',
-    spec: {},
-    status: { allowed: true, reason: 'the local API has no access control' },
-  },
-  '/apis/authorization.k8s.io/v1/selfsubjectrulesreviews': {
-    kind: 'SelfSubjectRulesReview',
-    apiVersion: 'authorization.k8s.io/v1',
-    spec: {},
-    status: {
-      resourceRules: [{ verbs: ['*'], apiGroups: ['*'], resources: ['*'] }],
-      nonResourceRules: [{ verbs: ['*'], nonResourceURLs: ['*'] }],
-      incomplete: false,
-    },
-  },
-  '/apis/authentication.k8s.io/v1/selfsubjectreviews': {
-    kind: 'SelfSubjectReview',
-    apiVersion: 'authentication.k8s.io/v1',
-    status: { userInfo: { username: 'system:anonymous', groups: ['system:unauthenticated'] } },
-  },
-};
+/** `kubectl auth can-i` and `auth whoami`: everybody may do everything here. */
+function review(path: string, request: KubeRequest): KubeAnswer | undefined {
+  const kind = ACCESS_REVIEWS.find(([pattern]) => pattern.test(path))?.[1];
+  if (kind) return accessReview(kind, request);
+  if (path === '/apis/authorization.k8s.io/v1/selfsubjectrulesreviews') return rulesReview(request);
+  if (path !== '/apis/authentication.k8s.io/v1/selfsubjectreviews') return undefined;
+  const userInfo = { username: 'system:anonymous', groups: ['system:unauthenticated'] };
+  return json(
+    { kind: 'SelfSubjectReview', apiVersion: 'authentication.k8s.io/v1', status: { userInfo }, metadata: {} },
+    201,
+  );
+}
+
+const AUTHORIZATION = 'authorization.k8s.io/v1';
+const ACCESS_REVIEWS: [path: RegExp, kind: string][] = [
+  [/^\/apis\/authorization\.k8s\.io\/v1\/selfsubjectaccessreviews$/, 'SelfSubjectAccessReview'],
+  [/^\/apis\/authorization\.k8s\.io\/v1\/subjectaccessreviews$/, 'SubjectAccessReview'],
+  [/^\/apis\/authorization\.k8s\.io\/v1\/namespaces\/[^/]+\/localsubjectaccessreviews$/, 'LocalSubjectAccessReview'],
+];
+
+/** The question as it was sent, and the answer. kubectl sends protobuf, which is not read: then the question is left out. */
+function accessReview(kind: string, request: KubeRequest): KubeAnswer {
+  const status = { allowed: true, reason: 'the local API has no access control' };
+  const sent = sentReview(kind, request);
+  const spec = (sent?.spec ?? {}) as PlainObject;
+  if (sent && (spec.resourceAttributes === undefined) === (spec.nonResourceAttributes === undefined)) {
+    const message = 'Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified';
+    throw invalid({ group: 'authorization.k8s.io', kind: '' }, '', [
+      { field: 'spec', message, reason: 'FieldValueInvalid' },
+    ]);
+  }
+  return json({ kind, apiVersion: AUTHORIZATION, metadata: sent?.metadata ?? {}, spec, status }, 201);
+}
+
+function rulesReview(request: KubeRequest): KubeAnswer {
+  const kind = 'SelfSubjectRulesReview';
+  const sent = sentReview(kind, request);
+  if (sent && !(sent.spec as PlainObject | undefined)?.namespace) throw badRequest('no namespace on request');
+  const status = {
+    resourceRules: [{ verbs: ['*'], apiGroups: ['*'], resources: ['*'] }],
+    nonResourceRules: [{ verbs: ['*'], nonResourceURLs: ['*'] }],
+    incomplete: false,
+  };
+  // kube-apiserver does not repeat the question here.
+  return json({ kind, apiVersion: AUTHORIZATION, metadata: {}, spec: {}, status }, 201);
+}
+
+/** Undefined for protobuf. */
+const sentReview = (kind: string, request: KubeRequest): PlainObject | undefined =>
+  request.headers?.['content-type']?.includes('protobuf') ? undefined : decodeBody(request, kind, AUTHORIZATION);
 
 const json = (body: object, code = 200): KubeAnswer => ({
   code,

@@ -1,4 +1,4 @@
-import { parse, stringify } from 'yaml';
+import { parseDocument, stringify } from 'yaml';
 import type { Runtime } from '../../../ports/runtime.ts';
 import type { PlainObject } from '../../../schema/types.ts';
 import type { KubeVerb, RequestInfo } from '../faults.ts';
@@ -6,7 +6,7 @@ import type { Runner } from '../requestRunner.ts';
 import type { Registry } from '../resources/registry.ts';
 import type { StoredObject, Target, WriteOptions } from '../resources/resource.ts';
 import { badRequest, failure, isStatusError, methodNotAllowed, type Status, type StatusError } from '../status.ts';
-import { APPLY_PATCH } from '../verbs/patch.ts';
+import { APPLY_PATCH, checkPatchType } from '../verbs/patch.ts';
 import type { Reads } from '../verbs/reads.ts';
 import type { Verbs } from '../verbs/verbs.ts';
 import { answerAbout, textNotFound } from './about.ts';
@@ -112,8 +112,11 @@ function perform({ verbs, reads }: Parts, call: Call): KubeResponse & object {
     }
     case 'patch': {
       const type = (request.headers?.['content-type'] ?? '').split(';')[0]?.trim() ?? '';
+      checkPatchType(target.def, type);
       if (type === APPLY_PATCH) {
-        const { object, created } = verbs.apply(target, applyBody(request), options('PatchOptions'));
+        const given = options('PatchOptions');
+        const config = applyBody(request, given.fieldValidation === 'Strict');
+        const { object, created } = verbs.apply(target, config, given);
         return show(object, created ? 201 : 200);
       }
       return show(verbs.patch(target, type, patchBody(request), options('PatchOptions')));
@@ -135,19 +138,23 @@ function perform({ verbs, reads }: Parts, call: Call): KubeResponse & object {
 
 const isStatus = (value: Status | StoredObject): value is Status => value.kind === 'Status';
 
-/** An object to apply, in YAML or JSON. */
-function applyBody(request: KubeRequest): PlainObject {
-  let value: unknown;
-  try {
-    value = parse((request.body ?? '').toString(), { version: '1.1' });
-  } catch (error) {
-    const why = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
-    throw badRequest(`error decoding YAML: ${why}`);
+/** An object to apply, in YAML or JSON. An empty body is an object without fields. A key that comes twice is refused if `isStrict`. */
+function applyBody(request: KubeRequest, isStrict: boolean): PlainObject {
+  const text = (request.body ?? '').toString();
+  const document = parseDocument(text, { version: '1.1', uniqueKeys: isStrict });
+  const [error] = document.errors;
+  if (error?.code === 'DUPLICATE_KEY') {
+    const key = /^["']?([^"':\s]+)/.exec(text.slice(error.pos[0]))?.[1];
+    throw badRequest(
+      `error strict decoding patch: error converting YAML to JSON: yaml: unmarshal errors:\n  line ${error.linePos?.[0].line}: key "${key}" already set in map`,
+    );
   }
+  if (error) throw badRequest(`error encoding patch: yaml: ${error.message.split('\n')[0]}`);
+  const value: unknown = document.toJS() ?? {};
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     const found = Array.isArray(value) ? 'array' : typeof value;
     throw badRequest(
-      `error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal ${found} into Go value of type map[string]interface {}`,
+      `error decoding patch: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal ${found} into Go value of type map[string]interface {}`,
     );
   }
   return value as PlainObject;

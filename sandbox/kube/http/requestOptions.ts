@@ -13,7 +13,7 @@ export function listOptions(query: URLSearchParams, watching: boolean): ListOpti
   const options: ListOptions = {
     labelSelector: text('labelSelector'),
     fieldSelector: text('fieldSelector'),
-    limit: integer(query.get('limit')),
+    limit: Math.max(0, integer(query.get('limit')) ?? 0) || undefined,
     continue: text('continue'),
     resourceVersion: text('resourceVersion'),
     resourceVersionMatch: text('resourceVersionMatch'),
@@ -66,6 +66,7 @@ export function writeOptions(
     const message = 'Forbidden: may not be specified for non-apply patch';
     causes.push({ reason: 'FieldValueForbidden', message, field: 'force' });
   }
+  causes.push(...managerFaults(query.get('fieldManager') ?? ''));
   if (causes.length > 0) throw invalid({ group: 'meta.k8s.io', kind }, '', causes);
   const fieldValidation = query.get('fieldValidation') || 'Warn';
   if (fieldValidation !== 'Ignore' && fieldValidation !== 'Warn' && fieldValidation !== 'Strict') {
@@ -80,6 +81,19 @@ export function writeOptions(
   // Without a `fieldManager` the first part of the user agent is the manager's name.
   const manager = query.get('fieldManager') || (headers['user-agent'] ?? '').split('/')[0] || 'unknown';
   return { dryRun: dryRun(query.getAll('dryRun'), kind), fieldValidation, warnings, manager, force };
+}
+
+/** A manager's name has at most 128 bytes, all printable. */
+function managerFaults(manager: string): { reason: string; message: string; field: string }[] {
+  const field = 'fieldManager';
+  if (Buffer.byteLength(manager) > 128) {
+    return [{ reason: 'FieldValueTooLong', message: 'Too long: may not be more than 128 bytes', field }];
+  }
+  const at = manager.search(/[\p{C}\u2028\u2029]/u);
+  if (at < 0) return [];
+  const code = manager.codePointAt(at)?.toString(16).toUpperCase().padStart(4, '0');
+  const message = `Invalid value: ${JSON.stringify(manager)}: invalid character U+${code} (at position ${at})`;
+  return [{ reason: 'FieldValueInvalid', message, field }];
 }
 
 export function deleteOptions(request: KubeRequest, query: URLSearchParams): DeleteOptions {

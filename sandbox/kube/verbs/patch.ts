@@ -1,4 +1,4 @@
-import { badRequest, type StatusError, unsupportedMediaType } from '../status.ts';
+import { badRequest, failure, unsupportedMediaType } from '../status.ts';
 import { jsonPatch } from './jsonPatch.ts';
 
 type Plain = Record<string, unknown>;
@@ -10,18 +10,25 @@ export const MERGE_PATCH = 'application/merge-patch+json';
 export const STRATEGIC_PATCH = 'application/strategic-merge-patch+json';
 export const APPLY_PATCH = 'application/apply-patch+yaml';
 
-export function unsupportedPatch(types: string[]): StatusError {
-  return unsupportedMediaType([...types, APPLY_PATCH]);
+/** Throws the 415 Status if a resource takes no patches of media type `type`. kube-apiserver checks this before it reads the body. */
+export function checkPatchType({ custom, patchTypes }: { custom: boolean; patchTypes: string[] }, type: string): void {
+  if (type === APPLY_PATCH || patchTypes.includes(type)) return;
+  throw custom
+    ? unsupportedMediaType([...patchTypes, APPLY_PATCH])
+    : failure(415, 'UnsupportedMediaType', '415: Unsupported Media Type', {});
 }
 
 /** Applies `patch` of media type `type`; the arguments stay as they are. Throws a 400 or 422 Status. */
 export function patched(object: Plain, type: string, patch: unknown, mergeKeys: Record<string, string>): Plain {
   if (type === JSON_PATCH) return jsonPatch(object, patch);
+  if (patch === null) {
+    if (type === STRATEGIC_PATCH) return object;
+    throw badRequest('Invalid JSON Patch');
+  }
   if (!isPlain(patch)) {
     const found = Array.isArray(patch) ? 'array' : typeof patch;
-    throw badRequest(
-      `error decoding patch: json: cannot unmarshal ${found} into Go value of type map[string]interface {}`,
-    );
+    const where = type === STRATEGIC_PATCH ? '' : 'error decoding patch: ';
+    throw badRequest(`${where}json: cannot unmarshal ${found} into Go value of type map[string]interface {}`);
   }
   const result = type === STRATEGIC_PATCH ? strategicMerge(object, patch, '', mergeKeys) : mergePatch(object, patch);
   return result as Plain;
@@ -54,6 +61,9 @@ function strategicMerge(target: unknown, patch: Plain, path: string, mergeKeys: 
   const directive = patch.$patch;
   if (directive === 'replace') return withoutDirectives(patch);
   if (directive === 'delete') return {};
+  if (directive !== undefined && directive !== 'merge') {
+    throw failure(500, '', `unknown patch type: ${directive} in map: map[$patch:${directive}]`);
+  }
   let result: Plain = isPlain(target) ? { ...target } : {};
   const retain = patch.$retainKeys;
   if (Array.isArray(retain))

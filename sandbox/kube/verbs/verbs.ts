@@ -3,14 +3,15 @@ import { invalidValue } from '../../../schema/metadata.ts';
 import type { PlainObject } from '../../../schema/types.ts';
 import { applyConfig, conflictMessage, shownWriter } from '../apply/managers.ts';
 import { asGoValue, typeOf } from '../apply/schemas.ts';
+import { typeFault } from '../apply/typeFault.ts';
 import { timestamp } from '../resources/meta.ts';
 import type { DraftObject, Meta, StoredObject, Target, WriteOptions } from '../resources/resource.ts';
-import { badRequest, failure, forbidden, invalid, notFound } from '../status.ts';
+import { badRequest, conflict, failure, forbidden, invalid, notFound } from '../status.ts';
 import type { Store } from '../store.ts';
 import { decode, sortedKeys } from './decode.ts';
 import { insert } from './insert.ts';
 import { ignoredFields, writerOf } from './managedFields.ts';
-import { patched, unsupportedPatch } from './patch.ts';
+import { patched } from './patch.ts';
 import { remove } from './remove.ts';
 import { replace } from './replace.ts';
 import { type Api, checkNamespace, shown, stored } from './stored.ts';
@@ -65,8 +66,7 @@ function update(
 }
 
 function patch(api: Api, target: Target, type: string, change: unknown, options: WriteOptions): StoredObject {
-  const { def, version, name = '' } = target;
-  if (!def.patchTypes.includes(type)) throw unsupportedPatch(def.patchTypes);
+  const { version, name = '' } = target;
   const current = shown(target, stored(api, target));
   const body = patched(current, type, change, version.patchMergeKeys);
   const json = JSON.stringify(sortedKeys(body));
@@ -78,7 +78,7 @@ function patch(api: Api, target: Target, type: string, change: unknown, options:
         field: 'patch',
       },
     ]);
-  const noType = typeFault(body, json);
+  const noType = kindFault(body, json);
   if (noType) throw refuse(noType);
   checkPatchedVersion(target, body);
   const draft = decode(target, body, options, refuse);
@@ -97,11 +97,19 @@ function apply(
   const { def, version, namespace, name = '', subresource } = target;
   const current = api.store.get(def.storage, namespace, name);
   if (!current && subresource) throw notFound(def, name);
+  checkApplied(target, body);
   const config: PlainObject = { ...body, metadata: { name, ...(body.metadata as PlainObject | undefined) } };
-  const meta = config.metadata as Meta;
-  if (meta.managedFields !== undefined) throw badRequest('metadata.managedFields must be nil');
-  // Wrong types and unknown fields are reported for the body that was sent, not for the merged object.
+  const { uid } = config.metadata as Meta;
+  if (uid && !current) {
+    throw conflict(
+      def,
+      name,
+      `uid mismatch: the provided object specified uid ${uid}, and no existing object was found`,
+    );
+  }
   const sent = decode(target, config, options);
+  // Only an object that exists may be applied without its name.
+  if (!current) checkName(name, body as unknown as Pick<DraftObject, 'metadata'>);
   if (sent.metadata.name !== name) {
     throw badRequest(`the name of the object (${sent.metadata.name}) does not match the name on the URL (${name})`);
   }
@@ -130,8 +138,23 @@ function apply(
   return { object: insert(api, target, draft, { ...options, applied }, version.hasStatus), created: true };
 }
 
-function checkName(name: string, { metadata }: DraftObject) {
-  const named = metadata.name ?? '';
+/** Checks the body of an apply in kube-apiserver's order: its kind, its managers, and each field against the schema. */
+function checkApplied({ def, version }: Target, body: PlainObject): void {
+  const { apiVersion = '', kind = '' } = body as { apiVersion?: string; kind?: string };
+  const gvk = `${String(apiVersion).includes('/') ? apiVersion : `/${apiVersion}`}, Kind=${kind}`;
+  const expected = `${def.group}/${version.name}, Kind=${def.kind}`;
+  if (gvk !== expected) throw badRequest(`invalid object type: ${gvk}`);
+  const meta = (body.metadata ?? {}) as Meta;
+  if (meta.managedFields !== undefined) throw badRequest('metadata.managedFields must be nil');
+  const fault = typeFault(body, typeOf(version));
+  if (!fault) return;
+  const text = (value: unknown) => (typeof value === 'string' ? value : '');
+  const named = `${text(meta.namespace)}/${text(meta.name)}`;
+  throw failure(500, '', `failed to create typed patch object (${named}; ${gvk}): ${fault}`);
+}
+
+function checkName(name: string, { metadata }: Pick<DraftObject, 'metadata'>) {
+  const named = metadata?.name ?? '';
   if (named === name) return;
   throw badRequest(
     named
@@ -141,7 +164,7 @@ function checkName(name: string, { metadata }: DraftObject) {
 }
 
 /** Returns the error message for a patched object whose kind is missing or whose kind or apiVersion is not a string. */
-function typeFault({ apiVersion, kind }: PlainObject, json: string): string | undefined {
+function kindFault({ apiVersion, kind }: PlainObject, json: string): string | undefined {
   for (const [key, value] of Object.entries({ apiVersion, kind })) {
     if (value === undefined || value === null || typeof value === 'string') continue;
     const found = Array.isArray(value) ? 'array' : typeof value === 'boolean' ? 'bool' : typeof value;
