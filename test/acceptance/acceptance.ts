@@ -7,11 +7,11 @@ import { FACTS } from './facts/all.ts';
 import type { StepResult } from './life/life.ts';
 import { liveOnce } from './life/liveOnce.ts';
 import { carries, EXPIRES } from './names.ts';
-import { type Options, UsageError } from './options.ts';
+import { mustBeWritable, type Options, UsageError } from './options.ts';
 import { differences, listProject, type ProjectList } from './projectList.ts';
 import { recordRun } from './recording/recordRun.ts';
 import { factLine, factTable, stepTable } from './report.ts';
-import { openSession, projectNumber, type Session, type Times } from './session.ts';
+import { openSession, projectNumber, regionsOf, type Session, type Times } from './session.ts';
 import { verdictsText } from './verdicts/verdicts.ts';
 
 export interface Terminal {
@@ -31,30 +31,63 @@ export async function acceptance(
 ): Promise<number> {
   const facts = chosenFacts(options);
   const session = openSession(options, env, { times });
-  const { caller, project, regions, prefix } = session;
+  const { caller, project, prefix } = session;
   if (session.journal.isOld) {
     throw new UsageError(
       `A run with the prefix ${prefix} has left its journal here. Remove what it left: npm run acceptance -- --project ${project} --clean-up --prefix ${prefix}`,
     );
   }
+  if (options.verdicts !== undefined) mustBeWritable('verdicts', options.verdicts);
   const endRecording = recordRun(options, session, terminal.print);
+  let isRecorded = true;
+  let code: number;
   try {
-    const before = await listProject(caller.call, project, regions);
-    const taken = before.items.filter(({ id }) => carries(prefix, id)).map(({ id }) => id);
-    if (taken.length > 0) {
-      throw new UsageError(`Project ${project} has things of the prefix ${prefix} already: ${taken.join(', ')}.`);
-    }
-    const asked = { expensive: options.expensive, life: options.only !== 'facts' };
-    terminal.print(announcement(session, facts, asked, await missingPermissions(session)));
-    for (const { text } of before.problems) terminal.print(`Before the start, ${text}`);
-    if (!(await terminal.confirm())) {
-      terminal.print('Nothing was made.');
-      return 2;
-    }
-    return await performed(options, env, session, facts, before, terminal);
+    code = await announced(options, env, session, facts, terminal);
   } finally {
-    endRecording();
+    isRecorded = endRecording();
     caller.close();
+  }
+  return code === 0 && !isRecorded ? 1 : code;
+}
+
+async function announced(
+  options: Options,
+  env: Record<string, string | undefined>,
+  session: Session,
+  facts: Fact[],
+  terminal: Terminal,
+): Promise<number> {
+  const { caller, project, regions } = session;
+  const before = await listProject(caller.call, project, regions);
+  mustBeFit(options, session, before, await regionsOf(session));
+  const asked = { expensive: options.expensive, life: options.only !== 'facts' };
+  terminal.print(announcement(session, facts, asked, await missingPermissions(session)));
+  for (const { text } of before.problems) terminal.print(`Before the start, ${text}`);
+  if (terminal.signal.aborted || !(await terminal.confirm())) {
+    terminal.print('Nothing was made.');
+    return terminal.signal.aborted ? 1 : 2;
+  }
+  return performed(options, env, session, facts, before, terminal);
+}
+
+/** Throws if nothing may be made in this project. */
+function mustBeFit(options: Options, { project, regions, prefix }: Session, before: ProjectList, told: string[]): void {
+  const { items, problems } = before;
+  const taken = items.filter(({ id }) => carries(prefix, id)).map(({ id }) => id);
+  if (taken.length > 0) {
+    throw new UsageError(`Project ${project} has things of the prefix ${prefix} already: ${taken.join(', ')}.`);
+  }
+  const reasons = problems.map(({ text }) => `\n  ${text}`).join('');
+  // No two runs have one random prefix, so only a chosen one needs every list.
+  if (options.prefix !== undefined && problems.length > 0) {
+    throw new Error(`Nothing was made: whether something has the prefix ${prefix} already cannot be read.${reasons}`);
+  }
+  if (problems.length === 2 + regions.length) {
+    throw new Error(`Nothing was made: project ${project} cannot be read.${reasons}`);
+  }
+  const unknown = regions.find(region => told.length > 0 && !told.includes(region));
+  if (unknown !== undefined) {
+    throw new UsageError(`Nothing was made: Cloud Run has no region ${unknown}. It has ${told.toSorted().join(', ')}.`);
   }
 }
 

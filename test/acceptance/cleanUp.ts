@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { serviceAccountEmail } from '../../operator/tenant/names.ts';
 import { API } from './addresses.ts';
-import { answerIn, type Call, type Exchange, fieldIn, succeeded } from './exchange.ts';
+import { answerIn, type Call, type Exchange, fieldIn, succeeded, textIn } from './exchange.ts';
 import type { JournalEntry } from './journal.ts';
 import { carries, EXPIRES } from './names.ts';
 import { type Item, listProject, shownItem } from './projectList.ts';
@@ -98,7 +98,7 @@ async function ownOf({ call, project, prefix, entries, permit }: CleanUp): Promi
     if (carries(prefix, entry.id)) own.push(entry);
     else if (entry.kind === 'account') {
       const read = await call('GET', urlOf(project, entry));
-      if (!String(fieldIn(read, 'description') ?? '').includes(EXPIRES)) continue;
+      if (!textIn(read, 'description').includes(EXPIRES)) continue;
       permit(entry.id);
       own.push(entry);
     }

@@ -1,14 +1,12 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isRegion } from '../../operator/tenant/names.ts';
-import { API } from './addresses.ts';
 import { cleanUp } from './cleanUp.ts';
-import { fieldIn, isObject } from './exchange.ts';
 import type { Header, JournalEntry } from './journal.ts';
 import { isPrefix, prefixIn } from './names.ts';
 import type { Options } from './options.ts';
 import { listProject } from './projectList.ts';
-import { openSession, type Session } from './session.ts';
+import { openSession, regionsOf, type Session } from './session.ts';
 
 /** The clean-up of runs that were killed: `--clean-up`. */
 
@@ -118,12 +116,9 @@ async function cleaned(
 }
 
 /** The regions of Cloud Run, if it tells them, and those that are known to have been used. */
-async function allRegions({ caller, project, regions }: Session, known: string[]): Promise<string[]> {
-  const answer = await caller.call('GET', `${API.run}/v1/projects/${project}/locations?pageSize=200`);
-  const locations = fieldIn(answer, 'locations');
-  const told = (Array.isArray(locations) ? locations : []).filter(isObject).map(({ locationId }) => String(locationId));
-  return [...new Set([...regions, ...[...known, ...told].filter(isRegion)])];
-}
+const allRegions = async (session: Session, known: string[]): Promise<string[]> => [
+  ...new Set([...session.regions, ...known.filter(isRegion), ...(await regionsOf(session))]),
+];
 
 function journalsIn(folder: string): { header: Header; entries: JournalEntry[] }[] {
   return filesIn(folder).flatMap(file => {

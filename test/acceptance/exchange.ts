@@ -85,12 +85,27 @@ export function createExchangeLog(): ExchangeLog {
   };
 }
 
+/** Most levels of objects and lists in an answer. Google's have fewer than 20; thousands would end the stack of whoever walks through them. */
+const MOST_LEVELS = 100;
+
 function parsed(text: string): Json {
   try {
-    return JSON.parse(text) as Json;
+    const value = JSON.parse(text) as Json;
+    return isTooDeep(value) ? `JSON of more than ${MOST_LEVELS} levels: ${text.slice(0, 1_000)}` : value;
   } catch {
     return text;
   }
+}
+
+export function isTooDeep(value: Json): boolean {
+  let level: object[] = typeof value === 'object' && value !== null ? [value] : [];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > MOST_LEVELS) return true;
+    level = level.flatMap((outer): object[] =>
+      Object.values(outer).filter(inner => typeof inner === 'object' && inner !== null),
+    );
+  }
+  return false;
 }
 
 /** Whether the call succeeded. A page of HTML with a status of success is another server's, such as a proxy's. */
@@ -101,6 +116,11 @@ export const isObject = (value: Json | undefined): value is JsonObject =>
 
 /** The body as an object; empty if the answer was not a JSON object. */
 export const objectIn = ({ body }: Exchange): JsonObject => (isObject(body) ? body : {});
+
+/** The same field as text; empty if it is none. `String` would throw for `{"toString": 1}`. */
+export const textIn = (exchange: Exchange, path: string): string => textOf(fieldIn(exchange, path));
+
+export const textOf = (value: Json | undefined): string => (typeof value === 'string' ? value : '');
 
 /** One field of the body by its path, such as `error.message` or `template.containers.0.image`. */
 export const fieldIn = (exchange: Exchange, path: string): Json | undefined => fieldOf(exchange.body, path);

@@ -1,3 +1,4 @@
+import { closeSync, openSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { isProjectId, isRegion } from '../../operator/tenant/names.ts';
 import { flagsLostToNpm } from '../../ports/npmFlags.ts';
@@ -119,6 +120,15 @@ export function readOptions(args: string[], env: Record<string, string | undefin
     compare,
     allow,
   };
+}
+
+/** Throws `UsageError` if a file cannot be written: a run must not find that at its end. */
+export function mustBeWritable(flag: string, file: string): void {
+  try {
+    closeSync(openSync(file, 'a', 0o600));
+  } catch (error) {
+    throw new UsageError(`--${flag} ${file} cannot be written: ${error instanceof Error ? error.message : error}`);
+  }
 }
 
 function parsed(args: string[]) {

@@ -1,6 +1,6 @@
 import type { Json, JsonObject } from '../../ports/json.ts';
 import { API } from './addresses.ts';
-import { answerIn, type Call, type Exchange, fieldOf, isObject, objectIn, succeeded } from './exchange.ts';
+import { answerIn, type Call, type Exchange, fieldOf, isObject, objectIn, succeeded, textOf } from './exchange.ts';
 import type { NamedKind } from './fact.ts';
 import { EXPIRES, expiryIn } from './names.ts';
 
@@ -56,7 +56,10 @@ async function listed(call: Call, of: { kind: NamedKind; url: string; region?: s
   const items: Item[] = [];
   let token = '';
   for (let page = 0; page < MOST_PAGES; page++) {
-    const answer = await call('GET', token === '' ? url : `${url}&pageToken=${encodeURIComponent(token)}`);
+    const answer = await call(
+      'GET',
+      token === '' ? url : `${url}&pageToken=${encodeURIComponent(token.toWellFormed())}`,
+    );
     if (!succeeded(answer)) {
       const text = `the ${named} cannot be listed: ${answerIn(answer)}`;
       return { items, problems: [{ kind, region, text, again: mayPass(answer) }] };
@@ -78,10 +81,11 @@ function itemOf(kind: NamedKind, value: JsonObject, region = ''): Item {
   return kind === 'secret' ? secretOf(value) : serviceOf(value, region);
 }
 
-const lastPart = (value: Json | undefined): string =>
-  String(value ?? '')
-    .split('/')
-    .at(-1) ?? '';
+/** Empty if it is not the form of an id: such a thing is none that a run has made, and it must not become a part of an address. */
+function lastPart(value: Json | undefined): string {
+  const [, id = ''] = /(?:^|\/)([\w.@-]+)$/.exec(textOf(value)) ?? [];
+  return /^\.*$/.test(id) ? '' : id;
+}
 
 function accountOf(account: JsonObject): Item {
   const { name, email, description, disabled } = account;
@@ -89,7 +93,7 @@ function accountOf(account: JsonObject): Item {
   return {
     kind: 'account',
     id,
-    expires: expiryIn(String(description ?? '')),
+    expires: expiryIn(textOf(description)),
     state: JSON.stringify([account.uniqueId, description, account.displayName, disabled === true]),
   };
 }
@@ -119,9 +123,7 @@ function serviceOf(service: JsonObject, region: string): Item {
 /** The label of what the acceptance makes, or the cluster in the owner marks of what the operator makes. */
 function expiryOf(labels: Json | undefined): number | undefined {
   const own = fieldOf(labels, EXPIRES);
-  return expiryIn(
-    typeof own === 'string' ? `${EXPIRES}=${own}` : String(fieldOf(labels, 'ai-tenant-owner-cluster') ?? ''),
-  );
+  return expiryIn(typeof own === 'string' ? `${EXPIRES}=${own}` : textOf(fieldOf(labels, 'ai-tenant-owner-cluster')));
 }
 
 export const shownItem = ({ kind, id, region }: Pick<Item, 'kind' | 'id' | 'region'>): string =>

@@ -1,6 +1,7 @@
+import { isRegion } from '../../operator/tenant/names.ts';
 import { type Addresses, API, addressesFrom } from './addresses.ts';
 import { type Caller, createCaller } from './caller.ts';
-import { createExchangeLog, type ExchangeLog, fieldIn } from './exchange.ts';
+import { createExchangeLog, type ExchangeLog, fieldIn, isObject, textIn, textOf } from './exchange.ts';
 import { createGuard, type Guard } from './guard.ts';
 import { type Journal, openJournal } from './journal.ts';
 import { newPrefix } from './names.ts';
@@ -69,8 +70,16 @@ export function openSession(
  */
 export async function projectNumber({ caller, project, prefix }: Session): Promise<string | undefined> {
   const answer = await caller.call('GET', `${API.cloudresourcemanager}/v3/projects/${project}`);
-  const [, number] = /^projects\/(\d+)$/.exec(String(fieldIn(answer, 'name') ?? '')) ?? [];
+  const [, number] = /^projects\/(\d+)$/.exec(textIn(answer, 'name')) ?? [];
   if (number !== undefined) return number;
   const missing = await caller.call('GET', `${API.secretmanager}/v1/projects/${project}/secrets/${prefix}-none`);
-  return /projects\/(\d+)\//.exec(String(fieldIn(missing, 'error.message') ?? ''))?.[1];
+  return /projects\/(\d+)\//.exec(textIn(missing, 'error.message'))?.[1];
+}
+
+/** The regions of Cloud Run, or none if it does not tell them. */
+export async function regionsOf({ caller, project }: Session): Promise<string[]> {
+  const answer = await caller.call('GET', `${API.run}/v1/projects/${project}/locations?pageSize=200`);
+  const locations = fieldIn(answer, 'locations');
+  const told = (Array.isArray(locations) ? locations : []).filter(isObject).map(({ locationId }) => textOf(locationId));
+  return told.filter(isRegion);
 }

@@ -48,6 +48,14 @@ test('Ctrl-C removes what was made', { timeout: 60_000 }, async () => {
   expect(run.output()).toContain('The run was stopped before its end.');
 });
 
+test('when nobody reads its output any more, a run ends and removes what it made', { timeout: 60_000 }, async () => {
+  const run = cloud.run('--yes', '--only', 'life');
+  await printed(run, 'life: created');
+  run.child.stdout?.destroy();
+  run.child.stderr?.destroy();
+  expect(await run.ended).toBe(1);
+});
+
 test('without a terminal and without --yes nothing is made, and it says what to write', async () => {
   const run = cloud.run('--only', 'life');
   expect(await run.ended).toBe(2);
