@@ -65,9 +65,10 @@ export async function settled(life: Life, tenant = idsOf(life).tenant): Promise<
 export async function checkQuiet(life: Life, tenant = idsOf(life).tenant): Promise<void> {
   await settled(life, tenant);
   const from = life.lastExchange();
-  const isAnswered = await life.operator.checked(tenant, life.waitMs);
+  if (!(await life.operator.checked(tenant, life.waitMs)))
+    throw new StepFailed(`A full check of ${tenant} was not answered within ${life.waitMs / 1000} s`);
   const writes = life.writesSince(from).map(({ method, url }) => `${method} ${url}`);
-  life.check('a full check of a tenant that is up to date writes nothing', isAnswered && writes.length === 0, writes);
+  life.check('a full check of a tenant that is up to date writes nothing', writes.length === 0, writes);
 }
 
 /** Rule 2: the service carries the owner marks of its AiTenant. */
