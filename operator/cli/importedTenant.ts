@@ -3,6 +3,7 @@ import { AI_TENANTS } from '../../ports/kubeResources.ts';
 import { isObject, objects, text } from '../gcp/parse.ts';
 import { accountConflict, askForSecret, commandIn, serviceConflict } from '../tenant/consent.ts';
 import { fieldsToImport } from '../tenant/fields/laid.ts';
+import { mountedFiles } from '../tenant/fields/volumeFields.ts';
 import { part } from '../tenant/names.ts';
 import { ADOPT, type ClaimRules, claimAccount, claimService, secretConsent } from '../tenant/ownership.ts';
 import {
@@ -112,15 +113,26 @@ function importKeys(found: FoundTenant, rules: ClaimRules, notes: string[]): { k
         'and its grant and variables stay as they are. To make it a key, put a grant without a condition there first.',
     );
   }
+  const pin = (version: string, external: string, reader: string) => {
+    const read = found.secrets.find(other => other.external === external)?.secret;
+    const aliases = read?.state === 'present' ? read.value.aliases : undefined;
+    return pinnedVersion(version, aliases ?? {}, reader, notes);
+  };
   for (const variable of objects(servingContainer(template).env)) {
     const { secret, version } = secretKeyRef(variable);
     const env = text(variable.name);
     if (secret === '' || !NAMEABLE.test(env) || conditional.has(found.externalOf(secret))) continue;
     const external = found.externalOf(secret);
-    const read = found.secrets.find(other => other.external === external)?.secret;
-    const aliases = read?.state === 'present' ? read.value.aliases : undefined;
-    const pinned = pinnedVersion(version, aliases ?? {}, env, notes);
+    const pinned = pin(version, external, env);
     add(external, env.replace(/_?(API_)?KEY$/i, '') || env, { env, ...pinned });
+  }
+  for (const { file, secret, version } of mountedFiles(template)) {
+    const external = found.externalOf(secret);
+    if (conditional.has(external)) continue;
+    const pinned = pin(version, external, file);
+    const asVariable = keys.find(key => key.file === undefined && isSameKey(key, external, pinned));
+    if (asVariable) asVariable.file = file;
+    else add(external, shortName(found, external), { file, ...pinned });
   }
   for (const secret of found.secrets) {
     if (secretsOfKeys.has(secret.external) || !hasGrant(secret)) continue;
@@ -153,6 +165,9 @@ function importKeys(found: FoundTenant, rules: ClaimRules, notes: string[]): { k
   return { keys, consent };
 }
 
+const isSameKey = (key: JsonObject, external: string, { version }: JsonObject): boolean =>
+  isObject(key.secretRef) && key.secretRef.external === external && key.version === version;
+
 /** Secrets that the account may read only under an IAM condition, with the titles of the conditions. */
 function conditionalGrants({ secrets }: FoundTenant, member: string): Map<string, string[]> {
   const conditional = new Map<string, string[]>();
@@ -178,7 +193,9 @@ function shortName({ name }: FoundTenant, external: string): string {
 function otherReferences({ service: { template }, externalOf }: FoundTenant): string[] {
   const main = servingContainer(template);
   const containers = objects(template.containers).filter(container => container !== main);
-  return [...new Set(secretReferences({ ...template, containers }).map(externalOf))];
+  const files = mountedFiles(template).map(({ volume }) => volume);
+  const volumes = objects(template.volumes).filter(({ name }) => !files.includes(name ?? ''));
+  return [...new Set(secretReferences({ ...template, containers, volumes }).map(externalOf))];
 }
 
 function otherReaders({ email }: FoundTenant, keys: JsonObject[], references: string[]): string[] {
@@ -265,8 +282,10 @@ function importFields(
   refusedFields: (manifest: JsonObject) => string[],
   notes: string[],
 ): void {
-  for (const { path, names, value } of fieldsToImport({ service: service.raw, template: service.template })) {
-    const spec = withValue(manifest.spec, names, value);
+  for (const { path, names, value, item } of fieldsToImport({ service: service.raw, template: service.template })) {
+    const before = manifest.spec[path];
+    const list = item && [...(Array.isArray(before) ? before : []), item];
+    const spec = withValue(manifest.spec, names, list ?? value);
     const isRefused = refusedFields({ ...manifest, spec }).some(field => `${field}.`.startsWith(`spec.${path}.`));
     if (isRefused) notes.push(`A manifest cannot say ${names.join('.')} ${JSON.stringify(value)}: it stays as it is.`);
     else manifest.spec = spec;

@@ -171,7 +171,7 @@ function keyPart(key: KeySpec, status: KeyStatus | undefined): Part {
     secret,
     status?.granted ? 'granted' : 'not granted',
     ...(status?.version === undefined ? [] : [`version ${status.version}`]),
-    key.env === undefined ? 'not used as a variable' : key.env,
+    [key.env, key.file].filter(one => one !== undefined).join(' and ') || 'not used as a variable',
   ];
   return { kind: 'Key', state: status?.granted ? 'done' : 'waits', name: key.name, detail: details.join(', ') };
 }

@@ -96,6 +96,6 @@ function liveVersions(ctx: Context, { services }: Observed): { secret: string; v
     const { latestReadyRevision, latestCreatedRevision, reconciling, terminal, template } = service.value;
     const settled = !reconciling && terminal.state === 'SUCCEEDED';
     const isLive = settled && latestReadyRevision !== '' && latestReadyRevision === latestCreatedRevision;
-    return isLive ? [...pinnedVersions(template).values()] : [];
+    return isLive ? pinnedVersions(template) : [];
   });
 }

@@ -103,6 +103,7 @@ function readKey(key: Fields, path: string, unknownValues: string[]): Complete<K
     name: nonEmpty(key.name) ?? '',
     secretRef,
     env: nonEmpty(key.env),
+    file: nonEmpty(key.file),
     version: scalar(key.version) ?? 'latest',
     rollout: oneOf(ROLLOUT, key.rollout, `${path}.rollout`, unknownValues) ?? 'OnNewVersion',
   };

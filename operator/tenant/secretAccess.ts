@@ -9,7 +9,7 @@ import { part, secretName } from './names.ts';
 import { claimService, lostConsent, secretConsent } from './ownership.ts';
 import { accountMember, deletedMember, editPolicy, hasMember, SECRET_ACCESSOR } from './policy.ts';
 import { abandonable, keepUntilSure, type RemovalContext } from './removalContext.ts';
-import { mountsSecret, readsSecret, type WantedVariable } from './template.ts';
+import { mountsSecret, readsSecret, type WantedFile, type WantedKey, type WantedVariable } from './template.ts';
 import type {
   Blocker,
   Call,
@@ -49,6 +49,8 @@ export type SecretUse = 'used' | 'unused' | 'unknown';
 export interface AccessPlan extends PartialPlan {
   /** The variables of the service that contain a key. */
   variables: WantedVariable[];
+  /** The files of the service that contain a key. */
+  files: WantedFile[];
   /** The service's template must not change now. */
   freezesTemplate: boolean;
   /** IDs of the steps that the service's template depends on. */
@@ -71,10 +73,11 @@ interface Keys {
 
 export function accessTargets({ keys }: Desired, inventory: InventoryEntry[]): Partial<Targets> {
   return {
-    keys: keys.flatMap(({ name, secret, env, version, rollout }) => {
+    keys: keys.flatMap(key => {
+      const { name, secret, version, rollout } = key;
       if (secret === undefined) return [];
       const latest = rollout === 'OnNewVersion' ? 'newestEnabled' : 'latest';
-      return [{ name, secret, want: env === undefined ? 'none' : version === 'latest' ? latest : version }];
+      return [{ name, secret, want: !isUsed(key) ? 'none' : version === 'latest' ? latest : version }];
     }),
     formerGrants: entriesOfType('SecretAccess', inventory).map(({ name }) => name),
     formerConsent: true,
@@ -91,6 +94,7 @@ export function planAccess(
   const out: AccessPlan = {
     ...emptyPartialPlan(),
     variables: [],
+    files: [],
     freezesTemplate: account.state === 'blocked' || account.contained,
     needs: [...account.needs],
     keys: [],
@@ -155,7 +159,7 @@ function planKey(keys: Keys, key: DesiredKey, found: ObservedKey | undefined): b
 
 function blockKey({ ctx, out }: Keys, key: DesiredKey, { blocker, freezes, unread }: Obstacle): boolean {
   out.blockers.push(blocker);
-  if (freezes || key.env !== undefined) out.freezesTemplate = true;
+  if (freezes || isUsed(key)) out.freezesTemplate = true;
   return unread === true && ctx.status.keys.some(({ name, granted }) => name === key.name && granted);
 }
 
@@ -271,14 +275,14 @@ const isOwnProject = ({ desired }: Context, { secret = '' }: DesiredKey, found: 
 const isUnread = (read: Read<unknown>): boolean =>
   read.state === 'failed' && ['Transient', 'Conflict', 'QuotaExceeded', 'Invalid'].includes(read.failure.kind);
 
-/** Adds the variable that holds the key, with the version that the service is to use. */
+/** Adds the variable and the file that hold the key, with the version that the service is to use. */
 function planVersion(
   { ctx, account, out }: Keys,
   key: DesiredKey,
   found: ObservedKey | undefined,
   live: KeyStatus | undefined,
 ): void {
-  if (key.env === undefined || found?.secret.state !== 'present') return;
+  if (!isUsed(key) || found?.secret.state !== 'present') return;
   const secret = found.secret.value;
   if (!secretConsent(secret.labels, ctx.rules, standingGrant(ctx, account, found).isKnown)) return;
   const asked = key.secret ?? '';
@@ -286,7 +290,7 @@ function planVersion(
   const isSameSecret = live?.secret === undefined || live.secret === secret.name;
   const resolved = resolveVersion(key, id, project, found.version, isSameSecret ? live : undefined);
   if (!resolved.ok) {
-    out.blockers.push(resolved.blocker);
+    out.blockers.push(key.file === undefined ? resolved.blocker : withFile(resolved.blocker));
     out.freezesTemplate = true;
     return;
   }
@@ -294,8 +298,19 @@ function planVersion(
   const isOwn = isOwnProject(ctx, key, found);
   const own = isOwn ? ['', ctx.desired.project] : [];
   const projects = [...own, project, part(secret.name, 'projects'), ...(found.alsoIn ?? [])];
-  out.variables.push({ name: key.env, key: { secret: isOwn ? id : asked, projects, version: resolved.version } });
+  const wanted: WantedKey = { secret: isOwn ? id : asked, projects, version: resolved.version };
+  if (key.env !== undefined) out.variables.push({ name: key.env, key: wanted });
+  if (key.file !== undefined) out.files.push({ path: key.file, key: wanted });
 }
+
+/** A key without a variable and a file is granted, and not used. */
+const isUsed = ({ env, file }: Pick<DesiredKey, 'env' | 'file'>): boolean => env !== undefined || file !== undefined;
+
+/** Cloud Run reads a mounted file at each access, so running instances notice at once (Cloud Run, "Configure secrets"). */
+const withFile = (blocker: Blocker): Blocker =>
+  blocker.unread
+    ? blocker
+    : { ...blocker, message: `${blocker.message} Until then the running service cannot read its mounted file.` };
 
 // ------------------------------------------------------------------------------------------------- former grants
 

@@ -23,6 +23,12 @@ export interface WantedKey {
 /** A variable of the container: a plain value, or a version of a secret. */
 export type WantedVariable = { name: string; value: string } | { name: string; key: WantedKey };
 
+/** A key that is mounted as a file. */
+export interface WantedFile {
+  path: string;
+  key: WantedKey;
+}
+
 export interface WantedTemplate {
   serviceAccount: string;
   image?: string;
@@ -111,15 +117,20 @@ export const readsSecret = (template: JsonObject, secretId: string): boolean =>
 export const variableOf = (template: JsonObject, name: string): string | undefined =>
   scalar(objects(servingContainer(template).env).find(variable => variable.name === name)?.value);
 
-/** By variable: the secret and version that the template names. */
-export function pinnedVersions(template: JsonObject): Map<string, { secret: string; version: string }> {
-  const pinned = new Map<string, { secret: string; version: string }>();
-  for (const variable of objects(servingContainer(template).env)) {
-    const ref = object(object(variable.valueSource).secretKeyRef);
-    const [name, secret] = [scalar(variable.name), scalar(ref.secret)];
-    if (name && secret) pinned.set(name, { secret, version: scalar(ref.version) || 'latest' });
-  }
-  return pinned;
+/** Every secret and version that variables of the container or files of the template name. */
+export function pinnedVersions(template: JsonObject): { secret: string; version: string }[] {
+  const refs = [
+    ...objects(servingContainer(template).env)
+      .filter(variable => scalar(variable.name))
+      .map(variable => object(object(variable.valueSource).secretKeyRef)),
+    ...objects(template.volumes).flatMap(({ secret }) =>
+      objects(object(secret).items).map(({ version }) => ({ secret: object(secret).secret, version })),
+    ),
+  ];
+  return refs.flatMap(({ secret: reference, version }) => {
+    const secret = scalar(reference);
+    return secret ? [{ secret, version: scalar(version) || 'latest' }] : [];
+  });
 }
 
 export const retryCount = (template: JsonObject): number => {
@@ -269,7 +280,7 @@ export const secretIdOf = (reference: string): string =>
   reference.startsWith('projects/') ? part(reference, 'secrets') : reference;
 
 /** Whether both name the same secret. A reference may be a bare ID, or name the project by ID or number. */
-function sameSecret(reference: string, wanted: WantedKey): boolean {
+export function sameSecret(reference: string, wanted: WantedKey): boolean {
   return secretIdOf(reference) === secretIdOf(wanted.secret) && wanted.projects.includes(part(reference, 'projects'));
 }
 

@@ -18,6 +18,8 @@ export interface KeySpec {
   name: string;
   secretRef: SecretRef;
   env?: string;
+  /** The path at which the key is mounted as a file. */
+  file?: string;
   /** `latest` or a version number. */
   version: string;
   rollout: 'OnNewVersion' | 'OnRestart';

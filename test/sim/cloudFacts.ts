@@ -64,12 +64,23 @@ export interface Variable {
   version?: string;
 }
 
+/** The variables of the container, and the keys that are mounted in it: their name is the path of the file. */
 export function variablesOf(service: ServiceState, template: Template | undefined): Variable[] {
-  return (template?.containers?.[0]?.env ?? []).map(({ name = '', value, valueSource }) => {
+  const { env = [], volumeMounts = [] } = template?.containers?.[0] ?? {};
+  const variables = env.map(({ name = '', value, valueSource }) => {
     const ref = valueSource?.secretKeyRef;
     if (!ref) return { name, value: value ?? '' };
     return { name, secret: canonicalSecret(ref.secret ?? '', service.project.id), version: ref.version };
   });
+  const files = volumeMounts.flatMap(({ name, mountPath }) => {
+    const { secret } = template?.volumes?.find(volume => volume.name === name) ?? {};
+    return (secret?.items ?? []).map(({ path, version }) => ({
+      name: `${mountPath}/${path}`,
+      secret: canonicalSecret(secret?.secret ?? '', service.project.id),
+      version,
+    }));
+  });
+  return [...variables, ...files];
 }
 
 /** `projects/NUMBER/secrets/S` for a bare id or a full name. */

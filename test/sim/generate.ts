@@ -289,8 +289,12 @@ function withSettings(base: JsonObject): JsonObject {
   const random = createRandom(sum);
   if (random.chance(0.4)) return base;
   const sometimes = (fields: JsonObject): JsonObject => (random.chance(0.35) ? fields : {});
+  const withFile = (key: JsonObject): JsonObject =>
+    random.chance(0.3) ? { ...key, file: `/secrets/${key.name}/${random.pick(['key', 'key', 'other'])}` } : key;
   return {
     ...base,
+    keys: (base.keys as JsonObject[]).map(withFile),
+    ...sometimes({ volumes: [{ name: 'cache', mountPath: random.pick(['/cache', '/var/x']), emptyDir: {} }] }),
     scaling: { ...(base.scaling as JsonObject), ...(random.chance(0.15) && { manualInstances: random.int(1, 3) }) },
     ...templateSettings(random, base),
     ...sometimes({ labels: random.pick<JsonObject>([{ team: 'red' }, { team: 'blue', cost: '' }]) }),

@@ -418,7 +418,9 @@ function asking(know: Knowledge, owner: OwnerMark): Asking {
     owner,
     specs: know.specs(owner.namespace, owner.name),
     floors: keys,
-    variables: inventoryOf(tenant).flatMap(({ variable }) => variable ?? []),
+    variables: inventoryOf(tenant).flatMap(
+      ({ variable, field }) => variable ?? field?.match(/^files\.(.*)/)?.[1] ?? [],
+    ),
     fields: inventoryOf(tenant).flatMap(({ field }) => field ?? []),
     touched: know.touched,
   };

@@ -32,6 +32,7 @@ interface KeySpec {
   name: string;
   secretRef: { external?: string; name?: string };
   env?: string;
+  file?: string;
   version?: string | number;
   rollout?: string;
 }
@@ -54,6 +55,7 @@ export interface Spec {
   executionEnvironment?: string;
   sessionAffinity?: boolean;
   network?: { subnetwork?: string; egress?: string };
+  volumes?: { name: string; mountPath: string }[];
   timeoutSeconds: number;
   access: 'Public' | 'Authenticated';
   invokers?: string[];
@@ -182,10 +184,11 @@ export function judgeTenant(
   for (const key of spec.keys) {
     const resource = canonicalSecret(referenceOf(key), project);
     const secret = facts.secret(resource);
+    const uses = [key.env, key.file].flatMap(name => name ?? []);
     const told = status.keys?.find(other => other.name === key.name);
     const hold = (reason: string, always = false) => {
       reasons.add(reason);
-      if (always || key.env !== undefined) held = true;
+      if (always || uses.length > 0) held = true;
     };
     const connector = key.secretRef.name === undefined ? 'ready' : where.connector(key.secretRef.name);
     if (connector !== 'ready') {
@@ -213,7 +216,8 @@ export function judgeTenant(
     const stands = facts.members(resource, ACCESSOR).includes(memberOf(email));
     if (!foreignAccount && !stands) say(`key ${key.name}: no grant on ${resource}`);
     if (told?.granted !== stands) say(`key ${key.name}: granted is ${told?.granted} in the status`);
-    if (key.env === undefined) continue;
+    if (uses.length === 0) continue;
+    const want = (version: string) => wanted.push(...uses.map(name => ({ name, secret: resource, version })));
     const asked = key.version === undefined ? 'latest' : String(key.version);
     const enabled = secret.versions.filter(({ state }) => state === 'ENABLED').map(({ sequence }) => sequence);
     const floor = told?.secret === undefined || told.secret === resource ? Number(told?.version ?? 0) : 0;
@@ -221,18 +225,18 @@ export function judgeTenant(
       const version = secret.versions.find(({ sequence }) => String(sequence) === asked);
       if (!version) hold('DependencyNotFound');
       else if (version.state !== 'ENABLED') hold('DependencyNotReady');
-      wanted.push({ name: key.env, secret: resource, version: asked });
+      want(asked);
     } else if (key.rollout === 'OnRestart') {
       const latest = secret.versions.at(-1);
       if (!latest) hold('DependencyNotFound');
       else if (latest.state !== 'ENABLED') hold('DependencyNotReady');
-      wanted.push({ name: key.env, secret: resource, version: 'latest' });
+      want('latest');
     } else {
       const newest = Math.max(0, ...enabled);
       const isDisabled = secret.versions.some(({ state }) => state === 'DISABLED');
       if (newest === 0) hold(isDisabled ? 'DependencyNotReady' : 'DependencyNotFound');
       else if (newest < floor) hold('DependencyNotReady');
-      wanted.push({ name: key.env, secret: resource, version: String(newest) });
+      want(String(newest));
     }
   }
 
@@ -411,7 +415,13 @@ function checkService(
     }
     const shown = (variables: Variable[]) =>
       variables
-        .filter(variable => !variable.name.startsWith('FOREIGN') && known('Variable', name, variable.name))
+        .filter(
+          variable =>
+            !variable.name.startsWith('FOREIGN') &&
+            (isFile(variable)
+              ? known('Field', name, `files.${variable.name}`)
+              : known('Variable', name, variable.name)),
+        )
         .map(({ name, value, secret, version }) => `${name}=${value ?? `${secret}:${version}`}`)
         .sort()
         .join(' ');
@@ -501,6 +511,11 @@ function templateSettings(spec: Spec): ReturnType<typeof namedSettings> {
     ...one('executionEnvironment', spec.executionEnvironment, desired =>
       String(template(desired).executionEnvironment).replace('EXECUTION_ENVIRONMENT_GEN', 'Gen'),
     ),
+    ...(spec.volumes ?? []).map(({ name, mountPath }) => ({
+      path: `volumes.${name}`,
+      want: mountPath,
+      of: (desired: Desired) => main(desired).volumeMounts?.find(mount => mount.name === name)?.mountPath,
+    })),
     ...one('sessionAffinity', spec.sessionAffinity, desired => template(desired).sessionAffinity === true),
     ...one('network', network && `${network.subnetwork} ${network.egress ?? 'PrivateRangesOnly'}`, desired => {
       const { vpcAccess = {} } = desired.template ?? {};
@@ -554,6 +569,7 @@ function templateLeft({ template = {} }: Desired): Record<string, string | undef
     'resources.startupBoost': resources?.startupCpuBoost ? undefined : 'off',
     executionEnvironment: template.executionEnvironment,
     sessionAffinity: sessionAffinity === true ? 'on' : undefined,
+    'volumes.cache': template.volumes?.find(({ name }) => name === 'cache')?.name,
   };
 }
 
@@ -568,6 +584,9 @@ function stayingFields({ desired }: ServiceState): string[] {
     ...(desired.template?.vpcAccess ? ['network'] : []),
   ];
 }
+
+/** A mounted key has the path of its file for a name. */
+const isFile = ({ name }: Variable): boolean => name.startsWith('/');
 
 /** A quantity by its value: `1000m` is `1`, `1Gi` is `1024Mi`. */
 export function amount(quantity: string | number | undefined): number {
@@ -600,6 +619,7 @@ function inventory(
     ...[...(spec.env ?? []).map(({ name }) => name), ...spec.keys.flatMap(({ env }) => env ?? [])].map(
       variable => `Variable ${service} ${variable}`,
     ),
+    ...spec.keys.flatMap(({ file }) => (file === undefined ? [] : `Field ${service} files.${file}`)),
     ...[...namedSettings(spec), ...templateSettings(spec)].map(({ path }) => `Field ${service} ${path}`),
   ];
   // A field that limits access stays on record until the service has Google's default again.

@@ -89,6 +89,9 @@ const SETTINGS: Record<string, string[]> = {
   executionEnvironment: ['executionEnvironment'],
   sessionAffinity: ['sessionAffinity'],
   vpcAccess: ['network'],
+  // Those of keys are compared as variables are.
+  volumes: ['volumes', 'keys'],
+  volumeMounts: ['volumes', 'keys'],
 };
 
 const valueAt = (spec: Spec, path: string): unknown =>
@@ -163,7 +166,7 @@ function asks(ask: Asking, service: ServiceState, spec: Spec, { field, from, to 
 
 function asksFor(ask: Asking, service: ServiceState, spec: Spec, name: string, to: Variable | undefined): boolean {
   const plain = spec.env?.find(other => other.name === name);
-  const key = spec.keys.find(({ env }) => env === name);
+  const key = spec.keys.find(({ env, file }) => env === name || file === name);
   if (!to) return !plain && !key && ask.variables.includes(name);
   if (plain) return to.value === plain.value;
   if (!key || to.secret !== canonicalSecret(referenceOf(key), service.project.id)) return false;
@@ -184,7 +187,7 @@ export function olderVersions(ask: Asking, service: ServiceState, was: Template 
   const before = variablesOf(service, was);
   return variablesOf(service, is).flatMap(({ name, secret, version }) => {
     if (!secret || !/^\d+$/.test(version ?? '')) return [];
-    const keys = ask.specs.flatMap(spec => spec.keys.filter(({ env }) => env === name));
+    const keys = ask.specs.flatMap(spec => spec.keys.filter(({ env, file }) => env === name || file === name));
     if (keys.some(key => String(key.version) === version)) return [];
     const old = before.find(other => other.name === name && other.secret === secret)?.version;
     const pinnedLately = keys.some(key => key.version !== undefined && key.version !== 'latest');

@@ -37,6 +37,7 @@ const MEMBER =
   'must be an IAM member with its prefix, such as user:jane@example.com, serviceAccount:EMAIL, group:EMAIL, domain:example.com, principal://… or principalSet://…';
 const IMAGE = 'must be an image such as asia-northeast1-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE:TAG, without https://';
 const VERSION = 'must be latest or a version number, 1 or higher';
+const FILE = 'must be a file in a directory of its own, such as /secrets/openai/key';
 const LABEL = 'must be lower-case letters, digits, "_" and "-", at most 63, and a key must start with a letter';
 const RESERVED_LABEL =
   'the keys ai-tenant-…, goog-… and managed-by-cnrm belong to this operator, to Google and to Config Connector; choose another key';
@@ -570,6 +571,64 @@ export const refusals: Refusal[] = [
       ),
     ],
   },
+  ...['/key', 'secrets/key', '/secrets/', '/a//key', '/a/../key', '/a/.', '/a/..', '/a b/key'].map(
+    (file): Refusal => ({
+      name: `the file ${file}`,
+      spec: keys(key({ file })),
+      causes: [invalid('spec.keys[0].file', `"${file}": ${FILE}`)],
+    }),
+  ),
+  ...['/dev/x', '/proc/1/x', '/sys/x', '/cloudsql/x'].map(
+    (file): Refusal => ({
+      name: `the file ${file}`,
+      spec: keys(key({ file })),
+      causes: [
+        invalid(
+          'spec.keys[0].file',
+          `"${file}": nothing can be mounted in /dev, /proc, /sys and /cloudsql; choose another directory`,
+        ),
+      ],
+    }),
+  ),
+  ...[
+    ['/secrets/a', '/secrets/b'],
+    ['/secrets/a', '/secrets/b/key'],
+    ['/a/b/c/key', '/a/b/key'],
+  ].map(
+    ([one = '', two = '']): Refusal => ({
+      name: `the files ${one} and ${two}`,
+      spec: keys(key({ file: one }), key({ name: 'two', file: two })),
+      causes: [
+        invalid(
+          'spec.keys',
+          'the directories of two files are the same, or one is inside the other; give each file a directory of its own',
+        ),
+      ],
+    }),
+  ),
+  ...[
+    [{ name: 'a', mountPath: '/secrets' }],
+    [{ name: 'a', mountPath: '/secrets/openai' }],
+    [{ name: 'a', mountPath: '/secrets/openai/key' }],
+    [
+      { name: 'a', mountPath: '/x/y' },
+      { name: 'b', mountPath: '/x' },
+    ],
+  ].map(
+    (volumes): Refusal => ({
+      name: `the volumes ${volumes.map(({ mountPath }) => mountPath).join(' and ')} beside a file`,
+      spec: {
+        ...keys(key({ file: '/secrets/openai/key' })),
+        volumes: volumes.map(volume => ({ ...volume, emptyDir: {} })),
+      },
+      causes: [
+        invalid(
+          'spec.volumes',
+          'the directory of a volume must not be that of a file or of another volume, nor inside it; choose another mountPath',
+        ),
+      ],
+    }),
+  ),
   {
     name: 'iap on a public tenant',
     spec: { iap: 'Enabled' },
@@ -597,6 +656,19 @@ export const accepted: { name: string; tenant?: string; spec: PlainObject }[] = 
       iap: 'Enabled',
       binaryAuthorization: 'Default',
       scaling: { manualInstances: 3 },
+    },
+  },
+  {
+    name: 'files and volumes in directories of their own',
+    spec: {
+      keys: [
+        { name: 'a', secretRef: { external: 'k' }, file: '/secrets/a/key' },
+        { name: 'b', secretRef: { external: 'k' }, file: '/secrets/ab/key', env: 'B' },
+      ],
+      volumes: [
+        { name: 'c', mountPath: '/cache', emptyDir: {} },
+        { name: 'd', mountPath: '/cache-2', emptyDir: { sizeLimit: '1Gi' } },
+      ],
     },
   },
   { name: 'iap that is off on a public tenant', spec: { iap: 'Disabled' } },

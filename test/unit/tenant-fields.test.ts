@@ -6,7 +6,7 @@ import { renderImport } from '../../operator/cli/importCommand.ts';
 import { parseService } from '../../operator/gcp/service.ts';
 import { FIELDS, layFields, wantedFields } from '../../operator/tenant/fields/laid.ts';
 import { readTenant } from '../../operator/tenant/resource.ts';
-import type { ObservedService, TenantStatus } from '../../operator/tenant/types.ts';
+import type { ObservedService, Step, TenantStatus } from '../../operator/tenant/types.ts';
 import type { Json, JsonObject } from '../../ports/json.ts';
 import { compileCrd } from '../../schema/index.ts';
 import type { PlainObject } from '../../schema/types.ts';
@@ -15,8 +15,12 @@ import { FIELD_CASES, type FieldCase } from './support/fieldCases.ts';
 import { createScene, type Scene, TENANT } from './support/scene.ts';
 import {
   atRest,
+  entry,
+  grantTo,
   invokedBy,
+  keyA,
   LONG_AGO,
+  MEMBER,
   planFor,
   present,
   REGION,
@@ -24,6 +28,8 @@ import {
   seen,
   sentFields,
   serviceA,
+  templateA,
+  UID,
 } from './support/tenantWorld.ts';
 
 /** Every optional field of the spec, through its life: the same properties for each row of the table. */
@@ -38,13 +44,18 @@ const CRD = compileCrd(parse(readFileSync(new URL('../../crds/aitenants.yaml', i
 const version = CRD.ok ? CRD.crd.versions[0] : undefined;
 
 /** A spec in which the field has this value. Undefined: the spec does not name it. */
-function specWith({ path, around = {} }: FieldCase, value: Json | undefined, region: string = HERE): JsonObject {
+function specWith(
+  { path, around = {}, spec: fieldsOf }: FieldCase,
+  value: Json | undefined,
+  region: string = HERE,
+): JsonObject {
   const spec: JsonObject = {
     region,
     keys: [{ name: 'openai', secretRef: { external: 'key-1' }, env: 'KEY' }],
     image: 'registry.example/app:1',
     ...structuredClone(around),
   };
+  if (fieldsOf) return { ...spec, ...fieldsOf(value) };
   if (value === undefined) return spec;
   const [, map, key] = /^(labels|annotations)\.(.+)$/.exec(path) ?? [];
   const names = map && key ? [map, key] : path.split('.');
@@ -84,7 +95,8 @@ function has(found: Json | undefined, wanted: Json | undefined): boolean {
 async function start(spec: JsonObject, seed = 7): Promise<Stage> {
   const scene = await createScene(createRandom(seed));
   await scene.act({ who: 'secrets', do: 'create', secret: 'key-1' });
-  await scene.act({ who: 'rotation', do: 'add', secret: 'key-1', back: 0 });
+  for (let versions = 2; versions > 0; versions--)
+    await scene.act({ who: 'rotation', do: 'add', secret: 'key-1', back: 0 });
   await scene.act({ who: 'secrets', do: 'consent', secret: 'key-1', namespace: 'default' });
   const stage = stageOf(scene);
   await stage.apply(spec);
@@ -157,7 +169,8 @@ const upToDate = expect.objectContaining({ status: 'True', reason: 'UpToDate' })
 test('every row of the table has a case, and every case a row', () => {
   const covered = (path: string) =>
     FIELD_CASES.some(
-      one => one.path === path || (one.path.startsWith(`${path}.`) && /^(labels|annotations)$/.test(path)),
+      one =>
+        one.path === path || (one.path.startsWith(`${path}.`) && /^(labels|annotations|files|volumes)$/.test(path)),
     );
   expect(FIELDS.map(({ path }) => path).filter(path => !covered(path))).toEqual([]);
   const rows = FIELD_CASES.filter(
@@ -221,7 +234,8 @@ describe.each(FIELD_CASES.map(one => [one.path, one] as const))('%s', (path, fie
 
   test('is put back when somebody changes it, while the spec names it', async () => {
     const stage = await start(specWith(field, first));
-    await stage.byHand(isDeepStrictEqual(field.json[0], field.others) ? field.json[1] : field.others);
+    const otherwise = isDeepStrictEqual(field.json[0], field.others) ? field.json[1] : field.others;
+    await stage.byHand(field.drift ?? otherwise);
     await stage.scene.operate(CHECKS_MS);
     expect(has(await stage.service(), field.json[0]), JSON.stringify(await stage.service())).toBe(true);
     expect(await stage.ready()).toEqual(upToDate);
@@ -277,8 +291,10 @@ describe.each(FIELD_CASES.map(one => [one.path, one] as const))('%s', (path, fie
     expect(warnings.filter(warning => warning.includes('cannot say'))).toEqual([]);
     const { spec } = readTenant({ metadata: { name: 'alpha' }, spec: manifest.spec });
     expect(spec.fields?.[path]).toEqual(has(field.unset, field.json[0]) ? undefined : spec.fields?.[path]);
-    expect(has(field.unset, field.json[0]) || spec.fields?.[path] !== undefined).toBe(true);
-    const wanted = wantedFields(spec, [], { project: 'demo-project', region: HERE });
+    if (path.startsWith('files.'))
+      expect(manifest.spec.keys).toMatchObject([{ env: 'KEY', file: '/secrets/openai/key', version: 1 }]);
+    else expect(has(field.unset, field.json[0]) || spec.fields?.[path] !== undefined).toBe(true);
+    const wanted = wantedFields(spec, [], { project: 'demo-project', region: HERE }, []);
     expect(layFields('service', service.raw, wanted).changes).toEqual([]);
     expect(layFields('template', service.template, wanted).changes).toEqual([]);
   });
@@ -351,4 +367,78 @@ test('IAP: Ready names the service agent until it is an invoker', () => {
   expect(notes([agent])).toBe('');
   expect(notes([], [])).toContain("gcloud projects describe tenants-1 --format='value(projectNumber)'");
   expect(notes([agent], [])).toBe('');
+});
+
+describe('a key that was mounted as a file and has left the spec', () => {
+  const FORMER = 'projects/123456/secrets/old-key';
+  const FILE = '/secrets/old/key';
+  const volume = { name: 'v', secret: { secret: 'old-key', items: [{ path: 'key', version: '1' }] } };
+  const mounted = templateA({ volumes: [volume] }, { volumeMounts: [{ name: 'v', mountPath: '/secrets/old' }] });
+  const planned = (service: Partial<ObservedService>) =>
+    planFor({
+      status: {
+        inventory: [
+          ...atRest,
+          entry({ type: 'SecretAccess', name: FORMER, uniqueId: UID }),
+          entry({ type: 'Field', name: SERVICE, field: `files.${FILE}` }),
+        ],
+      },
+      cloud: {
+        services: [seen(present(serviceA(service)))],
+        formerGrants: [
+          {
+            secret: FORMER,
+            policy: present(grantTo(MEMBER)),
+            read: present({ name: FORMER, labels: { 'ai-tenant-namespace': 'team' } }),
+          },
+        ],
+      },
+    });
+
+  test('is unmounted first: its grant stays until the revision with the file has stopped serving', () => {
+    const first = planned({ template: mounted });
+    expect(first.steps.map(({ id }) => id)).toEqual([`service:${SERVICE}`]);
+    expect(first.steps[0]?.changes).toEqual([{ field: `files.${FILE}`, from: 'old-key:1', to: undefined }]);
+    const { template } = sentFields(first.steps[0] as Step) as { template: JsonObject };
+    expect(template.volumes).toBeUndefined();
+
+    const coming = { template: templateA(), reconciling: true, latestCreatedRevision: 'r2' };
+    expect(planned(coming).steps).toEqual([]);
+    const refused = { template: templateA(), terminal: { state: 'FAILED' as const, reason: '', message: 'no' } };
+    expect(planned(refused).steps.filter(({ verb }) => verb === 'Revoke')).toEqual([]);
+
+    const done = planned({ template: templateA() });
+    expect(done.steps.map(({ id }) => id)).toEqual([`revoke:${FORMER}`]);
+    expect(done.inventory.filter(({ type }) => type === 'Field')).toEqual([]);
+  });
+});
+
+test('a key that is only a file is read, pinned and rolled like one in a variable', () => {
+  const file = { name: 'openai', secretRef: { external: 'openai-key' }, file: '/secrets/openai/key' };
+  const { steps } = planFor({ spec: { keys: [file] } });
+  const { template } = sentFields(steps[0] as Step) as { template: JsonObject };
+  expect(template).toMatchObject({
+    volumes: [{ secret: { secret: 'openai-key', items: [{ path: 'key', version: '3' }] } }],
+    containers: [{ env: [], volumeMounts: [{ mountPath: '/secrets/openai' }] }],
+  });
+  const service = serviceA({ template });
+  const newer = { ...keyA(), version: present({ version: 4, state: 'ENABLED' as const }) };
+  const inventory = [...atRest, entry({ type: 'Field', name: SERVICE, field: `files.${file.file}` })];
+  const rolled = planFor({
+    spec: { keys: [file] },
+    status: { inventory },
+    cloud: { services: [seen(present(service))], keys: [newer] },
+  });
+  expect(rolled.steps[0]?.changes).toEqual([{ field: `files.${file.file}`, from: 'openai-key:3', to: 'openai-key:4' }]);
+  // A newer version is a rotation, not drift.
+  expect(rolled.steps[0]?.drift).toBe(false);
+  // An older one is never brought back silently.
+  const older = { ...keyA(), version: present({ version: 2, state: 'ENABLED' as const }) };
+  const held = planFor({
+    spec: { keys: [file] },
+    status: { inventory },
+    cloud: { services: [seen(present(service))], keys: [older] },
+  });
+  expect(held.steps).toEqual([]);
+  expect(held.blockers[0]?.message).toContain('the running service cannot read its mounted file');
 });

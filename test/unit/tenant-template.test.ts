@@ -283,16 +283,16 @@ describe('a template as Cloud Run answers it', () => {
   });
 
   test('pins the versions of its serving container’s variables', () => {
-    expect([...pinnedVersions(two)]).toEqual([
-      ['K', { secret: 'k', version: '3' }],
-      ['L', { secret: 'l', version: 'latest' }],
+    expect(pinnedVersions(two)).toEqual([
+      { secret: 'k', version: '3' },
+      { secret: 'l', version: 'latest' },
     ]);
     const odd = {
       containers: [
         { env: [{ valueSource: { secretKeyRef: { secret: 'k' } } }, { name: 'X' }, reference('N', 'n', '')] },
       ],
     };
-    expect([...pinnedVersions(odd)]).toEqual([['N', { secret: 'n', version: 'latest' }]]);
+    expect(pinnedVersions(odd)).toEqual([{ secret: 'n', version: 'latest' }]);
   });
 
   test('changes in its serving container only', () => {

@@ -21,6 +21,8 @@ export interface Field {
     allows(key: string): boolean;
     /** The keys that the service has now and that a spec may name. */
     keysOf(json: JsonObject): string[];
+    /** The item of the spec's list. Absent: the spec has a map. */
+    item?(key: string, value: Json): JsonObject;
   };
   /** `service`: a change makes no revision, and `read` and `write` get the Service. `template`: it makes one; they get the template. */
   level: 'service' | 'template';

@@ -2,14 +2,16 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Json, JsonObject } from '../../../ports/json.ts';
 import { absenceCounts, entriesOfType, iso } from '../inventory.ts';
 import { fieldsOf, valueAt } from '../specValues.ts';
+import type { WantedFile } from '../template.ts';
 import type { Change, FieldEntry, FieldValues, InventoryEntry, TenantSpec } from '../types.ts';
 import type { Field, Place } from './field.ts';
 import { SERVICE_FIELDS } from './serviceFields.ts';
 import { TEMPLATE_FIELDS } from './templateFields.ts';
+import { FILES, VOLUME_FIELDS } from './volumeFields.ts';
 
 /** What follows from the table of fields: how a spec is read, what a service must get, and what stays on record. */
 
-export const FIELDS: readonly Field[] = [...SERVICE_FIELDS, ...TEMPLATE_FIELDS];
+export const FIELDS: readonly Field[] = [...SERVICE_FIELDS, ...TEMPLATE_FIELDS, ...VOLUME_FIELDS];
 
 /** A field that the operator writes. With `keyed`, `key` is the key in the map. */
 export interface WantedField {
@@ -50,21 +52,24 @@ function fieldAt(path: string): { field: Field; key: string } | undefined {
 
 /**
  * What the operator writes on a service of this place: the fields of the spec, and those on record that have left it and do not stay.
- * The fields are in the order of the table, because a later one may depend on an earlier one.
+ * The fields are in the order of the table, because a later one may depend on an earlier one. `files`: the keys that are mounted.
  */
 export function wantedFields(
   { fields: named = {} }: TenantSpec,
   recorded: InventoryEntry[],
   place: Place,
+  files: WantedFile[],
 ): WantedField[] {
-  const inSpec = Object.entries(named).flatMap(([path, given]): WantedField[] => {
+  const ofKeys = files.map(({ path, key }) => [`${FILES}.${path}`, { ...key }] as const);
+  const all: FieldValues = { ...named, ...(Object.fromEntries(ofKeys) as FieldValues) };
+  const inSpec = Object.entries(all).flatMap(([path, given]): WantedField[] => {
     const found = fieldAt(path);
     if (!found) return [];
     const resolved = found.field.inRegion?.(given, place) ?? { value: given };
     if ('missing' in resolved) return [{ ...found, path, value: undefined, isNamed: true, missing: resolved.missing }];
     return [{ ...found, path, value: resolved.value, isNamed: true }];
   });
-  const left = leftFields(named, recorded).filter(({ field }) => field.leaves === 'default');
+  const left = leftFields(all, recorded).filter(({ field }) => field.leaves === 'default');
   const dropped = left.map(one => ({ ...one, value: one.field.standard, isNamed: false }));
   return [...inSpec, ...dropped].sort((a, b) => FIELDS.indexOf(a.field) - FIELDS.indexOf(b.field));
 }
@@ -127,14 +132,17 @@ function shownValue(value: Json | undefined): string | undefined {
 }
 
 /** The fields of a service that differ from Google's defaults. `names`: the path with each key of a map as one name. */
-export function fieldsToImport(json: Required<ServiceJson>): { path: string; names: string[]; value: Json }[] {
+export function fieldsToImport(
+  json: Required<ServiceJson>,
+): { path: string; names: string[]; value: Json; item?: JsonObject }[] {
   return FIELDS.flatMap(field => {
     const current = json[field.level];
     const path = field.path.split('.');
     return (field.keyed?.keysOf(current) ?? ['']).flatMap(key => {
       const value = field.read(current, key);
       if (value === undefined || isStandard(field, current, key)) return [];
-      return [{ path: field.path, names: field.keyed ? [...path, key] : path, value }];
+      const item = field.keyed?.item?.(key, value);
+      return [{ path: field.path, names: field.keyed && !item ? [...path, key] : path, value, ...(item && { item }) }];
     });
   });
 }

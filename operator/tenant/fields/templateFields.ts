@@ -184,15 +184,17 @@ const startupBoost = ofContainer('resources.startupBoost', `${RESOURCES}.startup
 });
 
 const GPU = 'nvidia.com/gpu';
+const GPU_TYPES = { 'nvidia-l4': true };
 
 /** The GPU is a limit of the container, and its type and redundancy are fields of the template. */
 const gpu: Field = {
   path: 'resources.gpu',
   level: 'template',
   places: [`${RESOURCES}.limits`, 'nodeSelector.accelerator', 'gpuZonalRedundancyDisabled'],
-  parse(value) {
-    const { type, count, zonalRedundancy } = jsonObject(value as Json);
-    if (typeof type !== 'string') return undefined;
+  parse(value, path, unknownValues) {
+    const { type: named, count, zonalRedundancy } = jsonObject(value as Json);
+    const type = word(GPU_TYPES)(named, `${path}.type`, unknownValues);
+    if (type === undefined) return undefined;
     return { type, count: wholeNumber(count, '', []) ?? 1, zonalRedundancy: zonalRedundancy === true };
   },
   read(template) {

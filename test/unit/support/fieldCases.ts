@@ -13,10 +13,14 @@ export interface FieldCase {
   json: [first: JsonObject, second: JsonObject];
   /** The value of another tool, as Cloud Run's JSON, which no spec names. */
   others: JsonObject;
+  /** What somebody makes of the field by hand while it is the operator's. Absent: `others`, or the second value. */
+  drift?: JsonObject;
   /** Google's default, as the service has it before anybody sets the field: compared where `json` has a key. */
   unset: JsonObject;
   /** What the spec needs besides. */
   around?: JsonObject;
+  /** The fields of the spec, if the path does not say them. */
+  spec?(value: Json | undefined): JsonObject;
   /** For a field that names something of a region: the spec with a value for both regions, and what the service there must have. */
   elsewhere?: { [name: string]: Json | undefined };
   jsonElsewhere?: JsonObject;
@@ -32,6 +36,13 @@ const main = (container: { [name: string]: Json | undefined | { [name: string]: 
   ({ template: { containers: [container] } }) as JsonObject;
 const kmsKey = (region: string, name: string): string =>
   `projects/demo-project/locations/${region}/keyRings/ring/cryptoKeys/${name}`;
+
+const file = (version: string): JsonObject => ({
+  template: {
+    volumes: [{ secret: { secret: 'key-1', items: [{ path: 'key', version }] } }],
+    containers: [{ volumeMounts: [{ mountPath: '/secrets/openai' }] }],
+  },
+});
 
 export const FIELD_CASES: FieldCase[] = [
   {
@@ -320,6 +331,65 @@ export const FIELD_CASES: FieldCase[] = [
       [{ subnetwork: 'a/b' }, "must be a subnetwork's name"],
       [{ subnetworks: { 'us-central1': 'A' } }, "must be a subnetwork's name"],
       [{ egress: 'AllTraffic' }, 'set exactly one of'],
+    ],
+  },
+  {
+    path: 'files./secrets/openai/key',
+    spec: value => ({
+      keys: [
+        {
+          name: 'openai',
+          secretRef: { external: 'key-1' },
+          env: 'KEY',
+          ...(value !== undefined && { file: '/secrets/openai/key', version: value }),
+        },
+      ],
+    }),
+    values: [1, 2],
+    json: [file('1'), file('2')],
+    others: {
+      template: {
+        volumes: [{ name: 'theirs', secret: { secret: 'key-1', items: [{ path: 'key', version: '2' }] } }],
+        containers: [{ volumeMounts: [{ name: 'theirs', mountPath: '/secrets/openai' }] }],
+      },
+    },
+    unset: { template: { volumes: undefined, containers: [{ volumeMounts: undefined }] } },
+    refused: [],
+  },
+  {
+    path: 'volumes.cache',
+    spec: value => (value === undefined ? {} : { volumes: [{ name: 'cache', ...(value as JsonObject) }] }),
+    values: [
+      { mountPath: '/cache', emptyDir: { sizeLimit: '64Mi' } },
+      { mountPath: '/var/cache', emptyDir: {} },
+    ],
+    json: [
+      {
+        template: {
+          volumes: [{ name: 'cache', emptyDir: { medium: 'MEMORY', sizeLimit: '64Mi' } }],
+          containers: [{ volumeMounts: [{ name: 'cache', mountPath: '/cache' }] }],
+        },
+      },
+      {
+        template: {
+          volumes: [{ name: 'cache', emptyDir: { medium: 'MEMORY', sizeLimit: undefined } }],
+          containers: [{ volumeMounts: [{ name: 'cache', mountPath: '/var/cache' }] }],
+        },
+      },
+    ],
+    others: {
+      template: {
+        volumes: [{ name: 'bucket', gcs: { bucket: 'some-bucket' } }],
+        containers: [{ volumeMounts: [{ name: 'bucket', mountPath: '/bucket' }] }],
+      },
+    },
+    drift: { template: { volumes: undefined, containers: [{ volumeMounts: undefined }] } } as unknown as JsonObject,
+    unset: { template: { volumes: undefined, containers: [{ volumeMounts: undefined }] } },
+    refused: [
+      [{ mountPath: 'cache', emptyDir: {} }, 'must be an absolute path such as /cache'],
+      [{ mountPath: '/proc/x', emptyDir: {} }, 'nothing can be mounted in /dev'],
+      [{ mountPath: '/cache', emptyDir: { sizeLimit: 'much' } }, 'must be a quantity such as 256Mi'],
+      [{ mountPath: '/cache' }, 'Required value'],
     ],
   },
 ];
