@@ -349,3 +349,35 @@ describe('nothing sensitive can be read out of a recorded exchange', () => {
     );
   });
 });
+
+test.each([
+  ['an address in another script', 'user 田中@例え.jp and jürgen@bücher.de lack', ['田中', '例え', 'jürgen', 'bücher']],
+  ['an address in quotes', 'user "jane doe"@fruit-trees.net', ['jane doe', 'fruit-trees']],
+  ['a member that is a domain', 'domain:fruit-trees.com is not permitted', ['fruit-trees']],
+  ['an organization and a folder', 'organization 987654321, folder=987654322', ['987654321', '987654322']],
+  ['the number of an old project', 'consumer 8393123456 is disabled', ['8393123456']],
+  ['a directory', 'allowed: is:C03az79cb, customer C03az79cd', ['C03az79cb', 'C03az79cd']],
+  ['an address of a machine in its name', 'ip-10-20-30-41.internal', ['10-20-30-41']],
+  ['a token of another company', 'xoxb-1234567890-abcdefghij glpat-abcdefgh1234', ['abcdefghij', 'abcdefgh1234']],
+])('a text of an error keeps nothing of %s', (_, message, leaks) => {
+  const cleaned = JSON.stringify(createCleaner(KNOWN).exchange(given({ status: 403, body: { error: { message } } })));
+  expect(leaks.filter(leak => cleaned.includes(leak))).toEqual([]);
+});
+
+test('the details of an error keep no short number of the project', () => {
+  const body = { error: { details: [{ metadata: { containerInfo: '4444555566' } }] } };
+  expect(JSON.stringify(createCleaner(KNOWN).exchange(given({ status: 403, body })))).not.toContain('4444555566');
+});
+
+test.each([
+  ['letters', 'a'],
+  ['quotes', '"a'],
+  ['dots', 'a.'],
+  ['percents', 'a%'],
+])('a very long text of %s is cleaned in the time of its length', (_, part) => {
+  const { exchange } = createCleaner(KNOWN);
+  const error = { message: part.repeat(90_000 / part.length) };
+  expect(exchange(given({ status: 403, body: { error } })).body).toEqual({ error });
+  const longer = { error: { message: 'a'.repeat(300_000) } };
+  expect(exchange(given({ status: 403, body: longer })).body).toEqual({ error: { message: '300000 characters' } });
+});

@@ -56,6 +56,8 @@ const UNIQUE_IDS = new Set(['uniqueid', 'oauth2clientid']);
 /** A variable whose value is a credential. */
 const SECRET_VARIABLE = /(^|_)(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)(_|$)/;
 
+/** Longer texts are left out. No answer of Google has one, other than a payload, and searching it takes a second for each 100,000. */
+const LONGEST_TEXT = 200_000;
 /** Texts that are remembered as searched. */
 const MOST_SEARCHED = 200_000;
 
@@ -77,6 +79,7 @@ export function createCleaner(known: Known): Cleaner {
   let sizeOfResults = 0;
 
   function cached(given: string): string {
+    if (given.length > LONGEST_TEXT) return `${given.length} characters`;
     if (sizeOfResults !== book.size()) results = new Map();
     sizeOfResults = book.size();
     const known = results.get(given);
@@ -234,7 +237,8 @@ function cleanedString(value: string, path: string[], rules: Rules): string {
   if (PAGES.has(word)) return book.nameOf('page', value);
   if (UNIQUE_IDS.has(word) && /^\d+$/.test(value)) return book.nameOf('uniqueid', value);
   if (word === 'etag' || word === 'resourceversion') return book.nameOf('etag', value);
-  if (/^project(number)?$/i.test(key) && /^\d{6,}$/.test(value)) return book.nameOf('number', value);
+  // `containerInfo` is the number of the project in the details of errors.
+  if (/^(project(number)?|containerinfo)$/i.test(key) && /^\d{6,}$/.test(value)) return book.nameOf('number', value);
   // A checksum of a payload says too much about a short one.
   if (word === 'datacrc32c') return value;
   return rules.text(value);

@@ -18,7 +18,8 @@ export function cleanEncoded(text: string, clean: Clean, opaque: (value: string)
   return out.replace(BASE64, run => cleanBase64(run, clean, opaque));
 }
 
-const PERCENTS = /[^\s"'<>/?&=#,;()[\]{}\\]*%[0-9A-Fa-f]{2}[^\s"'<>/?&=#,;()[\]{}\\]*/g;
+/** It begins where such a run begins, as tried at each place of a long one it would take the square of its length. */
+const PERCENTS = /(?<![^\s"'<>/?&=#,;()[\]{}\\])[^\s"'<>/?&=#,;()[\]{}\\]*%[0-9A-Fa-f]{2}[^\s"'<>/?&=#,;()[\]{}\\]*/g;
 const HEX = /(?<![0-9A-Za-z])(?:[0-9A-Fa-f]{2}){6,}(?![0-9A-Za-z])/g;
 /** Both alphabets. */
 const BASE64 = /[A-Za-z0-9+/_-]{8,}={0,2}/g;

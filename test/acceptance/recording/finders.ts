@@ -29,7 +29,13 @@ const NOBODYS =
 const GOOGLES =
   /^(gcp-sa-[a-z0-9-]+|serverless-robot-[a-z]+|containerregistry|compute-system|cloud-[a-z-]+\.google\.com)$/;
 
-const EMAIL = /[A-Za-z0-9._%+'~-]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}/g;
+/** Letters of every script: both parts of an address may have them (RFC 6531). */
+const DOMAIN = String.raw`(?:[\p{L}\p{N}-]+\.)+\p{L}[\p{L}\p{N}-]+`;
+/** It begins where such a run begins: tried at each place of a long one, it would take the square of its length. */
+const EMAIL = new RegExp(String.raw`(?<![\p{L}\p{N}._%+'~-])[\p{L}\p{N}._%+'~-]+@${DOMAIN}`, 'gu');
+/** The member `domain:`, and an address whose local part is in quotes. */
+const BARE_DOMAIN = new RegExp(String.raw`(?:\bdomain:|\\?"@)(${DOMAIN})`, 'gu');
+const QUOTED_LOCAL = new RegExp(String.raw`"([^"\\]+)\\?"@${DOMAIN}`, 'gu');
 
 const FINDERS: Finder[] = [
   { pattern: /-----BEGIN [A-Z ]+-----[\s\S]*?(?:-----END [A-Z ]+-----|$)/g, name: plain('token') },
@@ -37,12 +43,23 @@ const FINDERS: Finder[] = [
   { pattern: /\bfile:\/\/[^\s"'<>]+/g, name: plain('text') },
   // JSON Web Tokens, and what Google, OpenAI, GitHub and AWS begin their tokens and keys with.
   { pattern: /eyJ[\w-]{5,}\.[\w-]+(?:\.[\w-]*)*/g, name: plain('token') },
-  { pattern: /(?:ya29\.|1\/\/0|GOCSPX-|AIza|gh[pousr]_|AKIA|(?<![A-Za-z])sk-)[\w./-]{8,}/g, name: plain('token') },
+  {
+    pattern:
+      /(?:ya29\.|1\/\/0|GOCSPX-|AIza|gh[pousr]_|github_pat_|glpat-|xox[abeprs]-|AKIA|(?<![A-Za-z])sk-)[\w./-]{8,}/g,
+    name: plain('token'),
+  },
   { pattern: /\b(?:Bearer|Basic)\s+([\w.~+/:@-]{6,}=*)/gi, name: plain('token') },
   { pattern: /[?&](?:access_token|oauth_token|id_token|token|key|assertion|signature)=([^&#\s"'<>]+)/gi, name: token },
   { pattern: EMAIL, name: email },
-  { pattern: /\b(?:projects|project)(?:\/|%2F|[ '"=:]+)(\d{6,20})(?!\d)/gi, name: plain('number') },
-  { pattern: /\b(?:organizations|folders|billingAccounts)\/(\d{6,20})(?!\d)/g, name: plain('number') },
+  { pattern: QUOTED_LOCAL, name: user },
+  { pattern: BARE_DOMAIN, name: domain },
+  { pattern: /\b(?:projects|project|consumer)(?:\/|%2F|[ '"=:]+)(\d{6,20})(?!\d)/gi, name: plain('number') },
+  {
+    pattern: /\b(?:organizations?|folders?|billingAccounts)(?:\/|%2F|[ '"=:]+)(\d{6,20})(?!\d)/gi,
+    name: plain('number'),
+  },
+  // The id of an organization's directory, as policies about allowed members name it.
+  { pattern: /\b(?:customers?|customer_?id|is)[ '"=:/]+(C[0-9][0-9a-z]{7})\b/gi, name: plain('principal') },
   { pattern: /\bprojects(?:\/|%2F)([a-z][a-z0-9.:-]{4,}[a-z0-9])/gi, name: project },
   { pattern: /(?<![A-Za-z\d])(\d{21})(?![A-Za-z\d])/g, name: plain('uniqueid') },
   { pattern: /[?&]uid=(\d{6,})/g, name: plain('uniqueid') },
@@ -54,6 +71,7 @@ const FINDERS: Finder[] = [
   { pattern: /\bprincipal(?:Set)?:\/\/[^\s"'<>,]+/g, name: plain('principal') },
   { pattern: /(?:\/(?:home|Users)\/|\\Users\\)([^\s/\\"'<>:]+)/g, name: user },
   { pattern: /(?<![\d.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\d.])/g, name: ip },
+  { pattern: /\bip-(\d{1,3}(?:-\d{1,3}){3})\b/g, name: plain('ip') },
   { pattern: /(?<![\w:.])(?:[0-9a-f]{0,4}:){2,8}[0-9a-f]{0,4}(?![\w:])/gi, name: ipv6 },
 ];
 
@@ -88,6 +106,10 @@ export function project(book: NameBook, value: string): void {
   const name = book.nameOf('project', value);
   const [domain, id] = value.split(':');
   if (id !== undefined) book.give('project', `${id}.${domain}`, name);
+}
+
+function domain(book: NameBook, value: string): void {
+  if (!NOBODYS.test(value) && !/^domain-\d+\.example$/.test(value)) book.nameOf('domain', value);
 }
 
 function email(book: NameBook, value: string, { isOurs }: Ours): void {
