@@ -263,6 +263,10 @@ export function judgeTenant(
     leftoverGrants(facts, email, { recorded: identitiesOf(tenant), granted, missing, mine }, say);
 
   let serving = false;
+  if (!here && elsewhere.some(service => staysInItsRegion(service, spec))) {
+    reasons.add('InvalidSpec');
+    held = true;
+  }
   if (here && !mine.includes(here)) reasons.add('ManagementConflict');
   else if (!here) {
     if (!held) say(`there is no service in ${spec.region}`);
@@ -305,6 +309,12 @@ export function judgeTenant(
     say(`Stalled is ${stalled?.status} with ${ready?.reason}`);
   if (reasons.size === 0) inventory(status, spec, project, email, granted, here ? stayingFields(here) : [], say);
   return done();
+}
+
+/** A former service has a setting of its region, and the spec does not say what takes its place in another one: the move stops. */
+function staysInItsRegion({ desired }: ServiceState, spec: Spec): boolean {
+  const { subnetwork } = desired.template?.vpcAccess?.networkInterfaces?.[0] ?? {};
+  return subnetwork !== undefined && spec.network === undefined;
 }
 
 const policyOf = (tenant: KubeObject): string | undefined =>
