@@ -5,7 +5,8 @@ const LONG = [
   'test/unit/{acceptance-broken-endpoint,acceptance-expensive,acceptance-lies,acceptance-missing-methods,acceptance-recordings,closing-paths,fuzz,outage-hours}.test.ts',
   'test/unit/{tenant-fields,tenant-fields-removed}.test.ts',
   'test/unit/acceptance-life.test.ts',
-  'test/e2e/acceptance.test.ts',
+  'test/unit/manifests-monitoring.test.ts',
+  'test/e2e/{acceptance,cli,guardrail,upgrade-0.1}.test.ts',
   'test/e2e/{backend,backend-hostile,bad-input,deletion,docs-commands,examples,gcloud*,images,leader,life-projects,manual}.test.ts',
   'test/e2e/{plan,rebuilt,release,run-instances,scale,live-shapes,spec-leaves,watch-torture}.test.ts',
 ];

@@ -110,7 +110,8 @@ describe('npm run import', () => {
         { name: 'EMPTY', value: '' },
       ],
       scaling: { minInstances: 2, maxInstances: 7, concurrency: 10 },
-      resources: { cpu: '2', memory: '2Gi' },
+      // Google's default with limits that somebody has set is without; the spec's default is with.
+      resources: { cpu: '2', memory: '2Gi', startupBoost: false },
       timeoutSeconds: 60,
       access: 'Authenticated',
     });

@@ -58,7 +58,8 @@ const HINTS: Hints = {
 const KEYS = ['DependencyNotFound', 'DependencyNotReady', 'SecretNotAllowed'];
 const FIELDS: Record<string, RegExp> = {
   ...Object.fromEntries(KEYS.map(reason => [reason, /^Key \S+: /])),
-  InvalidSpec: /image|limits\.(cpu|memory)|env|timeout|concurrency|scaling|spec\.invokers|secret|region|label/i,
+  InvalidSpec:
+    /spec\.(?:encryptionKeys|network)|image|limits\.(cpu|memory)|env|timeout|concurrency|scaling|spec\.invokers|secret|region|label/i,
   PermissionDenied: /spec\.region|secret/,
   UpdateFailed: /containers\[0\]|PORT|image/i,
   Suspended: /"suspend":false/,

@@ -145,8 +145,8 @@ export const DEFENCES: readonly Defence[] = [
       'the first reconcile closes the service and takes off whom the spec does not name, also where no status can be written',
     ],
     file: 'operator/tenant/service.ts',
-    find: 'const id = closing && isMarked ?',
-    replace: 'const id = closing && isMarked && ctx.now < 0 ?',
+    find: 'if (closing.length > 0 && given.marks.length === 0) {',
+    replace: 'if (closing.length > 0 && given.marks.length === 0 && ctx.now < 0) {',
   },
   {
     shownBy: ['unit/closing-paths.test.ts', 'what the spec closes is closed: %s'],
@@ -166,7 +166,7 @@ export const DEFENCES: readonly Defence[] = [
   {
     shownBy: ['e2e/life-settings.test.ts', 'all of them move along, and what others have in the policy'],
     file: 'operator/tenant/carryOver.ts',
-    find: '      ...carried,\n',
+    find: '    ...carried,\n',
     replace: '',
   },
   {
@@ -175,7 +175,7 @@ export const DEFENCES: readonly Defence[] = [
       'a service that somebody deletes is made again with what limits access to it',
     ],
     file: 'operator/tenant/carryOver.ts',
-    find: '      ...((isAgain || !from) && settingsFromRecord(status.serviceSettings)),\n',
+    find: '    ...((isAgain || !from) && settingsFromRecord(status.serviceSettings)),\n',
     replace: '',
   },
   {
@@ -788,7 +788,7 @@ export const DEFENCES: readonly Defence[] = [
   },
   {
     shownBy: ['unit/tenant-versions.test.ts', 'every enum of the CRD is read so'],
-    file: 'operator/tenant/resource.ts',
+    file: 'operator/tenant/specValues.ts',
     find: "  unknownValues.push(`${path} is ${shown}, which is not among ${Object.keys(known).join(', ')}`);\n",
     replace: "  unknownValues.push(...(shown === '' ? [path] : []));\n",
   },

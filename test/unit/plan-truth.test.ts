@@ -119,7 +119,10 @@ describe('plan says what the operator then does', () => {
     );
     expect(withStatus.steps.flatMap(said).sort(), context).toEqual(writes.flatMap(written).sort());
     const made = writes.flatMap(written).map(withoutChanges);
-    expect(made, context).toEqual(expect.arrayContaining(without.steps.flatMap(said).map(withoutChanges)));
+    // Without a status the former region is not known, so neither is a setting there that stops the move.
+    const stops = JSON.stringify(withStatus.blocked).includes('The move to ');
+    const foreseen = without.steps.filter(({ action }) => !(stops && action === 'Create'));
+    expect(made, context).toEqual(expect.arrayContaining(foreseen.flatMap(said).map(withoutChanges)));
     expect(without.notes.join(' '), context).toContain('The manifest has no status');
 
     const ready = (after?.status as TenantStatus | undefined)?.conditions?.find(({ type }) => type === 'Ready');

@@ -160,7 +160,8 @@ describe('everything else that is asked', () => {
 
   it('lets everybody do everything', async () => {
     const { ask } = await shop();
-    const { text } = await ask('POST', '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews', {});
+    const spec = { resourceAttributes: { verb: 'delete', resource: 'widgets' } };
+    const { text } = await ask('POST', '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews', { spec });
     expect(text).toContain('"allowed":true');
   });
 });

@@ -106,12 +106,13 @@ function bySchema(schema: Schema, path: string, hints: Hints): Arbitrary<Json> {
   }
 }
 
-/** Each property that is required, and each of the others every third time. */
+/** Each property that is required, and each of the others every third time; of many others about four, or no spec would be valid. */
 function object(schema: Schema, path: string, hints: Hints): Arbitrary<Json> {
   const required = schema.required ?? [];
+  const absent = Math.max(2, Math.round(Object.keys(schema.properties ?? {}).length / 4));
   const properties = Object.entries(schema.properties ?? {}).map(([name, property]) => {
     const value = arbitrary(property, path === '' ? name : `${path}.${name}`, hints);
-    const sometimes = fc.oneof({ arbitrary: value, weight: 1 }, { arbitrary: fc.constant(undefined), weight: 2 });
+    const sometimes = fc.oneof({ arbitrary: value, weight: 1 }, { arbitrary: fc.constant(undefined), weight: absent });
     return [name, required.includes(name) ? value : sometimes] as const;
   });
   return fc

@@ -72,8 +72,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'replace all labels of a service',
     file: 'tenant/service.ts',
-    find: 'fields.labels = { ...found.labels, ...ownerLabels(owner) };',
-    replace: 'fields.labels = ownerLabels(owner);',
+    find: 'service.labels = { ...found.labels, ...ownerLabels(ctx.desired.owner) };',
+    replace: 'service.labels = ownerLabels(ctx.desired.owner);',
   },
   {
     name: 'drop variables that the spec never named',
@@ -209,13 +209,13 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'leave the settings of the former region behind',
     file: 'tenant/carryOver.ts',
-    find: '      ...carried,\n',
+    find: '    ...carried,\n',
     replace: '',
   },
   {
     name: 'make a deleted service again without what is on record of it',
     file: 'tenant/carryOver.ts',
-    find: '      ...((isAgain || !from) && settingsFromRecord(status.serviceSettings)),\n',
+    find: '    ...((isAgain || !from) && settingsFromRecord(status.serviceSettings)),\n',
     replace: '',
   },
   {
