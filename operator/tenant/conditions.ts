@@ -92,18 +92,24 @@ export function readyCondition(
 const worst = (blockers: Blocker[]): Blocker['reason'] =>
   SEVERITY.find(reason => blockers.some(blocker => blocker.reason === reason)) ?? 'Updating';
 
-/** All messages without repetition, those of the worst reason first. Advice at the end of several messages stands once. */
+/**
+ * All messages without repetition, those of the worst reason first. Advice at the end of several messages stands once: with the last of
+ * them, so that a command ends the text, or with the first if the text is so long that its end is cut.
+ */
 export function messageOf(blockers: Blocker[]): string {
   const ordered = SEVERITY.flatMap(reason => blockers.filter(blocker => blocker.reason === reason));
   const messages = [...new Set(ordered.map(({ message }) => message))];
-  return messages.map((message, at) => withoutCommonEnd(message, messages.slice(at + 1))).join(' · ');
+  const joined = (others: (at: number) => string[]): string =>
+    messages.map((message, at) => withoutCommonEnd(message, others(at))).join(' · ');
+  const text = joined(at => messages.slice(at + 1));
+  return text.length <= MESSAGE_LENGTH ? text : joined(at => messages.slice(0, at));
 }
 
-/** The message without the sentences at its end with which one of the later messages ends too. Its first sentence stays. */
-function withoutCommonEnd(message: string, later: string[]): string {
+/** The message without the sentences at its end with which one of the others ends too. Its first sentence stays. */
+function withoutCommonEnd(message: string, others: string[]): string {
   const sentences = message.split(/(?<=[.!?…]) /);
-  const isSaidLater = (from: number) => later.some(other => other.endsWith(` ${sentences.slice(from).join(' ')}`));
-  const end = sentences.findIndex((_, from) => from > 0 && isSaidLater(from));
+  const isSaid = (from: number) => others.some(other => other.endsWith(` ${sentences.slice(from).join(' ')}`));
+  const end = sentences.findIndex((_, from) => from > 0 && isSaid(from));
   return end < 0 ? message : sentences.slice(0, end).join(' ');
 }
 

@@ -175,6 +175,12 @@ const READS: Read[] = [
       'breakglass@example.com': 'breakglass@example.com',
     },
   },
+  {
+    page: 'docs/settings.md',
+    // examples.test.ts brings these examples up.
+    prints: ['tenant-i created', 'tenant-v created', 'tenant-g created', 'tenant-k created'],
+    after: 'kubectl delete aitenant tenant-i tenant-v tenant-g tenant-k --wait=false',
+  },
   { page: 'docs/reliability.md', prints: ['0 failed', 'passed'] },
   {
     page: 'docs/policies.md',

@@ -222,6 +222,12 @@ describe('several messages', () => {
     expect(said('a: no. Do x. The operator tries again.', `b: no. ${advice}`)).toBe(`a: no. Do x. · b: no. ${advice}`);
   });
 
+  test('have their common advice first if the text is too long for its end to be shown', () => {
+    const regions = Array.from({ length: 200 }, (_, at) => `Cannot read the service in region-${at}: no. ${advice}`);
+    const text = said(...regions);
+    expect(text).toContain(`region-0: no. ${advice} · Cannot read the service in region-1: no. · `);
+  });
+
   test('keep advice of their own, and what they are about', () => {
     expect(said('a: no. Do: x', 'b: no. Do: y')).toBe('a: no. Do: x · b: no. Do: y');
     expect(said(advice, `b: no. ${advice}`)).toBe(`Give it the permission. · b: no. ${advice}`);
