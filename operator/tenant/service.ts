@@ -113,7 +113,10 @@ export function planCreate({ ctx, access, recorded, out }: Services, name: strin
     return;
   }
   const isAgain = serviceEntry(known, name) !== undefined;
-  const inherited = predecessor.service ? entriesOf(recorded, predecessor.service.name) : [];
+  // Without a predecessor the settings come from the status, which may have fields that have left the spec since.
+  const inherited = predecessor.service
+    ? entriesOf(recorded, predecessor.service.name)
+    : entriesOfType('Field', recorded);
   const { service, wanted, fields } = newService(ctx, access, predecessor, [...known, ...inherited], isAgain);
   const create = step(`service:${name}`, 'Service', 'Create', targetOf(name), {
     kind: 'createService',

@@ -10,6 +10,7 @@ import type { Fault, Script, Step } from './script.ts';
 
 const TICK_MS = 1_000;
 const INTERVAL_MS = 180_000;
+const SETTLE_MS = 120_000;
 const EDIT_MS = 5_000;
 /** The longest that one server may ask to wait, beyond the backoff. */
 const SERVER_ASKED_MS = 60_000;
@@ -103,8 +104,10 @@ export function createLateness({ clock, script, watched, onLate }: LatenessOptio
     const grace = / has moved|: Ready is |: the inventory still has Service /.test(text)
       ? (script.graceMs ?? 60_000)
       : 0;
+    // A field that has left the spec stays on record until a call under way can't set it any more (inventory.ts).
+    const settles = text.includes(': the inventory still has Field ') ? SETTLE_MS : 0;
     const lost = hasFaults ? LOST_ACCOUNT_MS : 0;
-    return INTERVAL_MS + slow() + propagation + grace + lost + faults + roundMs(script, tenants);
+    return INTERVAL_MS + slow() + propagation + grace + settles + lost + faults + roundMs(script, tenants);
   }
 
   function check(): void {

@@ -131,6 +131,20 @@ describe('the status', () => {
   });
 });
 
+test('an audience that has left the spec does not come back from the status while the former service is not found', () => {
+  const audiences = { ingress: 'INGRESS_TRAFFIC_INTERNAL_ONLY', customAudiences: ['https://a.example.com'] };
+  const field = entry({ type: 'Field', name: serviceIn(REGION), field: 'customAudiences' });
+  const { steps } = planFor({
+    spec: { region: 'us-central1' },
+    status: { serviceSettings: audiences, inventory: [...atRest, field] },
+    cloud: { services: [seen(absent, 'us-central1'), seen(absent)] },
+  });
+  const calls = steps.flatMap(({ call }) => (call.kind === 'createService' ? call.service : []));
+  expect(calls).toHaveLength(1);
+  // What limits access is kept.
+  expect(calls[0]).toMatchObject({ ingress: audiences.ingress, customAudiences: [] });
+});
+
 test('odd templates have no regional settings', () => {
   for (const template of [{}, { vpcAccess: 'x' }, { vpcAccess: { networkInterfaces: {} } }, { encryptionKey: '' }])
     expect(regionalSettings(template as JsonObject)).toEqual([]);
