@@ -413,6 +413,18 @@ describe('a key that was mounted as a file and has left the spec', () => {
   });
 });
 
+test('a file that takes another one’s directory leaves no volume that nobody mounts', () => {
+  const row = FIELDS.find(({ path }) => path === 'files');
+  const key = { secret: 'a', version: '1' };
+  const empty = { containers: [{ image: 'x', ports: [{ containerPort: 8080 }] }] };
+  const before = row?.write(empty, key, '/secrets/openai/key') ?? {};
+  const after = row?.write(before, { ...key, secret: 'b' }, '/secrets/openai/other') ?? {};
+  expect(after.volumes).toEqual([
+    expect.objectContaining({ secret: { secret: 'b', items: [{ path: 'other', version: '1' }] } }),
+  ]);
+  expect(row?.write(after, undefined, '/secrets/openai/other')).not.toHaveProperty('volumes');
+});
+
 test('a key that is only a file is read, pinned and rolled like one in a variable', () => {
   const file = { name: 'openai', secretRef: { external: 'openai-key' }, file: '/secrets/openai/key' };
   const { steps } = planFor({ spec: { keys: [file] } });

@@ -18,9 +18,13 @@ const mountsOf = (template: JsonObject): JsonObject[] => objects(servingContaine
 const withList = (object: JsonObject, name: string, list: JsonObject[]): JsonObject =>
   list.length > 0 ? { ...object, [name]: list } : without(object, name);
 
-/** Mounts the volume, in the place of what has the same mount or the same name. */
-function mounted(template: JsonObject, volume: JsonObject, mount: JsonObject): JsonObject {
+/**
+ * Mounts the volume, in the place of what has the same directory or the same name. A volume that loses its last mount by this is removed:
+ * Cloud Run reads the secrets of all volumes, so one that nobody mounts could keep a revision from starting.
+ */
+function mounted(given: JsonObject, volume: JsonObject, mount: JsonObject): JsonObject {
   const isIt = ({ name }: JsonObject) => name === volume.name;
+  const template = unmounted(given, other => other.mountPath === mount.mountPath && other.name !== mount.name);
   const volumes = volumesOf(template);
   const next = volumes.some(isIt) ? volumes.map(one => (isIt(one) ? volume : one)) : [...volumes, volume];
   return withServingContainer({ ...template, volumes: next }, container => {
