@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { announcement, missingPermissions } from './announcement.ts';
-import { cleanUp } from './cleanUp.ts';
+import { cleanUpOf } from './cleanUp.ts';
 import type { Fact, FactResult, NamedKind, RunOfFacts } from './fact.ts';
 import { runFacts } from './factRunner.ts';
 import { FACTS } from './facts/all.ts';
@@ -199,20 +199,11 @@ async function runOfFacts(session: Session, { region, secondRegion }: Options): 
 
 /** The clean-up at the end of the run. Answers with what is left. */
 async function removeAll(session: Session, print: (text: string) => void): Promise<string[]> {
-  const { caller, project, prefix, regions, journal, settleMs, pollMs, guard } = session;
+  const { project, prefix, regions, journal } = session;
   const entries = journal.entries();
   if (entries.length === 0) return [];
   print('\nRemoving what was made.');
-  const left = await cleanUp({
-    call: caller.call,
-    project,
-    prefix,
-    regions,
-    entries,
-    settleMs,
-    pollMs,
-    permit: guard.permit,
-  });
+  const left = await cleanUpOf(session, { regions, entries });
   if (left.length === 0) {
     journal.remove();
     return [];

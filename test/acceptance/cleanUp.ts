@@ -5,6 +5,7 @@ import { answerIn, type Call, type Exchange, fieldIn, succeeded, textIn } from '
 import type { JournalEntry } from './journal.ts';
 import { carries, EXPIRES } from './names.ts';
 import { type Item, listProject, shownItem } from './projectList.ts';
+import type { Session } from './session.ts';
 
 /** The longest clean-up, in milliseconds. */
 const LONGEST_MS = 300_000;
@@ -29,6 +30,13 @@ export interface CleanUp {
   /** Lets the guard pass a delete of an id without the prefix, after it was read that this run made it. */
   permit: (id: string) => void;
 }
+
+/** The clean-up of the session's prefix, with its connection, its guard and its times. */
+export const cleanUpOf = (
+  { caller, guard, project, prefix, settleMs, pollMs }: Session,
+  what: Pick<CleanUp, 'regions' | 'entries' | 'expiredBefore'>,
+): Promise<string[]> =>
+  cleanUp({ ...what, call: caller.call, project, prefix, settleMs, pollMs, permit: guard.permit });
 
 /**
  * Removes everything of a prefix that a run has made: what the lists show with an expiry, and what the journal names although no list shows

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isRegion } from '../../operator/tenant/names.ts';
-import { cleanUp } from './cleanUp.ts';
+import { cleanUpOf } from './cleanUp.ts';
 import type { Header, JournalEntry } from './journal.ts';
 import { isPrefix, prefixIn } from './names.ts';
 import type { Options } from './options.ts';
@@ -90,19 +90,9 @@ async function cleaned(
   print: (text: string) => void,
 ): Promise<boolean> {
   const session = openSession(options, env, { prefix });
-  const { caller, guard, project, settleMs, pollMs, journal } = session;
+  const { caller, project, journal } = session;
   try {
-    const left = await cleanUp({
-      call: caller.call,
-      project,
-      prefix,
-      regions,
-      entries,
-      expiredBefore,
-      settleMs,
-      pollMs,
-      permit: guard.permit,
-    });
+    const left = await cleanUpOf(session, { regions, entries, expiredBefore });
     if (left.length === 0) {
       journal.remove();
       print(`${prefix}: nothing is left in project ${project}.`);
