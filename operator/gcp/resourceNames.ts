@@ -43,13 +43,23 @@ const IDS: Record<Collection, RegExp> = {
   serviceAccounts: /^(?:[a-z0-9][a-z0-9-]{0,62}@[a-z0-9]+(?:[.-][a-z0-9]+)*\.gserviceaccount\.com|[0-9]{1,25})$/,
 };
 
+/** The collections of each form, in their order. */
+const COLLECTIONS = Object.fromEntries(
+  Object.entries(SHAPES).map(([shape, { form }]) => [shape, form.split('/').filter((_, at) => at % 2 === 0)]),
+) as Record<Shape, Collection[]>;
+
 /** The ids in a full name, in their order (`projects/p/secrets/s` → `['p', 's']`); undefined if the name has another form. */
 export function partsOf(shape: Shape, name: string): string[] | undefined {
   const segments = name.split('/');
-  const form = SHAPES[shape].form.split('/');
-  const fits = (segment: string, at: number) =>
-    at % 2 === 0 ? segment === form[at] : IDS[form[at - 1] as Collection].test(segment);
-  return segments.length === form.length && segments.every(fits) ? segments.filter((_, at) => at % 2 === 1) : undefined;
+  const collections = COLLECTIONS[shape];
+  if (segments.length !== 2 * collections.length) return undefined;
+  const ids: string[] = [];
+  for (const [at, collection] of collections.entries()) {
+    const id = segments[2 * at + 1] ?? '';
+    if (segments[2 * at] !== collection || !IDS[collection].test(id)) return undefined;
+    ids.push(id);
+  }
+  return ids;
 }
 
 /** Splits a full name into its parent's name and its own id; undefined if the name has another form. */

@@ -2,7 +2,7 @@ import type { KubeApi, KubeObject } from '../../ports/kube.ts';
 import { AI_TENANTS } from '../../ports/kubeResources.ts';
 import type { ReadonlyStore } from '../kube/store.ts';
 import { addFinalizer, patchStatus, removeFinalizer, sameJson, type WriteOutcome } from '../kube/writes.ts';
-import { FINALIZER, keepingUnknown, readTenant, statusJson, statusOf } from '../tenant/resource.ts';
+import { FINALIZER, keepingUnknown, readTenant, statusJson } from '../tenant/resource.ts';
 import type { TenantStatus } from '../tenant/types.ts';
 import { keptTenant } from './kept.ts';
 import type { ReconcileLog } from './reconcilerOptions.ts';
@@ -14,14 +14,16 @@ import type { ReconcileLog } from './reconcilerOptions.ts';
 export interface OwnWrites {
   /** The newest known state: that of the cache, or of an own write that the watch has not delivered yet. Undefined: the object is gone. */
   current(key: string): KubeObject | undefined;
-  /** The writer for one reconcile, which starts from `object`. */
-  writer(key: string, object: KubeObject): TenantWriter;
+  /** The writer for one reconcile, which starts from `object`. `status`: the status of that object. */
+  writer(key: string, object: KubeObject, status: TenantStatus): TenantWriter;
 }
 
 /** Writes of one reconcile. Each write carries the resourceVersion that the write before it returned. */
 export interface TenantWriter {
   /** The object as the last write left it. */
   readonly object: KubeObject;
+  /** The status of that object. */
+  readonly status: TenantStatus;
   writeStatus(status: TenantStatus): Promise<Written>;
   addFinalizer(): Promise<Written>;
   removeFinalizer(): Promise<Written>;
@@ -71,11 +73,15 @@ export function createOwnWrites(
       return cached;
     },
 
-    writer(key, object) {
+    writer(key, object, readBefore) {
       let latest = object;
+      let stored = readBefore;
       const settle = (outcome: WriteOutcome): Written => {
         remember(key, latest, outcome);
-        if (outcome.kind === 'updated') latest = outcome.object;
+        if (outcome.kind === 'updated') {
+          latest = outcome.object;
+          stored = readTenant(latest).status;
+        }
         if (outcome.kind === 'error') {
           log('warn', 'the API server refused a write', { tenant: key, error: outcome.status.message });
         }
@@ -85,9 +91,14 @@ export function createOwnWrites(
         get object() {
           return latest;
         },
+        get status() {
+          return stored;
+        },
         writeStatus: async status => {
-          const wanted = statusJson(keepingUnknown(readTenant(latest).status, status));
-          if (sameJson(statusOf(latest), wanted)) return 'ok';
+          if (sameJson(stored, status)) return 'ok';
+          const wanted = statusJson(keepingUnknown(stored, status));
+          // Both as they would be written: what is too long for the CRD is no difference.
+          if (sameJson(statusJson(stored), wanted)) return 'ok';
           return settle(await patchStatus(kube, AI_TENANTS, latest, wanted));
         },
         addFinalizer: async () => settle(await addFinalizer(kube, AI_TENANTS, latest, FINALIZER)),

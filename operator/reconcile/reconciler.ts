@@ -1,7 +1,6 @@
 import assert from 'node:assert';
 import { writeNeeds } from '../gcp/needs.ts';
 import type { Verdict } from '../kube/queue.ts';
-import { readTenant } from '../tenant/resource.ts';
 import type { Outcome, Step, TenantStatus } from '../tenant/types.ts';
 import { applyRecorded } from './apply.ts';
 import { applyingOf, close } from './closing.ts';
@@ -81,7 +80,7 @@ async function carryOut(parts: Parts, reconciliation: Reconciliation, intent: In
   }
   const outcomes = await apply(parts, reconciliation, intent, intent.reportBefore().status);
   if ('kind' in outcomes) return outcomes;
-  const after = intent.reportAfter(outcomes, readTenant(reconciliation.writer.object).status);
+  const after = intent.reportAfter(outcomes, reconciliation.writer.status);
   const ending = intent.ending?.(outcomes, after.status.inventory);
   return ending ? end(parts, reconciliation, ending) : conclude(parts, reconciliation, after, intent);
 }

@@ -85,7 +85,7 @@ export function startReconciliation(parts: Parts, key: string, object: KubeObjec
   const budget = createRunBudget(parts.quota, lane, run.granted, (level, message, fields) =>
     parts.log(level, message, { tenant: key, ...fields }),
   );
-  return { key, tenant, run, writer: parts.ownWrites.writer(key, object), budget, expected };
+  return { key, tenant, run, writer: parts.ownWrites.writer(key, object, tenant.status), budget, expected };
 }
 
 /** What a reconcile is about to do, before it does anything. */

@@ -223,6 +223,3 @@ export function keepingUnknown(before: TenantStatus, status: TenantStatus): Tena
   });
   return { ...status, inventory };
 }
-
-/** The stored status as this version would write it, for comparison with a new one. */
-export const statusOf = (object: KubeObject): JsonObject => statusJson(readStatus(object.status));

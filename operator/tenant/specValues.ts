@@ -38,9 +38,15 @@ export const wholeNumber: Parse = value => (Number.isSafeInteger(value) ? (value
 
 export const flag: Parse = value => (typeof value === 'boolean' ? value : undefined);
 
-/** The value at a path such as `scaling.manualInstances`. */
-export const valueAt = (value: unknown, path: string): unknown =>
-  path.split('.').reduce((found: unknown, name) => fieldsOf(found)[name], value);
+/** The value at a path such as `['scaling', 'manualInstances']`. */
+export function valueAt(value: unknown, path: readonly string[]): unknown {
+  let found = value;
+  for (const name of path) {
+    if (found === undefined) return undefined;
+    found = fieldsOf(found)[name];
+  }
+  return found;
+}
 
 export const listOf =
   (item: Parse): Parse =>

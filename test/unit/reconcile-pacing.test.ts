@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { createStore } from '../../operator/kube/store.ts';
 import { createOwnWrites } from '../../operator/reconcile/ownWrites.ts';
 import { createPacing } from '../../operator/reconcile/pacing.ts';
+import { readTenant } from '../../operator/tenant/resource.ts';
 import type { KubeApi } from '../../ports/kube.ts';
 import { fakeRuntime } from './support/fakeRuntime.ts';
 import * as world from './support/tenantWorld.ts';
@@ -88,7 +89,7 @@ describe('a write to the cluster that fails', () => {
       createStore(),
       () => {},
       () => 0,
-    ).writer('b/a', object);
+    ).writer('b/a', object, readTenant(object).status);
     expect(await writer.writeStatus({ ...world.tenantA().status, url: 'https://x' })).toBe(expected);
     expect(await writer.addFinalizer()).toBe(expected);
   });
@@ -116,7 +117,9 @@ describe('an own write that the watch has not shown', () => {
     const write = async () => {
       const from = own.current('b/a');
       if (!from) throw new Error('it is gone');
-      return own.writer('b/a', from).writeStatus({ ...world.tenantA().status, url: `https://${now}` });
+      return own
+        .writer('b/a', from, readTenant(from).status)
+        .writeStatus({ ...world.tenantA().status, url: `https://${now}` });
     };
     const shown = () => own.current('b/a')?.metadata.resourceVersion;
     const later = (ms: number) => {

@@ -12,6 +12,9 @@ import { FILES, VOLUME_FIELDS } from './volumeFields.ts';
 /** What follows from the table of fields: how a spec is read, what a service must get, and what stays on record. */
 
 export const FIELDS: readonly Field[] = [...SERVICE_FIELDS, ...TEMPLATE_FIELDS, ...VOLUME_FIELDS];
+const ROWS = FIELDS.map(field => ({ field, names: field.path.split('.') }));
+const PLAIN = new Map(FIELDS.filter(({ keyed }) => !keyed).map(field => [field.path, field]));
+const KEYED = FIELDS.filter(({ keyed }) => keyed);
 
 /** A field that the operator writes. With `keyed`, `key` is the key in the map. */
 export interface WantedField {
@@ -31,8 +34,9 @@ export interface WantedField {
 /** The fields that the spec names, by their path. Undefined: it names none. */
 export function readFields(spec: unknown, unknownValues: string[]): FieldValues | undefined {
   const named: FieldValues = {};
-  for (const field of FIELDS) {
-    const given = field.fromSpec ? field.fromSpec(spec) : valueAt(spec, field.path);
+  for (const { field, names } of ROWS) {
+    const given = field.fromSpec ? field.fromSpec(spec) : valueAt(spec, names);
+    if (given === undefined) continue;
     const value = field.parse(given, `spec.${field.path}`, unknownValues);
     if (value === undefined) continue;
     if (!field.keyed) named[field.path] = value;
@@ -43,9 +47,9 @@ export function readFields(spec: unknown, unknownValues: string[]): FieldValues 
 
 /** The field of a path in the inventory. Undefined: this version does not know it. */
 function fieldAt(path: string): { field: Field; key: string } | undefined {
-  const exact = FIELDS.find(field => field.path === path && !field.keyed);
-  if (exact) return { field: exact, key: '' };
-  const field = FIELDS.find(other => other.keyed && path.startsWith(`${other.path}.`));
+  const plain = PLAIN.get(path);
+  if (plain) return { field: plain, key: '' };
+  const field = KEYED.find(other => path.startsWith(`${other.path}.`));
   const key = path.slice((field?.path.length ?? 0) + 1);
   return field?.keyed?.allows(key) ? { field, key } : undefined;
 }

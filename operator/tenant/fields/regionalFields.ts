@@ -1,6 +1,6 @@
 import type { Json, JsonObject } from '../../../ports/json.ts';
 import { part } from '../names.ts';
-import { jsonObject, listOf, type Parse, text, valueAt, word } from '../specValues.ts';
+import { fieldsOf, jsonObject, listOf, type Parse, text, word } from '../specValues.ts';
 import { type Field, type Place, without } from './field.ts';
 
 /**
@@ -144,7 +144,7 @@ export const encryptionKey: Field = {
   level: 'template',
   places: ['encryptionKey'],
   parse: value => value as Json | undefined,
-  fromSpec: spec => regional(valueAt(spec, 'encryptionKey'), valueAt(spec, 'encryptionKeys')),
+  fromSpec: spec => regional(fieldsOf(spec).encryptionKey, fieldsOf(spec).encryptionKeys),
   inRegion(value, { region }) {
     const key = answer(value, region, 'locations');
     return key === undefined ? { missing: 'encryptionKeys' } : { value: key };
