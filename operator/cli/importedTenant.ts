@@ -3,6 +3,7 @@ import { AI_TENANTS } from '../../ports/kubeResources.ts';
 import { isObject, objects, text } from '../gcp/parse.ts';
 import { accountConflict, askForSecret, commandIn, serviceConflict } from '../tenant/consent.ts';
 import { fieldsToImport } from '../tenant/fields/laid.ts';
+import { SIDECARS } from '../tenant/fields/sidecarSpec.ts';
 import { mountedFiles } from '../tenant/fields/volumeFields.ts';
 import { part } from '../tenant/names.ts';
 import { ADOPT, type ClaimRules, claimAccount, claimService, secretConsent } from '../tenant/ownership.ts';
@@ -17,7 +18,14 @@ import {
 } from '../tenant/policy.ts';
 import { sameQuantity } from '../tenant/quantity.ts';
 import { readTenant } from '../tenant/resource.ts';
-import { applyTraffic, scalingInForce, secretReferences, servingContainer, shownTraffic } from '../tenant/template.ts';
+import {
+  applyTraffic,
+  scalingInForce,
+  secretReferences,
+  servingContainer,
+  shownTraffic,
+  sidecarsOf,
+} from '../tenant/template.ts';
 import type { FoundSecret, FoundTenant } from './discover.ts';
 
 /** A tenant that was created by hand, as an AiTenant: the manifest, notes, and the commands that give consent. */
@@ -62,7 +70,8 @@ export function importTenant(
 ): ImportedTenant {
   const { service } = found;
   const notes: string[] = [];
-  const { keys, consent: secretsConsent } = importKeys(found, rules, notes);
+  const sidecars = importSidecars(found, notes);
+  const { keys, consent: secretsConsent } = importKeys(found, sidecars, rules, notes);
   const env = plainVariables(found, notes);
   const access = importAccess(found, notes);
   const spec: JsonObject = {
@@ -74,14 +83,14 @@ export function importTenant(
     ...importTimeout(found, notes),
     ...access,
   };
-  noteTheRest(found, notes);
+  noteTheRest(found, sidecars, notes);
   const manifest = {
     apiVersion: `${AI_TENANTS.group}/${AI_TENANTS.version}`,
     kind: AI_TENANTS.kind,
     metadata: { name: found.name, namespace: rules.owner.namespace, annotations: { [ADOPT]: 'true' } },
     spec,
   };
-  importFields(service, manifest, refusedFields, notes);
+  importFields(service, sidecars, manifest, refusedFields, notes);
   return {
     manifest,
     notes,
@@ -92,7 +101,12 @@ export function importTenant(
 
 // ------------------------------------------------------------------------------------------------------------ keys
 
-function importKeys(found: FoundTenant, rules: ClaimRules, notes: string[]): { keys: JsonObject[]; consent: string[] } {
+function importKeys(
+  found: FoundTenant,
+  sidecars: Map<string, JsonObject>,
+  rules: ClaimRules,
+  notes: string[],
+): { keys: JsonObject[]; consent: string[] } {
   const { template } = found.service;
   const member = accountMember(found.email);
   const hasGrant = ({ policy }: FoundSecret) => policy !== undefined && hasMember(policy, SECRET_ACCESSOR, member);
@@ -134,11 +148,20 @@ function importKeys(found: FoundTenant, rules: ClaimRules, notes: string[]): { k
     if (asVariable) asVariable.file = file;
     else add(external, shortName(found, external), { file, ...pinned });
   }
+  for (const use of [...sidecars.values()].flatMap(({ keys }) => objects(keys))) {
+    const external = found.externalOf(text(use.secret));
+    const pinned = pin(text(use.version), external, text(use.env) || text(use.file));
+    if (!keys.some(key => isSameKey(key, external, pinned))) add(external, shortName(found, external), { ...pinned });
+    const key = keys.find(one => isSameKey(one, external, pinned));
+    // From here on the item has the words of the manifest.
+    for (const name of ['secret', 'version']) delete use[name];
+    use.name = key?.name ?? '';
+  }
   for (const secret of found.secrets) {
     if (secretsOfKeys.has(secret.external) || !hasGrant(secret)) continue;
     add(secret.external, shortName(found, secret.external), {});
   }
-  const others = otherReferences(found).filter(reference => !conditional.has(reference));
+  const others = otherReferences(found, sidecars).filter(reference => !conditional.has(reference));
   // The operator makes the service run as the tenant's account, and grants it nothing but its keys.
   const becomesAnother = text(template.serviceAccount) !== found.email;
   for (const reference of becomesAnother ? others : []) {
@@ -190,10 +213,16 @@ function shortName({ name }: FoundTenant, external: string): string {
 }
 
 /** The secrets that a volume or a sidecar reads, which a key of the manifest cannot express. */
-function otherReferences({ service: { template }, externalOf }: FoundTenant): string[] {
-  const main = servingContainer(template);
-  const containers = objects(template.containers).filter(container => container !== main);
-  const files = mountedFiles(template).map(({ volume }) => volume);
+function otherReferences(
+  { service: { template }, externalOf }: FoundTenant,
+  sidecars: Map<string, JsonObject>,
+): string[] {
+  const isImported = ({ name }: JsonObject) => sidecars.has(text(name));
+  const containers = sidecarsOf(template).filter(container => !isImported(container));
+  const mounted = sidecarsOf(template)
+    .filter(isImported)
+    .flatMap(({ volumeMounts }) => objects(volumeMounts));
+  const files = [...mountedFiles(template).map(({ volume }) => volume), ...mounted.map(({ name }) => name)];
   const volumes = objects(template.volumes).filter(({ name }) => !files.includes(name ?? ''));
   return [...new Set(secretReferences({ ...template, containers, volumes }).map(externalOf))];
 }
@@ -264,7 +293,7 @@ function plainVariables(found: FoundTenant, notes: string[]): JsonObject[] {
     }
     if (secretKeyRef(variable).secret !== '') return [];
     const value = text(variable.value);
-    if (!SECRETIVE.test(name) && !KEY_VALUE.test(value) && !RANDOM_VALUE.test(value)) return [{ name, value }];
+    if (!looksLikeKey(name, value)) return [{ name, value }];
     const id = `${found.name}-${name.toLowerCase().replace(/[^a-z0-9]+/g, '-')}`;
     notes.push(
       `Variable ${name} looks like a key in plain text: it stays on the service and is not copied here. Put it into Secret Manager (\`printf %s "$VALUE" | gcloud secrets create ${id} --project=${found.project} --replication-policy=automatic --data-file=-\`) and name that secret in spec.keys with env: ${name}.`,
@@ -273,24 +302,67 @@ function plainVariables(found: FoundTenant, notes: string[]): JsonObject[] {
   });
 }
 
+const looksLikeKey = (name: string, value: string): boolean =>
+  SECRETIVE.test(name) || KEY_VALUE.test(value) || RANDOM_VALUE.test(value);
+
 // ------------------------------------------------------------------------------------------------ everything else
+
+/**
+ * The sidecars for the manifest, by name. A sidecar that a spec names is the operator's as a whole, so one with something that the
+ * manifest does not have stays as it is. Its keys have their secrets in place of their names until `importKeys`.
+ */
+function importSidecars(found: FoundTenant, notes: string[]): Map<string, JsonObject> {
+  const { service, email } = found;
+  const conditional = conditionalGrants(found, accountMember(email));
+  const fields = fieldsToImport({ service: service.raw, template: service.template });
+  return new Map(
+    fields.flatMap(({ path, item }) => {
+      if (path !== SIDECARS || !item) return [];
+      const name = text(item.name);
+      const plain = objects(item.env).filter(variable => looksLikeKey(text(variable.name), text(variable.value)));
+      const odd = [...objects(item.env).map(one => text(one.name)), ...objects(item.keys).map(one => text(one.env))];
+      const unnameable = odd.filter(variable => variable !== '' && !NAMEABLE.test(variable));
+      const limited = objects(item.keys).filter(({ secret }) => conditional.has(found.externalOf(text(secret))));
+      const why = [
+        ...plain.map(variable => `variable ${text(variable.name)} looks like a key in plain text`),
+        ...unnameable.map(variable => `variable ${variable} has a name that a spec can't hold`),
+        ...limited.map(({ secret }) => `secret ${text(secret)} may be read only under a condition`),
+      ];
+      if (why.length === 0) return [[name, item] as const];
+      notes.push(`Sidecar ${name} is not in the manifest and stays as it is: ${why.join('; ')}.`);
+      return [];
+    }),
+  );
+}
 
 /** Adds the optional fields that differ from Google's defaults. One that the CRD refuses stays on the service, with a note. */
 function importFields(
   service: FoundTenant['service'],
+  sidecars: Map<string, JsonObject>,
   manifest: JsonObject & { spec: JsonObject },
   refusedFields: (manifest: JsonObject) => string[],
   notes: string[],
 ): void {
-  for (const { path, names, value, item } of fieldsToImport({ service: service.raw, template: service.template })) {
+  for (const { path, names, value, item: read } of fieldsToImport({
+    service: service.raw,
+    template: service.template,
+  })) {
+    const item = path === SIDECARS ? sidecars.get(text(read?.name)) : read;
+    if (read && !item) continue;
     const before = manifest.spec[path];
     const list = item && [...(Array.isArray(before) ? before : []), item];
     const spec = withValue(manifest.spec, names, list ?? value);
-    const isRefused = refusedFields({ ...manifest, spec }).some(field => `${field}.`.startsWith(`spec.${path}.`));
-    if (isRefused) notes.push(`A manifest cannot say ${names.join('.')} ${JSON.stringify(value)}: it stays as it is.`);
+    const isRefused = refusedFields({ ...manifest, spec }).some(field => isBelow(field, `spec.${path}`));
+    if (isRefused && path === SIDECARS) notes.push(`A manifest cannot say sidecar ${read?.name}: it stays as it is.`);
+    else if (isRefused)
+      notes.push(`A manifest cannot say ${names.join('.')} ${JSON.stringify(value)}: it stays as it is.`);
     else manifest.spec = spec;
   }
 }
+
+/** Whether a field is this one or one below it. */
+const isBelow = (field: string, path: string): boolean =>
+  field.startsWith(path) && ['', '.', '['].includes(field.charAt(path.length));
 
 function withValue(object: JsonObject, [name = '', ...rest]: string[], value: Json): JsonObject {
   if (rest.length === 0) return { ...object, [name]: value };
@@ -347,7 +419,7 @@ function importAccess({ service, invokers }: FoundTenant, notes: string[]): Json
 }
 
 /** Adds notes about settings that AiTenant has no field for, if the operator would change them or the user should know them. */
-function noteTheRest(found: FoundTenant, notes: string[]): void {
+function noteTheRest(found: FoundTenant, sidecars: Map<string, JsonObject>, notes: string[]): void {
   const { service, email } = found;
   const { template } = service;
   const runsAs = text(template.serviceAccount);
@@ -365,10 +437,8 @@ function noteTheRest(found: FoundTenant, notes: string[]): void {
     );
   }
   if (service.terminal.state === 'FAILED') notes.push(`The service is not ready: ${service.terminal.message}`);
-  const containers = objects(template.containers);
-  if (containers.length > 1) {
-    notes.push(`${containers.length - 1} more container(s) beside the one that takes requests: they stay as they are.`);
-  }
+  const others = sidecarsOf(template).length - sidecars.size;
+  if (others > 0) notes.push(`${others} more container(s) beside the one that takes requests: they stay as they are.`);
 }
 
 /** The fields that differ from the defaults. Empty: none does. */

@@ -1,9 +1,11 @@
 import type { JsonObject } from '../../ports/json.ts';
 import type { Context } from './context.ts';
+import { sidecarsOf } from './fields/sidecarSpec.ts';
 import { serviceEntry } from './inventory.ts';
 import { part } from './names.ts';
 import { claimService } from './ownership.ts';
 import { printable } from './printable.ts';
+import { sidecarsOf as others, servingContainer } from './template.ts';
 import type { Observed, ObservedService } from './types.ts';
 
 /**
@@ -31,11 +33,13 @@ const list = (value: unknown): JsonObject[] => (Array.isArray(value) ? (value as
 
 function foreignContent({ desired }: Context, { template }: ObservedService): string[] {
   const { spec } = desired;
-  const [main, ...sidecars] = list(template.containers);
+  const main = servingContainer(template);
+  const ours = sidecarsOf(spec).map(({ name }) => name);
+  const sidecars = others(template).filter(({ name }) => !ours.includes(String(name)));
   const named = new Set([...spec.env.map(({ name }) => name), ...spec.keys.flatMap(({ env }) => env ?? [])]);
-  const variables = list(main?.env).flatMap(({ name }) => (typeof name === 'string' && !named.has(name) ? name : []));
+  const variables = list(main.env).flatMap(({ name }) => (typeof name === 'string' && !named.has(name) ? name : []));
   const words = (field: 'command' | 'args', what: string) => {
-    const count = spec.fields?.[`container.${field}`] === undefined ? list(main?.[field]).length : 0;
+    const count = spec.fields?.[`container.${field}`] === undefined ? list(main[field]).length : 0;
     return count > 0 ? [`${what} (${count} words)`] : [];
   };
   return [

@@ -53,7 +53,7 @@ export function newService(
   const wanted = wantedTemplate(spec, desired.account.email, access.variables, ourVariables);
   const image = spec.image ?? status.image ?? settings.defaultImage;
   const base = from ? withoutGooglesKeys(inheritedTemplate(from.template)) : { containers: [{ image }] };
-  const fields = wantedFields(spec, inherited, desired, access.files);
+  const fields = wantedFields(spec, inherited, desired, access.fieldKeys);
   const laid = layTemplate(base, wanted, fields).template;
   const scaling = from?.scaling ?? {};
   const scaled = layScaling(scaling, laid, spec);

@@ -1,4 +1,5 @@
 import { type Context, readBlocker } from './context.ts';
+import { sidecarsOf } from './fields/sidecarSpec.ts';
 import { part, secretName } from './names.ts';
 import { claimService } from './ownership.ts';
 import { pinnedVersions } from './template.ts';
@@ -90,12 +91,13 @@ export function liveKey(ctx: Context, key: DesiredKey, found: ObservedKey, obser
 
 /** The secrets and versions that the latest ready revisions of the tenant's own services read. */
 function liveVersions(ctx: Context, { services }: Observed): { secret: string; version: string }[] {
+  const sidecars = sidecarsOf(ctx.desired.spec).map(({ name }) => name);
   return services.flatMap(({ service }) => {
     if (service.state !== 'present' || !['ours', 'consented'].includes(claimService(service.value, ctx.rules)))
       return [];
     const { latestReadyRevision, latestCreatedRevision, reconciling, terminal, template } = service.value;
     const settled = !reconciling && terminal.state === 'SUCCEEDED';
     const isLive = settled && latestReadyRevision !== '' && latestReadyRevision === latestCreatedRevision;
-    return isLive ? pinnedVersions(template) : [];
+    return isLive ? pinnedVersions(template, sidecars) : [];
   });
 }

@@ -3,13 +3,14 @@ import type { AccountPlan, AccountToRemove } from './account.ts';
 import { askForForeignSecret, askForSecret } from './consent.ts';
 import { type Context, emptyPartialPlan, type PartialPlan, readBlocker, step } from './context.ts';
 import type { ConnectorSecret } from './desired.ts';
+import { usesOf } from './fields/sidecarSpec.ts';
 import { absenceCounts, entriesOfType, entryKey, identityOf, iso } from './inventory.ts';
 import { liveKey, resolveVersion } from './keyVersion.ts';
 import { part, secretName } from './names.ts';
 import { claimService, lostConsent, secretConsent } from './ownership.ts';
 import { accountMember, deletedMember, editPolicy, hasMember, SECRET_ACCESSOR } from './policy.ts';
 import { abandonable, keepUntilSure, type RemovalContext } from './removalContext.ts';
-import { mountsSecret, readsSecret, type WantedFile, type WantedKey, type WantedVariable } from './template.ts';
+import { type FieldKeys, mountsSecret, readsSecret, type WantedKey, type WantedVariable } from './template.ts';
 import type {
   Blocker,
   Call,
@@ -29,6 +30,7 @@ import type {
   Step,
   Targets,
   Tenant,
+  TenantSpec,
   TenantStatus,
 } from './types.ts';
 
@@ -49,8 +51,8 @@ export type SecretUse = 'used' | 'unused' | 'unknown';
 export interface AccessPlan extends PartialPlan {
   /** The variables of the service that contain a key. */
   variables: WantedVariable[];
-  /** The files of the service that contain a key. */
-  files: WantedFile[];
+  /** The files and the sidecars of the service that contain a key. */
+  fieldKeys: FieldKeys;
   /** The service's template must not change now. */
   freezesTemplate: boolean;
   /** IDs of the steps that the service's template depends on. */
@@ -71,13 +73,13 @@ interface Keys {
   out: AccessPlan;
 }
 
-export function accessTargets({ keys }: Desired, inventory: InventoryEntry[]): Partial<Targets> {
+export function accessTargets({ keys, spec }: Desired, inventory: InventoryEntry[]): Partial<Targets> {
   return {
     keys: keys.flatMap(key => {
       const { name, secret, version, rollout } = key;
       if (secret === undefined) return [];
       const latest = rollout === 'OnNewVersion' ? 'newestEnabled' : 'latest';
-      return [{ name, secret, want: !isUsed(key) ? 'none' : version === 'latest' ? latest : version }];
+      return [{ name, secret, want: !isUsed(key, spec) ? 'none' : version === 'latest' ? latest : version }];
     }),
     formerGrants: entriesOfType('SecretAccess', inventory).map(({ name }) => name),
     formerConsent: true,
@@ -94,7 +96,7 @@ export function planAccess(
   const out: AccessPlan = {
     ...emptyPartialPlan(),
     variables: [],
-    files: [],
+    fieldKeys: { files: [], ofSidecars: [] },
     freezesTemplate: account.state === 'blocked' || account.contained,
     needs: [...account.needs],
     keys: [],
@@ -159,7 +161,7 @@ function planKey(keys: Keys, key: DesiredKey, found: ObservedKey | undefined): b
 
 function blockKey({ ctx, out }: Keys, key: DesiredKey, { blocker, freezes, unread }: Obstacle): boolean {
   out.blockers.push(blocker);
-  if (freezes || isUsed(key)) out.freezesTemplate = true;
+  if (freezes || isUsed(key, ctx.desired.spec)) out.freezesTemplate = true;
   return unread === true && ctx.status.keys.some(({ name, granted }) => name === key.name && granted);
 }
 
@@ -275,22 +277,24 @@ const isOwnProject = ({ desired }: Context, { secret = '' }: DesiredKey, found: 
 const isUnread = (read: Read<unknown>): boolean =>
   read.state === 'failed' && ['Transient', 'Conflict', 'QuotaExceeded', 'Invalid'].includes(read.failure.kind);
 
-/** Adds the variable and the file that hold the key, with the version that the service is to use. */
+/** Adds the variables and the files that hold the key, with the version that the service is to use. */
 function planVersion(
   { ctx, account, out }: Keys,
   key: DesiredKey,
   found: ObservedKey | undefined,
   live: KeyStatus | undefined,
 ): void {
-  if (!isUsed(key) || found?.secret.state !== 'present') return;
+  if (!isUsed(key, ctx.desired.spec) || found?.secret.state !== 'present') return;
   const secret = found.secret.value;
   if (!secretConsent(secret.labels, ctx.rules, standingGrant(ctx, account, found).isKnown)) return;
   const asked = key.secret ?? '';
   const [id, project] = [part(asked, 'secrets'), part(asked, 'projects')];
   const isSameSecret = live?.secret === undefined || live.secret === secret.name;
+  const uses = usesOf(ctx.desired.spec, key.name);
   const resolved = resolveVersion(key, id, project, found.version, isSameSecret ? live : undefined);
   if (!resolved.ok) {
-    out.blockers.push(key.file === undefined ? resolved.blocker : withFile(resolved.blocker));
+    const isFile = key.file !== undefined || uses.some(({ at }) => at.startsWith('/'));
+    out.blockers.push(isFile ? withFile(resolved.blocker) : resolved.blocker);
     out.freezesTemplate = true;
     return;
   }
@@ -300,11 +304,13 @@ function planVersion(
   const projects = [...own, project, part(secret.name, 'projects'), ...(found.alsoIn ?? [])];
   const wanted: WantedKey = { secret: isOwn ? id : asked, projects, version: resolved.version };
   if (key.env !== undefined) out.variables.push({ name: key.env, key: wanted });
-  if (key.file !== undefined) out.files.push({ path: key.file, key: wanted });
+  if (key.file !== undefined) out.fieldKeys.files.push({ path: key.file, key: wanted });
+  out.fieldKeys.ofSidecars.push(...uses.map(use => ({ ...use, key: wanted })));
 }
 
-/** A key without a variable and a file is granted, and not used. */
-const isUsed = ({ env, file }: Pick<DesiredKey, 'env' | 'file'>): boolean => env !== undefined || file !== undefined;
+/** A key without a variable and a file, in any container, is granted and not used. */
+const isUsed = ({ name, env, file }: DesiredKey, spec: TenantSpec): boolean =>
+  env !== undefined || file !== undefined || usesOf(spec, name).length > 0;
 
 /** Cloud Run reads a mounted file at each access, so running instances notice at once (Cloud Run, "Configure secrets"). */
 const withFile = (blocker: Blocker): Blocker =>

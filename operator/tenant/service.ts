@@ -12,6 +12,8 @@ import {
   wantedFields,
 } from './fields/laid.ts';
 import { fieldNotes } from './fields/notes.ts';
+import { sidecarKeyPath } from './fields/sidecarFields.ts';
+import { SIDECARS, usesOf } from './fields/sidecarSpec.ts';
 import { FILES } from './fields/volumeFields.ts';
 import { absenceCounts, entriesOfType, entryKey, iso, serviceEntry } from './inventory.ts';
 import { type InvokersPlan, planInvokers } from './invokers.ts';
@@ -102,7 +104,7 @@ export const entriesOf = (recorded: InventoryEntry[], service: string): Inventor
 export function planCreate({ ctx, access, recorded, out }: Services, name: string, predecessor: Predecessor): void {
   const { desired } = ctx;
   const known = entriesOf(recorded, name);
-  const missing = missingAnswer(wantedFields(desired.spec, [], desired, access.files), desired);
+  const missing = missingAnswer(wantedFields(desired.spec, [], desired, access.fieldKeys), desired);
   const stays = missing && predecessor.service && `The service in ${predecessor.service.region} goes on.`;
   const conflict = missing
     ? [missing, stays].filter(Boolean).join(' ')
@@ -167,7 +169,7 @@ export function planPresent(
   const ourVariables = entriesOfType('Variable', recorded).map(({ variable }) => variable);
   const wanted = wantedTemplate(spec, account.email, access.variables, ourVariables);
   const place = { project: ctx.desired.project, region: found.region };
-  const fields = wantedFields(spec, recorded, place, access.files);
+  const fields = wantedFields(spec, recorded, place, access.fieldKeys);
   const callers = planInvokers(ctx, read, found, recorded, carried);
   const marks = markChanges(ctx, found);
   const { updates, written, templateDiffers } = planUpdates(ctx, access, found, { wanted, fields, marks, callers });
@@ -364,8 +366,12 @@ function templateEdit(
 
 /** A newer version of a key is a rotation, not drift. */
 function isRotation(ctx: Context, change: Change): boolean {
-  const key = ctx.desired.keys.find(({ env, file }) =>
-    [env !== undefined && `env.${env}`, file !== undefined && `${FILES}.${file}`].includes(change.field),
+  const key = ctx.desired.keys.find(({ name, env, file }) =>
+    [
+      env !== undefined && `env.${env}`,
+      file !== undefined && `${FILES}.${file}`,
+      ...usesOf(ctx.desired.spec, name).map(({ sidecar, at }) => sidecarKeyPath(`${SIDECARS}.${sidecar}`, at)),
+    ].includes(change.field),
   );
   const live = key && ctx.status.keys.find(({ name }) => name === key.name)?.version;
   return live !== undefined && change.from?.endsWith(`:${live}`) === true;

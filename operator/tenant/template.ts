@@ -29,6 +29,19 @@ export interface WantedFile {
   key: WantedKey;
 }
 
+/** A key that a sidecar uses. `at`: the name of the variable, or the path of the file. */
+export interface SidecarKey {
+  sidecar: string;
+  at: string;
+  key: WantedKey;
+}
+
+/** The keys of the spec's optional fields, with the versions that the service is to use. */
+export interface FieldKeys {
+  files: WantedFile[];
+  ofSidecars: SidecarKey[];
+}
+
 export interface WantedTemplate {
   serviceAccount: string;
   image?: string;
@@ -82,14 +95,23 @@ function servingIndex(containers: JsonObject[]): number {
   );
 }
 
+export const containersOf = (template: JsonObject): JsonObject[] => objects(template.containers);
+
 export function servingContainer(template: JsonObject): JsonObject {
-  const containers = objects(template.containers);
+  const containers = containersOf(template);
   return containers[servingIndex(containers)] ?? {};
+}
+
+/** The containers that do not receive the requests. */
+export function sidecarsOf(template: JsonObject): JsonObject[] {
+  const containers = containersOf(template);
+  const serving = servingIndex(containers);
+  return containers.filter((_, at) => at !== serving);
 }
 
 /** The template with a change of the container that receives the requests. */
 export function withServingContainer(template: JsonObject, edit: (container: JsonObject) => JsonObject): JsonObject {
-  const containers = objects(template.containers);
+  const containers = containersOf(template);
   const index = servingIndex(containers);
   return { ...template, containers: containers.map((container, at) => (at === index ? edit(container) : container)) };
 }
@@ -117,10 +139,15 @@ export const readsSecret = (template: JsonObject, secretId: string): boolean =>
 export const variableOf = (template: JsonObject, name: string): string | undefined =>
   scalar(objects(servingContainer(template).env).find(variable => variable.name === name)?.value);
 
-/** Every secret and version that variables of the container or files of the template name. */
-export function pinnedVersions(template: JsonObject): { secret: string; version: string }[] {
+/**
+ * Every secret and version that variables of the serving container, variables of these sidecars or files of the template name. Other
+ * sidecars are not the operator's.
+ */
+export function pinnedVersions(template: JsonObject, sidecars: string[] = []): { secret: string; version: string }[] {
+  const own = sidecarsOf(template).filter(({ name }) => sidecars.includes(scalar(name) ?? ''));
   const refs = [
-    ...objects(servingContainer(template).env)
+    ...[servingContainer(template), ...own]
+      .flatMap(({ env }) => objects(env))
       .filter(variable => scalar(variable.name))
       .map(variable => object(object(variable.valueSource).secretKeyRef)),
     ...objects(template.volumes).flatMap(({ secret }) =>

@@ -5,8 +5,10 @@ import { parse, parseAllDocuments } from 'yaml';
 import { renderImport } from '../../operator/cli/importCommand.ts';
 import { parseService } from '../../operator/gcp/service.ts';
 import { FIELDS, layFields, wantedFields } from '../../operator/tenant/fields/laid.ts';
+import { usesOf } from '../../operator/tenant/fields/sidecarSpec.ts';
 import { readTenant } from '../../operator/tenant/resource.ts';
-import type { ObservedService, Step, TenantStatus } from '../../operator/tenant/types.ts';
+import type { FieldKeys } from '../../operator/tenant/template.ts';
+import type { ObservedService, Step, TenantSpec, TenantStatus } from '../../operator/tenant/types.ts';
 import type { Json, JsonObject } from '../../ports/json.ts';
 import { compileCrd } from '../../schema/index.ts';
 import type { PlainObject } from '../../schema/types.ts';
@@ -78,6 +80,17 @@ const foundTenant = (service: ObservedService) => ({
   account: { state: 'absent' as const },
   secrets: [],
   externalOf: (reference: string) => reference,
+});
+
+/** The keys of the spec's sidecars, as the plan of the keys answers them. */
+const keysOf = (spec: TenantSpec): FieldKeys => ({
+  files: [],
+  ofSidecars: spec.keys.flatMap(({ name, secretRef, version }) =>
+    usesOf(spec, name).map(use => ({
+      ...use,
+      key: { secret: secretRef.external ?? '', projects: ['', 'demo-project'], version },
+    })),
+  ),
 });
 
 /** Everything of `wanted` is in `found`; undefined stands for proto3's default too. */
@@ -154,8 +167,9 @@ function merge(before: JsonObject, change: JsonObject): JsonObject {
     const was = result[name];
     const both = [was, value].every(one => typeof one === 'object' && one !== null && !Array.isArray(one));
     if (name === 'containers') {
-      const [one = {}] = was as JsonObject[];
-      result[name] = [merge(one, (value as JsonObject[])[0] ?? {})];
+      const [before, changed] = [was as JsonObject[], value as JsonObject[]];
+      const all = before.length > changed.length ? before : changed;
+      result[name] = all.map((_, at) => merge(before[at] ?? {}, changed[at] ?? {}));
     } else if (both && !/^(binaryAuthorization|startupProbe|livenessProbe|vpcAccess)$/.test(name)) {
       result[name] = merge(was as JsonObject, value as JsonObject);
     } else result[name] = value;
@@ -170,7 +184,8 @@ test('every row of the table has a case, and every case a row', () => {
   const covered = (path: string) =>
     FIELD_CASES.some(
       one =>
-        one.path === path || (one.path.startsWith(`${path}.`) && /^(labels|annotations|files|volumes)$/.test(path)),
+        one.path === path ||
+        (one.path.startsWith(`${path}.`) && /^(labels|annotations|files|volumes|sidecars)$/.test(path)),
     );
   expect(FIELDS.map(({ path }) => path).filter(path => !covered(path))).toEqual([]);
   const rows = FIELD_CASES.filter(
@@ -182,7 +197,8 @@ test('every row of the table has a case, and every case a row', () => {
 describe.each(FIELD_CASES.map(one => [one.path, one] as const))('%s', (path, field) => {
   const [first] = field.values;
   /** Optional fields that the case needs besides. */
-  const besides = path === 'resources.gpu' ? ['resources.cpuAlways'] : [];
+  const besides =
+    { 'resources.gpu': ['resources.cpuAlways'], 'container.dependsOn': ['sidecars.otel', 'sidecars.log'] }[path] ?? [];
   const level = FIELDS.find(row => row.path === path || (row.keyed && path.startsWith(`${row.path}.`)))?.level;
 
   test('is set with the first service, and the next checks write nothing', async () => {
@@ -294,7 +310,7 @@ describe.each(FIELD_CASES.map(one => [one.path, one] as const))('%s', (path, fie
     if (path.startsWith('files.'))
       expect(manifest.spec.keys).toMatchObject([{ env: 'KEY', file: '/secrets/openai/key', version: 1 }]);
     else expect(has(field.unset, field.json[0]) || spec.fields?.[path] !== undefined).toBe(true);
-    const wanted = wantedFields(spec, [], { project: 'demo-project', region: HERE }, []);
+    const wanted = wantedFields(spec, [], { project: 'demo-project', region: HERE }, keysOf(spec));
     expect(layFields('service', service.raw, wanted).changes).toEqual([]);
     expect(layFields('template', service.template, wanted).changes).toEqual([]);
   });

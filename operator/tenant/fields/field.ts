@@ -1,5 +1,6 @@
 import type { Json, JsonObject } from '../../../ports/json.ts';
 import type { Parse } from '../specValues.ts';
+import type { Change } from '../types.ts';
 
 /**
  * One optional field of the spec that stands for a setting of Cloud Run. Reading, planning, dropping, foreseeing, moving and importing
@@ -49,6 +50,8 @@ export interface Field {
   inJson?(value: Json, json: JsonObject): Json;
   /** A value as changes show it. Absent: as text. */
   shown?(value: Json | undefined): string | undefined;
+  /** The changes from one value to another, if the field has parts. Absent: one change of the whole value. */
+  changes?(path: string, from: Json | undefined, to: Json | undefined): Change[];
   /** Whether two values mean the same. Absent: they are deeply equal. */
   same?(a: Json | undefined, b: Json | undefined): boolean;
   /**

@@ -1,17 +1,19 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Json, JsonObject } from '../../../ports/json.ts';
 import { absenceCounts, entriesOfType, iso } from '../inventory.ts';
-import { fieldsOf, valueAt } from '../specValues.ts';
-import type { WantedFile } from '../template.ts';
+import { fieldsOf, jsonObject, valueAt } from '../specValues.ts';
+import type { FieldKeys } from '../template.ts';
 import type { Change, FieldEntry, FieldValues, InventoryEntry, TenantSpec } from '../types.ts';
 import type { Field, Place } from './field.ts';
 import { SERVICE_FIELDS } from './serviceFields.ts';
+import { SIDECAR_FIELDS } from './sidecarFields.ts';
+import { SIDECARS } from './sidecarSpec.ts';
 import { TEMPLATE_FIELDS } from './templateFields.ts';
 import { FILES, VOLUME_FIELDS } from './volumeFields.ts';
 
 /** What follows from the table of fields: how a spec is read, what a service must get, and what stays on record. */
 
-export const FIELDS: readonly Field[] = [...SERVICE_FIELDS, ...TEMPLATE_FIELDS, ...VOLUME_FIELDS];
+export const FIELDS: readonly Field[] = [...SERVICE_FIELDS, ...TEMPLATE_FIELDS, ...VOLUME_FIELDS, ...SIDECAR_FIELDS];
 const ROWS = FIELDS.map(field => ({ field, names: field.path.split('.') }));
 const PLAIN = new Map(FIELDS.filter(({ keyed }) => !keyed).map(field => [field.path, field]));
 const KEYED = FIELDS.filter(({ keyed }) => keyed);
@@ -56,16 +58,16 @@ function fieldAt(path: string): { field: Field; key: string } | undefined {
 
 /**
  * What the operator writes on a service of this place: the fields of the spec, and those on record that have left it and do not stay.
- * The fields are in the order of the table, because a later one may depend on an earlier one. `files`: the keys that are mounted.
+ * The fields are in the order of the table, because a later one may depend on an earlier one.
  */
 export function wantedFields(
   { fields: named = {} }: TenantSpec,
   recorded: InventoryEntry[],
   place: Place,
-  files: WantedFile[],
+  keys: FieldKeys,
 ): WantedField[] {
-  const ofKeys = files.map(({ path, key }) => [`${FILES}.${path}`, { ...key }] as const);
-  const all: FieldValues = { ...named, ...(Object.fromEntries(ofKeys) as FieldValues) };
+  const ofFiles = keys.files.map(({ path, key }) => [`${FILES}.${path}`, { ...key }] as const);
+  const all: FieldValues = { ...named, ...(Object.fromEntries(ofFiles) as FieldValues), ...withKeys(named, keys) };
   const inSpec = Object.entries(all).flatMap(([path, given]): WantedField[] => {
     const found = fieldAt(path);
     if (!found) return [];
@@ -76,6 +78,19 @@ export function wantedFields(
   const left = leftFields(all, recorded).filter(({ field }) => field.leaves === 'default');
   const dropped = left.map(one => ({ ...one, value: one.field.standard, isNamed: false }));
   return [...inSpec, ...dropped].sort((a, b) => FIELDS.indexOf(a.field) - FIELDS.indexOf(b.field));
+}
+
+/** The sidecars that use keys, with the secret and the version of each key in place of its name. */
+function withKeys(named: FieldValues, { ofSidecars }: FieldKeys): FieldValues {
+  const users = Object.entries(named).filter(([path]) => path.startsWith(`${SIDECARS}.`));
+  return Object.fromEntries(
+    users.map(([path, value]) => {
+      const { keys: _names, ...sidecar } = jsonObject(value);
+      const own = ofSidecars.filter(key => `${SIDECARS}.${key.sidecar}` === path);
+      if (own.length === 0) return [path, sidecar];
+      return [path, { ...sidecar, keys: Object.fromEntries(own.map(({ at, key }) => [at, { ...key }])) as JsonObject }];
+    }),
+  );
 }
 
 /** The message if the spec has no value of a field for the region. Undefined: it has all of them. */
@@ -116,7 +131,9 @@ export function layFields(level: Field['level'], before: JsonObject, wanted: Wan
     const value = one.value === undefined ? undefined : (field.inJson?.(one.value, laid.json) ?? one.value);
     if (same(field, found, value)) continue;
     const shown = field.shown ?? shownValue;
-    laid.changes.push({ field: path, from: shown(found), to: shown(value) });
+    laid.changes.push(
+      ...(field.changes?.(path, found, value) ?? [{ field: path, from: shown(found), to: shown(value) }]),
+    );
     laid.fields.push(one);
     laid.json = field.write(laid.json, value, key);
   }

@@ -1,7 +1,8 @@
 import type { Json, JsonObject } from '../../../ports/json.ts';
-import { flag, jsonObject, listOf, type Parse, text, wholeNumber, word } from '../specValues.ts';
-import { servingContainer, withServingContainer } from '../template.ts';
+import { flag, jsonObject, listOf, text, wholeNumber, word } from '../specValues.ts';
+import { containersOf, servingContainer, withServingContainer } from '../template.ts';
 import { type Field, without } from './field.ts';
+import { parseProbe, readProbe, writtenProbe } from './probes.ts';
 import { encryptionKey, network } from './regionalFields.ts';
 
 /** The fields of a Cloud Run service's template. Changing one makes a revision. */
@@ -86,61 +87,12 @@ const protocol = ofContainer('container.protocol', 'ports[].name', {
 
 // ------------------------------------------------------------------------------------------------------------ probes
 
-/** The numbers of a probe, with Google's defaults. Source: k8s.min.proto, Probe. */
-const NUMBERS = { initialDelaySeconds: 0, periodSeconds: 10, timeoutSeconds: 1, failureThreshold: 3 };
-const KINDS = ['httpGet', 'tcpSocket', 'grpc'] as const;
-
-/** Without the numbers that are Google's defaults. */
-const parseProbe: Parse = value => {
-  const probe = jsonObject(value as Json);
-  const entries = Object.entries(NUMBERS).flatMap(([name, usual]) => {
-    const number = wholeNumber(probe[name], '', []);
-    return number === undefined || number === usual ? [] : [[name, number] as const];
-  });
-  const kind = {
-    ...(typeof probe.path === 'string' && { path: probe.path }),
-    ...(probe.tcp === true && { tcp: true }),
-    ...(typeof probe.grpc === 'string' && { grpc: probe.grpc }),
-  };
-  if (Object.keys(kind).length === 0) return undefined;
-  return { ...kind, ...(typeof probe.port === 'number' && { port: probe.port }), ...Object.fromEntries(entries) };
-};
-
 /** The probe that Cloud Run adds to a container without one. */
 function isGooglesProbe(container: JsonObject): boolean {
   const { tcpSocket, periodSeconds, failureThreshold } = jsonObject(container.startupProbe);
   const { port: own } = jsonObject(tcpSocket);
   const isOnPort = tcpSocket !== undefined && (own === undefined || own === portOf(container));
   return isOnPort && periodSeconds === 240 && failureThreshold === 1;
-}
-
-/** In the words of the spec. */
-function readProbe(probe: JsonObject, container: JsonObject): Json | undefined {
-  const kind = KINDS.find(name => probe[name] !== undefined);
-  if (kind === undefined) return undefined;
-  const target = jsonObject(probe[kind]);
-  const numbers = Object.entries(NUMBERS).flatMap(([name, usual]) =>
-    (probe[name] ?? usual) === usual ? [] : [[name, probe[name]] as const],
-  );
-  const what = {
-    httpGet: { path: target.path ?? '/' },
-    tcpSocket: { tcp: true },
-    grpc: { grpc: target.service ?? '' },
-  }[kind];
-  return { ...what, port: target.port || portOf(container), ...Object.fromEntries(numbers) } as JsonObject;
-}
-
-/** The probe to write. What the operator does not know of the present one, such as HTTP headers, survives if the kind is the same. */
-function writtenProbe(before: JsonObject, value: JsonObject): JsonObject {
-  const kind = value.path !== undefined ? 'httpGet' : value.tcp === true ? 'tcpSocket' : 'grpc';
-  const others = Object.entries(before).filter(([name]) => !KINDS.some(one => one === name) && !(name in NUMBERS));
-  const numbers = Object.keys(NUMBERS).flatMap(name =>
-    value[name] === undefined ? [] : [[name, value[name]] as const],
-  );
-  const target: JsonObject = { ...jsonObject(before[kind]), port: value.port };
-  if (kind === 'httpGet') target.path = value.path;
-  if (kind === 'grpc') target.service = value.grpc;
-  return Object.fromEntries([...others, ...numbers, [kind, target]]) as JsonObject;
 }
 
 const probe = (name: 'startup' | 'liveness', place: 'startupProbe' | 'livenessProbe', source: string): Field =>
@@ -151,7 +103,7 @@ const probe = (name: 'startup' | 'liveness', place: 'startupProbe' | 'livenessPr
     read: container =>
       place === 'startupProbe' && isGooglesProbe(container)
         ? undefined
-        : readProbe(jsonObject(container[place]), container),
+        : readProbe(jsonObject(container[place]), portOf(container)),
     write: (container, value) =>
       value === undefined
         ? without(container, place)
@@ -161,16 +113,27 @@ const probe = (name: 'startup' | 'liveness', place: 'startupProbe' | 'livenessPr
 
 // --------------------------------------------------------------------------------------------------------- resources
 
-const cpuAlways = ofContainer('resources.cpuAlways', `${RESOURCES}.cpuIdle`, {
+/** The CPU of an instance is that of all its containers, so the sidecars get the same value. */
+const cpuAlways: Field = {
+  path: 'resources.cpuAlways',
+  level: 'template',
+  places: [`${RESOURCES}.cpuIdle`],
   parse: flag,
-  read: ({ resources }) => resources !== undefined && jsonObject(resources).cpuIdle !== true,
-  write: (container, value) => ({
-    ...container,
-    resources: { ...jsonObject(container.resources), cpuIdle: value !== true },
+  read(template) {
+    const { resources } = servingContainer(template);
+    return resources !== undefined && jsonObject(resources).cpuIdle !== true;
+  },
+  write: (template, value) => ({
+    ...template,
+    containers: containersOf(template).map(container => ({
+      ...container,
+      resources: { ...jsonObject(container.resources), cpuIdle: value !== true },
+    })),
   }),
   standard: false,
   source: 'docs.cloud.google.com/run/docs/configuring/billing-settings: request-based billing',
-});
+  leaves: 'default',
+};
 
 const startupBoost = ofContainer('resources.startupBoost', `${RESOURCES}.startupCpuBoost`, {
   parse: flag,

@@ -392,4 +392,118 @@ export const FIELD_CASES: FieldCase[] = [
       [{ mountPath: '/cache' }, 'Required value'],
     ],
   },
+  {
+    path: 'sidecars.otel',
+    spec: value => (value === undefined ? {} : { sidecars: [{ name: 'otel', ...(value as JsonObject) }] }),
+    values: [
+      {
+        image: 'registry.example/otel:1',
+        command: ['/otelcol'],
+        args: ['--config=env:CONFIG'],
+        env: [{ name: 'CONFIG', value: 'a' }],
+        keys: [{ name: 'openai', env: 'TOKEN' }],
+        resources: { cpu: '500m', memory: '256Mi' },
+        port: 13133,
+        probes: { startup: { path: '/', periodSeconds: 5 }, liveness: { path: '/alive', port: 9999 } },
+      },
+      {
+        image: 'registry.example/otel:2',
+        keys: [{ name: 'openai', file: '/secrets/otel/key' }],
+        probes: { startup: { tcp: true, port: 4317 } },
+      },
+    ],
+    json: [
+      {
+        template: {
+          volumes: undefined,
+          containers: [
+            { ports: [{ name: 'http1', containerPort: 8080 }] },
+            {
+              name: 'otel',
+              image: 'registry.example/otel:1',
+              command: ['/otelcol'],
+              args: ['--config=env:CONFIG'],
+              env: [
+                { name: 'PORT', value: '13133' },
+                { name: 'CONFIG', value: 'a' },
+                { name: 'TOKEN', valueSource: { secretKeyRef: { secret: 'key-1', version: '2' } } },
+              ],
+              resources: { limits: { cpu: '500m', memory: '256Mi' }, cpuIdle: true },
+              startupProbe: { httpGet: { path: '/', port: 13133 }, periodSeconds: 5 },
+              livenessProbe: { httpGet: { path: '/alive', port: 9999 } },
+            },
+          ],
+        },
+      } as unknown as JsonObject,
+      {
+        template: {
+          volumes: [{ secret: { secret: 'key-1', items: [{ path: 'key', version: '2' }] } }],
+          containers: [
+            {},
+            {
+              name: 'otel',
+              image: 'registry.example/otel:2',
+              command: undefined,
+              args: undefined,
+              env: undefined,
+              resources: { limits: { cpu: '1', memory: '512Mi' }, cpuIdle: true },
+              volumeMounts: [{ mountPath: '/secrets/otel' }],
+              startupProbe: { tcpSocket: { port: 4317 } },
+              livenessProbe: undefined,
+            },
+          ],
+        },
+      } as unknown as JsonObject,
+    ],
+    // A container of another name.
+    others: {
+      template: {
+        containers: [
+          { ports: [{ name: 'http1', containerPort: 8080 }] },
+          { name: 'theirs', image: 'registry.example/proxy:1', env: [{ name: 'A', value: 'b' }] },
+        ],
+      },
+    },
+    drift: { template: { containers: [{}, { args: ['by hand'], env: [{ name: 'MORE', value: 'x' }] }] } },
+    unset: { template: { volumes: undefined, containers: [{}] } } as unknown as JsonObject,
+    refused: [
+      [{ image: 'https://x' }, 'must be an image such as'],
+      [{}, 'Required value'],
+      [{ image: 'a', resources: { cpu: 1 } }, 'must be of type string'],
+      [{ image: 'a', resources: { cpu: '3' } }, 'must be 1, 2, 4, 6 or 8 in quotes'],
+      [{ image: 'a', resources: { cpu: '500m', memory: '2Gi' } }, 'memory and cpu of the sidecar'],
+      [{ image: 'a', resources: { cpu: '8', memory: '8Gi' } }, 'write at most 8 cpu in all'],
+      [{ image: 'a', port: 8080 }, 'two containers have the same port'],
+      [{ image: 'a', dependsOn: ['otel'] }, 'stand before this one in the list'],
+      [{ image: 'a', probes: { startup: { path: '/' } } }, 'a probe needs a port'],
+      [{ image: 'a', env: [{ name: 'PORT', value: '1' }] }, 'Cloud Run sets PORT itself'],
+      [{ image: 'a', keys: [{ name: 'openai' }] }, 'write env or file'],
+      [{ image: 'a', keys: [{ name: 'other', env: 'A' }] }, 'a key that spec.keys does not have'],
+      [{ image: 'a', keys: [{ name: 'openai', env: 'A' }], env: [{ name: 'A', value: '' }] }, 'set the same variable'],
+      [{ image: 'a', args: Array.from({ length: 33 }, () => 'x'.repeat(1000)) }, 'more than 32768 characters'],
+    ],
+  },
+  {
+    path: 'container.dependsOn',
+    around: {
+      sidecars: ['otel', 'log'].map((name, at) => ({
+        name,
+        image: 'registry.example/otel:1',
+        resources: { cpu: '500m', memory: '256Mi' },
+        probes: { startup: { tcp: true, port: 4317 + at } },
+      })),
+    },
+    values: [['otel'], ['otel', 'log']],
+    json: [
+      { template: { containers: [{ name: 'main', dependsOn: ['otel'] }, {}, {}] } },
+      { template: { containers: [{ dependsOn: ['otel', 'log'] }, {}, {}] } },
+    ],
+    others: { template: { containers: [{ name: 'app', dependsOn: ['log'] }, {}, {}] } },
+    drift: { template: { containers: [{ dependsOn: ['log'] }] } },
+    unset: { template: { containers: [{ dependsOn: undefined }, {}, {}] } } as unknown as JsonObject,
+    refused: [
+      [['other'], 'dependsOn must name sidecars with a startup probe'],
+      [['otel', 'otel'], 'Duplicate value'],
+    ],
+  },
 ];
