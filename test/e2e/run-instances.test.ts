@@ -246,13 +246,13 @@ describe('a volume', () => {
   it.each<[string, JsonObject, JsonObject, RegExp]>([
     ['two ports', { ports: [{}] }, { image: 'sidecar', ports: [{}] }, /exactly one container with an exposed port/],
     ['no port', {}, { image: 'sidecar' }, /exactly one container with an exposed port/],
+    ['a dependency that is not there', { ports: [{}], dependsOn: ['x'] }, { image: 'sidecar' }, /is not defined/],
     [
-      'a dependency that is not there',
-      { ports: [{}], dependsOn: ['x'] },
-      { image: 'sidecar' },
-      /which is no container/,
+      'one without a probe',
+      { ports: [{}], dependsOn: ['s'] },
+      { image: 'sidecar', name: 's' },
+      /must have startup probe/,
     ],
-    ['one without a probe', { ports: [{}], dependsOn: ['s'] }, { image: 'sidecar', name: 's' }, /no startup probe/],
     ['an unknown volume', { ports: [{}], ...mounted('v', '/v') }, { image: 'sidecar' }, /volume 'v' is not defined/],
   ])('and containers that do not fit are refused: %s', async (_what, container, other, message) => {
     const world = await start();

@@ -100,12 +100,6 @@ function checkOrder(containers: ContainerTemplate[]): void {
     const path = `spec.template.spec.containers[${i}]`;
     if (name !== '' && !/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(name))
       throw invalid(`${path}.name: '${name}' is not a DNS label.`);
-    // Seen of the real API (github.com/hashicorp/terraform-provider-google/issues/21035).
-    if (dependsOn.length > 0 && name === '') {
-      throw invalid(
-        "spec.template.metadata.annotations[run.googleapis.com/container-dependencies]: Invalid container name ''. Must conform to RFC 1123.",
-      );
-    }
     for (const other of dependsOn) {
       if (!named.has(other)) throw invalid(`${path}.depends_on: Dependent container '${other}' is not defined.`);
       // Seen of the real API (github.com/GoogleCloudPlatform/cloud-run-samples/issues/230).
