@@ -511,7 +511,9 @@ function deleteAccount(know: Knowledge, name: string): Check {
     after(result) {
       if (!result.ok) return [];
       if (!owner)
-        return know.touched(found.email) ? [] : [`rule 2: ${found.email} was deleted, which is not this cluster's`];
+        return lostItsMark(know, found.email)
+          ? []
+          : [`rule 2: ${found.email} was deleted, which is not this cluster's`];
       const broken: string[] = [];
       const { name: tenantName, namespace } = owner;
       const keys = ((know.tenant(namespace, tenantName)?.spec ?? {}) as unknown as Partial<Spec>).keys ?? [];
