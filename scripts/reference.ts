@@ -26,6 +26,7 @@ interface Node {
   additionalProperties?: Node;
   maxProperties?: number;
   'x-kubernetes-int-or-string'?: boolean;
+  'x-kubernetes-preserve-unknown-fields'?: boolean;
   'x-kubernetes-list-type'?: string;
   'x-kubernetes-list-map-keys'?: string[];
   'x-kubernetes-validations'?: { message?: string; fieldPath?: string }[];
@@ -69,6 +70,10 @@ interface Words {
   message(english: string): string;
 }
 
+/** The fields without a type of this CRD are a name, or a map from region to name. */
+const isNameOrMap = (node: Node): boolean =>
+  node.type === undefined && node['x-kubernetes-preserve-unknown-fields'] === true;
+
 const ENGLISH: Words = {
   text: english => english,
   intro: (kind, name, shortNames) =>
@@ -103,6 +108,7 @@ const ENGLISH: Words = {
   },
   type(node) {
     if (node['x-kubernetes-int-or-string']) return 'integer or string';
+    if (isNameOrMap(node)) return 'string, or map of strings';
     if (node.additionalProperties) return `map of ${node.additionalProperties.type ?? ''}s`;
     if (node.type !== 'array') return node.type ?? '';
     const keys = node['x-kubernetes-list-map-keys'];
@@ -165,6 +171,7 @@ function japanese(translations: string): Words {
     },
     type(node) {
       if (node['x-kubernetes-int-or-string']) return '整数または文字列';
+      if (isNameOrMap(node)) return '文字列、または文字列のマップ';
       if (node.additionalProperties) return `${JAPANESE_TYPES[node.additionalProperties.type ?? ''] ?? ''}のマップ`;
       if (node.type !== 'array') return JAPANESE_TYPES[node.type ?? ''] ?? node.type ?? '';
       const of = JAPANESE_TYPES[node.items?.type ?? ''] ?? '';

@@ -94,7 +94,7 @@ describe('a published service', () => {
     async name => {
       const { edited, moved, stopped } = (await courses.get(name)) as Course;
       if (moved) expect(settings(moved)).toEqual(settings(edited));
-      else expect(stopped).toMatch(/nothing says what takes its place in europe-west1|has nothing for europe-west1/);
+      else expect(stopped).toMatch(/nothing says what takes its place in europe-west1|has no name for europe-west1/);
     },
   );
 

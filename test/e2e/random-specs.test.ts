@@ -59,7 +59,7 @@ const KEYS = ['DependencyNotFound', 'DependencyNotReady', 'SecretNotAllowed'];
 const FIELDS: Record<string, RegExp> = {
   ...Object.fromEntries(KEYS.map(reason => [reason, /^Key \S+: /])),
   InvalidSpec:
-    /spec\.(?:encryptionKeys|network)|image|limits\.(cpu|memory)|env|timeout|concurrency|scaling|spec\.invokers|secret|region|label/i,
+    /spec\.(?:encryptionKey|network)|image|limits\.(cpu|memory)|env|timeout|concurrency|scaling|spec\.invokers|secret|region|label/i,
   PermissionDenied: /spec\.region|secret/,
   UpdateFailed: /containers\[0\]|PORT|image/i,
   Suspended: /"suspend":false/,

@@ -68,10 +68,8 @@ const VALUES: Record<string, [before: Value, after: Value]> = {
   'probes.liveness.grpc': ['a', 'b'],
   'probes.liveness.periodSeconds': [10, 11],
   'resources.gpu.type': [null, 'nvidia-l4'],
-  'network.connectors': [{ 'asia-northeast1': 'word-a' }, { 'asia-northeast1': 'word-b' }],
-  'network.subnetworks': [{ 'asia-northeast1': 'word-a' }, { 'asia-northeast1': 'word-b' }],
-  encryptionKey: [`${KMS}a`, `${KMS}b`],
-  encryptionKeys: [{ 'asia-northeast1': `${KMS}a` }, { 'asia-northeast1': `${KMS}b` }],
+  'network.subnetwork': ['word-a', { 'asia-northeast1': 'word-b' }],
+  encryptionKey: [`${KMS}a`, { 'asia-northeast1': `${KMS}b` }],
   // Its only word.
   binaryAuthorization: [null, 'Default'],
 };
@@ -83,10 +81,7 @@ const ABSENT = [
   'probes.liveness.grpc',
   'resources.gpu.type',
   'resources.gpu.zonalRedundancy',
-  'network.subnetworks',
   'network.connector',
-  'network.connectors',
-  'encryptionKeys',
 ];
 const WITH_GPU = {
   'resources.cpu': '4',
@@ -105,10 +100,7 @@ const WITH: Record<string, Record<string, Value>> = {
   'probes.liveness.grpc': { 'probes.liveness.path': null },
   'resources.gpu.type': WITH_GPU,
   'resources.gpu.zonalRedundancy': { ...WITH_GPU, 'resources.gpu.type': 'nvidia-l4' },
-  'network.subnetworks': { 'network.subnetwork': null },
   'network.connector': WITH_CONNECTOR,
-  'network.connectors': WITH_CONNECTOR,
-  encryptionKeys: { encryptionKey: null },
 };
 
 function valuesOf(path: string, { type, enum: known, minimum = 1 }: Schema): [before: Value, after: Value] {

@@ -554,20 +554,12 @@ export const refusals: Refusal[] = [
     }),
   ),
   {
-    name: 'one key and keys by region',
-    spec: {
-      encryptionKey: 'projects/p/locations/r/keyRings/k/cryptoKeys/k',
-      encryptionKeys: { r: 'projects/p/locations/r/keyRings/k/cryptoKeys/k' },
-    },
-    causes: [invalid('spec.encryptionKeys', 'set only one of encryptionKey and encryptionKeys')],
-  },
-  {
     name: 'a key with a version',
     spec: { encryptionKey: 'projects/p/locations/r/keyRings/k/cryptoKeys/k/cryptoKeyVersions/1' },
     causes: [
       invalid(
         'spec.encryptionKey',
-        '"projects/p/locations/r/keyRings/k/cryptoKeys/k/cryptoKeyVersions/1": must be projects/PROJECT/locations/REGION/keyRings/RING/cryptoKeys/KEY, without a version',
+        '"projects/p/locations/r/keyRings/k/cryptoKeys/k/cryptoKeyVersions/1": spec.encryptionKey in body should match \'^projects/[^/ ]+/locations/[^/ ]+/keyRings/[^/ ]+/cryptoKeys/[^/ ]+$\'',
       ),
     ],
   },
@@ -683,8 +675,8 @@ export const accepted: { name: string; tenant?: string; spec: PlainObject }[] = 
       resources: { cpu: 4, memory: '16Gi', cpuAlways: true, startupBoost: true, gpu: { type: 'nvidia-l4' } },
       executionEnvironment: 'Gen2',
       sessionAffinity: true,
-      encryptionKeys: { 'europe-west1': 'projects/p/locations/europe-west1/keyRings/r/cryptoKeys/k' },
-      network: { subnetworks: { 'europe-west1': 'a', 'us-central1': 'projects/p/regions/us-central1/subnetworks/b' } },
+      encryptionKey: { 'europe-west1': 'projects/p/locations/europe-west1/keyRings/r/cryptoKeys/k' },
+      network: { subnetwork: { 'europe-west1': 'a', 'us-central1': 'projects/p/regions/us-central1/subnetworks/b' } },
     },
   },
   {

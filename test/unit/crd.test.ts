@@ -158,7 +158,14 @@ describe('the definition', () => {
       expect([format, schema.minimum]).toEqual([expect.stringMatching(/^int(32|64)$/), expect.any(Number)]);
     if (type === 'object')
       expect(schema.additionalProperties === undefined || schema.maxProperties !== undefined).toBe(true);
-    expect(schema['x-kubernetes-preserve-unknown-fields']).toBeUndefined();
+    // A name or a map from region to name.
+    if (type === undefined && !schema['x-kubernetes-int-or-string'])
+      expect(schema).toMatchObject({
+        maxLength: expect.any(Number),
+        pattern: expect.stringMatching(/^\^.*\$$/),
+        maxProperties: 10,
+      });
+    else expect(schema['x-kubernetes-preserve-unknown-fields']).toBeUndefined();
   });
 
   it('says in a comment beside each bound where it comes from, or that it is not Google’s', () => {

@@ -98,7 +98,8 @@ export function missingAnswer(wanted: WantedField[], { region }: Place): string 
   const missing = wanted.flatMap(one => one.missing ?? []);
   if (missing.length === 0) return undefined;
   const fields = missing.map(field => `spec.${field}`).join(' and ');
-  return `${fields} ${missing.length > 1 ? 'have' : 'has'} nothing for ${region}. Add an entry ${region}: NAME there.`;
+  const have = missing.length > 1 ? 'have' : 'has';
+  return `${fields} ${have} no name for ${region}. Write a map from region to name there, with an entry ${region}: NAME.`;
 }
 
 /** The fields on record that the spec does not name any more. */

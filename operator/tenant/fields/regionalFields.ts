@@ -1,6 +1,6 @@
 import type { Json, JsonObject } from '../../../ports/json.ts';
 import { part } from '../names.ts';
-import { fieldsOf, jsonObject, listOf, type Parse, text, word } from '../specValues.ts';
+import { jsonObject, listOf, type Parse, text, word } from '../specValues.ts';
 import { type Field, type Place, without } from './field.ts';
 
 /**
@@ -8,18 +8,21 @@ import { type Field, type Place, without } from './field.ts';
  * or a map from region to name. Without an answer for a region the service there keeps what it has, and none is created.
  */
 
-/** A name, or an object from region to name. */
-const regional = (value: unknown, map: unknown): Json | undefined => {
-  if (typeof value === 'string') return value;
-  const names = Object.entries(jsonObject(map as Json)).filter(([, name]) => typeof name === 'string');
-  return names.length > 0 ? Object.fromEntries(names) : undefined;
+/** The forms of the names, as in the CRD, which cannot check those in a map. */
+const FORMS = {
+  subnetwork: /^(?:projects\/[^/ ]+\/regions\/[^/ ]+\/subnetworks\/)?[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?$/,
+  connector: /^(?:projects\/[^/ ]+\/locations\/[^/ ]+\/connectors\/)?[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?$/,
+  key: /^projects\/[^/ ]+\/locations\/[^/ ]+\/keyRings\/[^/ ]+\/cryptoKeys\/[^/ ]+$/,
 };
 
-/** The name for a region. Undefined: the map has none, or the name is one of another region. */
-function answer(value: Json | undefined, region: string, collection: 'regions' | 'locations'): string | undefined {
+/** A name or a map from region to name. Anything else is kept too: it has no answer for any region, so nothing is written (`answer`). */
+const regional: Parse = value => (value === null ? undefined : (value as Json | undefined));
+
+/** The name for a region. Undefined: there is none, it is one of another region, or it has another form. */
+function answer(value: Json | undefined, region: string, what: keyof typeof FORMS): string | undefined {
   const found = typeof value === 'string' ? value : jsonObject(value)[region];
-  if (typeof found !== 'string') return undefined;
-  const named = part(found, collection);
+  if (typeof found !== 'string' || !FORMS[what].test(found)) return undefined;
+  const named = part(found, what === 'subnetwork' ? 'regions' : 'locations');
   // The name of a multi-region or of `global` has no number, and belongs to no single region.
   return named === '' || named === region || !/\d/.test(named) ? found : undefined;
 }
@@ -44,8 +47,8 @@ const EGRESS = { PrivateRangesOnly: 'PRIVATE_RANGES_ONLY', AllTraffic: 'ALL_TRAF
 /** `subnetwork` and `connector` may be maps here. The egress is left out if it is Google's default. */
 const parseNetwork: Parse = (value, path, unknownValues) => {
   const given = jsonObject(value as Json);
-  const subnetwork = regional(given.subnetwork, given.subnetworks);
-  const connector = regional(given.connector, given.connectors);
+  const subnetwork = regional(given.subnetwork, path, unknownValues);
+  const connector = regional(given.connector, path, unknownValues);
   const egress = word(EGRESS)(given.egress, `${path}.egress`, unknownValues);
   if (subnetwork === undefined && connector === undefined) return undefined;
   const tags = listOf(text)(given.tags, path, unknownValues);
@@ -75,10 +78,10 @@ export const network: Field = {
   parse: parseNetwork,
   inRegion(value, place) {
     const given = jsonObject(value);
-    const subnetwork = answer(given.subnetwork, place.region, 'regions');
-    const connector = answer(given.connector, place.region, 'locations');
-    if (given.subnetwork !== undefined && subnetwork === undefined) return { missing: 'network.subnetworks' };
-    if (given.connector !== undefined && connector === undefined) return { missing: 'network.connectors' };
+    const subnetwork = answer(given.subnetwork, place.region, 'subnetwork');
+    const connector = answer(given.connector, place.region, 'connector');
+    if (given.subnetwork !== undefined && subnetwork === undefined) return { missing: 'network.subnetwork' };
+    if (given.connector !== undefined && connector === undefined) return { missing: 'network.connector' };
     return {
       value: compact({ ...given, subnetwork, connector: connector && fullConnector(connector, place) }),
     };
@@ -143,11 +146,10 @@ export const encryptionKey: Field = {
   path: 'encryptionKey',
   level: 'template',
   places: ['encryptionKey'],
-  parse: value => value as Json | undefined,
-  fromSpec: spec => regional(fieldsOf(spec).encryptionKey, fieldsOf(spec).encryptionKeys),
+  parse: regional,
   inRegion(value, { region }) {
-    const key = answer(value, region, 'locations');
-    return key === undefined ? { missing: 'encryptionKeys' } : { value: key };
+    const key = answer(value, region, 'key');
+    return key === undefined ? { missing: 'encryptionKey' } : { value: key };
   },
   read: ({ encryptionKey: key }) => (typeof key === 'string' && key !== '' ? key : undefined),
   write: (template, value) =>
