@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -17,10 +18,11 @@ export interface FindBinariesOptions {
   mayBuild?: boolean;
 }
 
+/** The module of the newest version of Kubernetes that is tested. */
 const MODULE: GoModule = { name: 'kube', folder: fileURLToPath(new URL('../../test/kube', import.meta.url)) };
 
 /** The older versions of Kubernetes that have a module in `test/kube`. */
-const OLDER = ['1.31'];
+export const OLDER = ['1.31'];
 
 /** The variable that chooses one of the older versions, such as 1.31. */
 export const KUBERNETES_VERSION = 'AITENANT_TEST_KUBERNETES';
@@ -66,8 +68,7 @@ async function olderBinaries(
   version: string,
   { env, progress, mayBuild }: { env: Env; progress: (line: string) => void; mayBuild?: boolean },
 ): Promise<Binaries> {
-  if (!OLDER.includes(version)) throw new NoBinariesError(`Kubernetes ${version} has no module in test/kube: ${OLDER}`);
-  const module = { name: `kube-${version}`, folder: join(MODULE.folder, version) };
+  const module = olderModule(version);
   const what = `kube-apiserver ${kubernetesVersion(module).gitVersion} and an etcd (about 7 minutes on 2 cores, once)`;
   await buildTools(MODULE, [ETCD], { env, what, progress, mayBuild });
   await buildTools(module, [kubernetesTool(module, 'kube-apiserver')], { env, what, progress, mayBuild });
@@ -75,6 +76,11 @@ async function olderBinaries(
     etcd: binariesIn(toolsFolder(MODULE, env)).etcd,
     kubeApiserver: binariesIn(toolsFolder(module, env)).kubeApiserver,
   };
+}
+
+function olderModule(version: string): GoModule {
+  if (!OLDER.includes(version)) throw new NoBinariesError(`Kubernetes ${version} has no module in test/kube: ${OLDER}`);
+  return { name: `kube-${version}`, folder: join(MODULE.folder, version) };
 }
 
 /**
@@ -94,6 +100,20 @@ export async function findControllerManager({
     mayBuild,
   });
   return join(toolsFolder(MODULE, env), 'kube-controller-manager');
+}
+
+/**
+ * Returns the path of the program `test/kube/cost/main.go`, which estimates the costs of a CRD's rules as kube-apiserver of that version
+ * does (about 20 s on 2 cores, once). `version`: one of the older versions, or undefined for the newest. Throws `NoBinariesError`.
+ */
+export async function findCostEstimator(version: string | undefined, env: Env = process.env): Promise<string> {
+  const module = version ? olderModule(version) : MODULE;
+  const source = join(MODULE.folder, 'cost/main.go');
+  // The folder of the cache depends on the versions of the modules only.
+  const name = `cost-${createHash('sha256').update(readFileSync(source)).digest('hex').slice(0, 12)}`;
+  const what = `the cost estimator of Kubernetes ${kubernetesVersion(module).gitVersion} (about 20 s, once)`;
+  await buildTools(module, [{ name, package: source }], { env, what, progress: line => console.error(line) });
+  return join(toolsFolder(module, env), name);
 }
 
 const ETCD: GoTool = { name: 'etcd', package: 'go.etcd.io/etcd/server/v3' };

@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { stringify } from 'yaml';
 import { type Answer, ask } from './ask.ts';
-import { type Binaries, findBinaries } from './binaries.ts';
+import { type Binaries, findBinaries, KUBERNETES_VERSION } from './binaries.ts';
 import { type Guarded, startGuarded } from './guarded.ts';
 
 export interface EnvtestOptions {
@@ -15,6 +15,8 @@ export interface EnvtestOptions {
   portBase?: number;
   /** Receives lines that report the progress of building the binaries. */
   progress?: (line: string) => void;
+  /** The version of Kubernetes, such as 1.31. Default: that of `AITENANT_TEST_KUBERNETES`, or the newest. */
+  kubernetes?: string;
   /** More flags for kube-apiserver. */
   apiServerFlags?: string[];
 }
@@ -50,7 +52,8 @@ const ATTEMPTS = 3;
  * Rejects with `NoBinariesError` if the binaries are missing and cannot be built, and with the end of the log if a start fails.
  */
 export async function startEnvtest(options: EnvtestOptions): Promise<Envtest> {
-  const binaries = await findBinaries({ progress: options.progress });
+  const env = options.kubernetes ? { ...process.env, [KUBERNETES_VERSION]: options.kubernetes } : process.env;
+  const binaries = await findBinaries({ env, progress: options.progress });
   for (let attempt = 1; ; attempt++) {
     // Another process may take a free port before it is used here. Such a start is repeated with other ports.
     const [port, etcdPort] = options.portBase ? [options.portBase, options.portBase + 1] : await freePorts(2);
