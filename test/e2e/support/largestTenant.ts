@@ -2,8 +2,8 @@ import type { JsonObject } from '../../../ports/json.ts';
 
 /**
  * The largest specs that the CRD allows: every list has maxItems items and every text maxLength characters. No spec can have all fields,
- * so there are two variants that together have all of them. A new list or text without a rule needs nothing here. One with a rule needs
- * an entry in TEXTS, VALUES or ABSENT.
+ * so the variants have all of them together. A new list or text without a rule needs nothing here. One with a rule needs
+ * an entry in TEXTS, VALUES or VARIANTS.
  */
 
 export interface SpecSchema {
@@ -55,13 +55,10 @@ const TEXTS: Record<string, (at: Position) => string> = {
   'invokers[]': at => unique('user:', 'u', at),
   'labels{}': ({ length }) => 'v'.repeat(length),
   encryptionKey: kmsKey,
-  'encryptionKeys{}': kmsKey,
   'network.network': qualified('/global/networks/'),
   'network.subnetwork': qualified('/regions/r/subnetworks/'),
-  'network.subnetworks{}': qualified('/regions/r/subnetworks/'),
   'network.tags[]': name,
   'network.connector': qualified('/locations/r/connectors/'),
-  'network.connectors{}': qualified('/locations/r/connectors/'),
   'container.workingDir': path,
   'probes.startup.path': path,
   'probes.liveness.path': path,
@@ -97,54 +94,42 @@ export const SHORTER: Record<string, string> = {
   'sidecars[].dependsOn': 'only sidecars before this one can be named',
 };
 
-/** The fields that each variant does not have, because they exclude others or make them shorter. */
-const ABSENT: string[][] = [
-  [
-    'keys[].secretRef.name',
-    'encryptionKey',
-    'network.subnetwork',
-    'network.connector',
-    'network.connectors',
-    'probes.startup.path',
-    'probes.startup.tcp',
-    'probes.liveness.path',
-  ],
-  [
-    'keys[].secretRef.external',
-    'encryptionKeys',
-    'network.subnetworks',
-    'network.connector',
-    'network.connectors',
-    'probes.startup.tcp',
-    'probes.startup.grpc',
-    'probes.liveness.grpc',
-    'invokers',
-    'iap',
-  ],
-  [
-    'keys[].secretRef.external',
-    'encryptionKeys',
-    'network.network',
-    'network.tags',
-    'network.subnetwork',
-    'network.subnetworks',
-    'network.connectors',
-    'probes.startup.path',
-    'probes.startup.grpc',
-    'probes.liveness.grpc',
-  ],
-  [
-    'keys[].secretRef.external',
-    'encryptionKeys',
-    'network.network',
-    'network.tags',
-    'network.subnetwork',
-    'network.subnetworks',
-    'network.connector',
-    'probes.startup.path',
-    'probes.startup.grpc',
-    'probes.liveness.grpc',
-  ],
+/** `absent`: fields that exclude others or make them shorter. `maps`: whether what may be a name or a map from region to name is a map. */
+const VARIANTS = [
+  {
+    maps: true,
+    absent: [
+      'keys[].secretRef.name',
+      'network.connector',
+      'probes.startup.path',
+      'probes.startup.tcp',
+      'probes.liveness.path',
+    ],
+  },
+  {
+    maps: false,
+    absent: [
+      'keys[].secretRef.external',
+      'network.connector',
+      'probes.startup.tcp',
+      'probes.startup.grpc',
+      'probes.liveness.grpc',
+      'invokers',
+      'iap',
+    ],
+  },
+  ...[true, false].map(maps => ({
+    maps,
+    absent: [
+      'keys[].secretRef.external',
+      'network.network',
+      'network.tags',
+      'network.subnetwork',
+      'probes.startup.path',
+      'probes.startup.grpc',
+      'probes.liveness.grpc',
+    ],
+  })),
 ];
 const ALL_VALUES = 65_536;
 const ALL_SIDECARS = 32_768;
@@ -162,8 +147,9 @@ interface Sidecar extends Texts {
 
 /** The variants of the largest spec. `character`: of which texts consist, where no rule limits them. */
 export function largestSpecs(spec: SpecSchema, character: string): JsonObject[] {
-  return ABSENT.map(absent => {
-    const built = valueAt(spec, '', { index: 0, character, absent }) as JsonObject & Texts & { sidecars: Sidecar[] };
+  return VARIANTS.map(({ absent, maps }) => {
+    const built = valueAt(spec, '', { index: 0, character, absent, maps }) as JsonObject &
+      Texts & { sidecars: Sidecar[] };
     const invokers = (built.invokers as string[] | undefined) ?? [];
     const each = Math.floor((ALL_VALUES - invokers.join('').length) / built.env.length);
     for (const variable of built.env) variable.value = character.repeat(each);
@@ -189,6 +175,7 @@ interface Scope {
   index: number;
   character: string;
   absent: string[];
+  maps: boolean;
 }
 
 function valueAt(schema: SpecSchema, at: string, scope: Scope): unknown {
@@ -198,18 +185,15 @@ function valueAt(schema: SpecSchema, at: string, scope: Scope): unknown {
     const { items, maxItems = 0 } = schema;
     return Array.from({ length: maxItems }, (_, index) => valueAt(items, `${at}[]`, { ...scope, index }));
   }
-  if (schema.additionalProperties) {
-    const { additionalProperties, maxProperties = 0 } = schema;
-    return Object.fromEntries(
-      Array.from({ length: maxProperties }, (_, index) => [
-        keyOf(at, index),
-        valueAt(additionalProperties, `${at}{}`, { ...scope, index }),
-      ]),
-    );
+  if (schema.maxProperties && (schema.additionalProperties || scope.maps)) {
+    const { additionalProperties: one = { maxLength: schema.maxLength }, maxProperties } = schema;
+    const below = schema.additionalProperties ? `${at}{}` : at;
+    const entry = (index: number) => valueAt(one, below, { ...scope, index });
+    return Object.fromEntries(Array.from({ length: maxProperties }, (_, index) => [keyOf(at, index), entry(index)]));
   }
   if (schema.properties) {
     const fields = Object.entries(schema.properties).map(
-      ([field, below]) => [at ? `${at}.${field}` : field, field, below] as const,
+      ([field, below]) => [childOf(at, field), field, below] as const,
     );
     const present = fields.filter(([below]) => !scope.absent.includes(asOfTenant(below)));
     return Object.fromEntries(present.map(([below, field, value]) => [field, valueAt(value, below, scope)]));
@@ -234,39 +218,45 @@ function keyOf(at: string, index: number): string {
   return 'k'.repeat(60) + digits(index);
 }
 
-/** The lists and texts of a schema, with the most items or characters that each may have. */
+/** The lists, texts and maps (with # at the end) of a schema, with the most items, characters or entries that each may have. */
 export function boundsOf(schema: SpecSchema, at = ''): [path: string, most: number][] {
-  const own = schema.maxLength ?? schema.maxItems ?? schema.maxProperties;
-  const below = [
-    ...Object.entries(schema.properties ?? {}).map(([field, value]) => [at ? `${at}.${field}` : field, value] as const),
-    ...(schema.items ? [[`${at}[]`, schema.items] as const] : []),
-    ...(schema.additionalProperties ? [[`${at}{}`, schema.additionalProperties] as const] : []),
+  const own: [string, number | undefined][] = [
+    [at, schema.maxLength ?? schema.maxItems],
+    [`${at}#`, schema.maxProperties],
+  ];
+  const below: [string, SpecSchema | undefined][] = [
+    ...Object.entries(schema.properties ?? {}).map(([field, value]): [string, SpecSchema] => [
+      childOf(at, field),
+      value,
+    ]),
+    [`${at}[]`, schema.items],
+    [`${at}{}`, schema.additionalProperties],
   ];
   return [
-    ...(own === undefined ? [] : [[at, own] as [string, number]]),
-    ...below.flatMap(([path, value]) => boundsOf(value, path)),
+    ...own.flatMap(([path, most]): [string, number][] => (most === undefined ? [] : [[path, most]])),
+    ...below.flatMap(([path, value]) => (value ? boundsOf(value, path) : [])),
   ];
 }
 
-/** The most items or characters that a value has at each path. */
+const childOf = (at: string, field: string): string => (at ? `${at}.${field}` : field);
+
+/** The most items, characters or entries that a value has at each path of `boundsOf`. */
 export function sizesOf(
   value: unknown,
   schema: SpecSchema,
   at = '',
   found = new Map<string, number>(),
 ): Map<string, number> {
-  const note = (size: number) => found.set(at, Math.max(size, found.get(at) ?? 0));
-  if (typeof value === 'string') note([...value].length);
+  const note = (path: string, size: number) => found.set(path, Math.max(size, found.get(path) ?? 0));
+  if (typeof value === 'string') note(at, [...value].length);
   else if (Array.isArray(value)) {
-    note(value.length);
+    note(at, value.length);
     for (const item of value) sizesOf(item, schema.items ?? {}, `${at}[]`, found);
   } else if (value && typeof value === 'object') {
-    const entries = Object.entries(value);
-    if (schema.additionalProperties) note(entries.length);
-    for (const [field, item] of entries) {
-      const fields = schema.properties?.[field];
-      if (fields) sizesOf(item, fields, at ? `${at}.${field}` : field, found);
-      else sizesOf(item, schema.additionalProperties ?? {}, `${at}{}`, found);
+    note(`${at}#`, Object.keys(value).length);
+    for (const [field, item] of Object.entries(value)) {
+      const below = schema.properties?.[field];
+      sizesOf(item, below ?? schema.additionalProperties ?? {}, below ? childOf(at, field) : `${at}{}`, found);
     }
   }
   return found;
