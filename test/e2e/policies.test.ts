@@ -126,6 +126,48 @@ describe('the limits', () => {
   });
 });
 
+describe('sidecars', () => {
+  const sidecar = (name: string, rest: JsonObject = {}) => ({ name, image: `${REPOSITORY}/proxy:1`, ...rest });
+  const small = { resources: { cpu: '500m', memory: '512Mi' } };
+
+  test('need an allowed image, like the container', async () => {
+    expect(await creation({ sidecars: [sidecar('a', small)] })).toBe('allowed');
+    for (const image of ['nginx', `${REPOSITORY}-evil/app`, 'docker.io/library/nginx']) {
+      const sidecars = [sidecar('a', small), { ...sidecar('b', small), image }];
+      expect(await creation({ sidecars })).toContain(`spec.sidecars: image ${image} is not allowed here`);
+    }
+  });
+
+  test('count as CPU and memory of the instance', async () => {
+    const resources = { cpu: '1', memory: '2Gi' };
+    expect(await creation({ resources, sidecars: [sidecar('a', { resources: { cpu: '1', memory: '2Gi' } })] })).toBe(
+      'allowed',
+    );
+    expect(await creation({ resources, sidecars: [sidecar('a'), sidecar('b', small)] })).toContain(
+      'together more than the 2 that is allowed here',
+    );
+    expect(
+      await creation({
+        resources: { cpu: '1', memory: '4Gi' },
+        sidecars: [sidecar('a', { resources: { memory: '1Gi' } })],
+      }),
+    ).toContain('together more than the 4Gi that is allowed here');
+  });
+
+  test('that an update does not change are not checked again', async () => {
+    const spec = { resources: { cpu: '1', memory: '1Gi' }, sidecars: [sidecar('a', small)] };
+    await must('POST', tenants('team'), tenant('beside', spec));
+    await must('PUT', `${LIMITS}/aitenant-limits`, limits({ images: 'example.com/other', cpu: '1' }));
+    await eventually(async () => (await creation(spec)) !== 'allowed', 'the new limits to count');
+    expect(await edit('beside', { spec: { timeoutSeconds: 61 } })).toBe('allowed');
+    expect(await edit('beside', { spec: { sidecars: [sidecar('b', small)] } })).toContain('is not allowed here');
+    await must('PUT', `${LIMITS}/aitenant-limits`, limits());
+    await eventually(async () => (await creation(spec)) === 'allowed', 'the former limits to count');
+    await must('PATCH', `${tenants('team')}/beside`, { metadata: { finalizers: null } }, MERGE);
+    await must('DELETE', `${tenants('team')}/beside`);
+  });
+});
+
 const DIGEST = `sha256:${'a'.repeat(64)}`;
 
 describe('an image', () => {
