@@ -52,6 +52,23 @@ const wrongType = (field: string, expected: string, actual: string): FieldCause 
   message: `Invalid value: "${actual}": ${field} in body must be of type ${expected}: "${actual}"`,
 });
 
+/** The messages about sidecars. */
+const SIDECAR = {
+  order:
+    'dependsOn must name sidecars that stand before this one in the list and have a startup probe; move the sidecar that is waited for up, or write its probes.startup',
+  key: 'a sidecar uses a key that spec.keys does not have; add the key there, without env and file if only sidecars use it',
+  port: 'two containers have the same port; the container has 8080 unless container.port is set; choose another port',
+  variable: 'two keys of the sidecar, or a key and env, set the same variable; choose another name for one of them',
+  file: 'the directories of two files are the same, or one is inside the other; give each file a directory of its own',
+  probe: 'a probe needs a port; write port for the sidecar, or for each of its probes',
+  memory:
+    "memory and cpu of the sidecar don't go together; write at most 512Mi below 500m cpu, at most 1Gi below 1, at most 4Gi for 1, at most 8Gi for 2, 2Gi to 16Gi for 4, 4Gi to 24Gi for 6, 4Gi to 32Gi for 8",
+  sum: "memory and cpu of the container and its sidecars together don't go together; write at most 8 cpu in all, and at most 512Mi below 500m cpu, 1Gi below 1, 4Gi below 2, 8Gi below 4, 2Gi to 16Gi below 6, 4Gi to 24Gi below 8, 4Gi to 32Gi for 8",
+  long: 'the variables, commands and arguments of the sidecars have more than 32768 characters in all; put large values into the image or a file',
+};
+const probed = (name: string): PlainObject => ({ name, probes: { startup: { tcp: true, port: 1 } } });
+const twice = (use: string, value: string): PlainObject[] => ['a', 'b'].map(name => ({ name, [use]: value }));
+
 export const refusals: Refusal[] = [
   { name: 'a name of two characters', tenant: 'ab', causes: [misfit('ab')] },
   { name: 'a name of 28 characters', tenant: 'a'.repeat(28), causes: [misfit('a'.repeat(28))] },
@@ -621,6 +638,51 @@ export const refusals: Refusal[] = [
       ],
     }),
   ),
+  ...(
+    [
+      ['that waits for a later one', [{ dependsOn: ['b'] }, probed('b')], 'spec.sidecars', 'order'],
+      ['that waits for itself', [{ ...probed('a'), dependsOn: ['a'] }], 'spec.sidecars', 'order'],
+      ['that waits for one without a probe', [{}, { name: 'b', dependsOn: ['a'] }], 'spec.sidecars', 'order'],
+      ['with an unknown key', [{ keys: [{ name: 'x', env: 'X' }] }], 'spec.sidecars', 'key'],
+      ['with the port of another one', [{ port: 9000 }, { name: 'b', port: 9000 }], 'spec.sidecars', 'port'],
+      ['with a variable set twice', [{ keys: twice('env', 'X') }], 'spec.sidecars[0].keys', 'variable'],
+      ['with a directory used twice', [{ keys: twice('file', '/a/key') }], 'spec.sidecars[0].keys', 'file'],
+      ['with a probe of no port', [{ probes: { liveness: { path: '/' } } }], 'spec.sidecars[0].probes', 'probe'],
+      ['with much memory', [{ resources: { memory: '5Gi' } }], 'spec.sidecars[0].resources.memory', 'memory'],
+      ['that with others has much CPU', [{ resources: { cpu: '8', memory: '4Gi' } }], 'spec.sidecars', 'sum'],
+      ['of a long value', [{ env: [{ name: 'A', value: 'x'.repeat(32768) }], args: ['x'] }], 'spec.sidecars', 'long'],
+    ] as [string, PlainObject[], string, string][]
+  ).map(([name, sidecars, field, message]) => ({
+    name: `a sidecar ${name}`,
+    spec: {
+      ...keys(key({ name: 'a', env: 'A' }), key({ name: 'b', env: 'B' })),
+      sidecars: sidecars.map(one => ({ name: 'a', image: 'a', ...one })),
+    },
+    causes: [invalid(field, SIDECAR[message as keyof typeof SIDECAR])],
+  })),
+  {
+    name: 'a container that waits for an unknown sidecar',
+    spec: { container: { dependsOn: ['a'] } },
+    causes: [
+      invalid(
+        'spec.container.dependsOn',
+        'dependsOn must name sidecars with a startup probe; write probes.startup for the sidecar that is waited for',
+      ),
+    ],
+  },
+  {
+    name: 'less than 1 cpu with the sidecars',
+    spec: {
+      resources: { cpu: '500m', memory: '512Mi' },
+      sidecars: [{ name: 'a', image: 'a', resources: { cpu: '499m', memory: '128Mi' } }],
+    },
+    causes: [
+      invalid(
+        'spec.scaling.concurrency',
+        'the container and its sidecars have less than 1 cpu together, which needs concurrency 1; write concurrency 1, or more cpu',
+      ),
+    ],
+  },
   {
     name: 'iap on a public tenant',
     spec: { iap: 'Enabled' },
@@ -663,6 +725,32 @@ export const accepted: { name: string; tenant?: string; spec: PlainObject }[] = 
       ],
     },
   },
+  {
+    name: 'sidecars of every kind',
+    spec: {
+      ...keys(key({ name: 'a', env: 'A' }), key({ name: 'b', env: undefined })),
+      resources: { cpu: '500m', memory: '512Mi' },
+      container: { port: 9000, dependsOn: ['c', 'a'] },
+      sidecars: [
+        {
+          ...probed('a'),
+          image: 'a',
+          port: 8080,
+          resources: { cpu: '500m' },
+          keys: [{ name: 'a', env: 'A', file: '/s/key' }],
+        },
+        { name: 'b', image: 'b', env: [{ name: 'A', value: '' }], resources: { cpu: '0.08', memory: '128Mi' } },
+        {
+          ...probed('c'),
+          image: 'c',
+          dependsOn: ['a'],
+          keys: [{ name: 'b', file: '/s/key' }],
+          resources: { cpu: '4', memory: '8Gi' },
+        },
+      ],
+    },
+  },
+  { name: 'no sidecars', spec: { sidecars: [], scaling: { concurrency: 80 } } },
   { name: 'iap that is off on a public tenant', spec: { iap: 'Disabled' } },
   {
     name: 'the settings of a template',
