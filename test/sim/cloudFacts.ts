@@ -1,7 +1,7 @@
 import type { Binding, Policy } from '../../sandbox/gcp/contracts.ts';
 import type { GcpCore } from '../../sandbox/gcp/core.ts';
 import type { Account } from '../../sandbox/gcp/iam/accounts.ts';
-import type { Template } from '../../sandbox/gcp/run/messages.ts';
+import type { ContainerTemplate, Template } from '../../sandbox/gcp/run/messages.ts';
 import type { RevisionState, ServiceState } from '../../sandbox/gcp/run/serviceState.ts';
 import type { Secret } from '../../sandbox/gcp/secretManager/secrets.ts';
 
@@ -64,9 +64,22 @@ export interface Variable {
   version?: string;
 }
 
-/** The variables of the container, and the keys that are mounted in it: their name is the path of the file. */
-export function variablesOf(service: ServiceState, template: Template | undefined): Variable[] {
-  const { env = [], volumeMounts = [] } = template?.containers?.[0] ?? {};
+/**
+ * The variables of the containers, and the keys that are mounted in them: their name is the path of the file. Those of a sidecar begin
+ * with its name and a colon.
+ */
+export const variablesOf = (service: ServiceState, template: Template | undefined): Variable[] =>
+  (template?.containers ?? []).flatMap((container, at) =>
+    variablesIn(service, template, container).map(variable =>
+      at === 0 ? variable : { ...variable, name: `${container.name}:${variable.name}` },
+    ),
+  );
+
+function variablesIn(
+  service: ServiceState,
+  template: Template | undefined,
+  { env = [], volumeMounts = [] }: ContainerTemplate,
+): Variable[] {
   const variables = env.map(({ name = '', value, valueSource }) => {
     const ref = valueSource?.secretKeyRef;
     if (!ref) return { name, value: value ?? '' };

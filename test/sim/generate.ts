@@ -262,7 +262,7 @@ export function spec(random: Random): JsonObject {
     ['2', '2Gi'],
     ['500m', '512Mi'],
   ]) as [string, string];
-  return withSettings({
+  const base = {
     region: random.chance(0.8) ? (REGIONS[0] ?? '') : random.pick(REGIONS),
     keys: keys(random),
     ...(image !== undefined && { image }),
@@ -279,14 +279,40 @@ export function spec(random: Random): JsonObject {
       invokers: random.pick([[], ['user:a@example.com'], ['user:a@example.com', 'group:b@example.com']]),
     }),
     ...(random.chance(0.03) && { suspend: true }),
-  });
+  };
+  return withSidecar(withSettings(base), base);
+}
+
+/** A number of a spec, for draws that are its own. */
+function seedOf(base: JsonObject): number {
+  let sum = 7;
+  for (const letter of JSON.stringify(base)) sum = (Math.imul(sum, 31) + (letter.codePointAt(0) ?? 0)) | 0;
+  return sum;
+}
+
+/** The spec with a sidecar. It is drawn apart, as in `withSettings`. */
+function withSidecar(spec: JsonObject, base: JsonObject): JsonObject {
+  const random = createRandom(seedOf(base) ^ 0x3c6d);
+  if (random.chance(0.7)) return spec;
+  const key = random.pick(spec.keys as JsonObject[]);
+  const use = random.pick<JsonObject>([{ env: 'TOKEN' }, { file: '/secrets/proxy/key' }]);
+  const waits = random.chance(0.4);
+  const sidecar = {
+    name: 'proxy',
+    image: random.pick(['registry.example/proxy:1', 'registry.example/proxy:2']),
+    ...(random.chance(0.3) && { args: [random.pick(['x', 'y'])] }),
+    ...(random.chance(0.3) && { env: [{ name: 'MODE', value: random.pick(['a', 'b']) }] }),
+    ...(random.chance(0.6) && { keys: [{ name: key.name ?? '', ...use }] }),
+    resources: { cpu: random.pick(['500m', '0.5']), memory: '256Mi' },
+    ...((waits || random.chance(0.3)) && { port: 4317, probes: { startup: { tcp: true } } }),
+  };
+  const container = { ...(spec.container as JsonObject | undefined), ...(waits && { dependsOn: ['proxy'] }) };
+  return { ...spec, sidecars: [sidecar], ...(Object.keys(container).length > 0 && { container }) };
 }
 
 /** The spec with optional fields. They are drawn apart, from the spec itself, so that every other draw of a seed stays what it was. */
 function withSettings(base: JsonObject): JsonObject {
-  let sum = 7;
-  for (const letter of JSON.stringify(base)) sum = (Math.imul(sum, 31) + (letter.codePointAt(0) ?? 0)) | 0;
-  const random = createRandom(sum);
+  const random = createRandom(seedOf(base));
   if (random.chance(0.4)) return base;
   const sometimes = (fields: JsonObject): JsonObject => (random.chance(0.35) ? fields : {});
   const withFile = (key: JsonObject): JsonObject =>

@@ -50,12 +50,21 @@ export interface Spec {
   env?: { name: string; value: string }[];
   scaling: { minInstances: number; maxInstances: number; concurrency: number; manualInstances?: number };
   resources: { cpu: string | number; memory: string | number; cpuAlways?: boolean; startupBoost?: boolean };
-  container?: { command?: string[]; args?: string[]; port?: number; protocol?: string };
+  container?: { command?: string[]; args?: string[]; port?: number; protocol?: string; dependsOn?: string[] };
   probes?: { startup?: Probe; liveness?: Probe };
   executionEnvironment?: string;
   sessionAffinity?: boolean;
   network?: { subnetwork?: string; egress?: string };
   volumes?: { name: string; mountPath: string }[];
+  sidecars?: {
+    name: string;
+    image: string;
+    args?: string[];
+    env?: { name: string; value: string }[];
+    keys?: { name: string; env?: string; file?: string }[];
+    resources?: { cpu?: string };
+    port?: number;
+  }[];
   timeoutSeconds: number;
   access: 'Public' | 'Authenticated';
   invokers?: string[];
@@ -177,14 +186,14 @@ export function judgeTenant(
 
   // The keys: what may be read, and which version of it.
   let held = foreignAccount || account === undefined;
-  const wanted: Variable[] = (spec.env ?? []).map(({ name, value }) => ({ name, value }));
+  const wanted: Variable[] = [...plainOf(spec)];
   const granted = new Set<string>();
   const missing: string[] = [];
   let unresolved = false;
   for (const key of spec.keys) {
     const resource = canonicalSecret(referenceOf(key), project);
     const secret = facts.secret(resource);
-    const uses = [key.env, key.file].flatMap(name => name ?? []);
+    const uses = usesOfKey(spec, key);
     const told = status.keys?.find(other => other.name === key.name);
     const hold = (reason: string, always = false) => {
       reasons.add(reason);
@@ -428,9 +437,11 @@ function checkService(
         .filter(
           variable =>
             !variable.name.startsWith('FOREIGN') &&
-            (isFile(variable)
-              ? known('Field', name, `files.${variable.name}`)
-              : known('Variable', name, variable.name)),
+            (sidecarOf(variable.name) !== undefined
+              ? known('Field', name, `sidecars.${sidecarOf(variable.name)}`)
+              : isFile(variable)
+                ? known('Field', name, `files.${variable.name}`)
+                : known('Variable', name, variable.name)),
         )
         .map(({ name, value, secret, version }) => `${name}=${value ?? `${secret}:${version}`}`)
         .sort()
@@ -526,6 +537,18 @@ function templateSettings(spec: Spec): ReturnType<typeof namedSettings> {
       want: mountPath,
       of: (desired: Desired) => main(desired).volumeMounts?.find(mount => mount.name === name)?.mountPath,
     })),
+    ...one('container.dependsOn', container.dependsOn && words(container.dependsOn), desired =>
+      words(main(desired).dependsOn),
+    ),
+    ...(spec.sidecars ?? []).map(({ name, image, args, resources }) => ({
+      path: `sidecars.${name}`,
+      want: `${image} ${words(args)} ${amount(resources?.cpu)}`,
+      of(desired: Desired) {
+        const found = desired.template?.containers?.slice(1).find(container => container.name === name);
+        const { args: has } = (found ?? {}) as JsonObject;
+        return `${found?.image} ${words(has)} ${amount(found?.resources?.limits?.cpu)}`;
+      },
+    })),
     ...one('sessionAffinity', spec.sessionAffinity, desired => template(desired).sessionAffinity === true),
     ...one('network', network && `${network.subnetwork} ${network.egress ?? 'PrivateRangesOnly'}`, desired => {
       const { vpcAccess = {} } = desired.template ?? {};
@@ -565,7 +588,7 @@ function settingProblems({ desired }: ServiceState, spec: Spec, isKnown: boolean
 
 /** What nobody but a spec of a script sets, where it is not Google's default. */
 function templateLeft({ template = {} }: Desired): Record<string, string | undefined> {
-  const { command, args, ports, startupProbe, livenessProbe, resources } = (template.containers?.[0] ??
+  const { command, args, ports, startupProbe, livenessProbe, resources, dependsOn } = (template.containers?.[0] ??
     {}) as ContainerTemplate & JsonObject;
   const { sessionAffinity } = template as JsonObject;
   return {
@@ -579,6 +602,8 @@ function templateLeft({ template = {} }: Desired): Record<string, string | undef
     'resources.startupBoost': resources?.startupCpuBoost ? undefined : 'off',
     executionEnvironment: template.executionEnvironment,
     sessionAffinity: sessionAffinity === true ? 'on' : undefined,
+    'container.dependsOn': dependsOn?.[0],
+    'sidecars.proxy': template.containers?.find(({ name }) => name === 'proxy')?.name,
     'volumes.cache': template.volumes?.find(({ name }) => name === 'cache')?.name,
   };
 }
@@ -594,6 +619,30 @@ function stayingFields({ desired }: ServiceState): string[] {
     ...(desired.template?.vpcAccess ? ['network'] : []),
   ];
 }
+
+/** Where the containers use a key, as `variablesOf` names it. */
+export const usesOfKey = (spec: Spec, { name, env, file }: KeySpec): string[] => [
+  ...[env, file].flatMap(at => at ?? []),
+  ...(spec.sidecars ?? []).flatMap(sidecar =>
+    (sidecar.keys ?? [])
+      .filter(key => key.name === name)
+      .flatMap(key => [key.env, key.file].flatMap(at => (at === undefined ? [] : `${sidecar.name}:${at}`))),
+  ),
+];
+
+/** The plain variables of the containers. */
+export const plainOf = (spec: Spec): { name: string; value: string }[] => [
+  ...(spec.env ?? []).map(({ name, value }) => ({ name, value })),
+  ...(spec.sidecars ?? []).flatMap(({ name: sidecar, env = [], port }) =>
+    [...env, ...(port === undefined ? [] : [{ name: 'PORT', value: String(port) }])].map(({ name, value }) => ({
+      name: `${sidecar}:${name}`,
+      value,
+    })),
+  ),
+];
+
+/** The sidecar that has a variable of this name. Undefined: it is the main container's. */
+export const sidecarOf = (variable: string): string | undefined => /^([^:]+):/.exec(variable)?.[1];
 
 /** A mounted key has the path of its file for a name. */
 const isFile = ({ name }: Variable): boolean => name.startsWith('/');

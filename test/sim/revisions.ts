@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Template } from '../../sandbox/gcp/run/messages.ts';
 import type { ServiceState } from '../../sandbox/gcp/run/serviceState.ts';
 import { canonicalSecret, type Facts, type OwnerMark, type Variable, variablesOf } from './cloudFacts.ts';
-import { amount, referenceOf, type Spec } from './oracle.ts';
+import { amount, plainOf, referenceOf, type Spec, sidecarOf, usesOfKey } from './oracle.ts';
 
 /**
  * Every revision that the operator makes has to be one that a spec asked for: each field that it changes becomes what a
@@ -89,6 +89,10 @@ const SETTINGS: Record<string, string[]> = {
   executionEnvironment: ['executionEnvironment'],
   sessionAffinity: ['sessionAffinity'],
   vpcAccess: ['network'],
+  dependsOn: ['container.dependsOn', 'sidecars', 'sidecars.proxy'],
+  // A container that waits for another one needs a name.
+  name: ['container.dependsOn'],
+  sidecars: ['sidecars', 'sidecars.proxy', 'resources.cpuAlways'],
   // Those of keys are compared as variables are.
   volumes: ['volumes', 'keys'],
   volumeMounts: ['volumes', 'keys'],
@@ -109,7 +113,11 @@ function split(object: object): [rest: object, settings: object] {
 /** A template as a list of fields: those that the spec names by its words, all others as they are. */
 function flat(service: ServiceState, template: Template): Record<string, unknown> {
   const { revision: _, annotations, containers = [], scaling, serviceAccount, timeout, ...rest } = template;
-  const [container = {}, ...others] = containers;
+  const [container = {}, ...beside] = containers;
+  const others = beside.filter(({ name }) => name !== 'proxy');
+  const sidecars = beside
+    .filter(({ name }) => name === 'proxy')
+    .map(({ env: _env, volumeMounts: _mounts, ...sidecar }) => sidecar);
   const { image, env: __, resources, ...other } = container;
   const { limits, ...besides } = resources ?? {};
   const { [RETRY]: ___, ...annotated } = annotations ?? {};
@@ -129,6 +137,7 @@ function flat(service: ServiceState, template: Template): Record<string, unknown
     min: scaling?.minInstanceCount ?? 0,
     max: scaling?.maxInstanceCount ?? 0,
     rest: { ...unnamed, annotated, others, other: foreign, besides: billed },
+    sidecars,
     ...ofTemplate,
     ...ofContainer,
     ...ofResources,
@@ -165,9 +174,10 @@ function asks(ask: Asking, service: ServiceState, spec: Spec, { field, from, to 
 }
 
 function asksFor(ask: Asking, service: ServiceState, spec: Spec, name: string, to: Variable | undefined): boolean {
-  const plain = spec.env?.find(other => other.name === name);
-  const key = spec.keys.find(({ env, file }) => env === name || file === name);
-  if (!to) return !plain && !key && ask.variables.includes(name);
+  const plain = plainOf(spec).find(other => other.name === name);
+  const key = spec.keys.find(one => usesOfKey(spec, one).includes(name));
+  const isKnown = ask.variables.includes(name) || ask.fields.includes(`sidecars.${sidecarOf(name)}`);
+  if (!to) return !plain && !key && isKnown;
   if (plain) return to.value === plain.value;
   if (!key || to.secret !== canonicalSecret(referenceOf(key), service.project.id)) return false;
   if (key.version !== undefined && key.version !== 'latest') return to.version === String(key.version);
@@ -187,7 +197,7 @@ export function olderVersions(ask: Asking, service: ServiceState, was: Template 
   const before = variablesOf(service, was);
   return variablesOf(service, is).flatMap(({ name, secret, version }) => {
     if (!secret || !/^\d+$/.test(version ?? '')) return [];
-    const keys = ask.specs.flatMap(spec => spec.keys.filter(({ env, file }) => env === name || file === name));
+    const keys = ask.specs.flatMap(spec => spec.keys.filter(key => usesOfKey(spec, key).includes(name)));
     if (keys.some(key => String(key.version) === version)) return [];
     const old = before.find(other => other.name === name && other.secret === secret)?.version;
     const pinnedLately = keys.some(key => key.version !== undefined && key.version !== 'latest');
