@@ -368,4 +368,29 @@ export const MUTANTS: readonly Mutant[] = [
     find: "gone: 'refused',",
     replace: "gone: 'changed',",
   },
+  // ---------------------------------------------------------------------------------------------------- sidecars
+  {
+    name: 'sidecar: a key that only a sidecar uses counts as not used',
+    file: 'tenant/secretAccess.ts',
+    find: 'env !== undefined || file !== undefined || usesOf(spec, name).length > 0;',
+    replace: 'env !== undefined || file !== undefined;',
+  },
+  {
+    name: 'sidecar: one that leaves the spec stays',
+    file: 'tenant/fields/sidecarFields.ts',
+    find: 'return before ? removed(template, before) : template;',
+    replace: 'return template;',
+  },
+  {
+    name: 'sidecar: the volume of a removed one stays',
+    file: 'tenant/fields/sidecarFields.ts',
+    find: '  return withoutUnused({ ...template, containers }, sidecar);',
+    replace: '  return { ...template, containers };',
+  },
+  {
+    name: 'sidecar: containers that others have added are removed',
+    file: 'tenant/fields/sidecarFields.ts',
+    find: ': [...containersOf(withPort(template)), container];',
+    replace: ': [servingContainer(withPort(template)), container];',
+  },
 ];
