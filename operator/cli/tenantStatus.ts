@@ -2,10 +2,11 @@ import type { KubeObject } from '../../ports/kube.ts';
 import { isRequested } from '../reconcile/pacing.ts';
 import { readyOf, STALLED } from '../tenant/conditions.ts';
 import { deletionPolicy } from '../tenant/deletion.ts';
+import { usesOf } from '../tenant/fields/sidecarSpec.ts';
 import { entriesOfType } from '../tenant/inventory.ts';
 import { part, serviceAccountId, serviceId } from '../tenant/names.ts';
 import { readTenant } from '../tenant/resource.ts';
-import type { Condition, ConditionType, KeySpec, KeyStatus, Tenant } from '../tenant/types.ts';
+import type { Condition, ConditionType, KeySpec, KeyStatus, Tenant, TenantSpec } from '../tenant/types.ts';
 
 /**
  * What an AiTenant's object says about the tenant: the parts from the service account to the URL, what is done, and what is
@@ -131,7 +132,7 @@ function partsOf(tenant: Tenant): Part[] {
   return [
     partOf(tenant, 'ServiceAccountReady', { kind: 'ServiceAccount', name: account }),
     partOf(tenant, 'SecretAccessReady', { kind: 'Keys', name: `${granted} of ${spec.keys.length} granted` }),
-    ...spec.keys.map(key => keyPart(key, statusOf(key, status.keys))),
+    ...spec.keys.map(key => keyPart(key, statusOf(key, status.keys), spec)),
     ...formerGrants(tenant),
     partOf(tenant, 'ServiceReady', {
       kind: 'Service',
@@ -164,14 +165,15 @@ function partOf(
 
 const statusOf = ({ name }: KeySpec, all: KeyStatus[]): KeyStatus | undefined => all.find(key => key.name === name);
 
-function keyPart(key: KeySpec, status: KeyStatus | undefined): Part {
+function keyPart(key: KeySpec, status: KeyStatus | undefined, spec: TenantSpec): Part {
+  const uses = usesOf(spec, key.name).map(({ sidecar, at }) => `${at} of sidecar ${sidecar}`);
   const { external, name } = key.secretRef;
   const secret = external ?? `SecretManagerSecret ${name}`;
   const details = [
     secret,
     status?.granted ? 'granted' : 'not granted',
     ...(status?.version === undefined ? [] : [`version ${status.version}`]),
-    [key.env, key.file].filter(one => one !== undefined).join(' and ') || 'not used as a variable',
+    [key.env, key.file, ...uses].filter(one => one !== undefined).join(' and ') || 'not used as a variable',
   ];
   return { kind: 'Key', state: status?.granted ? 'done' : 'waits', name: key.name, detail: details.join(', ') };
 }

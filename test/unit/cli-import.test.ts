@@ -398,3 +398,62 @@ test('where every tenant has an owner already, nothing is printed to be applied'
   expect(yaml).toBe('');
   expect(warnings).toEqual([expect.stringContaining('has an owner already (c/n/tenant-a): left out')]);
 });
+
+describe('sidecars', () => {
+  const ports = [{ name: 'http1', containerPort: 8080 }];
+  const reference = (name: string, id: string, version: string) => ({
+    name,
+    valueSource: { secretKeyRef: { secret: id, version } },
+  });
+  const beside = (...sidecars: JsonObject[]) =>
+    found({
+      template: { containers: [{ image: 'app', resources, env, ports, dependsOn: ['b'] }, ...sidecars] },
+      secrets: [secret('key'), secret('token')],
+    });
+  const probe = { startupProbe: { tcpSocket: { port: 4317 } } };
+  const small = { resources: { limits: { cpu: '1', memory: '512Mi' } } };
+
+  test('are written after those that they wait for, with keys of the manifest', () => {
+    const { spec, warnings } = render(
+      beside(
+        { name: 'b', image: 'b', dependsOn: ['c'], ...probe, ...small, env: [reference('T', 'token', '4')] },
+        {
+          name: 'c',
+          image: 'c',
+          ...probe,
+          ...small,
+          env: [reference('K', 'key', 'latest'), { name: 'PLAIN', value: 'x' }],
+        },
+      ),
+    );
+    expect(spec).toMatchObject({
+      keys: [
+        { name: 'openai', secretRef: { external: 'key' }, env: 'OPENAI_API_KEY', rollout: 'OnRestart' },
+        { name: 'token', secretRef: { external: 'token' }, version: 4 },
+      ],
+      container: { dependsOn: ['b'] },
+      sidecars: [
+        { name: 'c', keys: [{ name: 'openai', env: 'K' }], env: [{ name: 'PLAIN', value: 'x' }] },
+        {
+          name: 'b',
+          keys: [{ name: 'token', env: 'T' }],
+          dependsOn: ['c'],
+          probes: { startup: { tcp: true, port: 4317 } },
+        },
+      ],
+    });
+    expect(Object.keys((spec as { keys: JsonObject[] }).keys[1] ?? {})).toEqual(['name', 'secretRef', 'version']);
+    expect(warnings.join()).not.toContain('sidecar');
+  });
+
+  test.each<[string, JsonObject, string]>([
+    ['a key in plain text', { env: [{ name: 'API_TOKEN', value: 'abc' }] }, 'variable API_TOKEN looks like a key'],
+    ['a name that no spec holds', { env: [{ name: 'a.b', value: 'c' }] }, "variable a.b has a name that a spec can't"],
+    ['a wait for the main container', { dependsOn: ['app'] }, 'cannot say sidecar b'],
+  ])('with %s stay as they are', (_what, more, note) => {
+    const { spec, warnings, yaml } = render(beside({ name: 'b', image: 'b', ...probe, ...small, ...more }));
+    expect(spec?.sidecars).toBeUndefined();
+    expect(warnings.join()).toContain(note);
+    expect(yaml).not.toContain('abc');
+  });
+});

@@ -39,6 +39,18 @@ test('every command, argument, variable and sidecar that the spec does not name,
   );
 });
 
+test('a sidecar that the spec names is not told, and another one is', () => {
+  const containers = [containerA(), ...['otel', 'theirs'].map(one => ({ name: one, image: `i/${one}` }))];
+  const service = serviceA({ labels: { 'ai-tenant-namespace': 'team' }, template: templateA({ containers }) });
+  const { adopted } = planFor({
+    annotations: { 'ai-platform.dev/adopt': 'true' },
+    spec: { sidecars: [{ name: 'otel', image: 'i/otel' }] },
+    status: { inventory: [] },
+    cloud: { services: [seen(present(service))] },
+  });
+  expect(adopted.join()).toContain('sidecars theirs.');
+});
+
 test('nothing of a service that the tenant knows as its own already', () => {
   expect(told({ command: [VALUE], args: [], variables: ['A'], sidecars: ['b'] }, atRest)).toEqual([]);
 });

@@ -1,0 +1,164 @@
+import { describe, expect, test } from 'vitest';
+import type { ObservedService, Step } from '../../operator/tenant/types.ts';
+import type { JsonObject } from '../../ports/json.ts';
+import {
+  absent,
+  atRest,
+  cloud,
+  entry,
+  grantTo,
+  keyA,
+  MEMBER,
+  OPENAI,
+  planFor,
+  present,
+  SECRET,
+  SERVICE,
+  seen,
+  sentFields,
+  serviceA,
+  templateA,
+  UID,
+} from './support/tenantWorld.ts';
+
+/** Keys that only sidecars use, and what of a service is whose. The life of a sidecar is in tenant-fields.test.ts. */
+
+const KEY = { name: 'openai', secretRef: OPENAI.secretRef };
+const sidecar = (use: JsonObject = { env: 'TOKEN' }): JsonObject => ({
+  name: 'proxy',
+  image: 'gcr.io/acme/proxy:1',
+  keys: [{ name: 'openai', ...use }],
+});
+const spec = (use?: JsonObject) => ({ keys: [KEY], sidecars: [sidecar(use)] });
+const FIELD = entry({ type: 'Field', name: SERVICE, field: 'sidecars.proxy' });
+const inventory = [...atRest.filter(({ type }) => type !== 'Variable'), FIELD];
+
+/** The service as the operator writes it for the spec. */
+function writtenFor(use?: JsonObject): ObservedService {
+  const { steps } = planFor({ spec: spec(use), cloud: { services: [seen(present(serviceA()))] } });
+  const { template } = sentFields(steps[0] as Step) as { template: JsonObject };
+  return serviceA({ template });
+}
+
+describe.each([
+  ['variable', { env: 'TOKEN' }, 'env.TOKEN'],
+  ['file', { file: '/secrets/proxy/key' }, 'files./secrets/proxy/key'],
+])('a key that only a sidecar uses, as a %s', (_how, use, path) => {
+  const version = (number: number) => ({ ...keyA(), version: present({ version: number, state: 'ENABLED' as const }) });
+  const withVersion = (number: number) =>
+    planFor({
+      spec: spec(use),
+      status: { inventory },
+      cloud: { services: [seen(present(writtenFor(use)))], keys: [version(number)] },
+    });
+
+  test('is pinned, and the next check changes nothing', () => {
+    expect(withVersion(3).steps).toEqual([]);
+    expect(withVersion(3).blockers).toEqual([]);
+  });
+
+  test('rolls a revision for a newer version, which is no drift', () => {
+    const { steps } = withVersion(4);
+    expect(steps[0]?.changes).toEqual([{ field: `sidecars.proxy.${path}`, from: 'openai-key:3', to: 'openai-key:4' }]);
+    expect(steps[0]?.drift).toBe(false);
+  });
+
+  test('never goes back to an older version, also if the status has lost the newer one', () => {
+    const { steps, blockers } = planFor({
+      spec: spec(use),
+      status: { inventory, keys: [] },
+      cloud: { services: [seen(present(writtenFor(use)))], keys: [version(2)] },
+    });
+    expect(steps).toEqual([]);
+    expect(blockers[0]?.message).toContain('version 3 of openai-key was live');
+  });
+
+  test('freezes the template while it is not usable', () => {
+    const { steps, blockers } = planFor({
+      spec: { ...spec(use), timeoutSeconds: 77 },
+      status: { inventory },
+      cloud: { services: [seen(present(writtenFor(use)))], keys: [keyA({ secret: absent, policy: undefined })] },
+    });
+    expect(steps).toEqual([]);
+    expect(blockers[0]?.reason).toBe('DependencyNotFound');
+  });
+
+  test('keeps its grant until no revision whose sidecar reads it serves', () => {
+    const other = { name: 'other', secretRef: { external: 'other-key' } };
+    const planned = (service: ObservedService) =>
+      planFor({
+        spec: { keys: [other] },
+        status: { inventory: [...inventory, entry({ type: 'SecretAccess', name: SECRET, uniqueId: UID })] },
+        cloud: {
+          services: [seen(present(service))],
+          keys: [],
+          formerGrants: [
+            {
+              secret: SECRET,
+              policy: present(grantTo(MEMBER)),
+              read: present({ name: SECRET, labels: { 'ai-tenant-namespace': 'team' } }),
+            },
+          ],
+        },
+      }).steps.map(({ verb }) => verb);
+    expect(planned(writtenFor(use))).not.toContain('Revoke');
+    expect(planned(serviceA({ template: templateA({}, { env: [] }) }))).toContain('Revoke');
+  });
+});
+
+test('what others have added stays: other containers, mounts of other volumes, and fields that are not known', () => {
+  const theirs = { name: 'theirs', image: 'x', volumeMounts: [{ name: 'shared', mountPath: '/v' }] };
+  const own = {
+    name: 'proxy',
+    image: 'old',
+    tomorrow: { a: 1 },
+    volumeMounts: [{ name: 'shared', mountPath: '/v' }],
+    resources: { limits: { cpu: '1', memory: '512Mi' }, tomorrow: true },
+  };
+  const { containers: [main = {}] = [] } = templateA() as { containers?: JsonObject[] };
+  const template = templateA({ containers: [main, own, theirs], volumes: [{ name: 'shared', emptyDir: {} }] });
+  const given = { sidecars: [{ name: 'proxy', image: 'new' }] };
+  const { steps } = planFor({ spec: given, cloud: { services: [seen(present(serviceA({ template })))] } });
+  expect(steps[0]?.changes).toEqual([{ field: 'sidecars.proxy.image', from: 'old', to: 'new' }]);
+  const sent = sentFields(steps[0] as Step) as { template: { containers: JsonObject[]; volumes: JsonObject[] } };
+  expect(sent.template.containers.slice(1)).toEqual([
+    expect.objectContaining({ image: 'new', tomorrow: { a: 1 }, volumeMounts: own.volumeMounts }),
+    theirs,
+  ]);
+  expect(sent.template.containers[1]?.resources).toMatchObject({ tomorrow: true });
+
+  const gone = planFor({
+    status: { inventory: [...atRest, FIELD] },
+    cloud: { services: [seen(present(serviceA({ template })))] },
+  });
+  expect(gone.steps[0]?.changes).toEqual([{ field: 'sidecars.proxy', from: 'old', to: undefined }]);
+  expect(sentFields(gone.steps[0] as Step)).toMatchObject({
+    template: { containers: [{}, theirs], volumes: [{ name: 'shared' }] },
+  });
+});
+
+test('a sidecar that is removed is no longer waited for by any container', () => {
+  const { containers: [main = {}] = [] } = templateA() as { containers?: JsonObject[] };
+  const containers = [
+    { ...main, name: 'app', dependsOn: ['proxy', 'theirs'] },
+    { name: 'proxy', image: 'a' },
+    { name: 'theirs', image: 'b', dependsOn: ['proxy'] },
+  ];
+  const { steps } = planFor({
+    status: { inventory: [...atRest, FIELD] },
+    cloud: { services: [seen(present(serviceA({ template: templateA({ containers }) })))] },
+  });
+  const sent = sentFields(steps[0] as Step) as { template: { containers: JsonObject[] } };
+  expect(sent.template.containers.map(({ name, dependsOn }) => [name, dependsOn])).toEqual([
+    ['app', ['theirs']],
+    ['theirs', undefined],
+  ]);
+});
+
+test('CPU between requests holds for all containers of the instance', () => {
+  const given = { sidecars: [{ name: 'proxy', image: 'a' }], resources: { cpuAlways: true } };
+  const { steps } = planFor({ spec: given, cloud: cloud({ services: [seen(absent)] }) });
+  const create = steps.find(({ verb }) => verb === 'Create')?.call as unknown as { service: { template: JsonObject } };
+  const all = create.service.template.containers as { resources: JsonObject }[];
+  expect(all.map(({ resources }) => resources.cpuIdle)).toEqual([false, false]);
+});
