@@ -11,7 +11,7 @@ const LONG = [
   'test/e2e/{plan,rebuilt,release,run-instances,scale,live-shapes,spec-leaves,watch-torture}.test.ts',
 ];
 /** They need a real kube-apiserver, or programs that are built with Go: `npm run test:envtest`. */
-const ELSEWHERE = 'test/e2e/{conformance,crd-limits,envtest,go-tools,helm,install,policies}.test.ts';
+const ELSEWHERE = 'test/e2e/{api-versions,conformance,crd-limits,envtest,go-tools,helm,install,policies}.test.ts';
 const ALL = ['test/unit/**/*.test.ts', 'test/e2e/**/*.test.ts'];
 
 /** All tests that need nothing but Node.js; in the mode `short` those that are not long, in the mode `long` the others. */
