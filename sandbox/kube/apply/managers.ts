@@ -192,13 +192,14 @@ export function applyConfig(
   ignored: FieldSet,
   { force, now }: { force: boolean; now: string },
 ): Applied {
-  const recorded = ((live.metadata ?? {}) as { managedFields?: ManagedFieldsEntry[] }).managedFields;
-  const managers = managersOf(undefined, recorded);
   const self = identity(writer);
   const before = bare(live);
+  const managers = managersOf(undefined, ownersBefore(live, writer, type, ignored, now));
   const last = managers.get(self);
-  const wanted = stripped(fieldSetOf(config, type), ignored);
-  managers.set(self, { writer, fields: wanted, time: last?.time });
+  const listed = fieldSetOf(config, type);
+  const wanted = stripped(listed, ignored);
+  // With the fields that identify the object, so that no map of which they are a part is taken for gone.
+  managers.set(self, { writer, fields: listed, time: last?.time });
   const merged = merge(before, config, type) as PlainObject;
   const after = last ? pruned(merged, last.fields, managers, type) : merged;
   const { rest, conflicts } = takeFromOthers(managers, self, before, after, type);
@@ -211,6 +212,14 @@ export function applyConfig(
   return { ok: true, object: after, managedFields: entries.length > 0 ? entries : undefined };
 }
 
+/** The entries of an object. One that has none and is applied for the first time gets an owner of all that it has (kube-apiserver, skipnonapplied). */
+function ownersBefore(live: PlainObject, { apiVersion }: Writer, type: Type, ignored: FieldSet, now: string) {
+  const { managedFields = [], uid } = (live.metadata ?? {}) as { managedFields?: ManagedFieldsEntry[]; uid?: string };
+  if (uid === undefined || managedFields.length > 0) return managedFields;
+  const first: Writer = { manager: 'before-first-apply', operation: 'Update', apiVersion };
+  return recordUpdate({}, live, undefined, first, type, ignored, now).managedFields;
+}
+
 /** Removes the fields that the manager's last apply listed and that no manager, itself included, owns now. */
 function pruned(merged: PlainObject, last: FieldSet, managers: Managers, type: Type): PlainObject {
   const without = removeItems(merged, withDeclared(last, type), type) ?? {};
@@ -220,9 +229,9 @@ function pruned(merged: PlainObject, last: FieldSet, managers: Managers, type: T
   for (const { fields } of managers.values()) owned = union(owned, fields);
   const backed = (removeItems(merged, difference(here, union(left, withDeclared(owned, type))), type) ??
     {}) as PlainObject;
-  // Fields that no manager owns stay if the manager's last apply did not list them.
+  // Fields that no manager owns stay if the manager's last apply did not list them. A map that it listed goes whole, with the defaults in it.
   const now = withDeclared(fieldSetOf(backed, type), type);
-  const gone = intersection(difference(here, now), last);
+  const gone = intersection(difference(here, now), withDeclared(last, type));
   return (removeItems(merged, gone, type) ?? {}) as PlainObject;
 }
 

@@ -1,5 +1,5 @@
 import type { PlainObject } from '../../../schema/types.ts';
-import { emptySet, type FieldSet, insert, isEmpty } from './fieldSet.ts';
+import { emptySet, type FieldSet, insert, isEmpty, union } from './fieldSet.ts';
 
 /**
  * Values read by their type, as far as server-side apply needs it: whether a map or list is one value (atomic) or made of
@@ -97,27 +97,38 @@ export interface Comparison {
 
 export function compare(before: unknown, after: unknown, type: Type): Comparison {
   const result: Comparison = { added: emptySet(), modified: emptySet(), removed: emptySet() };
-  const walk = (old: unknown, now: unknown, of: Type, path: string[]): void => {
-    const [oldParts, nowParts] = [old, now].map(value => (value === null ? emptyParts(of) : partsOf(value, of)));
+  // Both types are the same where the schema has one; a value without a schema has the type that it looks like.
+  const walk = (old: unknown, now: unknown, [ofOld, ofNow]: [Type, Type], path: string[]): void => {
+    const read = (value: unknown, of: Type) => (value === null ? emptyParts(of) : partsOf(value, of));
+    const [oldParts, nowParts] = [read(old, ofOld), read(now, ofNow)];
     const isWhole = (parts: Parts | undefined, value: unknown) => value !== undefined && !parts;
     if (isWhole(oldParts, old) || isWhole(nowParts, now)) {
       if (old === undefined) insert(result.added, path);
       else if (now === undefined) insert(result.removed, path);
-      else if (JSON.stringify(sorted(old)) !== JSON.stringify(sorted(now))) insert(result.modified, path);
+      else if (JSON.stringify(sorted(old)) !== JSON.stringify(sorted(now))) {
+        insert(result.modified, path);
+        // Nobody owns parts of what is one whole now, and nobody has owned those of what was one.
+        if (oldParts) result.removed = union(result.removed, below(path, fieldSetOf(old, ofOld)));
+        if (nowParts) result.added = union(result.added, below(path, fieldSetOf(now, ofNow)));
+      }
       return;
     }
     const [left, right] = [oldParts, nowParts].map(parts => new Map(parts?.entries.map(entry => [entry[0], entry])));
     for (const step of new Set([...(left?.keys() ?? []), ...(right?.keys() ?? [])])) {
       const [a, b] = [left?.get(step), right?.get(step)];
-      walk(a?.[1], b?.[1], b?.[2] ?? a?.[2] ?? LEAF, [...path, step]);
+      const types: [Type, Type] = [a?.[2] ?? b?.[2] ?? LEAF, b?.[2] ?? a?.[2] ?? LEAF];
+      walk(a?.[1], b?.[1], types, [...path, step]);
     }
     if (path.length === 0) return;
     if (old === undefined) insert(result.added, path);
     if (now === undefined) insert(result.removed, path);
   };
-  walk(before, after, type, []);
+  walk(before, after, [type, type], []);
   return result;
 }
+
+const below = (path: readonly string[], set: FieldSet): FieldSet =>
+  path.reduceRight((inner, step): FieldSet => ({ member: false, children: new Map([[step, inner]]) }), set);
 
 function sorted(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(sorted);

@@ -1,8 +1,10 @@
 import type { Runtime } from '../../../ports/runtime.ts';
 import { invalidValue } from '../../../schema/metadata.ts';
+import { isObject } from '../../../schema/model.ts';
 import type { PlainObject } from '../../../schema/types.ts';
 import { applyConfig, conflictMessage, shownWriter } from '../apply/managers.ts';
 import { asGoValue, typeOf } from '../apply/schemas.ts';
+import { DEDUCED, type Type } from '../apply/typed.ts';
 import { typeFault } from '../apply/typeFault.ts';
 import { timestamp } from '../resources/meta.ts';
 import type { DraftObject, Meta, StoredObject, Target, WriteOptions } from '../resources/resource.ts';
@@ -133,9 +135,28 @@ function apply(
   }
   const applied = { managedFields: result.managedFields };
   const { apiVersion, kind } = config;
-  const draft = decode(target, { ...result.object, apiVersion, kind }, { ...options, fieldValidation: 'Ignore' });
+  const decoded = decode(target, { ...result.object, apiVersion, kind }, { ...options, fieldValidation: 'Ignore' });
+  const draft = def.custom ? (withNulls(decoded, result.object, typeOf(version)) as typeof decoded) : decoded;
   if (current) return { object: replace(api, target, draft, { ...options, applied }, false), created: false };
   return { object: insert(api, target, draft, { ...options, applied }, version.hasStatus), created: true };
+}
+
+/**
+ * The value with the nulls of `applied`, which stand for lists and maps whose last part an apply has removed. A decoder drops nulls, but
+ * what an apply makes passes no decoder before the schema refuses it. A field of no type may be null there, and is then not stored.
+ */
+function withNulls(value: unknown, applied: unknown, type: Type): unknown {
+  if (Array.isArray(value) && Array.isArray(applied) && type.kind === 'list')
+    return value.map((item, at) => withNulls(item, applied[at], type.item));
+  if (!isObject(value) || !isObject(applied) || type.kind !== 'map' || type === DEDUCED) return value;
+  const result: PlainObject = { ...value };
+  for (const [name, inner] of Object.entries(applied)) {
+    const of = type.field(name) ?? type.values;
+    if (of === undefined || of === DEDUCED || name === 'metadata') continue;
+    if (inner === null) result[name] ??= null;
+    else if (Object.hasOwn(result, name)) result[name] = withNulls(result[name], inner, of);
+  }
+  return result;
 }
 
 /** Checks the body of an apply in kube-apiserver's order: its kind, its managers, and each field against the schema. */

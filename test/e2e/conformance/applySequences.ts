@@ -56,9 +56,31 @@ export async function applySequence(session: Session, namespace: string, seed: n
       ...(maybe(0.5) ? { image: pick(['app:1', 'app:2']) } : {}),
       ...(maybe(0.5) ? { env: some(['A', 'B', 'C', 'D']).map(key => ({ name: key, value: pick(['1', '2']) })) } : {}),
       ...(maybe(0.4) ? { scaling: map2(maybe(0.5), maybe(0.5)) } : {}),
+      // Fields of no type: what is in them has owners of its own.
+      ...(maybe(0.4) ? { encryptionKey: regional(`${KMS}one`) } : {}),
+      ...(maybe(0.4) ? { network: network() } : {}),
       ...(maybe(0.2) ? { access: 'Authenticated', ...(maybe(0.5) ? { invokers: some(MEMBERS) } : {}) } : {}),
     },
   });
+  const KMS = 'projects/p/locations/r/keyRings/k/cryptoKeys/';
+  const regional = (name: string): unknown =>
+    pick([
+      name,
+      { r1: name },
+      { r1: name, r2: pick([name, 5, { deep: ['x', { y: pick([1, 2]) }] }]) },
+      {},
+      7,
+      ['a'],
+      true,
+    ]);
+  const network = () =>
+    pick([
+      { subnetwork: regional('tokyo'), ...(maybe(0.3) ? { tags: some(['a', 'b', 'c']) } : {}) },
+      { connector: regional('vpc') },
+      { connector: 'vpc', network: 'n' },
+      { subnetwork: 'a', connector: 'b' },
+      { egress: 'AllTraffic' },
+    ]);
   const MEMBERS = ['user:a@example.com', 'user:b@example.com', 'group:c@example.com'];
   const map2 = (min: boolean, max: boolean) => ({
     ...(min ? { minInstances: pick([0, 1]) } : {}),
