@@ -271,6 +271,9 @@ async function service(stage: Stage, action: Extract<Action, { who: 'console'; r
         ...env.filter(variable => variable.name !== 'FOREIGN'),
         { name: 'FOREIGN', value: SECRET_VALUE },
       ];
+      // And a sidecar with one of its own.
+      const sidecar = { name: 'foreign', image: 'registry.example/foreign:1', env: [{ name: 'FOREIGN', value: '1' }] };
+      if (!template.containers.some(other => other.name === 'foreign')) template.containers.push(sidecar);
       return told(await update({ template }));
     }
     case 'literal': {

@@ -280,10 +280,12 @@ function createService(know: Knowledge, request: JsonObject): Check {
 function notCarried(know: Knowledge, owner: OwnerMark, made: ServiceState): string[] {
   const hasVariable = (service: ServiceState) =>
     variablesOf(service, service.desired.template).some(({ name }) => name === 'FOREIGN');
+  const hasSidecar = (service: ServiceState) =>
+    variablesOf(service, service.desired.template).some(({ name }) => name === 'foreign:FOREIGN');
   const hasLabel = ({ desired }: ServiceState) => desired.labels?.['cost-centre'] !== undefined;
   const others = predecessors(know, owner, made);
   if (others.length === 0 || others.some(service => know.touched(serviceNameOf(service)))) return [];
-  return Object.entries({ variable: hasVariable, label: hasLabel }).flatMap(([what, has]) =>
+  return Object.entries({ variable: hasVariable, sidecar: hasSidecar, label: hasLabel }).flatMap(([what, has]) =>
     others.every(has) && !has(made)
       ? [`rule 2: ${serviceNameOf(made)} lacks the ${what} of somebody else's that it replaces`]
       : [],
@@ -359,7 +361,7 @@ function updateService(know: Knowledge, given: JsonObject): Check {
       }
       const variables = variablesOf(service, service.desired.template);
       for (const { name: variable } of before.variables) {
-        if (!variable.startsWith('FOREIGN')) continue;
+        if (!variable.endsWith('FOREIGN')) continue;
         if (!variables.some(other => other.name === variable))
           broken.push(`rule 2: variable ${variable} of ${name} is gone`);
       }

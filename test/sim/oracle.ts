@@ -436,7 +436,7 @@ function checkService(
       variables
         .filter(
           variable =>
-            !variable.name.startsWith('FOREIGN') &&
+            !variable.name.endsWith('FOREIGN') &&
             (sidecarOf(variable.name) !== undefined
               ? known('Field', name, `sidecars.${sidecarOf(variable.name)}`)
               : isFile(variable)
@@ -591,6 +591,7 @@ function templateLeft({ template = {} }: Desired): Record<string, string | undef
   const { command, args, ports, startupProbe, livenessProbe, resources, dependsOn } = (template.containers?.[0] ??
     {}) as ContainerTemplate & JsonObject;
   const { sessionAffinity } = template as JsonObject;
+  const mounted = (template.containers ?? []).flatMap(({ volumeMounts = [] }) => volumeMounts.map(({ name }) => name));
   return {
     'container.command': (command as string[] | undefined)?.[0],
     'container.args': (args as string[] | undefined)?.[0],
@@ -604,6 +605,7 @@ function templateLeft({ template = {} }: Desired): Record<string, string | undef
     sessionAffinity: sessionAffinity === true ? 'on' : undefined,
     'container.dependsOn': dependsOn?.[0],
     'sidecars.proxy': template.containers?.find(({ name }) => name === 'proxy')?.name,
+    files: template.volumes?.find(({ name, secret }) => secret && !mounted.includes(name))?.name,
     'volumes.cache': template.volumes?.find(({ name }) => name === 'cache')?.name,
   };
 }

@@ -114,7 +114,10 @@ function split(object: object): [rest: object, settings: object] {
 function flat(service: ServiceState, template: Template): Record<string, unknown> {
   const { revision: _, annotations, containers = [], scaling, serviceAccount, timeout, ...rest } = template;
   const [container = {}, ...beside] = containers;
-  const others = beside.filter(({ name }) => name !== 'proxy');
+  // The CPU between requests is that of all containers.
+  const others = beside
+    .filter(({ name }) => name !== 'proxy')
+    .map(other => ({ ...other, resources: { ...other.resources, cpuIdle: undefined } }));
   const sidecars = beside
     .filter(({ name }) => name === 'proxy')
     .map(({ env: _env, volumeMounts: _mounts, ...sidecar }) => sidecar);
