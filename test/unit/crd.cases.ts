@@ -64,6 +64,8 @@ const SIDECAR = {
   memory:
     "memory and cpu of the sidecar don't go together; write at most 512Mi below 500m cpu, at most 1Gi below 1, at most 4Gi for 1, at most 8Gi for 2, 2Gi to 16Gi for 4, 4Gi to 24Gi for 6, 4Gi to 32Gi for 8",
   sum: "memory and cpu of the container and its sidecars together don't go together; write at most 8 cpu in all, and at most 512Mi below 500m cpu, 1Gi below 1, 4Gi below 2, 8Gi below 4, 2Gi to 16Gi below 6, 4Gi to 24Gi below 8, 4Gi to 32Gi for 8",
+  cpu: CPU,
+  bytes: MEMORY,
   long: 'the variables, commands and arguments of the sidecars have more than 32768 characters in all; put large values into the image or a file',
 };
 const probed = (name: string): PlainObject => ({ name, probes: { startup: { tcp: true, port: 1 } } });
@@ -648,6 +650,11 @@ export const refusals: Refusal[] = [
       ['with a variable set twice', [{ keys: twice('env', 'X') }], 'spec.sidecars[0].keys', 'variable'],
       ['with a directory used twice', [{ keys: twice('file', '/a/key') }], 'spec.sidecars[0].keys', 'file'],
       ['with a probe of no port', [{ probes: { liveness: { path: '/' } } }], 'spec.sidecars[0].probes', 'probe'],
+      ['of 3 cpu', [{ resources: { cpu: '3', memory: '2Gi' } }], 'spec.sidecars[0].resources.cpu', 'cpu'],
+      ['of 3 cpu as a number', [{ resources: { cpu: 3, memory: '2Gi' } }], 'spec.sidecars[0].resources.cpu', 'cpu'],
+      ['of a cpu that is no quantity', [{ resources: { cpu: 'one' } }], 'spec.sidecars[0].resources.cpu', 'cpu'],
+      ['with too little memory', [{ resources: { memory: '127Mi' } }], 'spec.sidecars[0].resources.memory', 'bytes'],
+      ['with 1 byte as a number', [{ resources: { memory: 1 } }], 'spec.sidecars[0].resources.memory', 'bytes'],
       ['with much memory', [{ resources: { memory: '5Gi' } }], 'spec.sidecars[0].resources.memory', 'memory'],
       ['that with others has much CPU', [{ resources: { cpu: '8', memory: '4Gi' } }], 'spec.sidecars', 'sum'],
       ['of a long value', [{ env: [{ name: 'A', value: 'x'.repeat(32768) }], args: ['x'] }], 'spec.sidecars', 'long'],
@@ -697,6 +704,15 @@ export const refusals: Refusal[] = [
 
 /** Specs that the API takes though they come close to a bound. */
 export const accepted: { name: string; tenant?: string; spec: PlainObject }[] = [
+  {
+    name: 'cpu and memory of sidecars as numbers and as text',
+    spec: {
+      sidecars: [
+        { name: 'a', image: 'a', resources: { cpu: 1, memory: 536_870_912 } },
+        { name: 'b', image: 'b', resources: { cpu: '0.5', memory: '512Mi' } },
+      ],
+    },
+  },
   {
     name: 'the settings of a service',
     spec: {
