@@ -761,9 +761,17 @@ export const accepted: { name: string; tenant?: string; spec: PlainObject }[] = 
           image: 'c',
           dependsOn: ['a'],
           keys: [{ name: 'b', file: '/s/key' }],
-          resources: { cpu: '4', memory: '8Gi' },
+          resources: { cpu: 4, memory: 8589934592 },
         },
       ],
+    },
+  },
+  {
+    name: 'CPU between requests and Gen2 with 1 cpu in all',
+    spec: {
+      resources: { cpu: '500m', memory: '512Mi', cpuAlways: true },
+      executionEnvironment: 'Gen2',
+      sidecars: [{ name: 'a', image: 'a', resources: { cpu: '0.5' } }],
     },
   },
   { name: 'no sidecars', spec: { sidecars: [], scaling: { concurrency: 80 } } },

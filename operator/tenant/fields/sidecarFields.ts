@@ -214,10 +214,10 @@ function changes(path: string, a: Json | undefined, b: Json | undefined): Change
   if (a === undefined && b === undefined) return [];
   const [from, to] = [jsonObject(a), jsonObject(b)];
   if (a === undefined || b === undefined) return [{ field: path, from: scalar(from.image), to: scalar(to.image) }];
-  const member = (name: string, shown: (value: Json | undefined) => string | undefined): Change[] =>
+  const member = (name: string, shown: (value: Json | undefined) => string | undefined, below = ''): Change[] =>
     isDeepStrictEqual(from[name], to[name])
       ? []
-      : [{ field: `${path}.${name}`, from: shown(from[name]), to: shown(to[name]) }];
+      : [{ field: `${path}.${below}${name}`, from: shown(from[name]), to: shown(to[name]) }];
   const count = (value: Json | undefined) => (Array.isArray(value) ? `(${value.length} words)` : undefined);
   const json = (value: Json | undefined) => (value === undefined ? undefined : JSON.stringify(value));
   const limit = (name: 'cpu' | 'memory'): Change[] =>
@@ -233,8 +233,8 @@ function changes(path: string, a: Json | undefined, b: Json | undefined): Change
     ...limit('memory'),
     ...member('port', scalar),
     ...member('dependsOn', value => texts(value).join(', ') || undefined),
-    ...member('startup', json),
-    ...member('liveness', json),
+    ...member('startup', json, 'probes.'),
+    ...member('liveness', json, 'probes.'),
   ];
 }
 

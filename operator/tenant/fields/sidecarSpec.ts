@@ -6,8 +6,8 @@ import { parseProbe } from './probes.ts';
 /** The sidecars of a spec: each is one optional field, by its name. */
 export const SIDECARS = 'sidecars';
 
-/** The rule of the CRD for a sidecar's name. */
-export const isSidecarName = (name: string): boolean => /^[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?$/.test(name);
+/** The rule of the CRD for a sidecar's name. The operator calls the container that receives the requests main if it needs a name. */
+export const isSidecarName = (name: string): boolean => /^(?!main$)[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?$/.test(name);
 
 /** Google's limits of a container without any. Source: k8s.min.proto, ResourceRequirements. */
 export const SIDECAR_LIMITS = { cpu: '1', memory: '512Mi' };

@@ -407,6 +407,7 @@ export const FIELD_CASES: FieldCase[] = [
       },
       {
         image: 'registry.example/otel:2',
+        resources: { cpu: 1 },
         keys: [{ name: 'openai', file: '/secrets/otel/key' }],
         probes: { startup: { tcp: true, port: 4317 } },
       },
@@ -468,8 +469,7 @@ export const FIELD_CASES: FieldCase[] = [
     refused: [
       [{ image: 'https://x' }, 'must be an image such as'],
       [{}, 'Required value'],
-      [{ image: 'a', resources: { cpu: 1 } }, 'must be of type string'],
-      [{ image: 'a', resources: { cpu: '3' } }, 'must be 1, 2, 4, 6 or 8 in quotes'],
+      [{ image: 'a', resources: { cpu: '3' } }, 'must be 1, 2, 4, 6 or 8, or a fraction'],
       [{ image: 'a', resources: { cpu: '500m', memory: '2Gi' } }, 'memory and cpu of the sidecar'],
       [{ image: 'a', resources: { cpu: '8', memory: '8Gi' } }, 'write at most 8 cpu in all'],
       [{ image: 'a', port: 8080 }, 'two containers have the same port'],
