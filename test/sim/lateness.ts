@@ -9,6 +9,8 @@ import type { Fault, Script, Step } from './script.ts';
  */
 
 const TICK_MS = 1_000;
+/** While nothing is wrong. Every step and every write is judged at once, so only what time alone brings is seen later by this much. */
+const CALM_TICK_MS = 10_000;
 const INTERVAL_MS = 180_000;
 const SETTLE_MS = 120_000;
 const EDIT_MS = 5_000;
@@ -130,12 +132,24 @@ export function createLateness({ clock, script, watched, onLate }: LatenessOptio
     }
   }
 
+  let isCalm = true;
+  let cancel = clock.after(TICK_MS, tick);
+
   function tick(): void {
     if (stopped) return;
     check();
-    clock.after(TICK_MS, tick);
+    isCalm = since.size === 0;
+    cancel = clock.after(isCalm ? CALM_TICK_MS : TICK_MS, tick);
   }
-  clock.after(TICK_MS, tick);
+
+  /** From the moment at which something is wrong, every second counts. */
+  function checkNow(): void {
+    check();
+    if (!isCalm || since.size === 0) return;
+    cancel();
+    isCalm = false;
+    cancel = clock.after(TICK_MS, tick);
+  }
 
   const disturbed = (until: number) => {
     disturbedUntil = Math.max(disturbedUntil, until);
@@ -144,13 +158,13 @@ export function createLateness({ clock, script, watched, onLate }: LatenessOptio
     disturbed,
     step(step) {
       if (isGround(step)) disturbed(clock.monotonic());
-      check();
+      checkNow();
     },
     fault(fault) {
       const lasting = 'forMs' in fault ? fault.forMs : 'effectMs' in fault ? fault.effectMs + fault.answerMs : 0;
       disturbed(clock.monotonic() + lasting);
     },
-    check,
+    check: checkNow,
     stop() {
       stopped = true;
     },

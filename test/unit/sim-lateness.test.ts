@@ -59,7 +59,7 @@ describe('the simulation’s oracle of lateness', () => {
   });
 
   test('access that an edit closes has five seconds, by hand an interval', async () => {
-    const { clock, state, late } = watching();
+    const { clock, state, late, lateness } = watching();
     await clock.advance(2_000);
     state.problems = [OPEN];
     await clock.advance(20_000);
@@ -67,6 +67,8 @@ describe('the simulation’s oracle of lateness', () => {
     state.problems = [];
     await clock.advance(2_000);
     Object.assign(state, { generation: 2, problems: [OPEN] });
+    // As after every step.
+    lateness.check();
     await clock.advance(4_000);
     expect(late).toEqual([]);
     await clock.advance(4_000);
