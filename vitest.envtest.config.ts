@@ -19,7 +19,6 @@ const WITHOUT = {
 
 /** And on an older Kubernetes, besides. */
 const WITHOUT_ON_OLDER = {
-  'crd-limits': 'it starts the versions of Kubernetes itself',
   conformance: 'the local Kubernetes API answers as the newest version does',
 };
 
