@@ -137,6 +137,26 @@ test('what others have added stays: other containers, mounts of other volumes, a
   });
 });
 
+test('a new sidecar stands beside those that others have added, and the container gets the port that it had by default', () => {
+  const theirs = { name: 'theirs', image: 'x', env: [{ name: 'A', value: 'b' }] };
+  const { containers: [{ ports: _, ...main } = {}] = [] } = templateA() as { containers?: JsonObject[] };
+  const template = templateA({ containers: [main, theirs] });
+  const given = {
+    sidecars: [
+      { name: 'proxy', image: 'a' },
+      { name: 'other', image: 'b' },
+    ],
+  };
+  const { steps } = planFor({ spec: given, cloud: { services: [seen(present(serviceA({ template })))] } });
+  const sent = sentFields(steps[0] as Step) as { template: { containers: JsonObject[] } };
+  expect(sent.template.containers).toEqual([
+    { ...main, ports: [{ name: 'http1', containerPort: 8080 }] },
+    theirs,
+    expect.objectContaining({ name: 'proxy' }),
+    expect.objectContaining({ name: 'other' }),
+  ]);
+});
+
 test('a sidecar that is removed is no longer waited for by any container', () => {
   const { containers: [main = {}] = [] } = templateA() as { containers?: JsonObject[] };
   const containers = [

@@ -387,10 +387,4 @@ export const MUTANTS: readonly Mutant[] = [
     find: '  return withoutUnused({ ...template, containers }, sidecar);',
     replace: '  return { ...template, containers };',
   },
-  {
-    name: 'sidecar: containers that others have added are removed',
-    file: 'tenant/fields/sidecarFields.ts',
-    find: ': [...containersOf(withPort(template)), container];',
-    replace: ': [servingContainer(withPort(template)), container];',
-  },
 ];
