@@ -178,8 +178,8 @@ const READS: Read[] = [
   {
     page: 'docs/settings.md',
     // examples.test.ts brings these examples up.
-    prints: ['tenant-i created', 'tenant-v created', 'tenant-g created', 'tenant-k created'],
-    after: 'kubectl delete aitenant tenant-i tenant-v tenant-g tenant-k --wait=false',
+    prints: ['tenant-i created', 'tenant-v created', 'tenant-g created', 'tenant-k created', 'tenant-o created'],
+    after: 'kubectl delete aitenant tenant-i tenant-v tenant-g tenant-k tenant-o --wait=false',
   },
   { page: 'docs/reliability.md', prints: ['0 failed', 'passed'] },
   {
