@@ -1,3 +1,4 @@
+import { copyOf } from '../../ports/json.ts';
 import type { KubeApi, KubeListOptions, KubeObject, KubeResource, KubeResult, KubeStatus } from '../../ports/kube.ts';
 import type { PlainObject } from '../../schema/types.ts';
 import type { KubeVerb, RequestInfo } from './faults.ts';
@@ -23,7 +24,7 @@ export function createPort(registry: Registry, verbs: Verbs, reads: Reads, run: 
   }
 
   async function call<T>(info: RequestInfo, act: () => T): Promise<KubeResult<T>> {
-    return result(await run(info, () => structuredClone(act())));
+    return result(await run(info, () => copyOf(act())));
   }
   const infoOf = (verb: KubeVerb, { plural, group }: KubeResource, namespace?: string, name?: string): RequestInfo => ({
     verb,
@@ -46,8 +47,7 @@ export function createPort(registry: Registry, verbs: Verbs, reads: Reads, run: 
         finish = resolve;
       });
       const sink = {
-        event: (event: { type: string; object: unknown }) =>
-          onEvent(structuredClone(event) as Parameters<typeof onEvent>[0]),
+        event: (event: { type: string; object: unknown }) => onEvent(copyOf(event) as Parameters<typeof onEvent>[0]),
         end: () => finish(),
       };
       const { resourceVersion, timeoutSeconds, namespace } = options;

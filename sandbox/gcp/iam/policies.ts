@@ -1,4 +1,4 @@
-import type { JsonObject } from '../../../ports/json.ts';
+import { copyOf, type JsonObject } from '../../../ports/json.ts';
 import type { Runtime } from '../../../ports/runtime.ts';
 import type { Binding, CloudSettings, Policy } from '../contracts.ts';
 import { aborted, failedPrecondition, invalid } from '../errors.ts';
@@ -87,7 +87,7 @@ export function createPolicies(
       const next = {
         etag: nextEtag(),
         bindings,
-        auditConfigs: structuredClone(policy.auditConfigs ?? before?.auditConfigs ?? []),
+        auditConfigs: copyOf(policy.auditConfigs ?? before?.auditConfigs ?? []),
         inForce,
       };
       stored.set(resource, next);
@@ -127,12 +127,12 @@ function answer(policy: Stored | undefined, requestedVersion: number): Policy {
     if (!condition) return { role, members: [...members] };
     // A client that does not request version 3 gets a hash of the condition in the role's name, as from the real service.
     if (requestedVersion < 3) return { role: `${role}_withcond_${fingerprint(condition)}`, members: [...members] };
-    return { role, members: [...members], condition: structuredClone(condition) };
+    return { role, members: [...members], condition: copyOf(condition) };
   });
   return {
     version: conditional && requestedVersion >= 3 ? 3 : 1,
     ...(bindings.length > 0 && { bindings }),
-    ...(policy.auditConfigs.length > 0 && { auditConfigs: structuredClone(policy.auditConfigs) }),
+    ...(policy.auditConfigs.length > 0 && { auditConfigs: copyOf(policy.auditConfigs) }),
     etag: policy.etag,
   };
 }
@@ -149,7 +149,7 @@ function normalized(bindings: Binding[]): Binding[] {
   for (const { role = '', members = [], condition } of bindings) {
     if (members.length === 0) continue;
     const key = `${role} ${condition ? JSON.stringify(condition) : ''}`;
-    const own = merged.get(key) ?? { role, members: [], ...(condition && { condition: structuredClone(condition) }) };
+    const own = merged.get(key) ?? { role, members: [], ...(condition && { condition: copyOf(condition) }) };
     own.members = [...new Set([...own.members, ...members])];
     merged.set(key, own);
   }

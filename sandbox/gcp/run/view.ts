@@ -1,4 +1,4 @@
-import type { JsonObject } from '../../../ports/json.ts';
+import { copyOf, type JsonObject } from '../../../ports/json.ts';
 import { unchanging } from '../wire/protoJson.ts';
 import { revisionName, serviceName } from './names.ts';
 import type { RevisionState, ServiceState } from './serviceState.ts';
@@ -17,7 +17,7 @@ const named = (service: ServiceState, revision: RevisionState | undefined) =>
 /** A google.cloud.run.v2.Service as proto3 JSON; a copy. */
 export function serviceJson(service: ServiceState): JsonObject {
   const name = serviceName(service);
-  return structuredClone({
+  return copyOf({
     ...service.desired,
     name,
     uid: service.uid,
@@ -65,7 +65,7 @@ export function revisionJson(service: ServiceState, revision: RevisionState, log
   const { revision: _, ...template } = revision.template;
   const name = revisionName(service, revision.id);
   const isSettled = revision.state !== 'pending' && revision.state !== 'starting';
-  return structuredClone({
+  return copyOf({
     ...template,
     name,
     uid: revision.uid,
