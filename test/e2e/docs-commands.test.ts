@@ -45,6 +45,7 @@ const ELSEWHERE: [begins: string, why: string][] = [
   ],
   ['kubectl apply -f install.yaml', 'install.test.ts, on a real kube-apiserver'],
   ['kubectl delete namespace,clusterrole', 'the same'],
+  ['kubectl get crd aitenants.ai-platform.dev -o', 'needs a CRD of two versions; api-versions.test.ts'],
   ['OWNER=my-organization', 'docs/verify.md needs a published release'],
   ['gh ', 'the same'],
   ['helm pull', 'the same'],
@@ -176,6 +177,13 @@ const READS: Read[] = [
     },
   },
   {
+    page: 'docs/upgrading.md',
+    blocks: ['kubectl apply --server-side --force-conflicts -f crds'],
+    // As step 1 of the page says.
+    before: "kubectl get aitenants -A -o yaml | sed '/^ *resourceVersion:/d' > aitenants.yaml",
+    prints: ['aitenants.ai-platform.dev serverside-applied', 'tenant-a replaced'],
+  },
+  {
     page: 'docs/settings.md',
     // examples.test.ts brings these examples up.
     prints: ['tenant-i created', 'tenant-v created', 'tenant-g created', 'tenant-k created', 'tenant-o created'],
@@ -258,7 +266,7 @@ describe.skipIf(MISSING.length > 0)('the commands of', () => {
     const folder = mkdtempSync(join(tmpdir(), 'reader-'));
     onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
     symlinkSync(state, join(folder, '.sandbox'));
-    for (const name of ['examples', 'manifests']) symlinkSync(join(ROOT, name), join(folder, name));
+    for (const name of ['crds', 'examples', 'manifests']) symlinkSync(join(ROOT, name), join(folder, name));
     mkdirSync(join(folder, 'home'));
     localCurl(folder);
     const run = sandbox(['--state', state, '--port-base', String(await givenPorts())]);
