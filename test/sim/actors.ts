@@ -304,8 +304,9 @@ async function service(stage: Stage, action: Extract<Action, { who: 'console'; r
     case 'label':
       return told(await update({ labels: { ...found.desired.labels, 'cost-centre': '42' } }));
     case 'unmark': {
+      // As a tool does that writes labels of its own over those that it found earlier.
       const { 'ai-tenant-owner-name': _, ...labels } = found.desired.labels ?? {};
-      return told(await update({ labels }));
+      return told(await update({ labels: { ...labels, 'cost-centre': '42' } }));
     }
     case 'restrict':
       return told(await update({ ingress: 'INGRESS_TRAFFIC_INTERNAL_ONLY', defaultUriDisabled: true }));
