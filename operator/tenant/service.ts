@@ -12,7 +12,7 @@ import {
   wantedFields,
 } from './fields/laid.ts';
 import { fieldNotes } from './fields/notes.ts';
-import { sidecarKeyPath } from './fields/sidecarFields.ts';
+import { sidecarKeyPath, takenName } from './fields/sidecarFields.ts';
 import { SIDECARS, usesOf } from './fields/sidecarSpec.ts';
 import { FILES } from './fields/volumeFields.ts';
 import { absenceCounts, entriesOfType, entryKey, iso, serviceEntry } from './inventory.ts';
@@ -104,7 +104,9 @@ export const entriesOf = (recorded: InventoryEntry[], service: string): Inventor
 export function planCreate({ ctx, access, recorded, out }: Services, name: string, predecessor: Predecessor): void {
   const { desired } = ctx;
   const known = entriesOf(recorded, name);
-  const missing = missingAnswer(wantedFields(desired.spec, [], desired, access.fieldKeys), desired);
+  const missing =
+    missingAnswer(wantedFields(desired.spec, [], desired, access.fieldKeys), desired) ??
+    (predecessor.service && takenName(desired.spec, predecessor.service.template));
   const stays = missing && predecessor.service && `The service in ${predecessor.service.region} goes on.`;
   const conflict = missing
     ? [missing, stays].filter(Boolean).join(' ')
@@ -159,13 +161,15 @@ function variableEntries(
  * false if the service's own policy could not be read.
  */
 export function planPresent(
-  { ctx, access, out }: Services,
+  { ctx, access: given, out }: Services,
   read: ServiceRead,
   found: ObservedService,
   recorded: InventoryEntry[],
   carried: PolicyAddition[],
 ): boolean {
   const { spec, account } = ctx.desired;
+  const taken = takenName(spec, found.template);
+  const access = taken === undefined ? given : { ...given, freezesTemplate: true };
   const ourVariables = entriesOfType('Variable', recorded).map(({ variable }) => variable);
   const wanted = wantedTemplate(spec, account.email, access.variables, ourVariables);
   const place = { project: ctx.desired.project, region: found.region };
@@ -190,8 +194,9 @@ export function planPresent(
   out.notes.push(...callers.notes);
   if (found.region === ctx.desired.region) {
     out.notes.push(...fieldNotes(spec, found, recorded));
-    const missing = missingAnswer(fields, place);
-    if (missing) out.blockers.push({ aspect: 'Service', reason: 'InvalidSpec', message: missing });
+    for (const message of [missingAnswer(fields, place), taken]) {
+      if (message) out.blockers.push({ aspect: 'Service', reason: 'InvalidSpec', message });
+    }
   }
   pushInOrder(updates, callers, marks.length === 0 && spec.access !== 'Public', out);
   if (updates.length === 0) planProgress(ctx, access, found, out);

@@ -1,11 +1,12 @@
 import type { JsonObject } from '../../ports/json.ts';
 import { advised, type Context, type PartialPlan, PROPAGATION_MS, step } from './context.ts';
 import { revisionAdvice } from './errorTable.ts';
+import { SIDECARS } from './fields/sidecarSpec.ts';
 import { age, entriesOfType } from './inventory.ts';
 import { part, targetOf } from './names.ts';
 import type { AccessPlan } from './secretAccess.ts';
-import { onlyLatestServes, readsSecret, retryCount, variableOf, withRetry } from './template.ts';
-import type { Blocker, Desired, ObservedService, Step } from './types.ts';
+import { imageOf, onlyLatestServes, readsSecret, retryCount, sidecarsOf, variableOf, withRetry } from './template.ts';
+import type { Blocker, Desired, ObservedService, Step, TenantSpec } from './types.ts';
 
 /**
  * Whether a service whose fields are as the spec wants also serves. Cloud Run accepts an update first and creates the revision after
@@ -113,8 +114,24 @@ const CHECKS_KEY =
 const checksKey = ({ template }: ObservedService): boolean =>
   /^true$/i.test(variableOf(template, 'STARTUP_CHECK_KEY') ?? '');
 
+/** Where to name an image that exists: for the container whose image Cloud Run's words name. */
+function imageAdvice(
+  { image, fields = {} }: TenantSpec,
+  { template, terminal }: ObservedService,
+  service: string,
+): string {
+  const missing = /Image '?([^'\s]+)'? not found/i.exec(terminal.message)?.[1];
+  const own = imageOf(template) === missing ? undefined : sidecarsOf(template).find(other => other.image === missing);
+  if (own === undefined) {
+    return image === undefined ? `: gcloud run deploy ${service} --image=IMAGE` : ' in spec.image.';
+  }
+  return fields[`${SIDECARS}.${own.name}`] === undefined
+    ? `: gcloud run services update ${service} --container=${own.name} --image=IMAGE`
+    : ` in spec.sidecars, for ${own.name}.`;
+}
+
 /** Cloud Run's words, what goes on serving, and the advice. */
-function refusedText({ project, keys, spec: { image } }: Desired, found: ObservedService): string {
+function refusedText({ project, keys, spec }: Desired, found: ObservedService): string {
   const [service, region] = [part(found.name, 'services'), found.region];
   const place = `--region=${region} --project=${project}`;
   const secretId = /\/secrets\/([\w-]+)/.exec(found.terminal.message)?.[1];
@@ -124,7 +141,7 @@ function refusedText({ project, keys, spec: { image } }: Desired, found: Observe
     region,
     project,
     logs: `gcloud run services logs read ${service} ${place}`,
-    image: image === undefined ? `: gcloud run deploy ${service} ${place} --image=IMAGE` : ' in spec.image.',
+    image: imageAdvice(spec, found, `${service} ${place}`),
     secretProject: secret === undefined ? project : part(secret, 'projects') || project,
     ...(checksKey(found) && { checksKey: CHECKS_KEY }),
   });

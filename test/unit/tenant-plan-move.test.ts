@@ -439,6 +439,23 @@ describe('what a moved service takes along', () => {
     },
   );
 
+  test.each([
+    [{ network: { subnetwork: { [TO]: 5 } } }, `${TO}: NAME or projects/PROJECT/regions/${TO}/subnetworks/NAME.`],
+    [
+      { network: { connector: { [TO]: 'Bad Name' } } },
+      `${TO}: NAME or projects/PROJECT/locations/${TO}/connectors/NAME.`,
+    ],
+    [
+      { encryptionKey: { [TO]: `projects/p/locations/${REGION}/keyRings/r/cryptoKeys/k` } },
+      `${TO}: projects/PROJECT/locations/${TO}/keyRings/RING/cryptoKeys/KEY.`,
+    ],
+  ])('is %j: an entry of another form is told with the form to write', (spec, form) => {
+    const { blockers, steps } = moving([seen(absent, TO), oldService()], { spec });
+    expect(steps.map(({ verb }) => verb)).not.toContain('Create');
+    expect(blockers[0]?.message).toMatch(/ has an entry for us-central1 that cannot be a name there\. Write /);
+    expect(blockers[0]?.message).toContain(`Write ${form} The service in ${REGION} goes on.`);
+  });
+
   test('is a network without a subnetwork and a key of no single region', () => {
     const template = templateA({
       vpcAccess: { networkInterfaces: [{ network: 'default' }] },

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { entryKey } from '../../operator/tenant/inventory.ts';
 import { ownerLabels } from '../../operator/tenant/ownership.ts';
 import { isReady, mayRead } from '../../operator/tenant/serviceProgress.ts';
-import { RETRY_ANNOTATION } from '../../operator/tenant/template.ts';
+import { containersOf, RETRY_ANNOTATION } from '../../operator/tenant/template.ts';
 import type { ObservedService } from '../../operator/tenant/types.ts';
 import type { JsonObject } from '../../ports/json.ts';
 import {
@@ -424,6 +424,21 @@ describe('a revision that', () => {
     );
     expect(remedyOf(words, { image }, {})).toBe(
       `Push the image, or name one that exists: gcloud run deploy ai-platform-tenant-a --region=${REGION} --project=${PROJECT} --image=IMAGE`,
+    );
+  });
+
+  test('failed for the image of a sidecar says where that image is named', () => {
+    const words = "Image 'registry/proxy:2' not found.";
+    const beside = { name: 'proxy', image: 'registry/proxy:2' };
+    const remedy = (spec: JsonObject) => {
+      const template = templateA();
+      const service = broken({ template: { ...template, containers: [...containersOf(template), beside] } }, words);
+      return planFor({ spec, cloud: service }).blockers[0]?.message ?? '';
+    };
+    const sidecars = [{ ...beside, resources: { cpu: '1', memory: '512Mi' } }];
+    expect(remedy({ sidecars })).toContain('Push the image, or name one that exists in spec.sidecars, for proxy.');
+    expect(remedy({})).toContain(
+      `name one that exists: gcloud run services update ai-platform-tenant-a --region=${REGION} --project=${PROJECT} --container=proxy --image=IMAGE`,
     );
   });
 

@@ -7,11 +7,13 @@ import {
   cloud,
   entry,
   grantTo,
+  invokedBy,
   keyA,
   MEMBER,
   OPENAI,
   planFor,
   present,
+  REGION,
   SECRET,
   SERVICE,
   seen,
@@ -181,4 +183,63 @@ test('CPU between requests holds for all containers of the instance', () => {
   const create = steps.find(({ verb }) => verb === 'Create')?.call as unknown as { service: { template: JsonObject } };
   const all = create.service.template.containers as { resources: JsonObject }[];
   expect(all.map(({ resources }) => resources.cpuIdle)).toEqual([false, false]);
+});
+
+test('a file whose volume others have mounted above its directory stays where it is when the sidecar changes', () => {
+  const { containers: [main = {}] = [] } = templateA() as { containers?: JsonObject[] };
+  const own = { name: 'proxy', image: 'old', volumeMounts: [{ name: 'theirs', mountPath: '/secrets' }] };
+  const volumes = [{ name: 'theirs', secret: { secret: 'openai-key', items: [{ path: 'proxy/key', version: '3' }] } }];
+  const service = serviceA({ template: templateA({ containers: [main, own], volumes }) });
+  const use = { file: '/secrets/proxy/key' };
+  const planned = (image: string) =>
+    planFor({
+      spec: { ...spec(use), sidecars: [{ ...sidecar(use), image }] },
+      status: { inventory },
+      cloud: { services: [seen(present(service))] },
+    });
+  expect(planned('old').steps).toEqual([]);
+  const sent = sentFields(planned('new').steps[0] as Step) as {
+    template: { containers: { volumeMounts?: JsonObject[] }[]; volumes: JsonObject[] };
+  };
+  const [mount] = sent.template.containers[1]?.volumeMounts ?? [];
+  expect(mount?.mountPath).toBe('/secrets/proxy');
+  expect(sent.template.volumes).toEqual([
+    { name: mount?.name, secret: { secret: 'openai-key', items: [{ path: 'key', version: '3' }] } },
+  ]);
+});
+
+describe('the name of a sidecar that the container which receives the requests has', () => {
+  const { containers: [main = {}] = [] } = templateA() as { containers?: JsonObject[] };
+  const service = serviceA({ template: templateA({ containers: [{ ...main, name: 'proxy' }] }) });
+  const given = { sidecars: [{ name: 'proxy', image: 'a' }], timeoutSeconds: 77 };
+
+  test('is told, and the template stays as it is', () => {
+    const { steps, blockers } = planFor({ spec: given, cloud: { services: [seen(present(service))] } });
+    expect(steps).toEqual([]);
+    expect(blockers).toMatchObject([{ aspect: 'Service', reason: 'InvalidSpec' }]);
+    expect(blockers[0]?.message).toMatch(/^spec\.sidecars has proxy, .* Choose another name for the sidecar\./);
+  });
+
+  test('does not keep the service from being closed', () => {
+    const { steps } = planFor({
+      spec: { ...given, access: 'Authenticated', ingress: 'Internal' },
+      cloud: { services: [seen(present(service))] },
+    });
+    expect(steps.map(({ changes }) => changes?.map(({ field }) => field))).toEqual([['access'], ['ingress']]);
+  });
+
+  test('stops a move before anything is made', () => {
+    const { steps, blockers } = planFor({
+      spec: { ...given, region: 'us-central1' },
+      status: { inventory: atRest },
+      cloud: {
+        services: [
+          seen(absent, 'us-central1', present(invokedBy())),
+          seen(present(service), REGION, present(invokedBy())),
+        ],
+      },
+    });
+    expect(steps.map(({ verb }) => verb)).not.toContain('Create');
+    expect(blockers.map(({ message }) => message).join()).toContain('goes on');
+  });
 });

@@ -33,8 +33,11 @@ export interface Field {
   parse: Parse;
   /** The value that `parse` gets. Absent: the one at `path`. */
   fromSpec?(spec: unknown): unknown;
-  /** The value for one region, or the field of the spec in which it is missing. Absent: the value is the same everywhere. */
-  inRegion?(value: Json, place: Place): { value: Json } | { missing: string };
+  /**
+   * The value for one region, or the field of the spec in which it is missing. `form`: it has a value for the region that has not
+   * this form. Absent: the value is the same everywhere.
+   */
+  inRegion?(value: Json, place: Place): { value: Json } | { missing: string; form?: string };
   /** The value in Cloud Run's JSON, in the words of the spec. A value that the spec has no word for is answered as it stands there. */
   read(json: JsonObject, key: string): Json | undefined;
   /** The JSON with another value. Undefined: Google's default. Fields that the operator does not know survive. */

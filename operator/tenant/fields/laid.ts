@@ -29,6 +29,8 @@ export interface WantedField {
   isNamed: boolean;
   /** The field of the spec that has no value for the service's region. Nothing is written. */
   missing?: string;
+  /** The form that the value of `missing` for the region should have. Absent: there is no value. */
+  form?: string;
 }
 
 // ------------------------------------------------------------------------------------------------------------ read
@@ -72,7 +74,7 @@ export function wantedFields(
     const found = fieldAt(path);
     if (!found) return [];
     const resolved = found.field.inRegion?.(given, place) ?? { value: given };
-    if ('missing' in resolved) return [{ ...found, path, value: undefined, isNamed: true, missing: resolved.missing }];
+    if ('missing' in resolved) return [{ ...found, path, value: undefined, isNamed: true, ...resolved }];
     return [{ ...found, path, value: resolved.value, isNamed: true }];
   });
   const left = leftFields(all, recorded).filter(({ field }) => field.leaves === 'default');
@@ -95,11 +97,17 @@ function withKeys(named: FieldValues, { ofSidecars }: FieldKeys): FieldValues {
 
 /** The message if the spec has no value of a field for the region. Undefined: it has all of them. */
 export function missingAnswer(wanted: WantedField[], { region }: Place): string | undefined {
-  const missing = wanted.flatMap(one => one.missing ?? []);
-  if (missing.length === 0) return undefined;
+  const wrong = wanted.flatMap(({ missing, form }) =>
+    form === undefined
+      ? []
+      : `spec.${missing} has an entry for ${region} that cannot be a name there. Write ${region}: ${form}.`,
+  );
+  const missing = wanted.flatMap(one => (one.form === undefined ? (one.missing ?? []) : []));
+  if (missing.length === 0) return wrong.join(' ') || undefined;
   const fields = missing.map(field => `spec.${field}`).join(' and ');
   const have = missing.length > 1 ? 'have' : 'has';
-  return `${fields} ${have} no name for ${region}. Write a map from region to name there, with an entry ${region}: NAME.`;
+  const advice = `Write a map from region to name there, with an entry ${region}: NAME.`;
+  return [`${fields} ${have} no name for ${region}. ${advice}`, ...wrong].join(' ');
 }
 
 /** The fields on record that the spec does not name any more. */

@@ -14,6 +14,11 @@ const FORMS = {
   connector: /^(?:projects\/[^/ ]+\/locations\/[^/ ]+\/connectors\/)?[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?$/,
   key: /^projects\/[^/ ]+\/locations\/[^/ ]+\/keyRings\/[^/ ]+\/cryptoKeys\/[^/ ]+$/,
 };
+const WORDS = {
+  subnetwork: 'NAME or projects/PROJECT/regions/REGION/subnetworks/NAME',
+  connector: 'NAME or projects/PROJECT/locations/REGION/connectors/NAME',
+  key: 'projects/PROJECT/locations/REGION/keyRings/RING/cryptoKeys/KEY',
+};
 
 /** A name or a map from region to name. Anything else is kept too: it has no answer for any region, so nothing is written (`answer`). */
 const regional: Parse = value => (value === null ? undefined : (value as Json | undefined));
@@ -25,6 +30,12 @@ function answer(value: Json | undefined, region: string, what: keyof typeof FORM
   const named = part(found, what === 'subnetwork' ? 'regions' : 'locations');
   // The name of a multi-region or of `global` has no number, and belongs to no single region.
   return named === '' || named === region || !/\d/.test(named) ? found : undefined;
+}
+
+/** The field that has no answer, and the form of a name if a map has an entry for the region that cannot be one. */
+function unanswered(missing: string, value: Json | undefined, region: string, what: keyof typeof FORMS) {
+  const isThere = Object.hasOwn(jsonObject(value), region);
+  return isThere ? { missing, form: WORDS[what].replace('REGION', region) } : { missing };
 }
 
 const last = (name: string): string => name.split('/').at(-1) ?? '';
@@ -80,8 +91,10 @@ export const network: Field = {
     const given = jsonObject(value);
     const subnetwork = answer(given.subnetwork, place.region, 'subnetwork');
     const connector = answer(given.connector, place.region, 'connector');
-    if (given.subnetwork !== undefined && subnetwork === undefined) return { missing: 'network.subnetwork' };
-    if (given.connector !== undefined && connector === undefined) return { missing: 'network.connector' };
+    if (given.subnetwork !== undefined && subnetwork === undefined)
+      return unanswered('network.subnetwork', given.subnetwork, place.region, 'subnetwork');
+    if (given.connector !== undefined && connector === undefined)
+      return unanswered('network.connector', given.connector, place.region, 'connector');
     return {
       value: compact({ ...given, subnetwork, connector: connector && fullConnector(connector, place) }),
     };
@@ -149,7 +162,7 @@ export const encryptionKey: Field = {
   parse: regional,
   inRegion(value, { region }) {
     const key = answer(value, region, 'key');
-    return key === undefined ? { missing: 'encryptionKey' } : { value: key };
+    return key === undefined ? unanswered('encryptionKey', value, region, 'key') : { value: key };
   },
   read: ({ encryptionKey: key }) => (typeof key === 'string' && key !== '' ? key : undefined),
   write: (template, value) =>

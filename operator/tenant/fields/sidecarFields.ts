@@ -11,7 +11,7 @@ import {
   type WantedKey,
   withServingContainer,
 } from '../template.ts';
-import type { Change } from '../types.ts';
+import type { Change, TenantSpec } from '../types.ts';
 import { type Field, without } from './field.ts';
 import { readProbe, writtenProbe } from './probes.ts';
 import { isSidecarName, parseSidecars, SIDECAR_LIMITS, SIDECARS, sparse } from './sidecarSpec.ts';
@@ -77,7 +77,7 @@ function keyOf(variable: JsonObject): JsonObject | undefined {
 function filesOf(
   template: JsonObject,
   { volumeMounts }: JsonObject,
-): { path: string; key: JsonObject; volume: string }[] {
+): { path: string; key: JsonObject; volume: string; mountPath: string }[] {
   return objects(volumeMounts).flatMap(({ name, mountPath, subPath }) => {
     const volume = objects(template.volumes).find(one => one.name === name);
     if (volume?.secret === undefined) return [];
@@ -89,6 +89,7 @@ function filesOf(
       path: `${mountPath}/${path}${subPath ? ` in ${subPath}` : ''}`,
       key: { secret: secret ?? '', version: version || 'latest' },
       volume: String(name),
+      mountPath: String(mountPath),
     }));
   });
 }
@@ -190,7 +191,8 @@ function writtenFiles(template: JsonObject, before: JsonObject, keys: [at: strin
   let volumes = objects(template.volumes);
   for (const [file, wanted] of keys.filter(([at]) => isFile(at))) {
     const [directory, path] = [file.slice(0, file.lastIndexOf('/')), file.slice(file.lastIndexOf('/') + 1)];
-    const there = found.find(one => one.path === file && sameKey(one.key, wanted));
+    // An item may have directories in its path (`a/key`). The volume is then mounted above the directory of the file, and is replaced.
+    const there = found.find(one => one.path === file && one.mountPath === directory && sameKey(one.key, wanted));
     const isAlone = there && found.filter(({ volume }) => volume === there.volume).length === 1;
     const name = isAlone ? there.volume : `key-${hash('sha256', `${before.name}:${file}`).slice(0, 12)}`;
     mounts.push({ name, mountPath: directory });
@@ -328,6 +330,19 @@ function itemOf(name: string, value: JsonObject): JsonObject {
     dependsOn,
     probes: sparse({ startup, liveness }),
   });
+}
+
+/**
+ * The message if the container that receives the requests has the name of a sidecar of the spec. It cannot become the sidecar, and
+ * Cloud Run accepts a name once. The operator does not rename it: whoever deploys it may know it by this name.
+ */
+export function takenName({ fields = {} }: TenantSpec, template: JsonObject): string | undefined {
+  const name = String(servingContainer(template).name ?? '');
+  if (fields[`${SIDECARS}.${name}`] === undefined) return undefined;
+  return (
+    `spec.sidecars has ${name}, which is the name of the container that receives the requests. Choose another name for the ` +
+    'sidecar. If another container should receive the requests, move `ports` there with `gcloud run services replace`.'
+  );
 }
 
 /** A container without a name cannot wait for another one (hashicorp/terraform-provider-google, issue 21035). */
