@@ -12,8 +12,9 @@ import {
   wantedFields,
 } from './fields/laid.ts';
 import { fieldNotes } from './fields/notes.ts';
-import { sidecarKeyPath, takenName } from './fields/sidecarFields.ts';
+import { sidecarKeyPath } from './fields/sidecarFields.ts';
 import { SIDECARS, usesOf } from './fields/sidecarSpec.ts';
+import { takenName } from './fields/takenName.ts';
 import { FILES } from './fields/volumeFields.ts';
 import { absenceCounts, entriesOfType, entryKey, iso, serviceEntry } from './inventory.ts';
 import { type InvokersPlan, planInvokers } from './invokers.ts';

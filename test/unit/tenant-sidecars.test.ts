@@ -208,6 +208,78 @@ test('a file whose volume others have mounted above its directory stays where it
   ]);
 });
 
+test('a file takes the place of what others have mounted in its directory', () => {
+  const { containers: [main = {}] = [] } = templateA() as { containers?: JsonObject[] };
+  const own = {
+    name: 'proxy',
+    image: 'gcr.io/acme/proxy:1',
+    volumeMounts: [{ name: 'theirs', mountPath: '/secrets' }],
+  };
+  const template = templateA({ containers: [main, own], volumes: [{ name: 'theirs', emptyDir: {} }] });
+  const { steps } = planFor({
+    spec: spec({ file: '/secrets/key' }),
+    status: { inventory },
+    cloud: { services: [seen(present(serviceA({ template })))] },
+  });
+  const sent = sentFields(steps[0] as Step) as {
+    template: { containers: { volumeMounts?: JsonObject[] }[]; volumes: JsonObject[] };
+  };
+  expect(sent.template.containers[1]?.volumeMounts?.map(({ mountPath }) => mountPath)).toEqual(['/secrets']);
+  expect(sent.template.volumes).toMatchObject([{ secret: { secret: 'openai-key' } }]);
+});
+
+test('the order of what a sidecar waits for means nothing', () => {
+  const { containers: [main = {}] = [] } = templateA() as { containers?: JsonObject[] };
+  const limits = { cpu: '1', memory: '512Mi' };
+  const startupProbe = { tcpSocket: { port: 4000 } };
+  const containers = [
+    main,
+    { name: 'a', image: 'a', resources: { limits }, startupProbe },
+    { name: 'b', image: 'b', resources: { limits }, startupProbe },
+    { name: 'c', image: 'c', resources: { limits }, dependsOn: ['a', 'b'] },
+  ];
+  const probes = { startup: { tcp: true, port: 4000 } };
+  const sidecars = [
+    { name: 'a', image: 'a', probes },
+    { name: 'b', image: 'b', probes },
+    { name: 'c', image: 'c', dependsOn: ['b', 'a'] },
+  ];
+  const { steps } = planFor({
+    spec: { sidecars },
+    status: { inventory: atRest },
+    cloud: { services: [seen(present(serviceA({ template: templateA({ containers }) })))] },
+  });
+  expect(steps).toEqual([]);
+});
+
+describe('a volume of the spec with the name of one of another kind', () => {
+  const { containers: [main = {}] = [] } = templateA() as { containers?: JsonObject[] };
+  const volumeMounts = [{ name: 'cache', mountPath: '/c' }];
+  const volumes = [{ name: 'cache', gcs: { bucket: 'theirs' } }];
+  const given = { volumes: [{ name: 'cache', mountPath: '/cache', emptyDir: {} }] };
+  const planned = (containers: JsonObject[]) =>
+    planFor({
+      spec: given,
+      cloud: { services: [seen(present(serviceA({ template: templateA({ containers, volumes }) })))] },
+    });
+
+  test('that a sidecar of others mounts is told, and that volume stays', () => {
+    const { steps, blockers } = planned([main, { name: 'theirs', image: 'x', volumeMounts }]);
+    expect(steps).toEqual([]);
+    expect(blockers[0]?.message).toMatch(/^spec\.volumes has cache, .* container theirs mounts\. Choose another name/);
+  });
+
+  test('that only the container of the spec mounts is replaced', () => {
+    const { steps } = planned([{ ...main, volumeMounts }]);
+    expect(sentFields(steps[0] as Step)).toMatchObject({
+      template: {
+        containers: [{ volumeMounts: [{ name: 'cache', mountPath: '/cache' }] }],
+        volumes: [{ name: 'cache', emptyDir: {} }],
+      },
+    });
+  });
+});
+
 describe('the name of a sidecar that the container which receives the requests has', () => {
   const { containers: [main = {}] = [] } = templateA() as { containers?: JsonObject[] };
   const service = serviceA({ template: templateA({ containers: [{ ...main, name: 'proxy' }] }) });

@@ -11,7 +11,7 @@ import {
   type WantedKey,
   withServingContainer,
 } from '../template.ts';
-import type { Change, TenantSpec } from '../types.ts';
+import type { Change } from '../types.ts';
 import { type Field, without } from './field.ts';
 import { readProbe, writtenProbe } from './probes.ts';
 import { isSidecarName, parseSidecars, SIDECAR_LIMITS, SIDECARS, sparse } from './sidecarSpec.ts';
@@ -58,7 +58,7 @@ function read(template: JsonObject, name: string): Json | undefined {
     cpu: scalar(limits.cpu) ?? SIDECAR_LIMITS.cpu,
     memory: scalar(limits.memory) ?? SIDECAR_LIMITS.memory,
     port: number,
-    dependsOn: texts(container.dependsOn),
+    dependsOn: texts(container.dependsOn).toSorted(),
     startup: probe('startupProbe'),
     liveness: probe('livenessProbe'),
   });
@@ -164,6 +164,7 @@ function written(
 const wantedKeys = ({ keys }: JsonObject): [at: string, key: WantedKey][] =>
   Object.entries(fieldsOf(keys)) as unknown as [string, WantedKey][];
 const isFile = (at: string): boolean => at.startsWith('/');
+const directoryOf = (file: string): string => file.slice(0, file.lastIndexOf('/'));
 
 function writtenVariables(before: JsonObject[], value: JsonObject): JsonObject[] {
   const { env, port } = value;
@@ -187,10 +188,15 @@ const sameKey = (found: JsonObject, wanted: WantedKey): boolean =>
 function writtenFiles(template: JsonObject, before: JsonObject, keys: [at: string, key: WantedKey][]) {
   const found = filesOf(template, before);
   const secrets = found.map(({ volume }) => volume);
-  const mounts = objects(before.volumeMounts).filter(({ name }) => !secrets.includes(String(name)));
+  const files = keys.filter(([at]) => isFile(at));
+  const directories = files.map(([file]) => directoryOf(file));
+  // A directory has one mount, so that of a file takes the place of another one, as in the container that receives the requests.
+  const mounts = objects(before.volumeMounts).filter(
+    ({ name, mountPath }) => !secrets.includes(String(name)) && !directories.includes(String(mountPath)),
+  );
   let volumes = objects(template.volumes);
-  for (const [file, wanted] of keys.filter(([at]) => isFile(at))) {
-    const [directory, path] = [file.slice(0, file.lastIndexOf('/')), file.slice(file.lastIndexOf('/') + 1)];
+  for (const [file, wanted] of files) {
+    const [directory, path] = [directoryOf(file), file.slice(file.lastIndexOf('/') + 1)];
     // An item may have directories in its path (`a/key`). The volume is then mounted above the directory of the file, and is replaced.
     const there = found.find(one => one.path === file && one.mountPath === directory && sameKey(one.key, wanted));
     const isAlone = there && found.filter(({ volume }) => volume === there.volume).length === 1;
@@ -330,19 +336,6 @@ function itemOf(name: string, value: JsonObject): JsonObject {
     dependsOn,
     probes: sparse({ startup, liveness }),
   });
-}
-
-/**
- * The message if the container that receives the requests has the name of a sidecar of the spec. It cannot become the sidecar, and
- * Cloud Run accepts a name once. The operator does not rename it: whoever deploys it may know it by this name.
- */
-export function takenName({ fields = {} }: TenantSpec, template: JsonObject): string | undefined {
-  const name = String(servingContainer(template).name ?? '');
-  if (fields[`${SIDECARS}.${name}`] === undefined) return undefined;
-  return (
-    `spec.sidecars has ${name}, which is the name of the container that receives the requests. Choose another name for the ` +
-    'sidecar. If another container should receive the requests, move `ports` there with `gcloud run services replace`.'
-  );
 }
 
 /** A container without a name cannot wait for another one (hashicorp/terraform-provider-google, issue 21035). */

@@ -37,6 +37,7 @@ export const usesOf = (spec: TenantSpec, key: string): { sidecar: string; at: st
   );
 
 const list = (value: unknown): Record<string, unknown>[] => (Array.isArray(value) ? value.map(fieldsOf) : []);
+const texts = (value: Json | undefined): string[] => (Array.isArray(value) ? value.map(String) : []);
 const quantity = (value: unknown): string | undefined =>
   typeof value === 'number' ? String(value) : typeof value === 'string' && value !== '' ? value : undefined;
 
@@ -70,7 +71,8 @@ function parseSidecar(sidecar: Record<string, unknown>, path: string, unknownVal
     cpu: quantity(cpu) ?? SIDECAR_LIMITS.cpu,
     memory: quantity(memory) ?? SIDECAR_LIMITS.memory,
     port: wholeNumber(sidecar.port, path, unknownValues),
-    dependsOn: words('dependsOn'),
+    // A set: its order means nothing.
+    dependsOn: texts(words('dependsOn')).toSorted(),
     startup: parseProbe(startup, path, unknownValues),
     liveness: parseProbe(liveness, path, unknownValues),
   });

@@ -126,8 +126,10 @@ const files: Field = {
 
 const NAME = /^(?!key-|cloudsql$)[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$/;
 
+export const VOLUMES = 'volumes';
+
 const volumes: Field = {
-  path: 'volumes',
+  path: VOLUMES,
   keyed: {
     allows: name => NAME.test(name),
     keysOf: template =>
