@@ -252,6 +252,27 @@ test('the order of what a sidecar waits for means nothing', () => {
   expect(steps).toEqual([]);
 });
 
+test('a newer version of a file is mounted beside a volume that a sidecar of others mounts too', () => {
+  const { containers: [main = {}] = [] } = templateA() as { containers?: JsonObject[] };
+  const volumeMounts = [{ name: 'shared', mountPath: '/secrets' }];
+  const shared = { name: 'shared', secret: { secret: 'openai-key', items: [{ path: 'key', version: '2' }] } };
+  const theirs = { name: 'theirs', image: 'x', volumeMounts };
+  const template = templateA({ containers: [{ ...main, volumeMounts }, theirs], volumes: [shared] });
+  const { steps } = planFor({
+    spec: { keys: [{ ...OPENAI, file: '/secrets/key' }] },
+    cloud: { services: [seen(present(serviceA({ template })))] },
+  });
+  const sent = sentFields(steps[0] as Step) as {
+    template: { containers: { volumeMounts?: JsonObject[] }[]; volumes: JsonObject[] };
+  };
+  const name = sent.template.containers[0]?.volumeMounts?.[0]?.name;
+  expect(sent.template.containers[1]).toEqual(theirs);
+  expect(sent.template.volumes).toEqual([
+    shared,
+    { name, secret: { secret: 'openai-key', items: [{ path: 'key', version: '3' }] } },
+  ]);
+});
+
 describe('a volume of the spec with the name of one of another kind', () => {
   const { containers: [main = {}] = [] } = templateA() as { containers?: JsonObject[] };
   const volumeMounts = [{ name: 'cache', mountPath: '/c' }];

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import type { Json, JsonObject } from '../../../ports/json.ts';
 import { sameQuantity } from '../quantity.ts';
 import { fieldsOf, jsonObject, text } from '../specValues.ts';
-import { sameSecret, servingContainer, type WantedKey, withServingContainer } from '../template.ts';
+import { sameSecret, servingContainer, sidecarsOf, type WantedKey, withServingContainer } from '../template.ts';
 import { type Field, without } from './field.ts';
 
 /**
@@ -49,6 +49,9 @@ function unmounted(template: JsonObject, fits: (mount: JsonObject) => boolean): 
   const isLeft = ({ name }: JsonObject) => !gone.some(mount => mount.name === name) || used.includes(name);
   return withList(next, 'volumes', volumesOf(next).filter(isLeft));
 }
+
+const mountedBySidecar = (template: JsonObject, volume: Json): boolean =>
+  sidecarsOf(template).some(({ volumeMounts }) => objects(volumeMounts).some(({ name }) => name === volume));
 
 // ---------------------------------------------------------------------------------------------------- keys as files
 
@@ -105,7 +108,9 @@ const files: Field = {
     if (value === undefined) return fileAt(template, file) ? unmounted(template, isThere) : template;
     const { secret, version } = jsonObject(value);
     const found = fileAt(template, file);
-    const name = found?.name ?? `key-${hash('sha256', file).slice(0, 12)}`;
+    // A volume that a sidecar mounts too stays as it is for the sidecar.
+    const isAlone = found && !mountedBySidecar(template, found.name);
+    const name = isAlone ? found.name : `key-${hash('sha256', file).slice(0, 12)}`;
     const item = { ...objects(found?.secret.items)[0], path: nameOf(file), version };
     const volume = { name, secret: { ...found?.secret, secret, items: [item] } };
     return mounted(template, volume as JsonObject, { name, mountPath: directoryOf(file) });
