@@ -33,10 +33,7 @@ const SHAPES: Shape[] = readdirSync(FOLDER)
   }));
 
 /** Why a shape's manifest is refused: the one reason for which nothing of it is adopted. */
-const REFUSED: Record<string, string> = {
-  'v1-php-half-cpu': 'spec.scaling.concurrency',
-  'gpu-rtx-pro': 'spec.resources.cpu',
-};
+const REFUSED: Record<string, string> = { 'gpu-rtx-pro': 'spec.resources.cpu' };
 
 let world: World;
 let imported: Run;
