@@ -11,7 +11,7 @@ export default {
   vitest: { configFile: 'test/mutation/vitest.config.ts', related: false },
   // Stryker would rewrite a tsconfig.json with TypeScript's former API, which TypeScript 7 no longer has. Node strips the types.
   tsconfigFile: 'none.json',
-  ignorePatterns: ['.sandbox', '.cache', '.mutation', 'bench', 'examples', 'manifests', 'docs', 'test/sim'],
+  ignorePatterns: ['.sandbox', '.cache', '.mutation', 'bench', 'examples', 'manifests', 'docs'],
   tempDirName: `.mutation/tmp-${name}`,
   incremental: true,
   incrementalFile: `.mutation/${name}.json`,
