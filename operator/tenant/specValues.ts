@@ -15,6 +15,17 @@ export const fieldsOf = (value: unknown): Fields =>
 /** A JSON value as an object. Anything else counts as an empty one. */
 export const jsonObject = (value: Json | undefined): JsonObject => fieldsOf(value) as JsonObject;
 
+/** A JSON list of objects. Anything else counts as an empty list, and an item that is no object as an empty object. */
+export const jsonObjects = (value: Json | undefined): JsonObject[] =>
+  Array.isArray(value) ? value.map(jsonObject) : [];
+
+/** A JSON list of texts. Anything else counts as an empty list. */
+export const jsonTexts = (value: Json | undefined): string[] => (Array.isArray(value) ? value.map(String) : []);
+
+/** A text or a number as text. Anything else, and the empty text, counts as absent. */
+export const scalarText = (value: unknown): string | undefined =>
+  typeof value === 'number' ? String(value) : typeof value === 'string' && value !== '' ? value : undefined;
+
 /**
  * A value of an enum. An unknown value is not replaced by the default, because the default might open what the spec closes.
  * `known`: every word of this version.

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import type { Json, JsonObject } from '../../../ports/json.ts';
 import { sameQuantity } from '../quantity.ts';
-import { fieldsOf, jsonObject, listOf, text } from '../specValues.ts';
+import { fieldsOf, jsonObject, jsonObjects, jsonTexts, listOf, scalarText, text } from '../specValues.ts';
 import {
   containersOf,
   sameSecret,
@@ -24,12 +24,8 @@ import { isSidecarName, parseSidecars, SIDECAR_LIMITS, SIDECARS, sparse } from '
  * `cpu`, `memory`, `port`, `dependsOn`, and the probes `startup` and `liveness`.
  */
 
-const objects = (value: Json | undefined): JsonObject[] => (Array.isArray(value) ? value.map(jsonObject) : []);
-const texts = (value: Json | undefined): string[] => (Array.isArray(value) ? value.map(String) : []);
 const sidecarOf = (template: JsonObject, name: string): JsonObject | undefined =>
   sidecarsOf(template).find(container => container.name === name);
-const scalar = (value: Json | undefined): string | undefined =>
-  typeof value === 'string' && value !== '' ? value : typeof value === 'number' ? String(value) : undefined;
 
 // ------------------------------------------------------------------------------------------------------------- read
 
@@ -39,7 +35,7 @@ const PORT = 'PORT';
 function read(template: JsonObject, name: string): Json | undefined {
   const container = sidecarOf(template, name);
   if (!container) return undefined;
-  const variables = objects(container.env);
+  const variables = jsonObjects(container.env);
   const port = variables.find(variable => variable.name === PORT && isPort(variable.value));
   const number = port && Number(port.value);
   const plain = variables.filter(variable => variable !== port && keyOf(variable) === undefined);
@@ -51,14 +47,16 @@ function read(template: JsonObject, name: string): Json | undefined {
   const probe = (place: 'startupProbe' | 'livenessProbe') => readProbe(jsonObject(container[place]), number ?? 0);
   return sparse({
     image: container.image,
-    command: texts(container.command),
-    args: texts(container.args),
-    env: Object.fromEntries(plain.map(variable => [String(variable.name), scalar(variable.value) ?? ''])) as JsonObject,
+    command: jsonTexts(container.command),
+    args: jsonTexts(container.args),
+    env: Object.fromEntries(
+      plain.map(variable => [String(variable.name), scalarText(variable.value) ?? '']),
+    ) as JsonObject,
     keys: Object.fromEntries([...keys, ...filesOf(template, container).map(({ path, key }) => [path, key])]) as Json,
-    cpu: scalar(limits.cpu) ?? SIDECAR_LIMITS.cpu,
-    memory: scalar(limits.memory) ?? SIDECAR_LIMITS.memory,
+    cpu: scalarText(limits.cpu) ?? SIDECAR_LIMITS.cpu,
+    memory: scalarText(limits.memory) ?? SIDECAR_LIMITS.memory,
     port: number,
-    dependsOn: texts(container.dependsOn).toSorted(),
+    dependsOn: jsonTexts(container.dependsOn).toSorted(),
     startup: probe('startupProbe'),
     liveness: probe('livenessProbe'),
   });
@@ -78,12 +76,12 @@ function filesOf(
   template: JsonObject,
   { volumeMounts }: JsonObject,
 ): { path: string; key: JsonObject; volume: string; mountPath: string }[] {
-  return objects(volumeMounts).flatMap(({ name, mountPath, subPath }) => {
-    const volume = objects(template.volumes).find(one => one.name === name);
+  return jsonObjects(volumeMounts).flatMap(({ name, mountPath, subPath }) => {
+    const volume = jsonObjects(template.volumes).find(one => one.name === name);
     if (volume?.secret === undefined) return [];
     const { secret, items } = jsonObject(volume.secret);
     // Without items the directory has the latest version under the secret's name. That is no file of the spec, like a part of a volume.
-    const found = objects(items);
+    const found = jsonObjects(items);
     const listed = found.length > 0 ? found : [{ path: '', version: 'latest' } as JsonObject];
     return listed.map(({ path, version }) => ({
       path: `${mountPath}/${path}${subPath ? ` in ${subPath}` : ''}`,
@@ -110,14 +108,16 @@ function write(template: JsonObject, value: Json | undefined, name: string): Jso
 /** Cloud Run gives a port by default to a single container only. With several, the one with a port receives the requests. */
 const withPort = (template: JsonObject): JsonObject =>
   withServingContainer(template, container =>
-    objects(container.ports).length > 0 ? container : { ...container, ports: [{ name: 'http1', containerPort: 8080 }] },
+    jsonObjects(container.ports).length > 0
+      ? container
+      : { ...container, ports: [{ name: 'http1', containerPort: 8080 }] },
   );
 
 /** The template without the sidecar. Cloud Run refuses a container that waits for one that does not exist. */
 function removed(template: JsonObject, sidecar: JsonObject): JsonObject {
   const others = containersOf(template).filter(one => one !== sidecar);
   const containers = others.map(container => {
-    const waits = texts(container.dependsOn).filter(name => name !== sidecar.name);
+    const waits = jsonTexts(container.dependsOn).filter(name => name !== sidecar.name);
     return waits.length > 0 ? { ...container, dependsOn: waits } : without(container, 'dependsOn');
   });
   return withoutUnused({ ...template, containers }, sidecar);
@@ -125,9 +125,9 @@ function removed(template: JsonObject, sidecar: JsonObject): JsonObject {
 
 /** Removes the volumes that the sidecar had mounted and that no container mounts now. Cloud Run reads the secrets of all volumes. */
 function withoutUnused(template: JsonObject, before: JsonObject | undefined): JsonObject {
-  const had = objects(before?.volumeMounts).map(({ name }) => name);
-  const used = containersOf(template).flatMap(({ volumeMounts }) => objects(volumeMounts).map(({ name }) => name));
-  const volumes = objects(template.volumes).filter(({ name }) => !had.includes(name) || used.includes(name));
+  const had = jsonObjects(before?.volumeMounts).map(({ name }) => name);
+  const used = containersOf(template).flatMap(({ volumeMounts }) => jsonObjects(volumeMounts).map(({ name }) => name));
+  const volumes = jsonObjects(template.volumes).filter(({ name }) => !had.includes(name) || used.includes(name));
   return volumes.length > 0 ? { ...template, volumes } : without(template, 'volumes');
 }
 
@@ -145,7 +145,7 @@ function written(
     image,
     command,
     args,
-    env: writtenVariables(objects(before.env), value),
+    env: writtenVariables(jsonObjects(before.env), value),
     resources: {
       ...resources,
       // The CPU of an instance is that of all its containers.
@@ -191,10 +191,10 @@ function writtenFiles(template: JsonObject, before: JsonObject, keys: [at: strin
   const files = keys.filter(([at]) => isFile(at));
   const directories = files.map(([file]) => directoryOf(file));
   // A directory has one mount, so that of a file takes the place of another one, as in the container that receives the requests.
-  const mounts = objects(before.volumeMounts).filter(
+  const mounts = jsonObjects(before.volumeMounts).filter(
     ({ name, mountPath }) => !secrets.includes(String(name)) && !directories.includes(String(mountPath)),
   );
-  let volumes = objects(template.volumes);
+  let volumes = jsonObjects(template.volumes);
   for (const [file, wanted] of files) {
     const [directory, path] = [directoryOf(file), file.slice(file.lastIndexOf('/') + 1)];
     // An item may have directories in its path (`a/key`). The volume is then mounted above the directory of the file, and is replaced.
@@ -221,7 +221,8 @@ function same(a: Json | undefined, b: Json | undefined): boolean {
 function changes(path: string, a: Json | undefined, b: Json | undefined): Change[] {
   if (a === undefined && b === undefined) return [];
   const [from, to] = [jsonObject(a), jsonObject(b)];
-  if (a === undefined || b === undefined) return [{ field: path, from: scalar(from.image), to: scalar(to.image) }];
+  if (a === undefined || b === undefined)
+    return [{ field: path, from: scalarText(from.image), to: scalarText(to.image) }];
   const member = (name: string, shown: (value: Json | undefined) => string | undefined, below = ''): Change[] =>
     isDeepStrictEqual(from[name], to[name])
       ? []
@@ -229,18 +230,18 @@ function changes(path: string, a: Json | undefined, b: Json | undefined): Change
   const count = (value: Json | undefined) => (Array.isArray(value) ? `(${value.length} words)` : undefined);
   const json = (value: Json | undefined) => (value === undefined ? undefined : JSON.stringify(value));
   const limit = (name: 'cpu' | 'memory'): Change[] =>
-    sameQuantity(scalar(from[name]), String(to[name]))
+    sameQuantity(scalarText(from[name]), String(to[name]))
       ? []
-      : [{ field: `${path}.resources.${name}`, from: scalar(from[name]), to: scalar(to[name]) }];
+      : [{ field: `${path}.resources.${name}`, from: scalarText(from[name]), to: scalarText(to[name]) }];
   return [
-    ...member('image', scalar),
+    ...member('image', scalarText),
     ...member('command', count),
     ...member('args', count),
     ...variableChanges(path, from, to),
     ...limit('cpu'),
     ...limit('memory'),
-    ...member('port', scalar),
-    ...member('dependsOn', value => texts(value).join(', ') || undefined),
+    ...member('port', scalarText),
+    ...member('dependsOn', value => jsonTexts(value).join(', ') || undefined),
     ...member('startup', json, 'probes.'),
     ...member('liveness', json, 'probes.'),
   ];
@@ -303,7 +304,7 @@ function inOrder(containers: JsonObject[]): string[] {
   const names: string[] = [];
   const add = (container: JsonObject, path: JsonObject[]) => {
     if (path.includes(container) || names.includes(String(container.name))) return;
-    for (const name of texts(container.dependsOn)) {
+    for (const name of jsonTexts(container.dependsOn)) {
       const other = containers.find(one => one.name === name);
       if (other) add(other, [...path, container]);
     }
@@ -320,7 +321,7 @@ function itemOf(name: string, value: JsonObject): JsonObject {
     ...fieldsOf(key),
     ...(isFile(at) ? { file: at } : { env: at }),
   }));
-  const differs = (limit: Json | undefined, usual: string) => !sameQuantity(scalar(limit), usual);
+  const differs = (limit: Json | undefined, usual: string) => !sameQuantity(scalarText(limit), usual);
   return sparse({
     name,
     image,
@@ -353,14 +354,14 @@ const dependsOn: Field = {
   level: 'template',
   places: ['containers[].dependsOn'],
   parse: listOf(text),
-  read: template => texts(servingContainer(template).dependsOn),
+  read: template => jsonTexts(servingContainer(template).dependsOn),
   write: (template, value) =>
     withServingContainer(template, container =>
-      texts(value).length > 0
-        ? { ...named(template, container), dependsOn: texts(value) }
+      jsonTexts(value).length > 0
+        ? { ...named(template, container), dependsOn: jsonTexts(value) }
         : without(container, 'dependsOn'),
     ),
-  same: (a, b) => isDeepStrictEqual(texts(a).toSorted(), texts(b).toSorted()),
+  same: (a, b) => isDeepStrictEqual(jsonTexts(a).toSorted(), jsonTexts(b).toSorted()),
   standard: [],
   source: 'k8s.min.proto, depends_on: all containers start at once',
   leaves: 'default',

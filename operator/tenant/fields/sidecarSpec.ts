@@ -1,5 +1,5 @@
 import type { Json, JsonObject } from '../../../ports/json.ts';
-import { fieldsOf, jsonObject, listOf, type Parse, text, wholeNumber } from '../specValues.ts';
+import { fieldsOf, jsonObject, jsonTexts, listOf, type Parse, scalarText, text, wholeNumber } from '../specValues.ts';
 import type { TenantSpec } from '../types.ts';
 import { parseProbe } from './probes.ts';
 
@@ -37,9 +37,6 @@ export const usesOf = (spec: TenantSpec, key: string): { sidecar: string; at: st
   );
 
 const list = (value: unknown): Record<string, unknown>[] => (Array.isArray(value) ? value.map(fieldsOf) : []);
-const texts = (value: Json | undefined): string[] => (Array.isArray(value) ? value.map(String) : []);
-const quantity = (value: unknown): string | undefined =>
-  typeof value === 'number' ? String(value) : typeof value === 'string' && value !== '' ? value : undefined;
 
 /** By name. Empty lists and absent fields are left out, as `read` leaves them out. */
 export const parseSidecars: Parse = (value, path, unknownValues) => {
@@ -68,11 +65,11 @@ function parseSidecar(sidecar: Record<string, unknown>, path: string, unknownVal
     args: words('args'),
     env: Object.fromEntries(env) as JsonObject,
     keys: keys as unknown as Json,
-    cpu: quantity(cpu) ?? SIDECAR_LIMITS.cpu,
-    memory: quantity(memory) ?? SIDECAR_LIMITS.memory,
+    cpu: scalarText(cpu) ?? SIDECAR_LIMITS.cpu,
+    memory: scalarText(memory) ?? SIDECAR_LIMITS.memory,
     port: wholeNumber(sidecar.port, path, unknownValues),
     // A set: its order means nothing.
-    dependsOn: texts(words('dependsOn')).toSorted(),
+    dependsOn: jsonTexts(words('dependsOn')).toSorted(),
     startup: parseProbe(startup, path, unknownValues),
     liveness: parseProbe(liveness, path, unknownValues),
   });

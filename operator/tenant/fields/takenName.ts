@@ -1,16 +1,14 @@
-import type { Json, JsonObject } from '../../../ports/json.ts';
-import { jsonObject } from '../specValues.ts';
-import { servingContainer, sidecarsOf } from '../template.ts';
+import type { JsonObject } from '../../../ports/json.ts';
+import { jsonObjects } from '../specValues.ts';
+import { servingContainer } from '../template.ts';
 import type { TenantSpec } from '../types.ts';
 import { SIDECARS } from './sidecarSpec.ts';
-import { VOLUMES } from './volumeFields.ts';
+import { sidecarMounting, VOLUMES } from './volumeFields.ts';
 
 /**
  * Names of the spec that something else has on the service. Cloud Run accepts each name of a container and of a volume once, and the
  * operator renames nothing: whoever deploys it may know it by this name. The template stays as it is until the spec has another name.
  */
-
-const objects = (value: Json | undefined): JsonObject[] => (Array.isArray(value) ? value.map(jsonObject) : []);
 
 /** The message for the first such name. Undefined: there is none. */
 export const takenName = (spec: TenantSpec, template: JsonObject): string | undefined =>
@@ -27,11 +25,11 @@ function takenSidecar({ fields = {} }: TenantSpec, template: JsonObject): string
 
 /** A volume of another kind, such as a secret or a bucket, that a sidecar mounts. One that no sidecar mounts is replaced. */
 function takenVolume({ fields = {} }: TenantSpec, template: JsonObject): string | undefined {
-  const others = objects(template.volumes).filter(
+  const others = jsonObjects(template.volumes).filter(
     ({ name, emptyDir }) => emptyDir === undefined && fields[`${VOLUMES}.${name}`] !== undefined,
   );
   for (const { name } of others) {
-    const user = sidecarsOf(template).find(one => objects(one.volumeMounts).some(mount => mount.name === name));
+    const user = sidecarMounting(template, name);
     if (user === undefined) continue;
     return (
       `spec.volumes has ${name}, which is the name of a volume of another kind that the container ${user.name} mounts. ` +

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import type { Json, JsonObject } from '../../../ports/json.ts';
 import { sameQuantity } from '../quantity.ts';
-import { fieldsOf, jsonObject, text } from '../specValues.ts';
+import { fieldsOf, jsonObject, jsonObjects, text } from '../specValues.ts';
 import { sameSecret, servingContainer, sidecarsOf, type WantedKey, withServingContainer } from '../template.ts';
 import { type Field, without } from './field.ts';
 
@@ -10,9 +10,8 @@ import { type Field, without } from './field.ts';
  * directory or by the volume's name. A volume that no container mounts any more is removed with its mount.
  */
 
-const objects = (value: Json | undefined): JsonObject[] => (Array.isArray(value) ? value.map(jsonObject) : []);
-const volumesOf = (template: JsonObject): JsonObject[] => objects(template.volumes);
-const mountsOf = (template: JsonObject): JsonObject[] => objects(servingContainer(template).volumeMounts);
+const volumesOf = (template: JsonObject): JsonObject[] => jsonObjects(template.volumes);
+const mountsOf = (template: JsonObject): JsonObject[] => jsonObjects(servingContainer(template).volumeMounts);
 
 /** The template with another list; an empty one is left out, as Cloud Run answers it. */
 const withList = (object: JsonObject, name: string, list: JsonObject[]): JsonObject =>
@@ -28,7 +27,7 @@ function mounted(given: JsonObject, volume: JsonObject, mount: JsonObject): Json
   const volumes = volumesOf(template);
   const next = volumes.some(isIt) ? volumes.map(one => (isIt(one) ? volume : one)) : [...volumes, volume];
   return withServingContainer({ ...template, volumes: next }, container => {
-    const others = objects(container.volumeMounts).filter(
+    const others = jsonObjects(container.volumeMounts).filter(
       ({ name, mountPath }) => name !== mount.name && mountPath !== mount.mountPath,
     );
     return { ...container, volumeMounts: [...others, mount] };
@@ -42,16 +41,19 @@ function unmounted(template: JsonObject, fits: (mount: JsonObject) => boolean): 
     withList(
       container,
       'volumeMounts',
-      objects(container.volumeMounts).filter(mount => !fits(mount)),
+      jsonObjects(container.volumeMounts).filter(mount => !fits(mount)),
     ),
   );
-  const used = objects(next.containers).flatMap(container => objects(container.volumeMounts).map(({ name }) => name));
+  const used = jsonObjects(next.containers).flatMap(container =>
+    jsonObjects(container.volumeMounts).map(({ name }) => name),
+  );
   const isLeft = ({ name }: JsonObject) => !gone.some(mount => mount.name === name) || used.includes(name);
   return withList(next, 'volumes', volumesOf(next).filter(isLeft));
 }
 
-const mountedBySidecar = (template: JsonObject, volume: Json): boolean =>
-  sidecarsOf(template).some(({ volumeMounts }) => objects(volumeMounts).some(({ name }) => name === volume));
+/** The first sidecar that mounts the volume of this name. */
+export const sidecarMounting = (template: JsonObject, volume: Json | undefined): JsonObject | undefined =>
+  sidecarsOf(template).find(({ volumeMounts }) => jsonObjects(volumeMounts).some(({ name }) => name === volume));
 
 // ---------------------------------------------------------------------------------------------------- keys as files
 
@@ -69,7 +71,7 @@ function fileAt(template: JsonObject, file: string): { secret: JsonObject; name:
   const volume = mount && volumesOf(template).find(({ name }) => name === mount.name);
   if (volume?.secret === undefined) return undefined;
   const secret = jsonObject(volume.secret);
-  const [item, ...more] = objects(secret.items);
+  const [item, ...more] = jsonObjects(secret.items);
   return item?.path === nameOf(file) && more.length === 0 ? { secret, name: volume.name ?? '' } : undefined;
 }
 
@@ -77,7 +79,7 @@ function fileAt(template: JsonObject, file: string): { secret: JsonObject; name:
 export function mountedFiles(template: JsonObject): { file: string; secret: string; version: string; volume: Json }[] {
   return mountsOf(template).flatMap(({ name, mountPath }) => {
     const volume = volumesOf(template).find(one => one.name === name);
-    const [item] = objects(jsonObject(volume?.secret).items);
+    const [item] = jsonObjects(jsonObject(volume?.secret).items);
     const file = `${mountPath}/${item?.path}`;
     const found = fileAt(template, file);
     if (!found || !isFile(file)) return [];
@@ -85,7 +87,7 @@ export function mountedFiles(template: JsonObject): { file: string; secret: stri
   });
 }
 
-const versionOf = (secret: JsonObject): Json => objects(secret.items)[0]?.version || 'latest';
+const versionOf = (secret: JsonObject): Json => jsonObjects(secret.items)[0]?.version || 'latest';
 
 /**
  * By the file's path. The plan of the keys says which files there are and which version each has (`secretAccess.ts`), so this row reads
@@ -109,9 +111,9 @@ const files: Field = {
     const { secret, version } = jsonObject(value);
     const found = fileAt(template, file);
     // A volume that a sidecar mounts too stays as it is for the sidecar.
-    const isAlone = found && !mountedBySidecar(template, found.name);
+    const isAlone = found && !sidecarMounting(template, found.name);
     const name = isAlone ? found.name : `key-${hash('sha256', file).slice(0, 12)}`;
-    const item = { ...objects(found?.secret.items)[0], path: nameOf(file), version };
+    const item = { ...jsonObjects(found?.secret.items)[0], path: nameOf(file), version };
     const volume = { name, secret: { ...found?.secret, secret, items: [item] } };
     return mounted(template, volume as JsonObject, { name, mountPath: directoryOf(file) });
   },
