@@ -1,4 +1,5 @@
 import type { Reporter, TestModule } from 'vitest/node';
+import { printNow } from './printNow.ts';
 
 /**
  * Prints the line that scripts look for at the end of a test run: `N passed, N failed`; and before
@@ -21,8 +22,8 @@ export default class ClosingLine implements Reporter {
       }
     }
     process.on('exit', () => {
-      for (const name of second) console.log(`Passed only at the second attempt: ${name}`);
-      console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
+      for (const name of second) printNow(`Passed only at the second attempt: ${name}`);
+      printNow(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
     });
   }
 }

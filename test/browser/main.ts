@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { chromium, type Locator, type Page } from 'playwright-core';
 import { commandLine } from '../../scripts/commandLine.ts';
+import { printNow } from '../../scripts/printNow.ts';
 
 const USAGE = `Usage: npm run test:browser [-- --screens]
 
@@ -435,5 +436,5 @@ try {
   rmSync(state, { recursive: true, force: true });
 }
 for (const name of failures) console.log(`FAILED: ${name}`);
-console.log(`${passed} passed, ${failures.length} failed`);
+printNow(`${passed} passed, ${failures.length} failed`);
 process.exit(failures.length === 0 ? 0 : 1);

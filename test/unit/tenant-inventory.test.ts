@@ -70,6 +70,7 @@ describe('a 404', () => {
     expect(absenceCounts(service, NOW)).toBe(false);
     expect(absenceCounts(service, NOW + 61_000)).toBe(true);
     expect(absenceCounts({ ...service, deletedAt: '2029-12-31T23:59:30Z' }, NOW)).toBe(true);
+    expect(absenceCounts({ ...service, retireAt: '2029-12-31T23:59:30Z' }, NOW)).toBe(true);
     expect(absenceCounts({ ...service, time: 'nonsense' }, NOW)).toBe(true);
   });
 

@@ -197,6 +197,13 @@ describe('a move', () => {
     });
   });
 
+  test('is over once the former service is gone, also if the status write after its deletion was refused', () => {
+    const former = { time: at(-1_000), retireAt: at(-500) };
+    expect(moving([newService(), seen(absent)], { more: made, former }).inventory).not.toContainEqual(
+      expect.objectContaining({ type: 'Service', name: SERVICE }),
+    );
+  });
+
   test.each(['Transient', 'PermissionDenied'] as const)(
     'is Ready where it serves while the region that it left does not answer (%s); that one is deleted when it does',
     kind => {
