@@ -101,13 +101,14 @@ export async function closeOnly(
   if (later) return { status, later };
   const { actAs } = desired;
   const refused = parts.refusals.of(key);
-  // Cached answers show whether anything has to be closed. If so, the current state is read before anything is written.
-  for (const freshness of [pacing.freshness(tenant, run), 'now'] as const) {
-    const ages = agesOf(freshness, tenant, settings);
-    const observed = await observe(parts.shared.at(ages), wanted, { actAs });
+  const cached = parts.shared.at(agesOf(pacing.freshness(tenant, run), tenant, settings));
+  // Cached answers and lists show whether anything has to be closed. If so, the current state is read before anything is written, with one
+  // GET for each resource: a list that lacks a service is no proof that nothing uses a grant.
+  for (const reads of [cached, parts.reads]) {
+    const observed = await observe(reads, wanted, { actAs });
     const plan = planFor(tenant, desired, observed, settings, runtime.now(), { refused });
     if (!plan.steps.some(({ closes }) => closes)) break;
-    if (freshness === 'now') return closeWith(parts, reconciliation, plan.steps, actAs);
+    if (reads !== cached) return closeWith(parts, reconciliation, plan.steps, actAs);
   }
   return { status };
 }

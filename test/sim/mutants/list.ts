@@ -363,6 +363,12 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'const WAIT_PART = 0;',
   },
   {
+    name: 'close on a list that lacks a service',
+    file: 'reconcile/closing.ts',
+    find: '[cached, parts.reads]',
+    replace: '[cached, parts.shared.at({ listed: 0, single: 0 })]',
+  },
+  {
     name: 'begin anew at once when the tenant is gone',
     file: 'reconcile/ownWrites.ts',
     find: "gone: 'refused',",
