@@ -9,6 +9,8 @@ export interface BodyLimits {
   room: Room;
 }
 
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
 /** Bounds the memory of all bodies that are under way. */
 export interface Room {
   take(body: Body, bytes: number): void;
@@ -52,7 +54,7 @@ export async function readJson(req: IncomingMessage, limits: BodyLimits): Promis
   }
   const bytes = await readBytes(req, limits);
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    return JSON.parse(utf8.decode(bytes));
   } catch {
     throw new Problem(400, 'invalid_json', 'The body must be JSON in UTF-8, such as {"message": "Hello"}.');
   }

@@ -13,7 +13,7 @@ export interface LeanResponse {
   text(): Promise<string>;
 }
 
-interface LeanRequest {
+export interface LeanRequest {
   method?: string;
   headers?: Headers;
   body?: string;
@@ -33,16 +33,19 @@ export async function createFetch(baseUrl: string): Promise<(url: string, init: 
   const { Agent, request } = baseUrl.startsWith('https:') ? await import('node:https') : await import('node:http');
   const agent = new Agent({ keepAlive: true, maxFreeSockets: 1000 });
 
+  // All requests have one address and one set of headers, which are taken apart once.
+  let last: { url: string; headers: Headers | undefined; options: RequestOptions; fields: string[] } | undefined;
+  const takenApart = (url: string, headers: Headers | undefined) => {
+    const { host, hostname, port, pathname, search } = new URL(url);
+    const options = { agent, hostname: hostname.replace(/^\[|\]$/g, ''), port, path: pathname + search };
+    return { url, headers, options, fields: ['host', host, ...[...(headers ?? [])].flat()] };
+  };
+
   return (url, { method, headers, body = '', signal }) => {
-    const { hostname, port, pathname, search } = new URL(url);
-    const options: RequestOptions = {
-      agent,
-      method,
-      hostname: hostname.replace(/^\[|\]$/g, ''),
-      port,
-      path: pathname + search,
-      headers: { ...Object.fromEntries(headers ?? []), 'content-length': Buffer.byteLength(body) },
-    };
+    if (last?.url !== url || last.headers !== headers) last = takenApart(url, headers);
+    // Node.js writes a list of names and values as it is, without an object that holds each of them.
+    const fields = [...last.fields, 'content-length', String(Buffer.byteLength(body))];
+    const options: RequestOptions = { ...last.options, method, headers: fields };
     return new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason);
       let asked: ClientRequest;
@@ -109,6 +112,6 @@ function textOf(answer: IncomingMessage): Promise<string> {
     });
     answer.on('end', () => resolve(Buffer.concat(chunks, size).toString()));
     answer.on('error', error => reject(error));
-    answer.on('close', () => reject(new TypeError('terminated')));
+    answer.on('close', () => answer.readableEnded || reject(new TypeError('terminated')));
   });
 }

@@ -16,8 +16,12 @@ export function scrubber(secrets: readonly string[]): (text: string) => string {
 /** A log that scrubs every text before it is written. */
 export function createLog(write: (line: string) => void, scrub: (text: string) => string): Log {
   return (severity, message, fields) => {
-    const entry = { severity, time: new Date().toISOString(), message, ...fields };
-    write(`${JSON.stringify(entry, (_, value) => (typeof value === 'string' ? scrub(value) : value))}\n`);
+    const entry: LogFields = { severity, time: new Date().toISOString(), message: scrub(message) };
+    for (const name in fields) {
+      const value = fields[name];
+      entry[name] = typeof value === 'string' ? scrub(value) : value;
+    }
+    write(`${JSON.stringify(entry)}\n`);
   };
 }
 

@@ -1,6 +1,6 @@
 import { APIConnectionTimeoutError, APIError, OpenAI } from 'openai';
 import type { Config } from './config.ts';
-import { createFetch, type LeanResponse } from './fetch.ts';
+import { createFetch, type LeanRequest, type LeanResponse } from './fetch.ts';
 import { Problem } from './problem.ts';
 
 /** Tokens that an answer took, as the vendor counts and bills them; the names are those of the log line. */
@@ -24,16 +24,23 @@ export interface Model {
  */
 export async function openAiModel(config: Config, apiKey: string, scrub: (text: string) => string): Promise<Model> {
   const baseURL = config.baseUrl ?? 'https://api.openai.com/v1';
+  const fetch = await createFetch(baseURL);
   const client = new OpenAI({
     apiKey,
     baseURL,
-    fetch: (await createFetch(baseURL)) as unknown as typeof fetch,
     maxRetries: 0,
-    // The caller's signal has the deadline; this one comes after it and only bounds what the signal should have ended.
-    timeout: config.modelTimeoutMs + 5000,
     // OPENAI_LOG=debug would log the messages.
     logLevel: 'off',
   });
+  // Every request has the same address and headers, so the client composes them once.
+  const { req, url, timeout } = await client.buildRequest({ method: 'post', path: '/chat/completions', body: {} });
+  client.buildRequest = async ({ body, signal }) => ({
+    req: { method: 'POST', headers: req.headers, body: JSON.stringify(body), signal },
+    url,
+    timeout,
+  });
+  // The client's own combines the caller's signal with one more and a timer; the caller's signal alone has the deadline.
+  client.fetchWithTimeout = (to, init) => fetch(to as string, init as LeanRequest) as unknown as Promise<Response>;
   const request = (message: string) => ({
     model: config.model,
     messages: [{ role: 'user' as const, content: message }],
@@ -43,9 +50,11 @@ export async function openAiModel(config: Config, apiKey: string, scrub: (text: 
   return {
     async complete(message, signal, onUsage) {
       try {
-        const answer = await client.chat.completions.create(request(message), { signal });
-        onUsage(usageOf(answer.usage));
-        const choice = answer.choices?.[0]?.message;
+        // Read here: the client would set a timer and a listener of its own for the body.
+        const response = await client.chat.completions.create(request(message), { signal }).asResponse();
+        const answer = JSON.parse(await response.text()) as Partial<OpenAI.ChatCompletion> | null;
+        onUsage(usageOf(answer?.usage));
+        const choice = answer?.choices?.[0]?.message;
         const text = choice?.content ?? choice?.refusal;
         if (typeof text !== 'string') throw strangeAnswer();
         return text;
