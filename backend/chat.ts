@@ -61,12 +61,12 @@ export function createChat(
  */
 function lifeOf(ctx: Context, release: () => void, timeoutMs: number): AbortSignal {
   const life = new AbortController();
-  const text = `The model did not finish within ${timeoutMs / 1000} s.`;
-  const timer = setTimeout(() => life.abort(new Problem(504, 'model_timeout', text)), timeoutMs);
-  const unread = setTimeout(() => ctx.res.destroy(), timeoutMs + readingMs);
+  let timer = setTimeout(() => {
+    life.abort(new Problem(504, 'model_timeout', `The model did not finish within ${timeoutMs / 1000} s.`));
+    timer = setTimeout(() => ctx.res.destroy(), readingMs);
+  }, timeoutMs);
   ctx.res.once('close', () => {
     clearTimeout(timer);
-    clearTimeout(unread);
     release();
     if (!ctx.res.writableFinished) life.abort(callerGone);
   });
