@@ -9,7 +9,7 @@ const SIMILAR = { most: 10, spanMs: 600_000 };
 /** The most objects and events that are remembered, because an event takes up to 3 KiB of memory. */
 const REMEMBERED = { objects: 4_096, events: 4_096 };
 /** The longest message that the API accepts. */
-const MESSAGE_BYTES = 1_024;
+export const MESSAGE_BYTES = 1_024;
 
 /** One Event object of the cluster. */
 export interface EventEntry {

@@ -1,10 +1,14 @@
 import type { KubeObject } from '../../ports/kube.ts';
+import { MESSAGE_BYTES } from '../kube/eventMemory.ts';
 import type { EventRecorder } from '../kube/eventRecorder.ts';
 import { entriesOfType, serviceEntry } from '../tenant/inventory.ts';
 import { printable } from '../tenant/printable.ts';
 import type { Change, Outcome, Step, Tenant, TenantStatus } from '../tenant/types.ts';
 
-/** Records Kubernetes Events on AiTenants: one for each change made in Google Cloud, and one when Ready gets another reason or message. */
+/**
+ * Records Kubernetes Events on AiTenants: each change made in Google Cloud is in one, and there is one when Ready gets another reason or
+ * message.
+ */
 
 const REASONS: Record<Step['verb'], string> = {
   Create: 'Created',
@@ -16,15 +20,24 @@ const REASONS: Record<Step['verb'], string> = {
   Abandon: 'Abandoned',
 };
 
-/** Records one event for each step that was applied. */
+/** Records one event for each step that was applied. Creations and grants in a row share one, as far as its message fits. */
 export function recordChanges(events: EventRecorder, object: KubeObject, outcomes: Outcome[]): void {
+  const told: { reason: string; message: string; joins: boolean }[] = [];
   for (const { step, result } of outcomes) {
     // An update without changes is not reported: Google Cloud refused every member that it was to add.
     if (result !== 'done' || (step.verb === 'Update' && step.changes.length === 0)) continue;
     const changes = shownChanges(step.changes);
     const reason = step.drift ? 'DriftCorrected' : REASONS[step.verb];
-    events.record(object, 'Normal', reason, `${reason} ${step.target}${changes === '' ? '' : `: ${changes}`}`);
+    const message = `${reason} ${step.target}${changes === '' ? '' : `: ${changes}`}`;
+    const joins = reason === 'Created' || reason === 'Granted';
+    const last = told.at(-1);
+    const joined = `${last?.message}; ${message}`;
+    if (last?.joins && joins && Buffer.byteLength(joined) <= MESSAGE_BYTES) {
+      last.message = joined;
+      if (reason === 'Created') last.reason = reason;
+    } else told.push({ reason, message, joins });
   }
+  for (const { reason, message } of told) events.record(object, 'Normal', reason, message);
 }
 
 /** Records one event for each move to another region that has finished, and one when Ready gets another reason or message. */

@@ -179,8 +179,11 @@ function intentOf(
       const before = report(tenant, desired, observed, plan, undefined, runtime.now(), isOwn);
       return plan.steps.length === 0 ? verified(parts, reconciliation, before) : before;
     },
-    reportAfter: (outcomes, { inventory }) =>
-      report(tenant, desired, observed, { ...plan, inventory }, outcomes, runtime.now()),
+    reportAfter(outcomes, { inventory, conditions }) {
+      // The recorded conditions have the transition times. The tenant keeps its inventory, to which refused creates go back.
+      const recorded = { ...tenant, status: { ...tenant.status, conditions } };
+      return report(recorded, desired, observed, { ...plan, inventory }, outcomes, runtime.now());
+    },
     async recheck(grant) {
       const answer = await recheckGrant(reads, grant, tenant, desired, rules);
       if (answer.kind !== 'stands') uncertain.add(key);

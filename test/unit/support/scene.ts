@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
-import { createOperator } from '../../../operator/operator.ts';
+import { createOperator, type OperatorOptions } from '../../../operator/operator.ts';
 import type { Settings } from '../../../operator/tenant/types.ts';
 import type { KubeObject } from '../../../ports/kube.ts';
 import { AI_TENANTS, CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES } from '../../../ports/kubeResources.ts';
@@ -59,8 +59,8 @@ export async function createScene(random: Random) {
       const got = await core.api.get(AI_TENANTS, TENANT.namespace, TENANT.name);
       return got.ok ? got.value : undefined;
     },
-    /** Runs an operator for a while, and answers what it has changed in Google Cloud. */
-    async operate(ms: number): Promise<Write[]> {
+    /** Runs an operator for a while, and answers what it has changed in Google Cloud. `given`: options that it gets instead of the scene's. */
+    async operate(ms: number, given: Partial<OperatorOptions> = {}): Promise<Write[]> {
       const writes: Write[] = [];
       const operator = createOperator({
         kube: core.api,
@@ -76,6 +76,7 @@ export async function createScene(random: Random) {
         },
         workers: 2,
         mayAct: () => true,
+        ...given,
       });
       await clock.advance(100);
       await operator.synced;
