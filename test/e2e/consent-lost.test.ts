@@ -56,7 +56,8 @@ describe('a secret is read again right after the grant', () => {
     const status = (await world.tenant('tenant-a'))?.status;
     expect(status?.keys).toMatchObject([{ name: 'openai', granted: false }]);
     const events = await world.events('tenant-a');
-    for (const reason of ['Granted', 'Revoked']) expect(events.join('\n')).toContain(`Normal ${reason}: `);
+    for (const change of ['Granted', 'Revoked'])
+      expect(events.join('\n')).toContain(`${change} secret tenant-a-openai-key: `);
   });
 
   test('also after a grant whose answer was lost', async () => {
