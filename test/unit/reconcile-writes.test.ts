@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest';
 import { createEventRecorder } from '../../operator/kube/eventRecorder.ts';
+import { recordChanges } from '../../operator/reconcile/tenantEvents.ts';
+import type { Outcome, Step } from '../../operator/tenant/types.ts';
 import type { JsonObject } from '../../ports/json.ts';
 import type { KubeApi } from '../../ports/kube.ts';
 import { sleep } from '../../ports/runtime.ts';
@@ -11,9 +13,8 @@ import { createScene, TENANT } from './support/scene.ts';
 /** Longer than a second, so that every report of a reconcile has another time. */
 const CALL_MS = 1_500;
 const READ = /\.(Get|List)/;
-const key = (name: string, env?: string) => ({ name, secretRef: { external: name }, env });
 
-async function givenTenant(...keys: object[]) {
+async function givenTenant() {
   const scene = await createScene(createRandom(1));
   const lines: string[] = [];
   const events: string[] = [];
@@ -29,24 +30,14 @@ async function givenTenant(...keys: object[]) {
       return scene.kube.patch(resource, namespace, name, body, options);
     },
   };
-  for (const secret of ['openai', 'standby']) {
-    await scene.act({ who: 'secrets', do: 'create', secret });
-    await scene.act({ who: 'rotation', do: 'add', secret, back: 0 });
-    await scene.act({ who: 'secrets', do: 'consent', secret, namespace: 'default' });
-  }
-  const apply = (of: object[]) =>
-    scene.act({
-      who: 'kubectl',
-      do: 'apply',
-      spec: { region: 'asia-northeast1', keys: of } as unknown as JsonObject,
-      ...TENANT,
-    });
-  await apply(keys);
+  await scene.act({ who: 'secrets', do: 'create', secret: 'openai' });
+  await scene.act({ who: 'rotation', do: 'add', secret: 'openai', back: 0 });
+  await scene.act({ who: 'secrets', do: 'consent', secret: 'openai', namespace: 'default' });
+  const keys = [{ name: 'openai', secretRef: { external: 'openai' }, env: 'OPENAI_API_KEY' }];
+  await scene.act({ who: 'kubectl', do: 'apply', spec: { region: 'asia-northeast1', keys }, ...TENANT });
   return {
-    scene,
     lines,
     events,
-    apply,
     async status() {
       return (await scene.tenant())?.status as { keys: JsonObject[]; conditions: JsonObject[] };
     },
@@ -67,7 +58,7 @@ async function givenTenant(...keys: object[]) {
 }
 
 test('a new tenant takes five writes to the API server and two events, and each resource is on record before it is made', async () => {
-  const { operate, lines, events, status } = await givenTenant(key('openai', 'OPENAI_API_KEY'));
+  const { operate, lines, events, status } = await givenTenant();
   await operate(60_000);
   expect(lines).toEqual([
     'finalizers: ai-platform.dev/finalizer',
@@ -86,4 +77,34 @@ test('a new tenant takes five writes to the API server and two events, and each 
     expect.stringMatching(/^UpToDate: Ready at https:/),
   ]);
   expect(await status()).toMatchObject({ keys: [{ granted: true }], conditions: [{ reason: 'UpToDate' }, {}, {}, {}] });
+});
+
+test('events of many creations and grants contain each of them, in messages that the API accepts', () => {
+  const done = (verb: Step['verb'], target: string): Outcome => ({
+    step: { verb, target, changes: [], drift: false } as unknown as Step,
+    result: 'done',
+  });
+  const targets = Array.from({ length: 60 }, (_, at) => `secret ${'鍵'.repeat(12)}-${at}`);
+  const recorded: { reason: string; message: string }[] = [];
+  const recorder = {
+    record: (_object: unknown, _type: string, reason: string, message: string) =>
+      void recorded.push({ reason, message }),
+  };
+  recordChanges(recorder as unknown as Parameters<typeof recordChanges>[0], {} as Parameters<typeof recordChanges>[1], [
+    ...targets.map(target => done('Grant', target)),
+    done('Create', 'the service'),
+    done('Revoke', 'secret old'),
+  ]);
+  expect(recorded.flatMap(({ message }) => message.split('; '))).toEqual([
+    ...targets.map(target => `Granted ${target}`),
+    'Created the service',
+    'Revoked secret old',
+  ]);
+  expect(recorded.map(({ reason }) => reason)).toEqual([
+    ...recorded.slice(2).map(() => 'Granted'),
+    'Created',
+    'Revoked',
+  ]);
+  expect(recorded.length).toBeGreaterThan(3);
+  for (const { message } of recorded) expect(Buffer.byteLength(message)).toBeLessThanOrEqual(1_024);
 });
