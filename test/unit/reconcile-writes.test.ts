@@ -83,6 +83,7 @@ test('events of many creations and grants contain each of them, in messages that
   const done = (verb: Step['verb'], target: string): Outcome => ({
     step: { verb, target, changes: [], drift: false } as unknown as Step,
     result: 'done',
+    response: {},
   });
   const targets = Array.from({ length: 60 }, (_, at) => `secret ${'鍵'.repeat(12)}-${at}`);
   const recorded: { reason: string; message: string }[] = [];
