@@ -144,7 +144,7 @@ async function planRemoval(
   if (project === undefined) return noProject(tenant);
   const later = take(restDeletionNeeds(all));
   if (later) return later;
-  const rest = await observe(reads, { ...all, services: [] }, { actAs });
-  const notes = leftBehind(tenant, { ...rest, services: observed.services }, settings);
-  return { ...planAccountDeletion(tenant, rest, settings, runtime.now()), notes };
+  const rest = { ...(await observe(reads, { ...all, services: [] }, { actAs })), services: observed.services };
+  const plan = planAccountDeletion(tenant, rest, settings, runtime.now());
+  return { ...plan, notes: [...leftBehind(tenant, rest, settings), ...plan.notes] };
 }

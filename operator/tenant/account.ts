@@ -1,9 +1,10 @@
 import { accountConflict } from './consent.ts';
 import { type Context, emptyPartialPlan, failureBlocker, type PartialPlan, readBlocker, step } from './context.ts';
 import { absenceCounts, age, entriesOfType, entryKey, iso } from './inventory.ts';
-import { accountName, ownerText, part, serviceAccountEmail, serviceAccountId } from './names.ts';
+import { accountName, ownerText, part, serviceAccountEmail, serviceAccountId, targetOf } from './names.ts';
 import { claimAccount, describedOwner, markDescription, unmarkDescription } from './ownership.ts';
 import { abandonable, keepUntilSure, notDeleted, type RemovalContext, unreadBlocker } from './removalContext.ts';
+import { mayRunAs } from './serving.ts';
 import type {
   AccountEntry,
   Blocker,
@@ -11,6 +12,7 @@ import type {
   Desired,
   Observed,
   ObservedAccount,
+  ObservedService,
   Plan,
   Read,
   Step,
@@ -179,6 +181,8 @@ export interface AccountToRemove {
   email: string;
   recorded: AccountEntry[];
   ours?: ObservedAccount;
+  /** Services that are not this tenant's and may run as the account. While there are any, the account is not deleted. */
+  users: ObservedService[];
 }
 
 /**
@@ -187,7 +191,7 @@ export interface AccountToRemove {
  */
 export function accountToRemove(
   ctx: RemovalContext,
-  read: Read<ObservedAccount>,
+  { account: read, services }: Pick<Observed, 'account' | 'services'>,
   out: Plan,
 ): AccountToRemove | undefined {
   const recorded = entriesOfType('ServiceAccount', ctx.tenant.status.inventory);
@@ -213,14 +217,22 @@ export function accountToRemove(
     return undefined;
   }
   const isOurs = read.state === 'present' && claimAccount(read.value, ctx.rules) === 'ours';
-  return { email, recorded, ...(isOurs && { ours: read.value }) };
+  // The account follows when none of the tenant's own services is left, so all of these are another owner's or nobody's.
+  const users = services.flatMap(({ service }) =>
+    service.state === 'present' && mayRunAs(service.value, email) ? [service.value] : [],
+  );
+  return { email, recorded, users, ...(isOurs && { ours: read.value }) };
 }
 
 /**
  * Deletes the account after this plan's other steps. The call names the unique ID, so that it never deletes a later account of
- * the same e-mail.
+ * the same e-mail. An account that a service of somebody else may run as only loses its mark.
  */
-export function removeAccount({ now }: RemovalContext, { email, recorded, ours }: AccountToRemove, out: Plan): void {
+export function removeAccount(
+  { now }: RemovalContext,
+  { email, recorded, ours, users }: AccountToRemove,
+  out: Plan,
+): void {
   if (!ours) {
     // The grants that are left are found by the account's e-mail and unique IDs, so its entries stay with them.
     if (out.inventory.length > 0) out.inventory.push(...recorded);
@@ -231,6 +243,15 @@ export function removeAccount({ now }: RemovalContext, { email, recorded, ours }
   const entries = recorded.length > 0 ? recorded : [found];
   out.inventory.push(...entries);
   if (out.blockers.length > 0 || out.waiting.length > 0) return;
+  if (users.length > 0) {
+    const abandon = abandonStep(ours);
+    abandon.needs = out.steps.map(({ id }) => id);
+    // The grants that stay are not this tenant's any more either.
+    abandon.removes = out.inventory.map(entryKey);
+    out.steps.push(abandon);
+    out.notes.push(inUse(ours, users));
+    return;
+  }
   const name = `${ours.name.split('/serviceAccounts/')[0]}/serviceAccounts/${uniqueId}`;
   const remove = step('account', 'ServiceAccount', 'Delete', `service account ${email}`, {
     kind: 'deleteAccount',
@@ -240,6 +261,12 @@ export function removeAccount({ now }: RemovalContext, { email, recorded, ours }
   remove.removes = entries.map(entryKey);
   out.steps.push(remove);
 }
+
+/** The event about an account that a deletion leaves, because services that are not this tenant's may run as it. */
+const inUse = ({ name, email }: ObservedAccount, users: ObservedService[]): string =>
+  `The service account ${email} is not deleted and keeps the grants that are in use, because the ` +
+  `${users.map(service => targetOf(service.name)).join(' and the ')}, which is not this tenant's, may run as it. ` +
+  `Only the owner mark is removed. Once nothing runs as it: gcloud iam service-accounts delete ${email} --project=${part(name, 'projects')}`;
 
 /** The event about a recorded account that a deletion leaves, because it does not carry this tenant's marks. */
 export function accountLeftBehind({ tenant, rules }: RemovalContext, { account: read }: Observed): string[] {
@@ -255,15 +282,18 @@ export function abandonAccount({ rules }: RemovalContext, { account: read }: Obs
   if (read.state === 'failed' && !abandonable(read.failure)) {
     out.blockers.push(failureBlocker('ServiceAccount', 'Cannot read the service account', read.failure, 0));
   } else if (read.state === 'present' && claimAccount(read.value, rules) === 'ours') {
-    const { name, email, description } = read.value;
-    const abandon: Step = step('account', 'ServiceAccount', 'Abandon', `service account ${email}`, {
-      kind: 'updateAccount',
-      name,
-      description: unmarkDescription(description),
-    });
-    abandon.changes = [{ field: 'description', from: 'owner mark', to: undefined }];
-    out.steps.push(abandon);
+    out.steps.push(abandonStep(read.value));
   }
+}
+
+function abandonStep({ name, email, description }: ObservedAccount): Step {
+  const abandon = step('account', 'ServiceAccount', 'Abandon', `service account ${email}`, {
+    kind: 'updateAccount',
+    name,
+    description: unmarkDescription(description),
+  });
+  abandon.changes = [{ field: 'description', from: 'owner mark', to: undefined }];
+  return abandon;
 }
 
 // -------------------------------------------------------------------------------------------------------- foresee

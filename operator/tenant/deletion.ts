@@ -97,15 +97,10 @@ export function planServiceDeletion(
 const WAITED_FOR: readonly Aspect[] = ['Service', 'ServiceAccount'];
 
 /** The deletion of the grants and the account, once no service is left. */
-export function planAccountDeletion(
-  tenant: Tenant,
-  observed: Omit<Observed, 'services'>,
-  settings: Settings,
-  now: number,
-): Plan {
+export function planAccountDeletion(tenant: Tenant, observed: Observed, settings: Settings, now: number): Plan {
   const ctx = removalContext(tenant, settings, now);
   const out = emptyPlan();
-  const account = accountToRemove(ctx, observed.account, out);
+  const account = accountToRemove(ctx, observed, out);
   if (!account) {
     const others = tenant.status.inventory.filter(({ type }) => !WAITED_FOR.includes(ENTRY_TYPES[type].keptBy));
     return { ...out, inventory: [...others, ...out.inventory] };

@@ -19,7 +19,7 @@ import { deletedMember } from './policy.ts';
 import { planServices } from './regionMove.ts';
 import { type AccessPlan, planAccess, recordedIdentities, type SecretUse } from './secretAccess.ts';
 import type { ServicesPlan } from './service.ts';
-import { mayRead } from './serviceProgress.ts';
+import { mayRead } from './serving.ts';
 import type {
   Aspect,
   Desired,

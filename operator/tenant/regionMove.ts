@@ -13,7 +13,7 @@ import {
   type Services,
   type ServicesPlan,
 } from './service.ts';
-import { isReady } from './serviceProgress.ts';
+import { isReady } from './serving.ts';
 import type { Failure, InventoryEntry, ObservedService, PolicyAddition } from './types.ts';
 
 /**

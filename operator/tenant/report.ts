@@ -14,8 +14,8 @@ import { serviceName } from './names.ts';
 import { isUnread } from './outageReport.ts';
 import { claimService } from './ownership.ts';
 import type { TenantPlan } from './plan.ts';
-import { isReady } from './serviceProgress.ts';
 import { settingsOnRecord } from './serviceSettings.ts';
+import { isReady } from './serving.ts';
 import { fingerprint } from './slot.ts';
 import { imageOf } from './template.ts';
 import type {

@@ -10,6 +10,7 @@ import { part, secretName } from './names.ts';
 import { claimService, lostConsent, secretConsent } from './ownership.ts';
 import { accountMember, deletedMember, editPolicy, hasMember, SECRET_ACCESSOR } from './policy.ts';
 import { abandonable, keepUntilSure, type RemovalContext } from './removalContext.ts';
+import { mayRead } from './serving.ts';
 import { type FieldKeys, mountsSecret, readsSecret, type WantedKey, type WantedVariable } from './template.ts';
 import type {
   Blocker,
@@ -442,17 +443,29 @@ function namedSecret(
   return noneRecorded ? secretName(name, project) : undefined;
 }
 
-/** Removes every recorded grant, and those of the spec's keys that are not on record. */
+/**
+ * Removes every recorded grant, and those of the spec's keys that are not on record. A grant stays if a service that is not this tenant's
+ * runs as the account and may read the secret, unless the secret has lost its consent.
+ */
 export function removeAccess(
   ctx: RemovalContext,
   observed: Pick<Observed, 'keys' | 'formerGrants'>,
-  { email, ours }: AccountToRemove,
+  { email, ours, users }: AccountToRemove,
   out: Plan,
 ): void {
   const recorded = entriesOfType('SecretAccess', ctx.tenant.status.inventory);
   const revoked: Revoked = { status: ctx.tenant.status, desired: { account: { email } } };
-  for (const entry of recorded) removeRecorded(ctx, observed, entry, revoked, ours !== undefined, out);
-  if (ours) removeUnrecorded(ctx, observed, recorded, revoked, out);
+  const isLost = (name: string) =>
+    observed.keys.some(
+      ({ secret }) => secret.state === 'present' && secret.value.name === name && lostConsent(secret, ctx.rules),
+    );
+  const stays = ({ name }: SecretAccessEntry) =>
+    ours !== undefined && users.some(service => mayRead(service, part(name, 'secrets'))) && !isLost(name);
+  out.inventory.push(...recorded.filter(stays));
+  for (const entry of recorded) {
+    if (!stays(entry)) removeRecorded(ctx, observed, entry, revoked, ours !== undefined, out);
+  }
+  if (ours) removeUnrecorded(ctx, observed, recorded, revoked, stays, out);
 }
 
 function removeRecorded(
@@ -492,6 +505,7 @@ function removeUnrecorded(
   observed: Pick<Observed, 'keys'>,
   recorded: SecretAccessEntry[],
   revoked: Revoked,
+  stays: (entry: SecretAccessEntry) => boolean,
   out: Plan,
 ): void {
   const known = new Set(recorded.map(({ name }) => name));
@@ -506,7 +520,7 @@ function removeUnrecorded(
     known.add(name);
     const entry: SecretAccessEntry = { type: 'SecretAccess', name, time: iso(ctx.now) };
     const revoke = revokeStep(revoked, true, policy.value, entry);
-    if (!revoke) continue;
+    if (!revoke || stays(entry)) continue;
     out.inventory.push(entry);
     out.steps.push(revoke);
   }

@@ -22,7 +22,8 @@ import { isRegion, part, serviceId, serviceName, targetOf } from './names.ts';
 import { claimService, isFullyMarked, labelledOwner, ownerLabels, withoutOwnerLabels } from './ownership.ts';
 import { abandonable, keepUntilSure, notDeleted, type RemovalContext, unreadBlocker } from './removalContext.ts';
 import type { AccessPlan } from './secretAccess.ts';
-import { isReady, planProgress, updateStep } from './serviceProgress.ts';
+import { planProgress, updateStep } from './serviceProgress.ts';
+import { isReady } from './serving.ts';
 import {
   type applyScaling,
   applyTraffic,

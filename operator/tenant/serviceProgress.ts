@@ -5,7 +5,8 @@ import { SIDECARS } from './fields/sidecarSpec.ts';
 import { age, entriesOfType } from './inventory.ts';
 import { part, targetOf } from './names.ts';
 import type { AccessPlan } from './secretAccess.ts';
-import { imageOf, onlyLatestServes, readsSecret, retryCount, sidecarsOf, variableOf, withRetry } from './template.ts';
+import { isReady } from './serving.ts';
+import { imageOf, retryCount, sidecarsOf, variableOf, withRetry } from './template.ts';
 import type { Blocker, Desired, ObservedService, Step, TenantSpec } from './types.ts';
 
 /**
@@ -13,33 +14,6 @@ import type { Blocker, Desired, ObservedService, Step, TenantSpec } from './type
  * that, which may take minutes or fail. A failed revision keeps its predecessor serving. The operator retries it with a new
  * revision, after 30 s at first and after 30 min at most.
  */
-
-/**
- * Whether the service serves the last update that Cloud Run accepted. Source: Cloud Run Admin API v2,
- * Service.terminal_condition.
- */
-export function isReady(service: ObservedService): boolean {
-  return (
-    !service.reconciling &&
-    service.terminal.state === 'SUCCEEDED' &&
-    // Cloud Run counts generations from 1. `0` stands for a generation that the answer lacks.
-    service.generation !== '0' &&
-    service.observedGeneration === service.generation &&
-    service.deleteTime === undefined
-  );
-}
-
-/**
- * Whether a revision that serves may still read the secret. The answer is no only if the template does not name the secret and
- * one of two things is proved: the service is ready and its latest revision gets all traffic; or no revision has ever served,
- * because the service failed and has no latest ready revision (service.proto).
- */
-export function mayRead(service: ObservedService, secretId: string): boolean {
-  const settled = isReady(service) && onlyLatestServes(service.trafficStatuses, service.latestCreatedRevision);
-  const failed = !service.reconciling && service.terminal.state === 'FAILED';
-  const neverServed = failed && service.latestReadyRevision === '';
-  return !(settled || neverServed) || readsSecret(service.template, secretId);
-}
 
 /** An update of these fields of the service. The etag makes it fail if somebody else has written since the read. */
 export function updateStep(

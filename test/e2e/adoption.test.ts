@@ -256,6 +256,34 @@ describe('adoption', () => {
     expect(await world.service('tenant-a')).toMatchObject({ template: { timeout: '300s' } });
   });
 
+  test.each([
+    ['Cloud Run refuses the service', 'true', 'PermissionDenied'],
+    ['Cloud Run refuses the service, and then the AiTenant no longer asks', null, 'ManagementConflict'],
+  ])('in part, before a deletion: %s, and it goes on with its account and its key', async (_how, adopt, reason) => {
+    await makeByHand(world, 'tenant-a', 'noCheck');
+    await world.apply('tenant-a', adopting());
+    world.gcpCore.faults.add({
+      match: ({ request }) => JSON.stringify(request).includes('ai-tenant-owner-cluster'),
+      times: 1e9,
+      error: { code: 'PERMISSION_DENIED', message: "Permission 'run.services.update' denied on resource." },
+    });
+    await giveConsent();
+    const { account, ...before } = await snapshot();
+    await world.check('tenant-a');
+    await world.reason('tenant-a', 'PermissionDenied');
+    expect((await world.account('tenant-a'))?.description).toContain('ai-tenant-owner=');
+    await world.annotate('tenant-a', { 'ai-platform.dev/adopt': adopt });
+    await world.check('tenant-a');
+    await world.reason('tenant-a', reason);
+
+    await world.remove('tenant-a');
+    await world.gone('tenant-a');
+
+    expect(await snapshot()).toEqual({ ...before, account });
+    const told = (await world.events('tenant-a')).filter(event => event.startsWith('Warning LeftBehind: '));
+    expect(told.join('\n')).toContain(`gcloud iam service-accounts delete ${EMAIL} --project=${PROJECT}`);
+  });
+
   test('with --claim-policy=any asks nobody', async () => {
     await makeByHand(world, 'tenant-a', 'noCheck');
     await world.restart({ claimPolicy: 'any' });

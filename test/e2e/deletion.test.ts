@@ -324,7 +324,9 @@ describe('a deletion finds', () => {
     await world.gone('tenant-a');
 
     expect(await world.service('tenant-a')).toMatchObject({ labels });
-    expect(await left()).toEqual({ service: true, account: false, grant: false });
+    // The service still runs as the account and reads the key.
+    expect(await left()).toEqual(EVERYTHING);
+    expect((await world.account('tenant-a'))?.description ?? '').toBe('');
   });
 
   test('a service whose owner labels somebody took off: left running, and an event says so with the command', async () => {
@@ -335,13 +337,14 @@ describe('a deletion finds', () => {
     await world.remove('tenant-a');
     await world.gone('tenant-a');
 
-    expect(await left()).toEqual({ service: true, account: false, grant: false });
+    expect(await left()).toEqual(EVERYTHING);
     const told = (await world.events('tenant-a')).filter(event => event.startsWith('Warning LeftBehind: '));
-    expect(told).toHaveLength(1);
-    expect(told[0]).toContain('has lost this tenant');
-    expect(told[0]).toContain(
+    expect(told).toHaveLength(2);
+    expect(told.join('\n')).toContain('has lost this tenant');
+    expect(told.join('\n')).toContain(
       `gcloud run services delete ai-platform-tenant-a --region=${REGION} --project=${PROJECT}`,
     );
+    expect(told.join('\n')).toContain(`gcloud iam service-accounts delete ${EMAIL} --project=${PROJECT}`);
   });
 
   test('an object that others’ finalizers keep: the last status says that all is done, and whom it waits for', async () => {

@@ -12,7 +12,7 @@ import { accountName } from '../../operator/tenant/names.ts';
 import { ownerLabels } from '../../operator/tenant/ownership.ts';
 import { abandonable } from '../../operator/tenant/removalContext.ts';
 import { deletionTargets } from '../../operator/tenant/targets.ts';
-import type { InventoryEntry, Observed, Plan } from '../../operator/tenant/types.ts';
+import type { InventoryEntry, Observed, ObservedService, Plan } from '../../operator/tenant/types.ts';
 import {
   absent,
   accountA,
@@ -42,12 +42,15 @@ import {
   settings,
   stepIds,
   stepOf,
+  templateA,
   tenantA,
   UID,
 } from './support/tenantWorld.ts';
 
 const SERVICE_TEXT = `Cloud Run service ai-platform-tenant-a in ${REGION}`;
 const REVOKE = `revoke:${SECRET}`;
+/** A template that runs as another account, and reads no key. */
+const OTHERS = templateA({ serviceAccount: 'other@example.com' }, { env: [] });
 const held = {
   formerGrants: [{ secret: SECRET, policy: present(grantTo(MEMBER, 'user:jane@example.com')) }],
   keys: [],
@@ -157,7 +160,7 @@ describe('deleting a tenant', () => {
   });
 
   test('leaves a service alone that is another’s', () => {
-    const theirs = seen(present(serviceA({ labels: ownerLabels({ ...OWNER, name: 'other' }) })));
+    const theirs = seen(present(serviceA({ labels: ownerLabels({ ...OWNER, name: 'other' }), template: OTHERS })));
     expect(stepIds(deleting({ services: [theirs] }))).toEqual([REVOKE, 'account']);
   });
 
@@ -284,6 +287,63 @@ describe('deleting a tenant', () => {
     expect(
       deleting({ ...gone, account, formerGrants: [{ secret: SECRET, policy: present(grantTo()) }] }).inventory,
     ).toEqual([]);
+  });
+});
+
+describe('deleting a tenant whose account runs a service that is not ours', () => {
+  const UNMARK = { kind: 'updateAccount', name: ENTRIES.account.name, description: 'by hand' };
+  const account = present(accountA({ description: `by hand ${MARK}` }));
+  const ran = (changes: Partial<ObservedService>, more: Partial<Observed> = {}, inventory = atRest) =>
+    deleting({ account, services: [seen(present(serviceA(changes)))], ...more }, inventory);
+
+  test.each<[string, Partial<ObservedService>]>([
+    ['without marks', { labels: { team: 'blue' } }],
+    ['without marks, which consents', { labels: { 'ai-tenant-namespace': 'team' } }],
+    ['of another owner', { labels: ownerLabels({ ...OWNER, namespace: 'other' }) }],
+    ['that is being deleted', { labels: {}, deleteTime: at(-1) }],
+    ['with an earlier revision that may serve', { labels: {}, template: OTHERS, reconciling: true }],
+  ])('%s: the account only loses its mark, the grant stays, and both are told', (_which, changes) => {
+    const plan = ran(changes);
+    expect(stepIds(plan)).toEqual(['account']);
+    expect(stepOf(plan, 'account')).toMatchObject({ verb: 'Abandon', aspect: 'ServiceAccount', call: UNMARK });
+    // The entries stay until the mark is off, and nothing waits after that.
+    expect(plan.inventory).toEqual([entry(ENTRIES.grant), entry(ENTRIES.account)]);
+    expect(stepOf(plan, 'account').removes).toEqual(plan.inventory.map(entryKey));
+    expect(plan.blockers).toEqual([]);
+    expect(plan.notes).toEqual([
+      `The service account ${EMAIL} is not deleted and keeps the grants that are in use, because the ${SERVICE_TEXT}, which is not this tenant's, may run as it. ` +
+        `Only the owner mark is removed. Once nothing runs as it: gcloud iam service-accounts delete ${EMAIL} --project=${PROJECT}`,
+    ]);
+  });
+
+  test('does so for a former region’s service too', () => {
+    const former = seen(present(serviceA({ labels: {} }, 'europe-west1')), 'europe-west1');
+    expect(stepOf(deleting({ account, services: [seen(absent), former] }), 'account').call).toEqual(UNMARK);
+  });
+
+  test('removes the grants that the service does not read, on record or not, before the mark', () => {
+    const template = templateA({}, { env: [] });
+    expect(stepIds(ran({ labels: {}, template }))).toEqual([REVOKE, 'account']);
+    expect(stepOf(ran({ labels: {}, template }), 'account').needs).toEqual([REVOKE]);
+    const unrecorded = { keys: [keyA()], formerGrants: [] };
+    expect(stepIds(ran({ labels: {}, template }, unrecorded, []))).toEqual([REVOKE, 'account']);
+    expect(stepIds(ran({ labels: {} }, unrecorded, []))).toEqual(['account']);
+  });
+
+  test('removes a grant whose secret has lost its consent', () => {
+    const keys = [keyA({ secret: present({ name: SECRET, labels: {} }) })];
+    expect(stepIds(ran({ labels: {} }, { keys }))).toEqual([REVOKE, 'account']);
+  });
+
+  test('takes an account that the service does not run as', () => {
+    expect(stepIds(ran({ labels: {}, template: OTHERS }))).toEqual([REVOKE, 'account']);
+    const never = { latestReadyRevision: '', terminal: { state: 'FAILED', reason: '', message: '' } as const };
+    expect(stepIds(ran({ labels: {}, template: OTHERS, ...never }))).toEqual([REVOKE, 'account']);
+  });
+
+  test('leaves an account that has lost its own mark as it is', () => {
+    const plan = ran({ labels: {} }, { account: present(accountA({ description: 'by hand' })) });
+    expect(plan).toMatchObject({ steps: [], blockers: [], inventory: [], notes: [] });
   });
 });
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { entryKey } from '../../operator/tenant/inventory.ts';
 import { ownerLabels } from '../../operator/tenant/ownership.ts';
-import { isReady, mayRead } from '../../operator/tenant/serviceProgress.ts';
+import { isReady, mayRead } from '../../operator/tenant/serving.ts';
 import { containersOf, RETRY_ANNOTATION } from '../../operator/tenant/template.ts';
 import type { ObservedService } from '../../operator/tenant/types.ts';
 import type { JsonObject } from '../../ports/json.ts';
