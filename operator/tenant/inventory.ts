@@ -89,13 +89,9 @@ export function age(entry: InventoryEntry, now: number): number {
   return Number.isNaN(time) ? Number.POSITIVE_INFINITY : now - time;
 }
 
-/**
- * Whether NOT_FOUND means that the resource is gone. A service that has a time to go was read after it had been created; that its
- * deletion began may be unknown, because the status write that said so was refused.
- */
+/** Whether NOT_FOUND means that the resource is gone. */
 export function absenceCounts(entry: InventoryEntry, now: number): boolean {
-  const wasSeen = entry.type === 'Service' && (entry.deletedAt ?? entry.retireAt) !== undefined;
-  return wasSeen || age(entry, now) >= SETTLE_MS;
+  return (entry.type === 'Service' && entry.deletedAt !== undefined) || age(entry, now) >= SETTLE_MS;
 }
 
 /**

@@ -1,6 +1,6 @@
 import { carriedBindings, type Predecessor } from './carryOver.ts';
 import { emptyPartialPlan, readBlocker } from './context.ts';
-import { absenceCounts, entriesOfType, iso, MOST_ENTRIES, serviceEntry } from './inventory.ts';
+import { absenceCounts, age, entriesOfType, iso, MOST_ENTRIES, SETTLE_MS, serviceEntry } from './inventory.ts';
 import { serviceName, targetOf } from './names.ts';
 import { claimService } from './ownership.ts';
 import {
@@ -181,7 +181,9 @@ function planLeaving(services: Services, read: ServiceRead, move: { arrived: boo
     return;
   }
   if (read.service.state === 'absent') {
-    if (entry && !absenceCounts(entry, ctx.now)) out.entries.push(...entries);
+    if (!entry || absenceCounts(entry, ctx.now)) return;
+    out.entries.push(...entries);
+    checkAgain(out, SETTLE_MS - age(entry, ctx.now));
     return;
   }
   const found = read.service.value;

@@ -26,7 +26,7 @@ const CALLS_IN_A_ROW = 12;
 const FIGHT = { forMs: 120_000, writes: 25 };
 const CHECKS = 3;
 /** In every so many runs; calls of Google Cloud a tenant in an interval in which nothing happens. */
-const CALM = { every: 5, calls: 25 };
+const CALM = { every: 5, calls: 40 };
 const BURST = { forMs: 60_000, everyMs: 100 };
 /** Slower networks than this hide how eager the operator is. */
 const QUICK_MS = 200;

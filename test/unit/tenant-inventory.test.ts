@@ -70,7 +70,8 @@ describe('a 404', () => {
     expect(absenceCounts(service, NOW)).toBe(false);
     expect(absenceCounts(service, NOW + 61_000)).toBe(true);
     expect(absenceCounts({ ...service, deletedAt: '2029-12-31T23:59:30Z' }, NOW)).toBe(true);
-    expect(absenceCounts({ ...service, retireAt: '2029-12-31T23:59:30Z' }, NOW)).toBe(true);
+    // It may be visible to one read and not yet to the next one.
+    expect(absenceCounts({ ...service, retireAt: '2029-12-31T23:59:30Z' }, NOW)).toBe(false);
     expect(absenceCounts({ ...service, time: 'nonsense' }, NOW)).toBe(true);
   });
 

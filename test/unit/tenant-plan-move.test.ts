@@ -197,11 +197,11 @@ describe('a move', () => {
     });
   });
 
-  test('is over once the former service is gone, also if the status write after its deletion was refused', () => {
+  test('looks again when a former service that is not found is surely gone', () => {
     const former = { time: at(-1_000), retireAt: at(-500) };
-    expect(moving([newService(), seen(absent)], { more: made, former }).inventory).not.toContainEqual(
-      expect.objectContaining({ type: 'Service', name: SERVICE }),
-    );
+    const plan = moving([newService(), seen(absent)], { more: made, former });
+    expect(plan.recheckAfterMs).toBe(119_000);
+    expect(plan.inventory).toContainEqual(entryOf(REGION, former));
   });
 
   test.each(['Transient', 'PermissionDenied'] as const)(
