@@ -564,8 +564,8 @@ export const DEFENCES: readonly Defence[] = [
   {
     shownBy: [backend, 'keep their place until the model’s time is over and 5 s more, not for ever'],
     file: 'backend/chat.ts',
-    find: '  const unread = setTimeout(() => ctx.res.destroy(), ',
-    replace: '  const unread = setTimeout(() => {}, ',
+    find: '    timer = setTimeout(() => ctx.res.destroy(), ',
+    replace: '    timer = setTimeout(() => {}, ',
   },
   {
     shownBy: ['unit/backend.test.ts', 'the port of a caller, where a proxy writes it, makes no other caller of it'],

@@ -22,8 +22,11 @@ const INTERVAL_MS = 180_000;
 const EDIT_MS = 5_000;
 /** A reconcile makes no more calls than this one after the other. */
 const CALLS_IN_A_ROW = 12;
-/** For so long somebody undoes each write; the operator’s writes until then, 250 ms apart and then twice as long each time. */
-const FIGHT = { forMs: 120_000, writes: 25 };
+/**
+ * For so long somebody undoes each write; the operator’s writes until then, 250 ms apart and then twice as long each time. A resync that
+ * finds the service in a rollout begins a second row.
+ */
+const FIGHT = { forMs: 120_000, writes: 40 };
 const CHECKS = 3;
 /** In every so many runs; calls of Google Cloud a tenant in an interval in which nothing happens. */
 const CALM = { every: 5, calls: 40 };

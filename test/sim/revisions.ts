@@ -1,3 +1,4 @@
+import { dirname } from 'node:path/posix';
 import { isDeepStrictEqual } from 'node:util';
 import type { Template } from '../../sandbox/gcp/run/messages.ts';
 import type { ServiceState } from '../../sandbox/gcp/run/serviceState.ts';
@@ -180,7 +181,9 @@ function asksFor(ask: Asking, service: ServiceState, spec: Spec, name: string, t
   const plain = plainOf(spec).find(other => other.name === name);
   const key = spec.keys.find(one => usesOfKey(spec, one).includes(name));
   const isKnown = ask.variables.includes(name) || ask.fields.includes(`sidecars.${sidecarOf(name)}`);
-  if (!to) return !plain && !key && isKnown;
+  // The directory of a key's file holds this file alone, so a file that is not on record goes too (docs/settings.md).
+  const isTaken = name.startsWith('/') && spec.keys.some(({ file }) => file && dirname(file) === dirname(name));
+  if (!to) return !plain && !key && (isKnown || isTaken);
   if (plain) return to.value === plain.value;
   if (!key || to.secret !== canonicalSecret(referenceOf(key), service.project.id)) return false;
   if (key.version !== undefined && key.version !== 'latest') return to.version === String(key.version);
