@@ -5,7 +5,7 @@ import type { GcpCall, GcpResult } from '../ports/gcp.ts';
 import { AI_TENANTS, NAMESPACES } from '../ports/kubeResources.ts';
 import type { Figure } from './support/figure.ts';
 import { publish } from './support/report.ts';
-import { createWorld, tenantKey, until } from './support/world.ts';
+import { createWorld, INTERVAL_MS, tenantKey, until } from './support/world.ts';
 
 /** How many reconciles a second the operator gets through when all of Google Cloud is as it should be. */
 
@@ -20,6 +20,8 @@ await world.createTenants(TENANTS);
 const operator = await world.start();
 await until(() => world.ready.size === TENANTS, 'all tenants are Ready');
 await operator.stop();
+// What was created has settled: a plan no longer depends on the time.
+world.time.skip(INTERVAL_MS);
 
 const stores = { tenants: createStore(), namespaces: createStore(), connectorSecrets: createStore() };
 for (const [store, resource] of [
@@ -37,7 +39,7 @@ const figures: Figure[] = [
   {
     what: 'no-op reconciles a second, Google Cloud answering from memory',
     value: remembered.perSecond,
-    target: '≥ 20,000',
+    target: '≥ 30,000',
     plot: true,
   },
   { what: 'no-op reconciles a second, on the local Google Cloud', value: emulated.perSecond, plot: true },

@@ -12,9 +12,10 @@ import { type Reflector, startReflector } from './kube/reflector.ts';
 import type { Log } from './process/log.ts';
 import { cachedConnectorSecret, cachedNamespace, cachedTenant } from './reconcile/kept.ts';
 import { createReconciler } from './reconcile/reconciler.ts';
+import type { OnReport } from './reconcile/reconcilerOptions.ts';
 import { NAMESPACE_ANNOTATIONS, sameAnnotations, TENANT_ANNOTATIONS } from './tenant/annotations.ts';
 import { FINALIZER } from './tenant/resource.ts';
-import type { InventoryEntry, Settings, Tenant, TenantStatus } from './tenant/types.ts';
+import type { InventoryEntry, Settings } from './tenant/types.ts';
 
 export interface OperatorOptions {
   kube: KubeApi;
@@ -31,7 +32,7 @@ export interface OperatorOptions {
   /** True while this process is the leader. It is checked before each call to Google Cloud and each write to the cluster. */
   mayAct: () => boolean;
   hooks?: QueueHooks;
-  onReport?: (tenant: Tenant, status: TenantStatus) => void;
+  onReport?: OnReport;
   onGone?: (key: string) => void;
   onAbandoned?: (inventory: readonly InventoryEntry[]) => void;
 }

@@ -29,8 +29,9 @@ export function createRecent<T>(
   const entries = new Map<string, { value: T; at: number }>();
 
   function prune(newest?: string): void {
+    const now = monotonic();
     for (const [key, { value, at }] of entries) {
-      if (entries.size <= most && monotonic() - at <= forMs) return;
+      if (entries.size <= most && now - at <= forMs) return;
       if (key !== newest && !isKept(value)) entries.delete(key);
     }
   }

@@ -43,29 +43,25 @@ const IDS: Record<Collection, RegExp> = {
   serviceAccounts: /^(?:[a-z0-9][a-z0-9-]{0,62}@[a-z0-9]+(?:[.-][a-z0-9]+)*\.gserviceaccount\.com|[0-9]{1,25})$/,
 };
 
-/** The collections of each form, in their order. */
-const COLLECTIONS = Object.fromEntries(
-  Object.entries(SHAPES).map(([shape, { form }]) => [shape, form.split('/').filter((_, at) => at % 2 === 0)]),
-) as Record<Shape, Collection[]>;
+/** By form: a pattern for full names, with a group for each id. */
+const PATTERNS = Object.fromEntries(
+  Object.entries(SHAPES).map(([shape, { form }]) => {
+    const collections = form.split('/').filter((_, at) => at % 2 === 0) as Collection[];
+    return [shape, new RegExp(`^${collections.map(one => `${one}/(${IDS[one].source.slice(1, -1)})`).join('/')}$`)];
+  }),
+) as Record<Shape, RegExp>;
 
 /** The ids in a full name, in their order (`projects/p/secrets/s` → `['p', 's']`); undefined if the name has another form. */
 export function partsOf(shape: Shape, name: string): string[] | undefined {
-  const segments = name.split('/');
-  const collections = COLLECTIONS[shape];
-  if (segments.length !== 2 * collections.length) return undefined;
-  const ids: string[] = [];
-  for (const [at, collection] of collections.entries()) {
-    const id = segments[2 * at + 1] ?? '';
-    if (segments[2 * at] !== collection || !IDS[collection].test(id)) return undefined;
-    ids.push(id);
-  }
-  return ids;
+  return PATTERNS[shape].exec(name)?.slice(1);
 }
 
 /** Splits a full name into its parent's name and its own id; undefined if the name has another form. */
 export function parentAndId(shape: Shape, name: string): { parent: string; id: string } | undefined {
   const id = partsOf(shape, name)?.at(-1);
-  return id === undefined ? undefined : { parent: name.split('/').slice(0, -2).join('/'), id };
+  return id === undefined
+    ? undefined
+    : { parent: name.slice(0, name.lastIndexOf('/', name.length - id.length - 2)), id };
 }
 
 /** The reason why a full name must not be put into a URL; undefined if it may be. */

@@ -41,7 +41,11 @@ export function createTenantMetrics(registry: Registry, now: () => number) {
       for (const { type } of inventory) if (ABANDONED.has(type)) abandoned.inc({ kind: type });
     },
     /** A reconcile has ended with this status. `interval`: the interval of the periodic check, in milliseconds. */
-    onReport({ namespace, name }: Pick<Tenant, 'namespace' | 'name'>, status: TenantStatus, interval = 0): void {
+    onReport(
+      { namespace, name }: Pick<Tenant, 'namespace' | 'name'>,
+      status: Pick<TenantStatus, 'conditions'>,
+      interval = 0,
+    ): void {
       const ready = status.conditions.find(({ type }) => type === 'Ready');
       const since = Date.parse(ready?.lastTransitionTime ?? '');
       tenants.set(`${namespace}/${name}`, {

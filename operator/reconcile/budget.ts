@@ -80,12 +80,14 @@ function createBalance(of: readonly Need[]) {
   return {
     add,
     /** Takes the calls of `needs` from the balance, and answers with those that it lacks. */
-    without: (needs: readonly Need[]): Need[] =>
-      needs.flatMap(need => {
+    without(needs: Need[]): Need[] {
+      if (left.size === 0) return needs;
+      return needs.flatMap(need => {
         const paid = Math.min(need.calls, leftOf(need));
         left.set(budgetKey(need), leftOf(need) - paid);
         return paid === need.calls ? [] : [{ ...need, calls: need.calls - paid }];
-      }),
+      });
+    },
   };
 }
 

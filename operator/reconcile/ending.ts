@@ -7,7 +7,7 @@ import type { Report, Tenant } from '../tenant/types.ts';
 import { abandonedGrants } from '../tenant/withdrawnConsent.ts';
 import type { Written } from './ownWrites.ts';
 import { isRequested, requestAnswer } from './pacing.ts';
-import type { Ending, Parts, Reconciliation } from './reconciliation.ts';
+import type { Ending, Intent, Parts, Reconciliation } from './reconciliation.ts';
 import { recordTransitions } from './tenantEvents.ts';
 
 /** Ends a reconcile: it writes the status and answers with the time of the next reconcile, or it removes the finalizer. */
@@ -34,9 +34,9 @@ export interface Unclosed {
  */
 export async function conclude(
   parts: Parts,
-  { tenant, writer, run }: Reconciliation,
+  { tenant, object, writer, run }: Reconciliation,
   { status, again, unread }: Report,
-  { paceMs = 0, failed, later }: Unclosed & { paceMs?: number } = {},
+  { paceMs = 0, quiet, failed, later }: Unclosed & Pick<Intent, 'paceMs' | 'quiet'> = {},
 ): Promise<Verdict> {
   const answer = requestAnswer(tenant.annotations);
   const answered = answer === undefined || tenant.spec.suspend || unread ? {} : { lastHandledReconcileAt: answer };
@@ -47,6 +47,8 @@ export async function conclude(
     again.kind === 'changed' && run.changes === 0 && sameJson({ ...final, keys: writer.status.keys }, writer.status);
   const written = waits ? 'ok' : await writer.writeStatus(final);
   if (written !== 'ok') return AFTER_WRITE[written];
+  // Only if the status was there already: a status whose write failed must be computed again.
+  if (quiet && again.kind === 'interval' && writer.object === object) parts.quiet.set(object, quiet);
   parts.onReport?.(tenant, final);
   return later ?? (failed ? { kind: 'retry' } : parts.pacing.verdict(tenant, again, run, paceMs));
 }

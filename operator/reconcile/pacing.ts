@@ -54,8 +54,11 @@ const AGES: Record<Freshness, (intervalMs: number) => Ages> = {
 };
 
 /** How old an answer may be, in milliseconds. */
-export const agesOf = (freshness: Freshness, tenant: Tenant, settings: Pick<Settings, 'syncIntervalMs'>): Ages =>
-  AGES[freshness](intervalMs(tenant, settings));
+export const agesOf = (
+  freshness: Freshness,
+  tenant: Pick<Tenant, 'annotations'>,
+  settings: Pick<Settings, 'syncIntervalMs'>,
+): Ages => AGES[freshness](intervalMs(tenant, settings));
 
 export interface Pacing {
   /** True at the first call for this key since the process started (or since `forget`). */
@@ -64,7 +67,7 @@ export interface Pacing {
   /** The freshness that the first read of this reconcile needs. */
   freshness(tenant: Tenant, run: Run): Freshness;
   /** True for the resync of a tenant whose interval is not longer than `--sync-interval`. */
-  isRegular(tenant: Tenant, run: Run): boolean;
+  isRegular(tenant: Pick<Tenant, 'annotations'>, run: Run): boolean;
   /**
    * True if this reconcile checks everything. A tenant with grants whose own interval is longer than `--sync-interval`, or 0, is
    * still reconciled every `--sync-interval`; between the checks of its own interval only the consent for its grants is read.
@@ -75,6 +78,8 @@ export interface Pacing {
    * `listEveryMs`: milliseconds between two lists of services while tenants wait for an operation.
    */
   verdict(tenant: Tenant, again: Again, run: Run, listEveryMs?: number): Verdict;
+  /** The same for a regular tenant that is up to date: its next slot. */
+  atSlot(tenant: Pick<Tenant, 'namespace' | 'name' | 'uid' | 'annotations'>): Verdict;
 }
 
 export function createPacing({ runtime, settings }: Pick<ReconcilerOptions, 'runtime' | 'settings'>): Pacing {
@@ -99,19 +104,9 @@ export function createPacing({ runtime, settings }: Pick<ReconcilerOptions, 'run
   }
 
   /** Only such a tenant may use an old shared list, because it reads again before the list leaves the cache. */
-  function isRegular(tenant: Tenant, run: Run): boolean {
+  function isRegular(tenant: Pick<Tenant, 'annotations'>, run: Run): boolean {
     const own = intervalMs(tenant, settings);
     return run.priority === 'resync' && own > 0 && own <= settings.syncIntervalMs;
-  }
-
-  /**
-   * Rounds the wait up to a multiple of `listEveryMs` on the monotonic clock. So all tenants that wait for an operation in one
-   * project and region are requeued for the same times, and one list serves them all.
-   */
-  function aligned(afterMs: number, listEveryMs: number): number {
-    if (listEveryMs <= SOON_MS) return afterMs;
-    const now = runtime.monotonic();
-    return Math.ceil((now + afterMs) / listEveryMs) * listEveryMs - now;
   }
 
   return {
@@ -146,6 +141,12 @@ export function createPacing({ runtime, settings }: Pick<ReconcilerOptions, 'run
       return isNew ? 'new' : 'now';
     },
 
+    atSlot(tenant) {
+      waits.end(keyOf(tenant));
+      const afterMs = untilSlot(tenant.uid, intervalMs(tenant, settings), runtime.now());
+      return { kind: 'again', afterMs, priority: 'resync', changed: false };
+    },
+
     verdict(tenant, again, run, listEveryMs = 0) {
       if (again.kind !== 'after') waits.end(keyOf(tenant));
       if (again.kind === 'backoff') return { kind: 'retry', atMostMs: again.capMs, atLeastMs: again.atLeastMs };
@@ -157,13 +158,21 @@ export function createPacing({ runtime, settings }: Pick<ReconcilerOptions, 'run
             ? waits.next(keyOf(tenant), again.ms, run)
             : slot;
       const changed = again.kind === 'changed';
-      if (asked < slot) return { kind: 'again', afterMs: changed ? asked : aligned(asked, listEveryMs), changed };
+      if (asked < slot)
+        return { kind: 'again', afterMs: changed ? asked : aligned(asked, listEveryMs, runtime.monotonic()), changed };
       return slot === Number.POSITIVE_INFINITY
         ? { kind: 'done' }
         : { kind: 'again', afterMs: slot, priority: 'resync', changed };
     },
   };
 }
+
+/**
+ * Rounds the wait up to a multiple of `listEveryMs` on the monotonic clock. So all tenants that wait for an operation in one
+ * project and region are requeued for the same times, and one list serves them all.
+ */
+const aligned = (afterMs: number, listEveryMs: number, now: number): number =>
+  listEveryMs <= SOON_MS ? afterMs : Math.ceil((now + afterMs) / listEveryMs) * listEveryMs - now;
 
 /** Remembers since when each tenant has been waiting without an edit and without a change. */
 function createWaits(runtime: Runtime) {
@@ -196,7 +205,7 @@ export function requestAnswer(annotations: Record<string, string>): string | und
 }
 
 /** The tenant's resync interval in milliseconds; 0: it is reconciled only on changes. */
-export function intervalMs(tenant: Tenant, settings: Pick<Settings, 'syncIntervalMs'>): number {
+export function intervalMs(tenant: Pick<Tenant, 'annotations'>, settings: Pick<Settings, 'syncIntervalMs'>): number {
   const asked = tenant.annotations[INTERVAL];
   if (asked === undefined || !/^\d{1,9}$/.test(asked)) return settings.syncIntervalMs;
   const seconds = Number(asked);

@@ -5,6 +5,7 @@ import type { Outcome, Step, TenantStatus } from '../tenant/types.ts';
 import { applyRecorded } from './apply.ts';
 import { applyingOf, close } from './closing.ts';
 import { AFTER_WRITE, conclude, end } from './ending.ts';
+import { checkQuiet } from './quiet.ts';
 import type { ReconcilerOptions, Run } from './reconcilerOptions.ts';
 import {
   createParts,
@@ -24,6 +25,7 @@ import { intendUpkeep } from './upkeep.ts';
  *
  * 1. Start: take the object from the cache, or from this process's own write if that is newer than the cache. Take over the
  *    budget that the key was parked for, if it was parked.
+ *    A periodic check that finds nothing changed ends here (`quiet.ts`).
  * 2. Intend (`upkeep.ts` or `removal.ts`): read Google Cloud, make a plan, and read again what the plan depends on. This step
  *    writes nothing, with one exception: if the spec cannot be followed now, it still revokes grants and closes access
  *    (`closing.ts`).
@@ -58,7 +60,9 @@ async function reconcile(parts: Parts, key: string, run: Run): Promise<Verdict> 
     forget(parts, key);
     return { kind: 'done' };
   }
-  const reconciliation = startReconciliation(parts, key, object, run);
+  const before = await checkQuiet(parts, key, object, run);
+  if (before && 'kind' in before) return before;
+  const reconciliation = startReconciliation(parts, key, object, run, before);
   try {
     const isDeleted = reconciliation.tenant.deletionTimestamp !== undefined;
     if (isDeleted && !reconciliation.tenant.hasFinalizer) return { kind: 'done' };

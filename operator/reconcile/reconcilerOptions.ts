@@ -11,6 +11,12 @@ import type { InventoryEntry, Settings, Tenant, TenantStatus } from '../tenant/t
 
 export type ReconcileLog = (level: 'info' | 'warn' | 'error' | 'debug', message: string, fields: JsonObject) => void;
 
+/** `tenant`: its name and its annotations. */
+export type OnReport = (
+  tenant: Pick<Tenant, 'namespace' | 'name' | 'annotations'>,
+  status: Pick<TenantStatus, 'conditions'>,
+) => void;
+
 export interface ReconcilerOptions {
   kube: KubeApi;
   gcp: GcpCall;
@@ -25,7 +31,7 @@ export interface ReconcilerOptions {
   wake: (key: string) => void;
   log: ReconcileLog;
   /** Called with each status that a reconcile ends with, for the metrics. */
-  onReport?: (tenant: Tenant, status: TenantStatus) => void;
+  onReport?: OnReport;
   /** Called when the object no longer exists. No reconcile of it is running then, so `onReport` is not called for it any more. */
   onGone?: (key: string) => void;
   /** Called when a tenant was abandoned: the finalizer was removed, and these resources stay in Google Cloud. */

@@ -4,13 +4,24 @@ import { createReads, type Reads } from '../gcp/reads.ts';
 import { createServiceAges } from '../gcp/serviceAges.ts';
 import { inventoryProject } from '../tenant/desired.ts';
 import { readTenant } from '../tenant/resource.ts';
-import type { Desired, Outcome, Plan, Report, Step, Tenant, TenantStatus } from '../tenant/types.ts';
+import type {
+  Condition,
+  Desired,
+  Observed,
+  Outcome,
+  Plan,
+  Report,
+  Step,
+  Targets,
+  Tenant,
+  TenantStatus,
+} from '../tenant/types.ts';
 import { createRunBudget, type RunBudget } from './budget.ts';
 import type { Recheck } from './grants.ts';
 import { createOutageMemory, type OutageMemory } from './outages.ts';
 import { createOwnWrites, type OwnWrites, type TenantWriter } from './ownWrites.ts';
 import { createPacing, type Pacing } from './pacing.ts';
-import type { ReconcilerOptions, Run } from './reconcilerOptions.ts';
+import type { ReconcileLog, ReconcilerOptions, Run } from './reconcilerOptions.ts';
 import { createRefusalMemory, type RefusalMemory } from './refusals.ts';
 import { desiredOf } from './surroundings.ts';
 
@@ -31,6 +42,8 @@ export interface Parts extends ReconcilerOptions {
    * tenant's keys has been read.
    */
   uncertain: Set<string>;
+  /** By the object in the cache: what the last check of an up-to-date tenant rested on. */
+  quiet: WeakMap<KubeObject, Quiet>;
 }
 
 export function createParts(options: ReconcilerOptions): Parts {
@@ -45,6 +58,7 @@ export function createParts(options: ReconcilerOptions): Parts {
     refusals: createRefusalMemory(() => runtime.now()),
     outages: createOutageMemory(runtime, settings.syncIntervalMs),
     uncertain: new Set(),
+    quiet: new WeakMap(),
   };
 }
 
@@ -62,7 +76,8 @@ export function forget(parts: Parts, key: string): void {
 export interface Reconciliation {
   /** `NAMESPACE/NAME`. */
   key: string;
-  /** The resource as it was when the reconcile started. */
+  /** The object as it was when the reconcile started, and what it says. */
+  object: KubeObject;
   tenant: Tenant;
   run: Run;
   /** Writes to the object, and holds the object as its last write left it. */
@@ -74,18 +89,53 @@ export interface Reconciliation {
    * is read from the API server instead (`namespaceOf`).
    */
   expected?: Desired;
+  /** What the check of a quiet tenant has read already (`quiet.ts`). The first pass uses it, and its budget is claimed. */
+  read?: Observed;
 }
 
-export function startReconciliation(parts: Parts, key: string, object: KubeObject, run: Run): Reconciliation {
+/** `before`: what the check of a quiet tenant has read and claimed. */
+export function startReconciliation(
+  parts: Parts,
+  key: string,
+  object: KubeObject,
+  run: Run,
+  before?: Reread,
+): Reconciliation {
+  // Only the end of the object's last reconcile may be remembered.
+  parts.quiet.delete(object);
   const tenant = readTenant(object);
   const cached = desiredOf(parts, tenant, parts.namespaces.get(tenant.namespace));
   const expected = cached.ok ? cached.desired : undefined;
   const project = inventoryProject(tenant.status.inventory) ?? expected?.project ?? '';
   const lane = { project, namespace: tenant.namespace };
-  const budget = createRunBudget(parts.quota, lane, run.granted, (level, message, fields) =>
-    parts.log(level, message, { tenant: key, ...fields }),
-  );
-  return { key, tenant, run, writer: parts.ownWrites.writer(key, object, tenant.status), budget, expected };
+  const log: ReconcileLog = (level, message, fields) => parts.log(level, message, { tenant: key, ...fields });
+  const budget = before?.budget ?? createRunBudget(parts.quota, lane, run.granted, log);
+  const writer = parts.ownWrites.writer(key, object, tenant.status);
+  return { key, object, tenant, run, writer, budget, expected, read: before?.read };
+}
+
+/** Made here, because the shared lists keep this closure for half an interval: it must hold only `wake` and the key. */
+export const wakeOf =
+  ({ wake }: Pick<Parts, 'wake'>, key: string) =>
+  () =>
+    wake(key);
+
+/** What the last check of an up-to-date tenant rested on (`quiet.ts`). */
+export interface Quiet {
+  namespace: KubeObject;
+  targets: Targets;
+  actAs: string | undefined;
+  read: Observed;
+  /** The conditions of the status, for the metrics. */
+  conditions: Condition[];
+  /** When the plan was made, milliseconds since the epoch. */
+  at: number;
+}
+
+/** What a check read, and the budget that it claimed, if something has changed since the last check. */
+export interface Reread {
+  read: Observed;
+  budget: RunBudget;
 }
 
 /** What a reconcile is about to do, before it does anything. */
@@ -103,6 +153,8 @@ export interface Intent {
   recheck?: (grant: Step) => Promise<Recheck>;
   /** Milliseconds between two lists of services, while tenants wait for their services to become ready. */
   paceMs?: number;
+  /** What this check rests on, if the next one may be compared with it. */
+  quiet?: Quiet;
 }
 
 /** `deleted`: nothing of the tenant is left in Google Cloud. `abandoned`: everything stays there. */

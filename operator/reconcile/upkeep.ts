@@ -1,3 +1,4 @@
+import type { KubeObject } from '../../ports/kube.ts';
 import { writeOf } from '../gcp/execute.ts';
 import { expectedWrites, readNeeds, waitNeeds } from '../gcp/needs.ts';
 import { observe } from '../gcp/observe.ts';
@@ -17,8 +18,9 @@ import { verified } from './ending.ts';
 import { recheckGrant } from './grants.ts';
 import { withLostServices } from './lostServices.ts';
 import { agesOf, type Freshness, isRequested } from './pacing.ts';
+import { quietOf } from './quiet.ts';
 import type { Run } from './reconcilerOptions.ts';
-import type { Intent, Parts, Reconciliation } from './reconciliation.ts';
+import { type Intent, type Parts, type Reconciliation, wakeOf } from './reconciliation.ts';
 import { desiredOf, namespaceOf } from './surroundings.ts';
 import { shownChanges } from './tenantEvents.ts';
 
@@ -37,7 +39,8 @@ export async function intendUpkeep(parts: Parts, reconciliation: Reconciliation)
       return pacing.verdict(tenant, { kind: 'interval' }, run);
     }
     if (!pacing.isFullCheck(key, tenant, run) && !isRequested(tenant)) return checkConsent(parts, reconciliation);
-    const later = budget.reserve(needsOf(tenant, expected, run), rankOf(run, tenant));
+    const needs = needsOf(tenant, expected, run);
+    const later = reconciliation.read ? undefined : budget.reserve(needs, rankOf(run, tenant));
     if (later) {
       if (mayClose(tenant)) await closeOnly(parts, reconciliation, parts.namespaces.get(tenant.namespace), servicesOf);
       return later;
@@ -45,7 +48,7 @@ export async function intendUpkeep(parts: Parts, reconciliation: Reconciliation)
   }
   const namespaceObject = await namespaceOf(parts, tenant);
   const wanted = desiredOf(parts, tenant, namespaceObject);
-  if (namespaceObject && wanted.ok) return intend(parts, reconciliation, wanted.desired);
+  if (namespaceObject && wanted.ok) return intend(parts, reconciliation, wanted.desired, namespaceObject);
   const closed = await closeOnly(parts, reconciliation, namespaceObject);
   if (!namespaceObject || wanted.ok) return { kind: 'retry' };
   const rest = { ...reconciliation, tenant: { ...tenant, status: closed.status } };
@@ -84,18 +87,29 @@ interface Pass {
  *    secret's policy, or drops an inventory entry. A list is no proof for these: it may still lack a new resource or contain a
  *    deleted one, and no later read would restore a dropped inventory entry.
  */
-async function intend(parts: Parts, reconciliation: Reconciliation, desired: Desired): Promise<Intent | Verdict> {
+async function intend(
+  parts: Parts,
+  reconciliation: Reconciliation,
+  desired: Desired,
+  namespace: KubeObject,
+): Promise<Intent | Verdict> {
   const { key, tenant, run, budget } = reconciliation;
   const isSure = !parts.uncertain.has(key);
+  let before = reconciliation.read;
   let pass: Pass = { freshness: isSure ? parts.pacing.freshness(tenant, run) : 'now', confirms: false };
   for (;;) {
-    const observed = await observeAll(parts, reconciliation, desired, pass);
+    const observed = await observeAll(parts, reconciliation, desired, pass, before);
+    before = undefined;
     if ('kind' in observed) return observed;
     const { settings, runtime, refusals, log } = parts;
-    const plan = planFor(tenant, desired, observed, settings, runtime.now(), { refused: refusals.of(key) });
+    const [now, refused] = [runtime.now(), refusals.of(key)];
+    const plan = planFor(tenant, desired, observed, settings, now, { refused });
     log('debug', 'planned', { tenant: key, ...shownPlan(plan) });
     const next = nextPass(pass, plan, tenant, run);
-    if (!next) return intentOf(parts, reconciliation, desired, observed, plan);
+    if (!next) {
+      const quiet = quietOf({ tenant, desired, observed, namespace }, plan, now);
+      return { ...intentOf(parts, reconciliation, desired, observed, plan), quiet };
+    }
     // The GETs of a confirming pass do not wait for a budget: if the tenant were parked here, it would have to read everything again.
     if (next.freshness !== pass.freshness) {
       const rank = plan.steps.some(({ closes }) => closes) ? 'close' : 'edit';
@@ -127,17 +141,12 @@ const needsGet = ({ call }: Step): boolean => writeOf(call).needsGet === true;
 /** A confirming pass accepts policies and versions up to this old, so that it does not repeat the reads of the pass before. */
 const SAME_RECONCILE_MS = 1_000;
 
-/** Made outside `observeAll`, because the shared lists keep this closure for half an interval: it must hold only `wake` and the key. */
-const wakeOf =
-  ({ wake }: Parts, key: string) =>
-  () =>
-    wake(key);
-
 async function observeAll(
   parts: Parts,
   reconciliation: Reconciliation,
   desired: Desired,
   { freshness, confirms }: Pass,
+  before?: Observed,
 ): Promise<Observed | Verdict> {
   const { key, tenant, run, budget } = reconciliation;
   const { shared, pacing, settings, uncertain } = parts;
@@ -147,7 +156,7 @@ async function observeAll(
   const current = shared.at(confirms ? { ...ages, alone: true, single: SAME_RECONCILE_MS } : ages, onChanged);
   const rules = claimRules(tenant, desired, settings);
   const asked = { actAs: desired.actAs, tenant: key };
-  const read = await observe(current, targets(desired, tenant.status.inventory), asked);
+  const read = before ?? (await observe(current, targets(desired, tenant.status.inventory), asked));
   const isLost = statusWasLost(read.account, rules) && (rules.restore || rules.adopt);
   const take = (needs: Need[]) => budget.take(needs, rankOf(run, tenant));
   const found = isLost ? await withLostServices(current, read, desired, rules, asked, take) : read;

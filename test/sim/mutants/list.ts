@@ -369,6 +369,12 @@ export const MUTANTS: readonly Mutant[] = [
     replace: '[cached, parts.shared.at({ listed: 0, single: 0 })]',
   },
   {
+    name: 'believe that nothing has changed, whatever was read',
+    file: 'reconcile/quiet.ts',
+    find: '!sameJson(read, known.read)',
+    replace: 'read === known.read',
+  },
+  {
     name: 'begin anew at once when the tenant is gone',
     file: 'reconcile/ownWrites.ts',
     find: "gone: 'refused',",
