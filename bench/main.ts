@@ -7,7 +7,7 @@ import { plotAll } from './support/report.ts';
  * code 0 if all ran, whatever they measured; 2 if the words are not understood.
  */
 
-const BENCHMARKS = ['noop', 'tenants', 'churn', 'largest', 'fairness', 'backend', 'dependencies'];
+const BENCHMARKS = ['noop', 'tenants', 'churn', 'largest', 'fairness', 'backend', 'peers', 'dependencies'];
 const USAGE = `Usage: npm run bench [-- [NAME…] [OPTION…]]
 
   noop      how many reconciles a second where nothing is to do (10 s)
@@ -16,6 +16,7 @@ const USAGE = `Usage: npm run bench [-- [NAME…] [OPTION…]]
   largest   1,000 AiTenants as large as they can be, in the memory that the manifest gives the operator (1 min)
   fairness  what one namespace's 1,000 creations and 10,000 deletions cost another one, in virtual time (10 to 20 min)
   backend   the tenant's web service beside a bare node:http server (1 to 2 min)
+  peers     side by side with the manual's Flask backend and its gcloud commands (10 to 15 min)
   dependencies  what each dependency costs at the start and in memory (1 min)
 
   --full    tenants: 10,000 too, over 10 projects (4 to 10 min more, 2 GiB of memory); backend: longer spans

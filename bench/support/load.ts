@@ -14,11 +14,15 @@ export interface LoadOptions {
   /** Body of a POST; absent: GET. */
   body?: string;
   stream?: boolean;
+  /** A caller without an answer for so long goes away, which is a failure; absent: never. */
+  patienceMs?: number;
 }
 
 export interface Load {
   /** Answered with 200 in the time that counts. */
   answered: number;
+  /** The same at any time. */
+  answeredInAll: number;
   perSecond: number;
   /** Of any request at any time: another status, a broken connection, an empty body. */
   failed: number;
@@ -26,7 +30,7 @@ export interface Load {
   p99Ms: number;
 }
 
-async function run({ url, callers, ms, warmUpMs, body, stream }: LoadOptions): Promise<Load> {
+async function run({ url, callers, ms, warmUpMs, body, stream, patienceMs }: LoadOptions): Promise<Load> {
   const agent = new Agent({ keepAlive: true, maxSockets: callers });
   const headers: Record<string, string | number> = body
     ? { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) }
@@ -36,6 +40,7 @@ async function run({ url, callers, ms, warmUpMs, body, stream }: LoadOptions): P
   const [from, to] = [start + warmUpMs, start + warmUpMs + ms];
   const waits: number[] = [];
   let failed = 0;
+  let answeredInAll = 0;
 
   const once = () =>
     new Promise<boolean>(resolve => {
@@ -48,6 +53,8 @@ async function run({ url, callers, ms, warmUpMs, body, stream }: LoadOptions): P
         res.on('end', () => resolve(res.statusCode === 200 && size > 0));
       });
       req.on('error', () => resolve(false));
+      if (patienceMs)
+        AbortSignal.timeout(patienceMs).addEventListener('abort', () => req.destroy(new Error('too late')));
       req.end(body);
     });
   const caller = async () => {
@@ -55,15 +62,17 @@ async function run({ url, callers, ms, warmUpMs, body, stream }: LoadOptions): P
       const asked = performance.now();
       const ok = await once();
       const now = performance.now();
-      if (!ok) failed++;
-      else if (now >= from && now < to) waits.push(now - asked);
+      if (ok) answeredInAll++;
+      else failed++;
+      if (ok && now >= from && now < to) waits.push(now - asked);
     }
   };
   await Promise.all(Array.from({ length: callers }, caller));
   agent.destroy();
   waits.sort((a, b) => a - b);
   const at = (share: number) => waits[Math.floor(share * waits.length)] ?? Number.NaN;
-  return { answered: waits.length, perSecond: waits.length / (ms / 1000), failed, p50Ms: at(0.5), p99Ms: at(0.99) };
+  const perSecond = waits.length / (ms / 1000);
+  return { answered: waits.length, answeredInAll, perSecond, failed, p50Ms: at(0.5), p99Ms: at(0.99) };
 }
 
 console.log(JSON.stringify(await run(JSON.parse(process.argv[2] ?? '{}') as LoadOptions)));

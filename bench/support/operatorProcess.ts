@@ -27,6 +27,19 @@ export interface OwnProcess {
  * it is ready, and what it takes in memory (MiB, resident) ten seconds later.
  */
 export async function measureProcess(world: World): Promise<OwnProcess> {
+  const { pid, readyMs, stop } = await startProcess(world);
+  try {
+    // It takes up all of them, finds them reconciled, and checks those whose slots come round: with ten thousand, 160.
+    await sleep(SETTLE_MS);
+    const { now, highest } = memoryOf(pid);
+    return { readyMs, residentMiB: now, highestMiB: highest };
+  } finally {
+    await stop();
+  }
+}
+
+/** The same process, ready, until it is stopped. */
+export async function startProcess(world: World): Promise<{ pid: number; readyMs: number; stop(): Promise<void> }> {
   const folder = mkdtempSync(join(tmpdir(), 'aitenant-bench-'));
   const bundled = spawnSync(process.execPath, [BUNDLE, `--outdir=${folder}`, 'operator'], { encoding: 'utf8' });
   if (bundled.status !== 0) throw new Error(bundled.stderr);
@@ -52,23 +65,23 @@ export async function measureProcess(world: World): Promise<OwnProcess> {
       CLOUDSDK_API_ENDPOINT_OVERRIDES_IAM: gcp.url,
     },
   });
+  const stop = async () => {
+    child.kill('SIGKILL');
+    await kube.close();
+    await gcp.close();
+    rmSync(folder, { recursive: true, force: true });
+  };
   try {
     while (!(await answers(`http://127.0.0.1:${health}/readyz`))) {
       if (child.exitCode !== null) throw new Error('the operator ended by itself');
       if (performance.now() - start > 120_000) throw new Error('the operator did not become ready');
       await sleep(5);
     }
-    const readyMs = performance.now() - start;
-    // It takes up all of them, finds them reconciled, and checks those whose slots come round: with ten thousand, 160.
-    await sleep(SETTLE_MS);
-    const { now, highest } = memoryOf(child.pid ?? 0);
-    return { readyMs, residentMiB: now, highestMiB: highest };
-  } finally {
-    child.kill('SIGKILL');
-    await kube.close();
-    await gcp.close();
-    rmSync(folder, { recursive: true, force: true });
+  } catch (error) {
+    await stop();
+    throw error;
   }
+  return { pid: child.pid ?? 0, readyMs: performance.now() - start, stop };
 }
 
 /** What the image gives Node.js. */

@@ -79,6 +79,16 @@ export function memoryOf(pid: number): { now: number; highest: number } {
   }
 }
 
+/** Resident memory of processes, MiB, what they share counted once; NaN where /proc does not tell. */
+export function residentMiB(pids: number[]): number {
+  try {
+    const read = (pid: number) => /^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1];
+    return pids.reduce((sum, pid) => sum + Number(read(pid)) / 1024, 0);
+  } catch {
+    return Number.NaN;
+  }
+}
+
 /** Processor time of a process so far, user and system, in ms (steps of 10 ms); NaN where /proc does not tell. */
 export function processorMsOf(pid: number): number {
   try {

@@ -56,20 +56,24 @@ interface Traffic {
 }
 
 const PROJECTS = 10;
-const project = (index: number) => `project-${index % PROJECTS}`;
-const namespace = (index: number) => `team-${index % PROJECTS}`;
+const SHARED_LISTS = /\.(?:ListServices|ListServiceAccounts|ListSecrets)$/;
 export const tenantName = (index: number) => `t-${String(index).padStart(5, '0')}`;
-export const tenantKey = (index: number) => `${namespace(index)}/${tenantName(index)}`;
+export const tenantKey = (index: number) => `team-${index % PROJECTS}/${tenantName(index)}`;
 
 export async function createWorld(options: {
   creationMs: number;
   /** Quotas of Google Cloud, which the operator's budgets follow; absent: none. */
   quotas?: Limits;
+  /** Over which the tenants are spread; default 10. */
+  projects?: number;
 }): Promise<World> {
+  const { projects = PROJECTS } = options;
+  const project = (index: number) => `project-${index % projects}`;
+  const namespace = (index: number) => `team-${index % projects}`;
   const time = createTimeline();
   const google = createGcpCore({
     runtime: time,
-    projects: Array.from({ length: PROJECTS }, (_, i) => ({ id: project(i), number: String(500_000_000_000 + i) })),
+    projects: Array.from({ length: projects }, (_, i) => ({ id: project(i), number: String(500_000_000_000 + i) })),
     settings: {
       createVisibleMs: 0,
       policyPropagationMs: 0,
@@ -111,7 +115,7 @@ export async function createWorld(options: {
   };
   const crd = parse(readFileSync(new URL('../../crds/aitenants.yaml', import.meta.url), 'utf8')) as KubeObject;
   await done(kubeCore.api.create(CUSTOM_RESOURCE_DEFINITIONS, undefined, crd));
-  for (let i = 0; i < PROJECTS; i++) {
+  for (let i = 0; i < projects; i++) {
     const metadata = { name: namespace(i), annotations: { 'ai-platform.dev/project-id': project(i) } };
     await done(kubeCore.api.create(NAMESPACES, undefined, { apiVersion: 'v1', kind: 'Namespace', metadata }));
   }
@@ -138,7 +142,8 @@ export async function createWorld(options: {
       }
     },
     async createTenants(count) {
-      for (let i = made; i < count; i++) await done(operatorKube.create(AI_TENANTS, namespace(i), tenant(i)));
+      for (let i = made; i < count; i++)
+        await done(operatorKube.create(AI_TENANTS, namespace(i), tenant(i, namespace(i))));
       made = Math.max(made, count);
     },
     async start(workers = 16) {
@@ -165,6 +170,12 @@ export async function createWorld(options: {
   };
 }
 
+/** Calls of anybody that have reached the local Google Cloud; `shared`: only lists that answer for many tenants. */
+export function callsOf({ google }: World, shared?: 'shared'): number {
+  const counted = Object.entries(google.counters.calls).filter(([method]) => !shared || SHARED_LISTS.test(method));
+  return counted.reduce((sum, [, count]) => sum + count, 0);
+}
+
 /** In the words of the local Google Cloud. */
 function limitsOf(quotas: Limits): CloudLimits {
   const of = (api: 'run' | 'secretmanager' | 'iam') => ({
@@ -174,12 +185,12 @@ function limitsOf(quotas: Limits): CloudLimits {
   return { run: of('run'), secretmanager: of('secretmanager'), iam: of('iam') };
 }
 
-function tenant(index: number): KubeObject {
+function tenant(index: number, namespace: string): KubeObject {
   const name = tenantName(index);
   return {
     apiVersion: 'ai-platform.dev/v1alpha1',
     kind: 'AiTenant',
-    metadata: { name, namespace: namespace(index) },
+    metadata: { name, namespace },
     spec: {
       region: REGION,
       keys: [{ name: 'openai', secretRef: { external: `${name}-key` }, env: 'OPENAI_API_KEY' }],
@@ -189,7 +200,6 @@ function tenant(index: number): KubeObject {
 }
 
 function createTraffic(): Traffic & { count(method: string, request: JsonObject): void } {
-  const shared = /\.(?:ListServices|ListServiceAccounts|ListSecrets)$/;
   const traffic = {
     lists: 0,
     others: 0,
@@ -202,7 +212,7 @@ function createTraffic(): Traffic & { count(method: string, request: JsonObject)
       traffic.byMethod.clear();
     },
     count(method: string, request: JsonObject) {
-      if (shared.test(method)) traffic.lists++;
+      if (SHARED_LISTS.test(method)) traffic.lists++;
       else traffic.others++;
       const short = method.split('.').at(-1) ?? method;
       traffic.byMethod.set(short, (traffic.byMethod.get(short) ?? 0) + 1);
