@@ -42,6 +42,22 @@ export interface RuleTree {
   held: WeakSet<object>;
 }
 
+type Parsed = ReturnType<typeof parse>;
+
+/** The latest expressions. Each one is compiled at least twice, to be checked and to be run, and most of that time goes to the parser. */
+const alreadyParsed = new Map<string, Parsed>();
+const MOST_PARSED = 500;
+
+/** Throws what `parse` throws. Nobody changes what it returns. */
+function parsed(text: string): Parsed {
+  const known = alreadyParsed.get(text);
+  if (known) return known;
+  const ast = parse(text);
+  if (alreadyParsed.size >= MOST_PARSED) alreadyParsed.clear();
+  alreadyParsed.set(text, ast);
+  return ast;
+}
+
 export type CompiledExpression = { ok: true; run: Program; usesOldSelf: boolean } | { ok: false; message: string };
 
 /** Compiles one expression over `self` and `oldSelf`; `result` is the type that it must have. */
@@ -63,9 +79,9 @@ export function compileExpression(
       message: `compilation failed: ERROR: <input>:${before.length}:${column + 1}: ${message}${pointer}`,
     };
   };
-  let ast: ReturnType<typeof parse>;
+  let ast: Parsed;
   try {
-    ast = parse(text);
+    ast = parsed(text);
   } catch (error) {
     const { message, location } = error as { message: string; location?: { start?: { offset?: number } } };
     return failed(`Syntax error: ${message.replace(/^<input>:\d+:\d+: /, '')}`, location?.start?.offset ?? 0);

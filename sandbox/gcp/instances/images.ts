@@ -1,4 +1,5 @@
 import { fileURLToPath } from 'node:url';
+import { compileCache } from './supervisor.ts';
 
 /** A program of this machine that runs in place of a container image. */
 export interface LocalImage {
@@ -32,18 +33,20 @@ const file = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 export function builtInImages(backendEnv: Record<string, string> = {}): LocalImage[] {
   const standIn: LocalImage['command'] = [process.execPath, file('./standIn.ts')];
   const hello: LocalImage['command'] = [process.execPath, file('./hello.ts')];
+  // As the image of the backend has it.
+  const env = compileCache();
   return [
     {
       name: 'ai-backend*',
       command: [process.execPath, file('../../../backend/main.ts')],
-      env: { HOST: '127.0.0.1', ...backendEnv },
+      env: { ...env, HOST: '127.0.0.1', ...backendEnv },
     },
-    { name: 'gcr.io/cloudrun/hello', command: hello },
-    { name: 'us-docker.pkg.dev/cloudrun/container/hello', command: hello },
+    { name: 'gcr.io/cloudrun/hello', command: hello, env },
+    { name: 'us-docker.pkg.dev/cloudrun/container/hello', command: hello, env },
     { name: NEVER_LISTENS, command: [process.execPath, '-e', NEVER_LISTENS_CODE] },
     // Its shell ends at once, because nobody writes to it.
     { name: 'busybox', command: [process.execPath, '-e', ''] },
-    ...SIDECARS.map(name => ({ name, command: standIn, isStandIn: true })),
+    ...SIDECARS.map(name => ({ name, command: standIn, isStandIn: true, env })),
   ];
 }
 
