@@ -8,6 +8,7 @@ import { plotAll } from './support/report.ts';
  */
 
 const BENCHMARKS = ['noop', 'tenants', 'churn', 'largest', 'fairness', 'backend', 'peers', 'dependencies'];
+const SWITCHES = ['--full', '--huge', '--process-only'];
 const USAGE = `Usage: npm run bench [-- [NAME…] [OPTION…]]
 
   noop      how many reconciles a second where nothing is to do (10 s)
@@ -20,6 +21,8 @@ const USAGE = `Usage: npm run bench [-- [NAME…] [OPTION…]]
   dependencies  what each dependency costs at the start and in memory (1 min)
 
   --full    tenants: 10,000 too, over 10 projects (4 to 10 min more, 2 GiB of memory); backend: longer spans
+  --huge    tenants: 50,000 over 50 projects, and nothing else (20 to 40 min, 8 GiB of memory)
+  --process-only  tenants: after the creation only the operator's own process: start, memory, heap of a tenant
   --n=A,B   tenants, largest: these numbers of tenants, such as --n=10,200 (largest: the first)
   --quick   a first look in half a minute: noop, and tenants with --n=1,100
   --plots   measures nothing: draws bench/results/*.svg again from bench/results/*.json
@@ -41,7 +44,7 @@ const names = words.filter(word => !word.startsWith('-'));
 const flags = quick ? ['--n=1,100'] : words.filter(word => word.startsWith('-'));
 const unknown = [
   ...names.filter(name => !BENCHMARKS.includes(name)),
-  ...flags.filter(flag => flag !== '--full' && !/^--n=\d+(?:,\d+)*$/.test(flag)),
+  ...flags.filter(flag => !SWITCHES.includes(flag) && !/^--n=\d+(?:,\d+)*$/.test(flag)),
 ];
 if (unknown.length > 0) {
   console.error(`There is no ${unknown.join(', ')}.\n\n${USAGE}`);
@@ -49,6 +52,7 @@ if (unknown.length > 0) {
 }
 for (const name of names.length > 0 ? names : quick ? ['noop', 'tenants'] : BENCHMARKS) {
   const script = fileURLToPath(new URL(`${name}.ts`, import.meta.url));
-  const run = spawnSync(process.execPath, ['--expose-gc', script, ...flags], { stdio: 'inherit' });
+  const room = words.includes('--huge') ? ['--max-old-space-size=14000'] : [];
+  const run = spawnSync(process.execPath, ['--expose-gc', ...room, script, ...flags], { stdio: 'inherit' });
   if (run.status !== 0) process.exitCode = 1;
 }

@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -20,26 +20,53 @@ export interface OwnProcess {
   residentMiB: number;
   /** The most at any time, that of the start among it. */
   highestMiB: number;
+  /** Heap in use after a collection, bytes. */
+  heapBytes: number;
 }
+
+/**
+ * Loaded before the operator. At SIGUSR2 it collects garbage and writes the bytes of heap in use to the file `HEAP_FILE`; with
+ * `HEAP_SNAPSHOT`, a folder, it writes a snapshot there too.
+ */
+const PROBE = `
+import { renameSync, writeFileSync } from 'node:fs';
+import { writeHeapSnapshot } from 'node:v8';
+const { HEAP_FILE, HEAP_SNAPSHOT } = process.env;
+process.on('SIGUSR2', () => {
+  globalThis.gc();
+  globalThis.gc();
+  writeFileSync(HEAP_FILE + '.part', String(process.memoryUsage().heapUsed));
+  if (HEAP_SNAPSHOT) writeHeapSnapshot(HEAP_SNAPSHOT + '/' + process.pid + '.heapsnapshot');
+  renameSync(HEAP_FILE + '.part', HEAP_FILE);
+});
+`;
 
 /**
  * The operator as its image runs it, one bundled file in a process of its own, over HTTP on the world as it stands: until
  * it is ready, and what it takes in memory (MiB, resident) ten seconds later.
  */
-export async function measureProcess(world: World): Promise<OwnProcess> {
-  const { pid, readyMs, stop } = await startProcess(world);
+export async function measureProcess(world: World, extraFlags: string[] = []): Promise<OwnProcess> {
+  const { pid, readyMs, heapBytes, stop } = await startProcess(world, extraFlags);
   try {
     // It takes up all of them, finds them reconciled, and checks those whose slots come round: with ten thousand, 160.
     await sleep(SETTLE_MS);
     const { now, highest } = memoryOf(pid);
-    return { readyMs, residentMiB: now, highestMiB: highest };
+    return { readyMs, residentMiB: now, highestMiB: highest, heapBytes: await heapBytes() };
   } finally {
     await stop();
   }
 }
 
+interface Started {
+  pid: number;
+  readyMs: number;
+  /** Collects garbage in the process, and answers with the heap in use. */
+  heapBytes(): Promise<number>;
+  stop(): Promise<void>;
+}
+
 /** The same process, ready, until it is stopped. */
-export async function startProcess(world: World): Promise<{ pid: number; readyMs: number; stop(): Promise<void> }> {
+export async function startProcess(world: World, extraFlags: string[] = []): Promise<Started> {
   const folder = mkdtempSync(join(tmpdir(), 'aitenant-bench-'));
   const bundled = spawnSync(process.execPath, [BUNDLE, `--outdir=${folder}`, 'operator'], { encoding: 'utf8' });
   if (bundled.status !== 0) throw new Error(bundled.stderr);
@@ -53,12 +80,17 @@ export async function startProcess(world: World): Promise<{ pid: number; readyMs
     `--health-address=127.0.0.1:${health}`,
     `--metrics-address=127.0.0.1:${metrics}`,
   ];
+  const [probe, heapFile] = [join(folder, 'probe.mjs'), join(folder, 'heap')];
+  writeFileSync(probe, PROBE);
+  const nodeOptions = [...nodeFlags(), ...extraFlags, '--expose-gc', `--import=${probe}`];
   const start = performance.now();
-  const child = spawn(process.execPath, [...nodeFlags(), join(folder, 'operator.mjs'), ...flags], {
+  const child = spawn(process.execPath, [...nodeOptions, join(folder, 'operator.mjs'), ...flags], {
     stdio: ['ignore', 'ignore', 'inherit'],
     env: {
       PATH: process.env.PATH,
       KUBECONFIG: kubeconfig,
+      HEAP_FILE: heapFile,
+      ...(process.env.HEAP_SNAPSHOT && { HEAP_SNAPSHOT: process.env.HEAP_SNAPSHOT }),
       AITENANT_LEADER_ELECT: 'false',
       CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN: gcp.url,
       CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER: gcp.url,
@@ -81,7 +113,16 @@ export async function startProcess(world: World): Promise<{ pid: number; readyMs
     await stop();
     throw error;
   }
-  return { pid: child.pid ?? 0, readyMs: performance.now() - start, stop };
+  const readyMs = performance.now() - start;
+  const heapBytes = async () => {
+    child.kill('SIGUSR2');
+    while (!existsSync(heapFile)) {
+      if (child.exitCode !== null) throw new Error('the operator ended by itself');
+      await sleep(20);
+    }
+    return Number(readFileSync(heapFile, 'utf8'));
+  };
+  return { pid: child.pid ?? 0, readyMs, heapBytes, stop };
 }
 
 /** What the image gives Node.js. */

@@ -11,7 +11,7 @@ export interface Result {
   notes: string[];
 }
 
-/** Prints the table for people and, unless the run was of other sizes (`--n`), writes `bench/results/NAME.json` and `NAME.svg`. */
+/** Prints the table for people and, unless the run was of other sizes or of a part (`--n`, `--huge`, `--process-only`), writes `bench/results/NAME.json` and `NAME.svg`. */
 export function publish({ name, title, figures, notes }: Result): void {
   const rows = figures.map(figure => {
     const limit = limitOf(figure);
@@ -20,7 +20,7 @@ export function publish({ name, title, figures, notes }: Result): void {
   console.log(`\n${title}\n${table(['figure', 'measured', 'target', ''], rows)}`);
   for (const note of notes) console.log(`  ${note}`);
 
-  if (process.argv.some(argument => argument.startsWith('--n='))) return;
+  if (process.argv.some(argument => /^--(?:n=|huge|process-only)/.test(argument))) return;
   const folder = new URL('../results/', import.meta.url);
   mkdirSync(folder, { recursive: true });
   const [cpu] = cpus();

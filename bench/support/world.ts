@@ -55,21 +55,25 @@ interface Traffic {
   reset(): void;
 }
 
+/** The number of projects, unless it is given. Each has a namespace. */
 const PROJECTS = 10;
 const SHARED_LISTS = /\.(?:ListServices|ListServiceAccounts|ListSecrets)$/;
+const namespaceOf = (index: number, projects: number) => `team-${index % projects}`;
 export const tenantName = (index: number) => `t-${String(index).padStart(5, '0')}`;
-export const tenantKey = (index: number) => `team-${index % PROJECTS}/${tenantName(index)}`;
+export const tenantKey = (index: number, projects = PROJECTS) => `${namespaceOf(index, projects)}/${tenantName(index)}`;
 
 export async function createWorld(options: {
   creationMs: number;
   /** Quotas of Google Cloud, which the operator's budgets follow; absent: none. */
   quotas?: Limits;
-  /** Over which the tenants are spread; default 10. */
+  /** How many projects the tenants are spread over. */
   projects?: number;
+  /** What `busy` is measured with, milliseconds; the wall clock by default. */
+  clock?: () => number;
 }): Promise<World> {
-  const { projects = PROJECTS } = options;
+  const { projects = PROJECTS, clock = () => performance.now() } = options;
   const project = (index: number) => `project-${index % projects}`;
-  const namespace = (index: number) => `team-${index % projects}`;
+  const namespace = (index: number) => namespaceOf(index, projects);
   const time = createTimeline();
   const google = createGcpCore({
     runtime: time,
@@ -93,15 +97,15 @@ export async function createWorld(options: {
   const gcp: GcpCall = (method, request, callOptions) => {
     traffic.count(method, request);
     // The core answers in the same turn: what passes until then is its own work.
-    const start = performance.now();
+    const start = clock();
     const answer = google.call(method, request, callOptions);
-    busy.gcpMs += performance.now() - start;
+    busy.gcpMs += clock() - start;
     void answer.then(result => {
       if (!result.ok && result.status.code === 'RESOURCE_EXHAUSTED') traffic.refused++;
     });
     return answer;
   };
-  const operatorKube = timed(kubeCore.api, ms => {
+  const operatorKube = timed(kubeCore.api, clock, ms => {
     busy.kubeMs += ms;
   });
 
@@ -143,7 +147,7 @@ export async function createWorld(options: {
     },
     async createTenants(count) {
       for (let i = made; i < count; i++)
-        await done(operatorKube.create(AI_TENANTS, namespace(i), tenant(i, namespace(i))));
+        await done(operatorKube.create(AI_TENANTS, namespace(i), tenant(namespace(i), tenantName(i))));
       made = Math.max(made, count);
     },
     async start(workers = 16) {
@@ -185,8 +189,7 @@ function limitsOf(quotas: Limits): CloudLimits {
   return { run: of('run'), secretmanager: of('secretmanager'), iam: of('iam') };
 }
 
-function tenant(index: number, namespace: string): KubeObject {
-  const name = tenantName(index);
+function tenant(namespace: string, name: string): KubeObject {
   return {
     apiVersion: 'ai-platform.dev/v1alpha1',
     kind: 'AiTenant',
@@ -225,11 +228,11 @@ function createTraffic(): Traffic & { count(method: string, request: JsonObject)
 }
 
 /** The same API; `spent` is told how long each call kept the process. */
-function timed(api: KubeApi, spent: (ms: number) => void): KubeApi {
+function timed(api: KubeApi, clock: () => number, spent: (ms: number) => void): KubeApi {
   const measure = <T>(call: () => Promise<T>): Promise<T> => {
-    const start = performance.now();
+    const start = clock();
     const answer = call();
-    spent(performance.now() - start);
+    spent(clock() - start);
     return answer;
   };
   return {
@@ -248,7 +251,7 @@ async function done(result: Promise<{ ok: true } | { ok: false; status: { messag
 }
 
 /** Polls until `probe` holds; throws after `limitMs` of real time. */
-export async function until(probe: () => boolean, what: string, limitMs = 600_000): Promise<void> {
+export async function until(probe: () => boolean, what: string, limitMs = 1_200_000): Promise<void> {
   const deadline = performance.now() + limitMs;
   while (!probe()) {
     if (performance.now() > deadline) throw new Error(`Waited in vain until ${what}.`);

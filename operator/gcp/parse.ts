@@ -1,4 +1,5 @@
 import type { Json, JsonObject } from '../../ports/json.ts';
+import { shareStrings } from '../collections/commonStrings.ts';
 
 /** Reads fields of Google Cloud's answers, which may have any type. Nothing here throws. */
 
@@ -44,7 +45,7 @@ export function stringMap(value: unknown): Record<string, string> {
 export function json(source: string): Json | undefined {
   try {
     const parsed: Json = JSON.parse(source);
-    return parsed;
+    return shareStrings(parsed);
   } catch {
     return undefined;
   }

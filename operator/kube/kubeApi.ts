@@ -1,5 +1,6 @@
 import type { KubeApi, KubeList, KubeObject, KubeResource, KubeResult, KubeWatchEvent } from '../../ports/kube.ts';
 import { apiVersionOf } from '../../ports/kubeResources.ts';
+import { shareStrings } from '../collections/commonStrings.ts';
 import { createKubeRequests, failed, type KubeClientOptions, noAnswer, statusOf } from './kubeRequests.ts';
 
 /** A proxy or another server can answer a read with status 200 and JSON that is no object of Kubernetes. */
@@ -99,7 +100,7 @@ async function* readEvents(body: AsyncIterable<Buffer>): AsyncGenerator<KubeWatc
 
 function parseEvent(line: string): KubeWatchEvent | undefined {
   try {
-    const event = JSON.parse(line) as Partial<KubeWatchEvent> | null;
+    const event = shareStrings(JSON.parse(line)) as Partial<KubeWatchEvent> | null;
     return event?.type && event.object ? (event as KubeWatchEvent) : undefined;
   } catch {
     return undefined;

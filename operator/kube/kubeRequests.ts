@@ -1,6 +1,7 @@
 import { type Dispatcher, request as httpRequest } from 'undici';
 import type { KubeResult, KubeStatus } from '../../ports/kube.ts';
 import type { Runtime } from '../../ports/runtime.ts';
+import { shareStrings } from '../collections/commonStrings.ts';
 import { type Authorized, createConnection } from './connection.ts';
 import type { KubeAccess } from './kubeconfig.ts';
 
@@ -74,7 +75,7 @@ export function createKubeRequests({ config, runtime, userAgent, requestTimeoutM
       if (response.statusCode < 200 || response.statusCode > 299) {
         return failed(statusOf(response.statusCode, text, response.headers['retry-after']));
       }
-      return { ok: true, value: JSON.parse(text) };
+      return { ok: true, value: shareStrings(JSON.parse(text)) };
     } catch (error) {
       return failed(noAnswer(error, config.proxyUrl));
     } finally {
