@@ -1,5 +1,3 @@
-import type { Json } from '../../ports/json.ts';
-
 /**
  * `JSON.parse` makes a new string for each value of more than ten characters, so ten thousand cached objects contain ten thousand copies of
  * `INGRESS_TRAFFIC_ALL`. These copies are half of the memory that a tenant needs. `shareStrings` replaces a copy by an equal string that an
@@ -31,17 +29,18 @@ function shared(text: string): string {
 }
 
 /** Shares the strings of a value that `JSON.parse` has just made, and returns the value. The value is changed in place. */
-export function shareStrings<T extends Json>(value: T): T {
+export function shareStrings<T>(value: T): T {
   if (typeof value === 'string') return shared(value) as T;
-  if (typeof value !== 'object' || value === null) return value;
   // Without recursion: an answer may be nested deeper than the stack.
-  const rest: Record<string, Json>[] = [value as Record<string, Json>];
+  const rest: Record<string, unknown>[] = isNested(value) ? [value] : [];
   for (let next = rest.pop(); next; next = rest.pop()) {
     for (const key of Object.keys(next)) {
       const item = next[key];
       if (typeof item === 'string') next[key] = shared(item);
-      else if (typeof item === 'object' && item !== null) rest.push(item as Record<string, Json>);
+      else if (isNested(item)) rest.push(item);
     }
   }
   return value;
 }
+
+const isNested = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;

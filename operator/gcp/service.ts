@@ -43,8 +43,21 @@ export function parseService(raw: JsonObject): ObservedService | undefined {
     invokerIamDisabled: flag(answer.invokerIamDisabled),
     scaling: object(answer.scaling),
     template: object(answer.template),
-    raw,
+    raw: withoutHistory(raw),
   };
+}
+
+/** Without fields that only the server writes and that nobody reads here (service.proto: OUTPUT_ONLY): a list keeps a thousand services. */
+function withoutHistory({
+  conditions: _conditions,
+  uid: _uid,
+  createTime: _created,
+  updateTime: _updated,
+  creator: _creator,
+  lastModifier: _modifier,
+  ...rest
+}: JsonObject): JsonObject {
+  return rest;
 }
 
 function hasContainers(template: unknown): boolean {

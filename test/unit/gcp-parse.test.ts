@@ -43,6 +43,19 @@ const POLICY: JsonObject = {
   auditConfigs: [{ service: 'allServices' }],
 };
 
+test('of a service everything is kept for updates but what only the server writes and nobody reads', () => {
+  const history = {
+    uid: 'u',
+    createTime: 't',
+    updateTime: 't',
+    creator: 'c',
+    lastModifier: 'l',
+    conditions: [{ type: 'RoutesReady' }],
+  };
+  const { updateTime: _, ...kept } = { ...SERVICE, newField: { a: 1 }, labels: { team: 'x' } };
+  expect(parseService({ ...kept, ...history })?.raw).toEqual(kept);
+});
+
 describe('a service', () => {
   test('is read whole', () => {
     expect(parseService(SERVICE)).toMatchObject({
