@@ -7,12 +7,13 @@ import { plotAll } from './support/report.ts';
  * code 0 if all ran, whatever they measured; 2 if the words are not understood.
  */
 
-const BENCHMARKS = ['noop', 'tenants', 'churn', 'largest', 'fairness', 'backend', 'peers', 'dependencies'];
+const BENCHMARKS = ['noop', 'tenants', 'growth', 'churn', 'largest', 'fairness', 'backend', 'peers', 'dependencies'];
 const SWITCHES = ['--full', '--huge', '--process-only'];
 const USAGE = `Usage: npm run bench [-- [NAME…] [OPTION…]]
 
   noop      how many reconciles a second where nothing is to do (10 s)
   tenants   1, 100 and 1,000 tenants: until Ready, calls, restart, edits, memory (1 min)
+  growth    what a periodic check costs with 10,000 tenants and with 1,000, five times each in turn (3 to 6 min)
   churn     20,000 tenants that come and go: what the operator keeps of them (2 to 5 min)
   largest   1,000 AiTenants as large as they can be, in the memory that the manifest gives the operator (1 min)
   fairness  what one namespace's 1,000 creations and 10,000 deletions cost another one, in virtual time (10 to 20 min)
@@ -23,7 +24,7 @@ const USAGE = `Usage: npm run bench [-- [NAME…] [OPTION…]]
   --full    tenants: 10,000 too, over 10 projects (4 to 10 min more, 2 GiB of memory); backend: longer spans
   --huge    tenants: 50,000 over 50 projects, and nothing else (20 to 40 min, 8 GiB of memory)
   --process-only  tenants: after the creation only the operator's own process: start, memory, heap of a tenant
-  --n=A,B   tenants, largest: these numbers of tenants, such as --n=10,200 (largest: the first)
+  --n=A,B   tenants, growth, largest: these numbers of tenants, such as --n=10,200 (largest: the first)
   --quick   a first look in half a minute: noop, and tenants with --n=1,100
   --plots   measures nothing: draws bench/results/*.svg again from bench/results/*.json
 

@@ -1,6 +1,7 @@
 import type { Operator } from '../operator/operator.ts';
 import { AI_TENANTS } from '../ports/kubeResources.ts';
 import type { Figure } from './support/figure.ts';
+import { pass, queued, settled } from './support/interval.ts';
 import { measureProcess } from './support/operatorProcess.ts';
 import { heapMiB, publish, quantile, shown } from './support/report.ts';
 import { createWorld, INTERVAL_MS, tenantKey, tenantName, until, type World } from './support/world.ts';
@@ -15,8 +16,6 @@ const CREATION_MS = 1_000;
 const EDITS = 60;
 /** What the operator's process needs for 50,000 tenants beyond the image's flags. */
 const HUGE_FLAGS = ['--max-old-space-size=800'];
-/** An interval passes in so many steps: its slots come one after the other, as they do in real time. */
-const STEPS = 40;
 
 const processOnly = process.argv.includes('--process-only');
 const huge = process.argv.includes('--huge');
@@ -28,16 +27,7 @@ const sizes = asked ? asked.split(',').map(Number) : huge ? [50_000] : full ? [1
 const figures: Figure[] = [];
 /** Heap in use of the operator's process by number of tenants, bytes. */
 const heaps = new Map<number, number>();
-const costs: number[] = [];
-for (const count of sizes) {
-  const cost = await run(count);
-  costs.push(cost);
-}
-const [before = Number.NaN, last = Number.NaN] = costs.slice(-2);
-const [small = 0, large = 0] = sizes.slice(-2);
-if (sizes.length > 1 && small >= 1_000) {
-  figures.push({ what: `operator's time per tenant, ${large} ÷ ${small}`, value: last / before, target: '≤ 1.1' });
-}
+for (const count of sizes) await run(count);
 publish({
   name: 'tenants',
   title: 'Tenants',
@@ -50,8 +40,7 @@ publish({
 });
 process.exit(0);
 
-/** Answers how long the operator itself was at work per new tenant, milliseconds. */
-async function run(count: number): Promise<number> {
+async function run(count: number): Promise<void> {
   const world = await createWorld({ creationMs: CREATION_MS, projects: PROJECTS });
   const { traffic, busy } = world;
   const figure: AddFigure = (what, value, target, plot = false) => {
@@ -77,7 +66,6 @@ async function run(count: number): Promise<number> {
   const tookMs = performance.now() - creating;
   clearInterval(depth);
   clearInterval(progress);
-  const ownMs = Math.max(0, tookMs - CREATION_MS - busy.gcpMs - busy.kubeMs);
   figure('until all are Ready, s', tookMs / 1000, undefined, true);
   const limit = count === 1_000 ? '≤ 3' : undefined;
   figure('until all are Ready, × the limit', tookMs / (CREATION_MS + busy.gcpMs), limit);
@@ -93,16 +81,16 @@ async function run(count: number): Promise<number> {
     await settled(operator);
     await operator.stop();
     await ownProcess(world, count, figure);
-    if (processOnly) return ownMs / count;
+    if (processOnly) return;
     operator = await world.start();
   }
 
   // ---------------------------------------------------------------------------------------------------- interval
   await settled(operator);
   // Once round, so that each tenant has its slot.
-  await pass(world, operator);
+  await pass(world.time, operator);
   traffic.reset();
-  await pass(world, operator);
+  await pass(world.time, operator);
   const target = count === 1_000 || huge ? '≤ 2.1' : undefined;
   figure('calls a tenant and interval, lists too', (traffic.lists + traffic.others) / count, target, true);
   figure('of them shared list pages', traffic.lists / count);
@@ -135,7 +123,6 @@ async function run(count: number): Promise<number> {
   await operator.stop();
 
   if (!huge && (count === 1 || count >= 1_000)) await ownProcess(world, count, figure);
-  return ownMs / count;
 }
 
 type AddFigure = (what: string, value: number, target?: string, plot?: boolean) => void;
@@ -160,28 +147,6 @@ async function ownProcess(world: World, count: number, figure: AddFigure): Promi
   const [[fewest, least] = [count, 0]] = heaps;
   if (fewest < count) figure(`operator process: heap a tenant, bytes`, (own.heapBytes - least) / (count - fewest));
   heaps.set(count, own.heapBytes);
-}
-
-function queued(operator: Operator): number {
-  const { depth, running } = operator.stats();
-  return depth.edit + depth.retry + depth.resync + running;
-}
-
-/** The queue is empty and stays so. */
-async function settled(operator: Operator): Promise<void> {
-  for (let quiet = 0; quiet < 3; quiet++) {
-    await until(() => queued(operator) === 0, 'the queue is empty');
-    await new Promise(resolve => setTimeout(resolve, 5));
-    if (queued(operator) > 0) quiet = -1;
-  }
-}
-
-/** Lets one interval pass. */
-async function pass(world: World, operator: Operator): Promise<void> {
-  for (let step = 0; step < STEPS; step++) {
-    world.time.skip(INTERVAL_MS / STEPS);
-    await settled(operator);
-  }
 }
 
 /** Edits one tenant after the other while all are looked at; answers the milliseconds until each one's first write. */
