@@ -79,11 +79,19 @@ export function memoryOf(pid: number): { now: number; highest: number } {
   }
 }
 
-/** Resident memory of processes, MiB, what they share counted once; NaN where /proc does not tell. */
+/**
+ * Resident memory of a process and those that it has forked, MiB: the largest whole, of the others what they have alone. What is
+ * shared with other programs counts, as it would on a machine of their own. NaN where /proc does not tell.
+ */
 export function residentMiB(pids: number[]): number {
+  const read = (pid: number) => {
+    const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
+    const kB = (pattern: RegExp) => text.matchAll(pattern).reduce((sum, [, size]) => sum + Number(size), 0);
+    return { whole: kB(/^Rss:\s+(\d+) kB/gm) / 1024, alone: kB(/^Private_\w+:\s+(\d+) kB/gm) / 1024 };
+  };
   try {
-    const read = (pid: number) => /^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1];
-    return pids.reduce((sum, pid) => sum + Number(read(pid)) / 1024, 0);
+    const [largest, ...others] = pids.map(read).sort((a, b) => b.whole - a.whole);
+    return others.reduce((sum, { alone }) => sum + alone, largest?.whole ?? 0);
   } catch {
     return Number.NaN;
   }
