@@ -28,11 +28,17 @@ export function createRecent<T>(
   /** In the order in which they were last set. */
   const entries = new Map<string, { value: T; at: number }>();
 
+  /** No entry was set before this. V8's Map walks over deleted entries to find its first one, so `prune` must not ask for it each time. */
+  let oldest = Number.POSITIVE_INFINITY;
+
   function prune(newest?: string): void {
-    const now = monotonic();
+    if (entries.size <= most && monotonic() - oldest <= forMs) return;
+    oldest = Number.POSITIVE_INFINITY;
     for (const [key, { value, at }] of entries) {
-      if (entries.size <= most && now - at <= forMs) return;
-      if (key !== newest && !isKept(value)) entries.delete(key);
+      const isRecent = entries.size <= most && monotonic() - at <= forMs;
+      if (!isRecent && key !== newest && !isKept(value)) entries.delete(key);
+      else oldest = Math.min(oldest, at);
+      if (isRecent) return;
     }
   }
 
@@ -43,7 +49,9 @@ export function createRecent<T>(
     },
     set(key, value) {
       entries.delete(key);
-      entries.set(key, { value, at: monotonic() });
+      const at = monotonic();
+      entries.set(key, { value, at });
+      oldest = Math.min(oldest, at);
       prune(key);
     },
     delete: key => void entries.delete(key),
