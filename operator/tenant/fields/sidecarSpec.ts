@@ -45,11 +45,11 @@ export const parseSidecars: Parse = (value, path, unknownValues) => {
     if (typeof name !== 'string' || !isSidecarName(name) || typeof image !== 'string') return [];
     return [[name, parseSidecar(sidecar, `${path}[${at}]`, unknownValues)] as const];
   });
-  return named.length > 0 ? (Object.fromEntries(named) as JsonObject) : undefined;
+  return Object.fromEntries(named) as JsonObject;
 };
 
 function parseSidecar(sidecar: Record<string, unknown>, path: string, unknownValues: string[]): JsonObject {
-  const words = (name: string) => listOf(text)(sidecar[name], `${path}.${name}`, unknownValues);
+  const words = (name: string) => listOf(text)(sidecar[name], path, unknownValues);
   const { cpu, memory } = fieldsOf(sidecar.resources);
   const { startup, liveness } = fieldsOf(sidecar.probes);
   const env = list(sidecar.env).flatMap(({ name, value }) =>

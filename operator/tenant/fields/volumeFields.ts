@@ -163,7 +163,7 @@ const volumes: Field = {
       if (!NAME.test(name) || at === undefined) return [];
       return [[name, { mountPath: at, ...(size !== undefined && { sizeLimit: size }) }] as const];
     });
-    return named.length > 0 ? (Object.fromEntries(named) as JsonObject) : undefined;
+    return Object.fromEntries(named) as JsonObject;
   },
   read(template, name) {
     const volume = volumesOf(template).find(one => one.name === name);
