@@ -8,7 +8,7 @@ const LONG = [
   'test/unit/acceptance-life.test.ts',
   'test/unit/manifests-monitoring.test.ts',
   'test/e2e/{acceptance,cli,guardrail,upgrade-0.1}.test.ts',
-  'test/e2e/{backend,backend-bundle,backend-hostile,bad-input,deletion,docs-commands,examples,gcloud*,images,leader,life-projects,manual}.test.ts',
+  'test/e2e/{backend,backend-hostile,bad-input,deletion,docs-commands,examples,gcloud*,images,leader,life-projects,manual}.test.ts',
   'test/e2e/{confused-deputy,import,kubeconfig,kubectl,kubectl-tenant,operator-ports,random-specs,sandbox}.test.ts',
   'test/e2e/{plan,rebuilt,release,run-instances,scale,live-shapes,spec-leaves,watch-torture}.test.ts',
 ];

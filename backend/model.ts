@@ -33,12 +33,7 @@ export async function openAiModel(config: Config, apiKey: string, scrub: (text: 
     logLevel: 'off',
   });
   // Every request has the same address and headers, so the client composes them once.
-  // Without a body, because for one the client would look at FormData, which loads all of Node.js's fetch.
-  const { req, url, timeout } = await client.buildRequest({
-    method: 'post',
-    path: '/chat/completions',
-    body: undefined,
-  });
+  const { req, url, timeout } = await client.buildRequest({ method: 'post', path: '/chat/completions', body: {} });
   client.buildRequest = async ({ body, signal }) => ({
     req: { method: 'POST', headers: req.headers, body: JSON.stringify(body), signal },
     url,

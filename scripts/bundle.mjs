@@ -54,32 +54,6 @@ const ownByRequire = {
   },
 };
 
-/**
- * The classes Headers and Response of Node.js bring all of its `fetch`, which the backend does without. koa asks whether an answer is a
- * Response. Of openai, one file makes a Headers for a Map's work, the log, which is off, asks for its class, and two parts that the backend
- * never uses look at one of them when they are loaded: the sign-in for workload identities, and the helpers `.stream()` and `.runTools()`
- * (EventStream; `create({ stream: true })` is not among them).
- */
-const withoutFetch = {
-  name: 'without-fetch',
-  setup({ onLoad }) {
-    onLoad({ filter: /[\\/]openai[\\/]internal[\\/](headers|utils[\\/]log)\.mjs$/ }, ({ path }) => ({
-      contents: `class Headers extends Map {
-  append(name, value) { this.set(name, this.has(name) ? this.get(name) + ', ' + value : value); }
-}
-${readFileSync(path, 'utf8')}`,
-    }));
-    onLoad({ filter: /[\\/]koa[\\/]lib[\\/](application|response)\.js$/ }, ({ path }) => ({
-      contents: `class Response {}\n${readFileSync(path, 'utf8')}`,
-    }));
-    onLoad({ filter: /[\\/]openai[\\/](auth[\\/]workload-identity-auth|lib[\\/]EventStream)\.mjs$/ }, ({ path }) => ({
-      contents: `export class ${/EventStream/.test(path) ? 'EventStream' : 'WorkloadIdentityAuth'} {
-  constructor() { throw new Error('left out of this bundle'); }
-}`,
-    }));
-  },
-};
-
 /** The CRD's text instead of its path, so that the command is one file. */
 const crdInside = {
   name: 'crd-inside',
@@ -115,7 +89,7 @@ for (const name of positionals.length > 0 ? positionals : Object.keys(TARGETS)) 
     format: target.format,
     target: 'node24',
     banner: { js: target.banner },
-    plugins: [fewMediaTypes, withoutFetch, crdInside, ownByRequire],
+    plugins: [fewMediaTypes, crdInside, ownByRequire],
     // Not the identifiers: errors are told apart and logged by their names, and keeping those another way costs time in each call.
     minifySyntax: true,
     minifyWhitespace: true,
