@@ -1,6 +1,6 @@
 import type { Json, JsonObject } from '../../../ports/json.ts';
 import { part } from '../names.ts';
-import { jsonObject, listOf, type Parse, text, word } from '../specValues.ts';
+import { jsonObject, jsonObjects, jsonTexts, listOf, type Parse, text, word } from '../specValues.ts';
 import { type Field, type Place, without } from './field.ts';
 
 /**
@@ -66,7 +66,7 @@ const parseNetwork: Parse = (value, path, unknownValues) => {
   return compact({
     network: text(given.network, path, unknownValues),
     subnetwork,
-    tags: String(tags ?? '') === '' ? undefined : tags,
+    tags: jsonTexts(tags).length > 0 ? tags : undefined,
     connector,
     egress: egress === 'AllTraffic' ? egress : undefined,
   });
@@ -75,8 +75,7 @@ const parseNetwork: Parse = (value, path, unknownValues) => {
 const compact = (value: Record<string, Json | undefined>): JsonObject =>
   Object.fromEntries(Object.entries(value).filter(([, one]) => one !== undefined)) as JsonObject;
 
-const interfacesOf = (access: JsonObject): JsonObject[] =>
-  Array.isArray(access.networkInterfaces) ? access.networkInterfaces.map(jsonObject) : [];
+const interfacesOf = (access: JsonObject): JsonObject[] => jsonObjects(access.networkInterfaces);
 
 /** Cloud Run's API v2 takes the full name of a connector (vendor's protos, VpcAccess). */
 const fullConnector = (name: string, { project, region }: Place): string =>
@@ -119,12 +118,7 @@ export const network: Field = {
     if (value === undefined) return without(template, 'vpcAccess');
     const { networkInterfaces, connector: _, ...others } = jsonObject(template.vpcAccess);
     const { network: name, subnetwork, tags, connector, egress } = jsonObject(value);
-    const {
-      network: _n,
-      subnetwork: _s,
-      tags: _t,
-      ...first
-    } = interfacesOf({ networkInterfaces: networkInterfaces ?? [] })[0] ?? {};
+    const { network: _n, subnetwork: _s, tags: _t, ...first } = jsonObjects(networkInterfaces)[0] ?? {};
     const target: JsonObject =
       connector === undefined
         ? { networkInterfaces: [{ ...first, ...compact({ network: name, subnetwork, tags }) }] }

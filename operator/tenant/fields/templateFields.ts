@@ -1,5 +1,5 @@
 import type { Json, JsonObject } from '../../../ports/json.ts';
-import { flag, jsonObject, listOf, text, wholeNumber, word } from '../specValues.ts';
+import { flag, jsonObject, jsonTexts, listOf, text, wholeNumber, word } from '../specValues.ts';
 import { containersOf, servingContainer, withServingContainer } from '../template.ts';
 import { type Field, without } from './field.ts';
 import { parseProbe, readProbe, writtenProbe } from './probes.ts';
@@ -38,7 +38,7 @@ const words = (name: 'command' | 'args'): Field =>
     parse: listOf(text),
     read: container => (Array.isArray(container[name]) ? container[name] : []),
     write: (container, value = []) =>
-      String(value) === '' ? without(container, name) : { ...container, [name]: value },
+      jsonTexts(value).length > 0 ? { ...container, [name]: value } : without(container, name),
     standard: [],
     shown: value => (Array.isArray(value) && value.length > 0 ? `(${value.length} words)` : undefined),
     source: `k8s.min.proto, ${name}: that of the image`,

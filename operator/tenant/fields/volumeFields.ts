@@ -107,7 +107,7 @@ const files: Field = {
   },
   write(template, value, file) {
     const isThere = ({ mountPath }: JsonObject) => mountPath === directoryOf(file);
-    if (value === undefined) return fileAt(template, file) ? unmounted(template, isThere) : template;
+    if (value === undefined) return unmounted(template, isThere);
     const { secret, version } = jsonObject(value);
     const found = fileAt(template, file);
     // A volume that a sidecar mounts too stays as it is for the sidecar.
