@@ -75,8 +75,6 @@ const parseNetwork: Parse = (value, path, unknownValues) => {
 const compact = (value: Record<string, Json | undefined>): JsonObject =>
   Object.fromEntries(Object.entries(value).filter(([, one]) => one !== undefined)) as JsonObject;
 
-const interfacesOf = (access: JsonObject): JsonObject[] => jsonObjects(access.networkInterfaces);
-
 /** Cloud Run's API v2 takes the full name of a connector (vendor's protos, VpcAccess). */
 const fullConnector = (name: string, { project, region }: Place): string =>
   name.includes('/') ? name : `projects/${project}/locations/${region}/connectors/${name}`;
@@ -100,7 +98,7 @@ export const network: Field = {
   },
   read(template) {
     const access = jsonObject(template.vpcAccess);
-    const [first, ...more] = interfacesOf(access);
+    const [first, ...more] = jsonObjects(access.networkInterfaces);
     if (first === undefined && !access.connector) return undefined;
     // More interfaces than the spec has words for.
     if (more.length > 0) return access;
