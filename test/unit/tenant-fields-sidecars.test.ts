@@ -286,6 +286,20 @@ describe('a sidecar that changes', () => {
   });
 });
 
+test('each key of a sidecar keeps its own reference, and takes the place of a plain variable of its name', () => {
+  const env = [
+    { name: 'OTHER', value: 'x' },
+    { name: 'TOKEN', ...reference('projects/123456/secrets/openai-key', '3') },
+  ];
+  const keys = { ofSidecars: [key('OTHER'), key('TOKEN')] };
+  const { json, changes } = lay('template', withSidecars([{ ...PROXY, env }]), { spec: proxy(), keys });
+  expect(sidecarOf(json)?.env).toEqual([{ name: 'OTHER', ...reference('openai-key', '3') }, env[1]]);
+  expect(changes).toEqual([
+    { field: 'sidecars.proxy.env.OTHER', from: '(value)', to: undefined },
+    { field: 'sidecars.proxy.env.OTHER', from: undefined, to: 'openai-key:3' },
+  ]);
+});
+
 describe('the files of a sidecar', () => {
   const volume = (name: string, items: object[] | undefined, secret: object = { secret: 'openai-key' }) => ({
     name,
@@ -301,6 +315,15 @@ describe('the files of a sidecar', () => {
       volume('theirs', [{ path: 'a', version: '3' }], { secret: 'projects/tenants-1/secrets/openai-key' }),
     ];
     expect(laid(withSidecars([own([mount('theirs', '/k')])], { volumes })).changes).toEqual([]);
+  });
+
+  test('in volumes of their own stay there when something else changes', () => {
+    const volumes = [volume('x', [{ path: 'a', version: '3' }]), volume('y', [{ path: 'b', version: '1' }])];
+    const both = { ofSidecars: [key('/k/a'), key('/s/b', '1')] };
+    const now = withSidecars([own([mount('x', '/k'), mount('y', '/s')])], { volumes });
+    const { json, changes } = lay('template', now, { spec: proxy({ image: 'p:2' }), keys: both });
+    expect(changes).toEqual([{ field: 'sidecars.proxy.image', from: 'p:1', to: 'p:2' }]);
+    expect(json).toEqual(withSidecars([{ ...own([mount('x', '/k'), mount('y', '/s')]), image: 'p:2' }], { volumes }));
   });
 
   test('a newer version takes the place of the volume that the operator made', () => {

@@ -30,7 +30,10 @@ export function lay(
   { spec = {}, keys, recorded = [] }: LayGiven = {},
 ): { json: JsonObject; changes: Change[] } {
   const wanted = wantedFields(specOf(spec), recorded, PLACE, { ...NO_KEYS, ...keys });
-  const { json, changes } = layFields(level, before as JsonObject, wanted);
+  const { json, fields, changes } = layFields(level, before as JsonObject, wanted);
+  // Whatever is sent is told, and nothing is told that is not sent.
+  if (fields.length > 0 !== changes.length > 0)
+    throw new Error(`written: ${fields.map(({ path }) => path)}; told: ${changes.map(({ field }) => field)}`);
   return { json, changes };
 }
 
