@@ -323,9 +323,9 @@ describe('resources.gpu', () => {
 });
 
 describe.each([
-  ['executionEnvironment', 'Gen1', 'EXECUTION_ENVIRONMENT_GEN1', undefined, undefined],
-  ['executionEnvironment', 'Gen2', 'EXECUTION_ENVIRONMENT_GEN2', undefined, undefined],
-  ['sessionAffinity', true, true, 'false', undefined],
+  ['executionEnvironment', 'Gen1', 'EXECUTION_ENVIRONMENT_GEN1', undefined],
+  ['executionEnvironment', 'Gen2', 'EXECUTION_ENVIRONMENT_GEN2', undefined],
+  ['sessionAffinity', true, true, 'false'],
 ] as const)('%s: %s', (name, word, json, usual) => {
   test('is written, taken off and imported', () => {
     const spec = { [name]: word };
