@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import type { Json, JsonObject } from '../../../ports/json.ts';
 import { sameQuantity } from '../quantity.ts';
-import { fieldsOf, jsonObject, jsonObjects, text } from '../specValues.ts';
+import { fieldsOf, jsonObject, jsonObjects, scalarText, text } from '../specValues.ts';
 import { sameSecret, servingContainer, sidecarsOf, type WantedKey, withServingContainer } from '../template.ts';
 import { type Field, without } from './field.ts';
 
@@ -27,16 +27,14 @@ function mounted(given: JsonObject, volume: JsonObject, mount: JsonObject): Json
   const volumes = volumesOf(template);
   const next = volumes.some(isIt) ? volumes.map(one => (isIt(one) ? volume : one)) : [...volumes, volume];
   return withServingContainer({ ...template, volumes: next }, container => {
-    const others = jsonObjects(container.volumeMounts).filter(
-      ({ name, mountPath }) => name !== mount.name && mountPath !== mount.mountPath,
-    );
+    const others = jsonObjects(container.volumeMounts).filter(({ name }) => name !== mount.name);
     return { ...container, volumeMounts: [...others, mount] };
   });
 }
 
 /** Takes the mounts off that fit, and their volumes unless another container mounts them. */
 function unmounted(template: JsonObject, fits: (mount: JsonObject) => boolean): JsonObject {
-  const gone = mountsOf(template).filter(fits);
+  const had = mountsOf(template).map(({ name }) => name);
   const next = withServingContainer(template, container =>
     withList(
       container,
@@ -47,8 +45,8 @@ function unmounted(template: JsonObject, fits: (mount: JsonObject) => boolean): 
   const used = jsonObjects(next.containers).flatMap(container =>
     jsonObjects(container.volumeMounts).map(({ name }) => name),
   );
-  const isLeft = ({ name }: JsonObject) => !gone.some(mount => mount.name === name) || used.includes(name);
-  return withList(next, 'volumes', volumesOf(next).filter(isLeft));
+  const volumes = volumesOf(next).filter(({ name }) => !had.includes(name) || used.includes(name));
+  return withList(next, 'volumes', volumes);
 }
 
 /** The first sidecar that mounts the volume of this name. */
@@ -118,7 +116,7 @@ const files: Field = {
     return mounted(template, volume as JsonObject, { name, mountPath: directoryOf(file) });
   },
   same(found, wanted) {
-    if (found === undefined || wanted === undefined) return found === wanted;
+    if (wanted === undefined) return found === undefined;
     const { secret, version } = jsonObject(found);
     return (
       sameSecret(String(secret), fieldsOf(wanted) as unknown as WantedKey) && version === jsonObject(wanted).version
@@ -139,10 +137,7 @@ const volumes: Field = {
   path: VOLUMES,
   keyed: {
     allows: name => NAME.test(name),
-    keysOf: template =>
-      volumesOf(template).flatMap(({ name, emptyDir }) =>
-        typeof name === 'string' && emptyDir !== undefined && NAME.test(name) ? name : [],
-      ),
+    keysOf: template => volumesOf(template).flatMap(({ name }) => (NAME.test(String(name)) ? String(name) : [])),
     item(name, value) {
       const { mountPath, sizeLimit } = jsonObject(value);
       return { name, mountPath, emptyDir: sizeLimit === undefined ? {} : { sizeLimit } } as JsonObject;
@@ -180,12 +175,9 @@ const volumes: Field = {
     return mounted(template, { name, emptyDir } as JsonObject, { name, mountPath } as JsonObject);
   },
   same(a, b) {
-    if (a === undefined || b === undefined) return a === b;
-    const [x, y] = [jsonObject(a), jsonObject(b)];
-    const [p, q] = [x.sizeLimit, y.sizeLimit];
+    const [found, wanted] = [jsonObject(a), jsonObject(b)];
     return (
-      x.mountPath === y.mountPath &&
-      (p === q || (p !== undefined && q !== undefined && sameQuantity(String(p), String(q))))
+      found.mountPath === wanted.mountPath && sameQuantity(scalarText(found.sizeLimit), scalarText(wanted.sizeLimit))
     );
   },
   source: 'docs.cloud.google.com/run/docs/configuring/services/in-memory-volume-mounts: none',
