@@ -133,6 +133,7 @@ describe('a key as a file', () => {
   test.each([
     '/a',
     'a/b',
+    'x/a/b',
     '/a/',
     '/a/b.',
     '/a/b c',
@@ -207,12 +208,13 @@ describe('an empty directory', () => {
   });
 
   test('keeps its medium and what the operator does not know, and its place in the list', () => {
-    const volumes = [cache({ medium: 'DISK', sizeLimit: '1Gi', tomorrow: 1 }), { name: 'z', gcs: {} }];
+    const first = { name: 'first', emptyDir: { medium: 'MEMORY', sizeLimit: '9Gi' } };
+    const volumes = [first, cache({ medium: 'DISK', sizeLimit: '1Gi', tomorrow: 1 }), { name: 'z', gcs: {} }];
     const before = withMounts([mount('cache', '/old'), mount('z', '/z')], volumes);
     expect(laid(before)).toEqual({
       json: withMounts(
         [mount('z', '/z'), mount('cache', '/cache')],
-        [cache({ medium: 'DISK', tomorrow: 1 }), { name: 'z', gcs: {} }],
+        [first, cache({ medium: 'DISK', tomorrow: 1 }), { name: 'z', gcs: {} }],
       ),
       changes: [{ field, from: '{"mountPath":"/old","sizeLimit":"1Gi"}', to: '{"mountPath":"/cache"}' }],
     });
