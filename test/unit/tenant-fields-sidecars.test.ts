@@ -240,7 +240,7 @@ describe('a sidecar that changes', () => {
       { field: 'sidecars.proxy.port', from: '9000', to: '9001' },
       { field: 'sidecars.proxy.dependsOn', from: 'dns, log', to: 'dns' },
       { field: 'sidecars.proxy.probes.startup', from: '{"path":"/a","port":9000}', to: undefined },
-      { field: 'sidecars.proxy.probes.liveness', from: '{"tcp":true,"port":9000}', to: '{"port":1,"path":"/"}' },
+      { field: 'sidecars.proxy.probes.liveness', from: '{"tcp":true,"port":9000}', to: '{"path":"/","port":1}' },
     ]);
   });
 

@@ -148,11 +148,11 @@ describe('probes', () => {
         livenessProbe: { httpGet: { path: '/up', port: 9000, httpHeaders: [{ name: 'A', value: 'b' }] } },
       },
       changes: [
-        { field: 'probes.startup', from: undefined, to: '{"port":9000,"tcp":true}' },
+        { field: 'probes.startup', from: undefined, to: '{"tcp":true,"port":9000}' },
         {
           field: 'probes.liveness',
           from: '{"path":"/old","port":1,"periodSeconds":3}',
-          to: '{"port":9000,"path":"/up"}',
+          to: '{"path":"/up","port":9000}',
         },
       ],
     });
@@ -165,6 +165,13 @@ describe('probes', () => {
     expect(imported({ template: template({ livenessProbe }) }, 'probes.liveness')).toEqual([
       { tcp: true, port: 8080, periodSeconds: 240, failureThreshold: 1 },
     ]);
+  });
+
+  test('a liveness probe is read beside Google’s own startup probe', () => {
+    const startupProbe = { tcpSocket: { port: 8080 }, periodSeconds: 240, failureThreshold: 1 };
+    const found = template({ startupProbe, livenessProbe: { httpGet: {} } });
+    expect(imported({ template: found }, 'probes.liveness')).toEqual([{ path: '/', port: 8080 }]);
+    expect(imported({ template: found }, 'probes.startup')).toEqual([]);
   });
 
   test('that have left the spec are taken off', () => {
@@ -314,7 +321,7 @@ describe('resources.gpu', () => {
     expect(imported({ template: template(own, rest) }, field)).toEqual(gpu ? [gpu] : []);
   });
 
-  test('of a type that this version does not know is told with the path, and not written', () => {
+  test('without a type counts as absent, and a count or a redundancy of the wrong type as Google’s default', () => {
     expect(specOf(withGpu({ count: 1 })).fields).toBeUndefined();
     expect(specOf(withGpu({ type: 'nvidia-l4', count: '2', zonalRedundancy: 'yes' })).fields).toEqual({
       [field]: { type: 'nvidia-l4', count: 1, zonalRedundancy: false },

@@ -39,6 +39,10 @@ export function readProbe(probe: JsonObject, port: Json): Json | undefined {
   return { ...what, port: target.port || port, ...Object.fromEntries(numbers) } as JsonObject;
 }
 
+/** The probe of a spec as it is read once it is written: with a port, and its members in the same order for messages. */
+export const probeAt = (value: Json, port: Json): Json =>
+  readProbe(writtenProbe({}, { port, ...jsonObject(value) }), port) ?? value;
+
 /** The probe to write. What the operator does not know of the present one, such as HTTP headers, survives if the kind is the same. */
 export function writtenProbe(before: JsonObject, value: JsonObject): JsonObject {
   const kind = value.path !== undefined ? 'httpGet' : value.tcp === true ? 'tcpSocket' : 'grpc';

@@ -13,7 +13,7 @@ import {
 } from '../template.ts';
 import type { Change } from '../types.ts';
 import { type Field, without } from './field.ts';
-import { readProbe, writtenProbe } from './probes.ts';
+import { probeAt, readProbe, writtenProbe } from './probes.ts';
 import { isSidecarName, parseSidecars, SIDECAR_LIMITS, SIDECARS, sparse } from './sidecarSpec.ts';
 
 /**
@@ -283,7 +283,7 @@ const sidecars: Field = {
   // A probe without a port goes to that of the sidecar.
   inJson(value) {
     const { port = 0, ...sidecar } = jsonObject(value);
-    const probe = (one: Json | undefined) => one && { port, ...jsonObject(one) };
+    const probe = (one: Json | undefined) => one && probeAt(one, port);
     return sparse({
       ...jsonObject(value),
       startup: probe(sidecar.startup),

@@ -2,7 +2,7 @@ import type { Json, JsonObject } from '../../../ports/json.ts';
 import { flag, jsonObject, jsonTexts, listOf, text, wholeNumber, word } from '../specValues.ts';
 import { containersOf, servingContainer, withServingContainer } from '../template.ts';
 import { type Field, without } from './field.ts';
-import { parseProbe, readProbe, writtenProbe } from './probes.ts';
+import { parseProbe, probeAt, readProbe, writtenProbe } from './probes.ts';
 import { encryptionKey, network } from './regionalFields.ts';
 
 /** The fields of a Cloud Run service's template. Changing one makes a revision. */
@@ -99,7 +99,7 @@ const probe = (name: 'startup' | 'liveness', place: 'startupProbe' | 'livenessPr
   ofContainer(`probes.${name}`, place, {
     parse: parseProbe,
     // Without a port, a probe goes to that of the container.
-    inJson: (value, template) => ({ port: portOf(servingContainer(template)), ...jsonObject(value) }),
+    inJson: (value, template) => probeAt(value, portOf(servingContainer(template))),
     read: container =>
       place === 'startupProbe' && isGooglesProbe(container)
         ? undefined
@@ -203,7 +203,7 @@ const executionEnvironment: Field = {
   places: ['executionEnvironment'],
   parse: word(ENVIRONMENTS),
   read({ executionEnvironment: found }) {
-    if (found === undefined || found === null || found === 'EXECUTION_ENVIRONMENT_UNSPECIFIED') return undefined;
+    if (found === null || found === 'EXECUTION_ENVIRONMENT_UNSPECIFIED') return undefined;
     return Object.entries(ENVIRONMENTS).find(([, value]) => value === found)?.[0] ?? found;
   },
   write: (template, value) =>
