@@ -33,7 +33,7 @@ publish({
   title: 'Tenants',
   figures,
   notes: [
-    'Over 10 projects, one region; cluster and Google Cloud in the same process, without sockets or quotas; 16 workers.',
+    `Over ${PROJECTS} projects, one region; cluster and Google Cloud in the same process, without sockets or quotas; 16 workers.`,
     'Shared lists are pages of ListServices, ListServiceAccounts and ListSecrets; all other calls count for a tenant.',
     '× the limit: time until all are Ready ÷ (1 s creation + what the local Google Cloud alone takes for the same calls).',
   ],
@@ -61,18 +61,19 @@ async function run(count: number): Promise<void> {
   traffic.reset();
   const progress = setInterval(() => console.error(`  ${count}: ${world.ready.size} are Ready`), 30_000);
   const creating = performance.now();
-  await world.createTenants(count);
+  if (huge) await createByProject(world, count);
+  else await world.createTenants(count);
   await until(() => world.ready.size === count, `${count} tenants are Ready`);
   const tookMs = performance.now() - creating;
   clearInterval(depth);
   clearInterval(progress);
   figure('until all are Ready, s', tookMs / 1000, undefined, true);
-  const limit = count === 1_000 ? '≤ 3' : undefined;
+  const limit = count === 1_000 ? '≤ 2' : undefined;
   figure('until all are Ready, × the limit', tookMs / (CREATION_MS + busy.gcpMs), limit);
   figure('the same, × the limit with the local cluster in it', tookMs / (CREATION_MS + busy.gcpMs + busy.kubeMs));
   figure('of it the local cluster, s', busy.kubeMs / 1000);
   figure('of it the local Google Cloud, s', busy.gcpMs / 1000);
-  figure('calls a new tenant', traffic.others / count, '≤ 6', true);
+  figure('calls a new tenant', traffic.others / count, '≤ 9', true);
   figure('shared list pages a new tenant', traffic.lists / count);
   figure('of them writes', traffic.writes / count);
   figure('deepest queue', deepest);
@@ -123,6 +124,18 @@ async function run(count: number): Promise<void> {
   await operator.stop();
 
   if (!huge && (count === 1 || count >= 1_000)) await ownProcess(world, count, figure);
+}
+
+/**
+ * One project after the other. While tenants of all projects wait for their services at the same time, each project is listed every few
+ * seconds, and parsing these lists takes all of the process. The quotas of a real Google Cloud spread creations far more than this.
+ */
+async function createByProject(world: World, count: number): Promise<void> {
+  for (let project = 0; project < PROJECTS; project++) {
+    const before = world.ready.size;
+    await world.createTenantsOf(project, count);
+    await until(() => world.ready.size === before + count / PROJECTS, `the tenants of project ${project} are Ready`);
+  }
 }
 
 type AddFigure = (what: string, value: number, target?: string, plot?: boolean) => void;

@@ -38,6 +38,8 @@ export interface World {
   prepare(count: number): Promise<void>;
   /** So many in all. */
   createTenants(count: number): Promise<void>;
+  /** Those of the first `count` tenants that live in the project of this index. */
+  createTenantsOf(project: number, count: number): Promise<void>;
   start(workers?: number): Promise<Operator>;
 }
 
@@ -124,6 +126,9 @@ export async function createWorld(options: {
     await done(kubeCore.api.create(NAMESPACES, undefined, { apiVersion: 'v1', kind: 'Namespace', metadata }));
   }
 
+  const create = (i: number) =>
+    done(operatorKube.create(AI_TENANTS, namespace(i), tenant(namespace(i), tenantName(i))));
+
   return {
     time,
     kube: kubeCore.api,
@@ -145,9 +150,12 @@ export async function createWorld(options: {
         await done(google.call(`${SECRETS}.AddSecretVersion`, { parent, payload }));
       }
     },
+    async createTenantsOf(of, count) {
+      for (let i = of; i < count; i += projects) await create(i);
+      made = count;
+    },
     async createTenants(count) {
-      for (let i = made; i < count; i++)
-        await done(operatorKube.create(AI_TENANTS, namespace(i), tenant(namespace(i), tenantName(i))));
+      for (let i = made; i < count; i++) await create(i);
       made = Math.max(made, count);
     },
     async start(workers = 16) {
