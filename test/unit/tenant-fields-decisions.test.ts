@@ -276,6 +276,19 @@ describe('a name that something else has', () => {
   });
 });
 
+test.each(FIELD_CASES.map(one => [one.path, one] as const))(
+  '%s can be given back to Google’s default',
+  (path, { json }) => {
+    const field = FIELDS.find(row => row.path === path || (row.keyed && path.startsWith(`${row.path}.`)));
+    if (!field) throw new Error(`no row for ${path}`);
+    const key = path.slice(field.path.length + 1);
+    for (const one of json) {
+      const before = (field.level === 'template' ? one.template : one) as JsonObject;
+      expect(field.read(field.write(before, undefined, key), key)).toEqual(field.standard);
+    }
+  },
+);
+
 describe('what the reference says', () => {
   /** Every value at a path such as `containers[].ports[].name`. */
   const valuesAt = (json: Json | undefined, [name = '', ...rest]: string[]): (Json | undefined)[] => {

@@ -11,9 +11,9 @@ const missing = (spec: object): string | undefined => {
   const place = { project: PROJECT, region: REGION };
   return missingAnswer(wantedFields(specOf(spec), [], place, { files: [], ofSidecars: [] }), place);
 };
-const kms = (location: string, key = 'key') => `projects/p/locations/${location}/keyRings/ring/cryptoKeys/${key}`;
-const subnet = (region: string) => `projects/p/regions/${region}/subnetworks/net`;
-const connector = (region: string) => `projects/p/locations/${region}/connectors/vpc`;
+const kms = (location: string, key = 'key') => `projects/acme/locations/${location}/keyRings/ring/cryptoKeys/${key}`;
+const subnet = (region: string) => `projects/acme/regions/${region}/subnetworks/net`;
+const connector = (region: string) => `projects/acme/locations/${region}/connectors/vpc`;
 const vpcOf = (spec: object): Json | undefined => lay('template', template(), { spec }).json.vpcAccess;
 
 const NAMES: [field: string, name: Json, isTaken: boolean][] = [
@@ -36,6 +36,7 @@ const NAMES: [field: string, name: Json, isTaken: boolean][] = [
   ['subnetwork', { [REGION]: 'net' }, true],
   ['subnetwork', { [REGION]: subnet(REGION), [OTHER]: 'other' }, true],
   ['connector', 'vpc', true],
+  ['connector', 'v', true],
   ['connector', `v${'p'.repeat(62)}`, true],
   ['connector', `v${'p'.repeat(63)}`, false],
   ['connector', 'vpc-', false],
@@ -139,6 +140,10 @@ describe('the same name in other words', () => {
     ['a project that begins with a number', key('1tenants'), key('tenants'), false],
     ['another key', key('123', 'other'), key('tenants'), false],
     ['another location', kms('global'), kms(REGION), false],
+    ['another key ring', kms(REGION).replace('/ring/', '/other/'), kms(REGION), false],
+    ['another key ring, with the project by its number', key('123').replace('/r/', '/other/'), key('tenants'), false],
+    ['another location, with the project by its number', key('123').replace(REGION, 'global'), key('tenants'), false],
+    ['a project of another number', key('123'), key('456'), false],
     ['the last part alone', 'key', kms(REGION), true],
     ['no text', 7, kms(REGION), false],
   ])('of a key: %s', (_what, found, encryptionKey, isSame) => {
@@ -157,7 +162,8 @@ describe('the same name in other words', () => {
   test.each<[what: string, now: JsonObject, network: object, isSame: boolean]>([
     ['a short name', face({ subnetwork: subnet(REGION) }), { subnetwork: 'net' }, true],
     ['a long name', face({ subnetwork: 'net' }), { subnetwork: subnet(REGION) }, true],
-    ['another name', face({ subnetwork: 'other' }), { subnetwork: 'net' }, false],
+    ['another name', face({ subnetwork: 'bet' }), { subnetwork: 'net' }, false],
+    ['another short name', face({ subnetwork: 'bet' }), { subnetwork: subnet(REGION) }, false],
     ['the network that Cloud Run answers', face({ network: 'n', subnetwork: 'net' }), { subnetwork: 'net' }, true],
     [
       'the same network',
@@ -233,6 +239,9 @@ describe('network', () => {
         from: `{"connector":"${connector(REGION)}","egress":"AllTraffic"}`,
         to: '{"subnetwork":"net","tags":["a"]}',
       },
+    ]);
+    expect(lay('template', template(), { spec: { network: { subnetwork: 'net', tags: [] } } }).changes).toEqual([
+      { field: 'network', from: undefined, to: '{"subnetwork":"net"}' },
     ]);
   });
 

@@ -138,6 +138,8 @@ test('binary authorization: a reason for breaking the glass belongs to one deplo
   );
   expect(json).toEqual({ binaryAuthorization: { useDefault: true } });
   expect(changes).toEqual([{ field: 'binaryAuthorization', from: undefined, to: 'Default' }]);
+  for (const policy of ['', 7])
+    expect(imported({ service: { binaryAuthorization: { policy } } }, 'binaryAuthorization')).toEqual([]);
   const both = { useDefault: true, policy: 'p' };
   expect(lay('service', { binaryAuthorization: both }, { spec: { binaryAuthorization: 'Default' } }).changes).toEqual(
     [],
@@ -206,6 +208,12 @@ test.each<[what: string, service: object, spec: object, closes: boolean]>([
   ['more audiences', { customAudiences: ['a'] }, { customAudiences: ['a', 'b'] }, false],
   ['other audiences', { customAudiences: ['a', 'b'] }, { customAudiences: ['c'] }, false],
   ['authorization of images', {}, { binaryAuthorization: 'Default' }, true],
+  [
+    'authorization of images for an empty policy',
+    { binaryAuthorization: { policy: '' } },
+    { binaryAuthorization: 'Default' },
+    true,
+  ],
   [
     'another authorization of images',
     { binaryAuthorization: { policy: 'p' } },

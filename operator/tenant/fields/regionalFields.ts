@@ -29,7 +29,7 @@ function answer(value: Json | undefined, region: string, what: keyof typeof FORM
   if (typeof found !== 'string' || !FORMS[what].test(found)) return undefined;
   const named = part(found, what === 'subnetwork' ? 'regions' : 'locations');
   // The name of a multi-region or of `global` has no number, and belongs to no single region.
-  return named === '' || named === region || !/\d/.test(named) ? found : undefined;
+  return named === region || !/\d/.test(named) ? found : undefined;
 }
 
 /** The field that has no answer, and the form of a name if a map has an entry for the region that cannot be one. */
@@ -38,17 +38,17 @@ function unanswered(missing: string, value: Json | undefined, region: string, wh
   return isThere ? { missing, form: WORDS[what].replace('REGION', region) } : { missing };
 }
 
-const last = (name: string): string => name.split('/').at(-1) ?? '';
+const last = (name: string): string => name.slice(name.lastIndexOf('/') + 1);
+const isNumber = (project: string | undefined): boolean => /^\d+$/.test(project ?? '');
 
 /** Whether two names mean the same: one may be short, and a project has an ID and a number. */
 function sameName(a: Json | undefined, b: Json | undefined): boolean {
   if (typeof a !== 'string' || typeof b !== 'string') return a === b;
-  if (a === b) return true;
-  if (last(a) !== last(b)) return false;
-  const projects = [part(a, 'projects'), part(b, 'projects')];
-  if (projects.includes('') || projects[0] === projects[1])
-    return part(a, 'locations') === part(b, 'locations') || projects.includes('');
-  return projects.some(project => /^\d+$/.test(project));
+  const [one, other] = [a, b].map(name => /(?:^|\/)projects\/([^/]+)\/(.+)$/.exec(name));
+  if (!one || !other) return last(a) === last(b);
+  const [, project, path] = one;
+  // One ID and one number may be of the same project.
+  return path === other[2] && (project === other[1] || isNumber(project) !== isNumber(other[1]));
 }
 
 // ----------------------------------------------------------------------------------------------------------- network
@@ -128,11 +128,10 @@ export const network: Field = {
   },
   // Cloud Run may answer the network that the spec leaves out, because the subnetwork says which one it is.
   same(found, wanted) {
-    if (found === undefined || wanted === undefined) return found === wanted;
+    if (wanted === undefined) return found === undefined;
     const [a, b] = [jsonObject(found), jsonObject(wanted)];
-    const tags = (value: JsonObject) => (Array.isArray(value.tags) ? value.tags.map(String).sort().join() : '');
+    const tags = (value: JsonObject) => jsonTexts(value.tags).sort().join();
     return (
-      a.networkInterfaces === undefined &&
       (b.network === undefined || sameName(a.network, b.network)) &&
       sameName(a.subnetwork, b.subnetwork) &&
       sameName(a.connector, b.connector) &&
