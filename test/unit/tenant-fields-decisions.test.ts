@@ -230,7 +230,7 @@ describe('notes', () => {
     expect(notes({}, { ...spec(), iap: 'Disabled' }, [], urls)).toEqual([]);
     const find = " (the number: `gcloud projects describe tenants-1 --format='value(projectNumber)'`)";
     expect(notes({}, spec('user:a@example.com'))).toEqual([said('PROJECT_NUMBER', find)]);
-    expect(notes({}, spec('user:a@example.com', agent('7')))).toEqual([]);
+    expect(notes({}, spec('user:a@example.com', agent('78')))).toEqual([]);
     for (const other of [`x${agent('7')}`, `${agent('7')}x`, agent('x'), agent('')])
       expect(notes({}, spec(other))).toEqual([said('PROJECT_NUMBER', find)]);
     for (const url of [

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { missingAnswer, stayingNotes, wantedFields } from '../../operator/tenant/fields/laid.ts';
+import { fieldEntries, missingAnswer, stayingNotes, wantedFields } from '../../operator/tenant/fields/laid.ts';
 import type { Json, JsonObject } from '../../ports/json.ts';
 import { imported, lay, onRecord, specOf, template } from './support/laidFields.ts';
-import { PROJECT, REGION } from './support/tenantWorld.ts';
+import { NOW, PROJECT, REGION, SERVICE } from './support/tenantWorld.ts';
 
 /** The fields that name something of the service's own region: which name is taken there, and what is said without one. */
 
@@ -80,6 +80,25 @@ test.each(NAMES)('%s %j is a name for the region: %s', (field, name, isTaken) =>
       ? undefined
       : `spec.${path} has no name for ${REGION}. Write a map from region to name there, with an entry ${REGION}: NAME.`,
   );
+});
+
+test.each<[what: string, value: object]>([
+  ['no name', { [OTHER]: kms(OTHER) }],
+  ['a wrong name', { [REGION]: 'a b' }],
+])('with %s for the region the service keeps what it has, and the record stays', (_what, names) => {
+  const now = template({}, { encryptionKey: kms(REGION), vpcAccess: { networkInterfaces: [{ subnetwork: 'mine' }] } });
+  const place = { project: PROJECT, region: REGION };
+  for (const [field, spec] of Object.entries({
+    encryptionKey: { encryptionKey: names },
+    network: { network: { subnetwork: names } },
+  })) {
+    expect(lay('template', now, { spec })).toEqual({ json: now, changes: [] });
+    const recorded = onRecord(field);
+    const wanted = wantedFields(specOf(spec), recorded, place, { files: [], ofSidecars: [] });
+    // Once the spec names it, the record stays also if the field has Google's default.
+    const json = { service: {}, template: template() };
+    expect(fieldEntries(SERVICE, json, wanted, recorded, [], NOW)).toEqual(recorded);
+  }
 });
 
 describe('the message without a name', () => {

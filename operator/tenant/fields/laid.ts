@@ -74,8 +74,7 @@ export function wantedFields(
     const found = fieldAt(path);
     if (!found) return [];
     const resolved = found.field.inRegion?.(given, place) ?? { value: given };
-    if ('missing' in resolved) return [{ ...found, path, value: undefined, isNamed: true, ...resolved }];
-    return [{ ...found, path, value: resolved.value, isNamed: true }];
+    return [{ ...found, path, value: undefined, isNamed: true, ...resolved }];
   });
   const left = leftFields(all, recorded).filter(({ field }) => field.leaves === 'default');
   const dropped = left.map(one => ({ ...one, value: one.field.standard, isNamed: false }));
@@ -89,7 +88,6 @@ function withKeys(named: FieldValues, { ofSidecars }: FieldKeys): FieldValues {
     users.map(([path, value]) => {
       const { keys: _names, ...sidecar } = jsonObject(value);
       const own = ofSidecars.filter(key => `${SIDECARS}.${key.sidecar}` === path);
-      if (own.length === 0) return [path, sidecar];
       return [path, { ...sidecar, keys: Object.fromEntries(own.map(({ at, key }) => [at, { ...key }])) as JsonObject }];
     }),
   );
