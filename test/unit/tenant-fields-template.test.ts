@@ -160,6 +160,48 @@ describe('probes', () => {
     expect(other.container.livenessProbe).toEqual({ grpc: { service: 'x', port: 7 } });
   });
 
+  const laid = (livenessProbe: object | undefined, liveness: object) =>
+    sent({ livenessProbe }, { probes: { liveness } });
+  const DEFAULTS = { initialDelaySeconds: 0, periodSeconds: 10, timeoutSeconds: 1, failureThreshold: 3 };
+
+  test('Google’s default numbers mean the same as none, in the spec and on the service', () => {
+    const usual = { httpGet: { path: '/up', port: 8080 } };
+    expect(laid(usual, { path: '/up', ...DEFAULTS }).changes).toEqual([]);
+    expect(laid({ ...usual, ...DEFAULTS }, { path: '/up' }).changes).toEqual([]);
+    expect(laid(undefined, { path: '/up', ...DEFAULTS }).container.livenessProbe).toStrictEqual(usual);
+    expect(imported({ template: template({ livenessProbe: { ...usual, ...DEFAULTS } }) }, 'probes.liveness')).toEqual([
+      { path: '/up', port: 8080 },
+    ]);
+    for (const [name, number] of Object.entries(DEFAULTS)) {
+      const { container: written, changes } = laid({ ...usual, ...DEFAULTS }, { path: '/up', [name]: number + 1 });
+      expect(written.livenessProbe).toStrictEqual({ ...usual, [name]: number + 1 });
+      expect(changes.map(({ to }) => to)).toEqual([`{"path":"/up","port":8080,"${name}":${number + 1}}`]);
+    }
+  });
+
+  test('of another kind take the place of the old one; what the operator does not know of the probe itself stays', () => {
+    const tcp = { tcpSocket: { port: 1, tomorrow: 1 }, periodSeconds: 5, later: 2 };
+    expect(laid(tcp, { path: '/up' }).container.livenessProbe).toStrictEqual({
+      later: 2,
+      httpGet: { path: '/up', port: 8080 },
+    });
+    expect(laid(tcp, { grpc: 'svc' }).container.livenessProbe).toStrictEqual({
+      later: 2,
+      grpc: { service: 'svc', port: 8080 },
+    });
+    expect(laid({ grpc: { port: 1 } }, { tcp: true, port: 2 }).container.livenessProbe).toStrictEqual({
+      tcpSocket: { port: 2 },
+    });
+    expect(laid({ httpGet: {} }, { tcp: true }).container.livenessProbe).toStrictEqual({ tcpSocket: { port: 8080 } });
+  });
+
+  test('without a kind count as absent, and members of the wrong type as none', () => {
+    for (const liveness of [{}, { port: 1 }, { path: 1 }, { tcp: 'yes' }, { grpc: true }, 'x'])
+      expect(specOf({ probes: { liveness } }).fields).toBeUndefined();
+    const { container: written } = laid(undefined, { path: '/up', port: '1', periodSeconds: 1.5, timeoutSeconds: '2' });
+    expect(written.livenessProbe).toStrictEqual({ httpGet: { path: '/up', port: 8080 } });
+  });
+
   test('a liveness probe like Google’s startup probe is nobody’s default', () => {
     const livenessProbe = { tcpSocket: { port: 8080 }, periodSeconds: 240, failureThreshold: 1 };
     expect(imported({ template: template({ livenessProbe }) }, 'probes.liveness')).toEqual([

@@ -1,5 +1,5 @@
 import type { Json, JsonObject } from '../../../ports/json.ts';
-import { jsonObject, type Parse, wholeNumber } from '../specValues.ts';
+import { jsonObject, type Parse } from '../specValues.ts';
 
 /** The probes of a container, in the words of the spec and in Cloud Run's JSON. */
 
@@ -7,20 +7,23 @@ import { jsonObject, type Parse, wholeNumber } from '../specValues.ts';
 const NUMBERS = { initialDelaySeconds: 0, periodSeconds: 10, timeoutSeconds: 1, failureThreshold: 3 };
 const KINDS = ['httpGet', 'tcpSocket', 'grpc'] as const;
 
-/** Without the numbers that are Google's defaults. */
+/** In the words of the spec. `probeAt` says what it means beside the container's port. */
 export const parseProbe: Parse = value => {
   const probe = jsonObject(value as Json);
-  const entries = Object.entries(NUMBERS).flatMap(([name, usual]) => {
-    const number = wholeNumber(probe[name], '', []);
-    return number === undefined || number === usual ? [] : [[name, number] as const];
-  });
+  const numbers = Object.keys(NUMBERS).flatMap(name =>
+    Number.isSafeInteger(probe[name]) ? [[name, probe[name]] as const] : [],
+  );
   const kind = {
     ...(typeof probe.path === 'string' && { path: probe.path }),
     ...(probe.tcp === true && { tcp: true }),
     ...(typeof probe.grpc === 'string' && { grpc: probe.grpc }),
   };
   if (Object.keys(kind).length === 0) return undefined;
-  return { ...kind, ...(typeof probe.port === 'number' && { port: probe.port }), ...Object.fromEntries(entries) };
+  return {
+    ...kind,
+    ...(typeof probe.port === 'number' && { port: probe.port }),
+    ...Object.fromEntries(numbers),
+  } as JsonObject;
 };
 
 /** In the words of the spec. `port`: the one that the probe goes to without a port of its own. */
@@ -39,7 +42,7 @@ export function readProbe(probe: JsonObject, port: Json): Json | undefined {
   return { ...what, port: target.port || port, ...Object.fromEntries(numbers) } as JsonObject;
 }
 
-/** The probe of a spec as it is read once it is written: with a port, and its members in the same order for messages. */
+/** The probe of a spec as it is read once it is written: with a port, without Google's defaults, its members in the same order. */
 export const probeAt = (value: Json, port: Json): Json =>
   readProbe(writtenProbe({}, { port, ...jsonObject(value) }), port) ?? value;
 
