@@ -9,10 +9,9 @@ import { part } from '../tenant/names.ts';
 import type { TenantPlan } from '../tenant/plan.ts';
 import { targets } from '../tenant/targets.ts';
 import type { Desired, Observed, Tenant } from '../tenant/types.ts';
-import { createRunBudget } from './budget.ts';
 import { agesOf } from './pacing.ts';
 import type { Run } from './reconcilerOptions.ts';
-import { type Parts, type Quiet, type Reread, wakeOf } from './reconciliation.ts';
+import { budgetOf, type Parts, type Quiet, type Reread, wakeOf } from './reconciliation.ts';
 
 /**
  * The periodic check of a tenant that was up to date at its last check. Plan and report are pure: the same AiTenant, the same
@@ -64,16 +63,14 @@ export async function checkQuiet(
   object: KubeObject,
   run: Run,
 ): Promise<Verdict | Reread | undefined> {
-  const { quiet, pacing, quota, log, shared, settings, outages } = parts;
+  const { quiet, pacing, log, shared, settings, outages } = parts;
   const known = quiet.get(object);
   if (!known || !stillCounts(parts, object, known, run)) return undefined;
   const { namespace = '', name, uid = '', annotations = {} } = object.metadata;
   const about = { namespace, name, uid, annotations };
   const { targets: asked, actAs } = known;
   const project = part(asked.account ?? '', 'projects');
-  const budget = createRunBudget(quota, { project, namespace }, run.granted, (level, message, fields) =>
-    log(level, message, { tenant: key, ...fields }),
-  );
+  const budget = budgetOf(parts, key, { project, namespace }, run);
   let handedOver = false;
   try {
     const later = budget.reserve(readNeeds(asked), 'resync');

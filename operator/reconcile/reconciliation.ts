@@ -21,7 +21,7 @@ import type { Recheck } from './grants.ts';
 import { createOutageMemory, type OutageMemory } from './outages.ts';
 import { createOwnWrites, type OwnWrites, type TenantWriter } from './ownWrites.ts';
 import { createPacing, type Pacing } from './pacing.ts';
-import type { ReconcileLog, ReconcilerOptions, Run } from './reconcilerOptions.ts';
+import type { ReconcilerOptions, Run } from './reconcilerOptions.ts';
 import { createRefusalMemory, type RefusalMemory } from './refusals.ts';
 import { desiredOf } from './surroundings.ts';
 
@@ -107,12 +107,21 @@ export function startReconciliation(
   const cached = desiredOf(parts, tenant, parts.namespaces.get(tenant.namespace));
   const expected = cached.ok ? cached.desired : undefined;
   const project = inventoryProject(tenant.status.inventory) ?? expected?.project ?? '';
-  const lane = { project, namespace: tenant.namespace };
-  const log: ReconcileLog = (level, message, fields) => parts.log(level, message, { tenant: key, ...fields });
-  const budget = before?.budget ?? createRunBudget(parts.quota, lane, run.granted, log);
+  const budget = before?.budget ?? budgetOf(parts, key, { project, namespace: tenant.namespace }, run);
   const writer = parts.ownWrites.writer(key, object, tenant.status);
   return { key, object, tenant, run, writer, budget, expected, read: before?.read };
 }
+
+/** The budget of one reconcile of this tenant. */
+export const budgetOf = (
+  parts: Parts,
+  key: string,
+  lane: { project: string; namespace: string },
+  run: Run,
+): RunBudget =>
+  createRunBudget(parts.quota, lane, run.granted, (level, message, fields) =>
+    parts.log(level, message, { tenant: key, ...fields }),
+  );
 
 /** Made here, because the shared lists keep this closure for half an interval: it must hold only `wake` and the key. */
 export const wakeOf =
